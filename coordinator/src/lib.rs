@@ -1,0 +1,1 @@
+//! The engine that plans and executes requests over a fleet of workers.

@@ -1,0 +1,1 @@
+//! How Hearth processes find and reach each other: QUIC, registries, identity.

@@ -1,0 +1,1 @@
+//! Noise streams that equal torch's, number for number.

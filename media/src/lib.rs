@@ -1,0 +1,1 @@
+//! What a request produces: images and tensors, and their encoders.

@@ -1,0 +1,1 @@
+//! Logs, probes and metrics of the Hearth daemons.

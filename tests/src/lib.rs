@@ -1,0 +1,1 @@
+//! End-to-end tests of the real binaries, faults, wire compatibility and tidy rules.

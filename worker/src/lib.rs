@@ -1,0 +1,1 @@
+//! The worker daemon: registers itself, keeps models warm, serves calls over QUIC.
