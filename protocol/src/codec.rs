@@ -1,0 +1,91 @@
+//! Structured frames: MessagePack maps with field names, so that a peer of the next minor version
+//! can add a field.
+//!
+//! No type that is decoded here is recursive, and nesting is bounded by [`limits::DEPTH`]: what a
+//! peer sends can exhaust neither stack nor heap.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::limits;
+
+/// Why bytes are not the message they should be.
+#[derive(Debug, thiserror::Error)]
+pub enum CodecError {
+    /// Not MessagePack, or not this type.
+    #[error("the message does not decode as {what}")]
+    Decode {
+        /// The type's name.
+        what: &'static str,
+        /// The reason.
+        source: Box<rmp_serde::decode::Error>,
+    },
+    /// Bytes follow the message.
+    #[error("{extra} bytes follow the message")]
+    Trailing {
+        /// How many.
+        extra: usize,
+    },
+    /// The value can't be encoded.
+    #[error("the message does not encode")]
+    Encode(#[source] Box<rmp_serde::encode::Error>),
+    /// The encoded value is longer than a structured frame.
+    #[error("the message has {0} bytes, more than {max}: send bulk data as an attachment", max = limits::STRUCTURED)]
+    TooLong(usize),
+}
+
+/// Encodes a message.
+///
+/// # Errors
+/// [`CodecError::Encode`], or [`CodecError::TooLong`] beyond [`limits::STRUCTURED`].
+pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, CodecError> {
+    let bytes =
+        rmp_serde::to_vec_named(message).map_err(|error| CodecError::Encode(Box::new(error)))?;
+    if bytes.len() > limits::STRUCTURED as usize {
+        return Err(CodecError::TooLong(bytes.len()));
+    }
+    Ok(bytes)
+}
+
+/// Decodes a message that takes up all of `bytes`.
+///
+/// # Errors
+/// [`CodecError::Decode`] or [`CodecError::Trailing`].
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    let mut rest = bytes;
+    let mut decoder = rmp_serde::Deserializer::new(&mut rest);
+    decoder.set_max_depth(limits::DEPTH);
+    let message = T::deserialize(&mut decoder).map_err(|source| CodecError::Decode {
+        what: std::any::type_name::<T>(),
+        source: Box::new(source),
+    })?;
+    if rest.is_empty() { Ok(message) } else { Err(CodecError::Trailing { extra: rest.len() }) }
+}
+
+/// The empty argument list, a MessagePack map without entries.
+pub const EMPTY: &[u8] = &[0x80];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_megabyte_of_nested_arrays_is_an_error() {
+        let bytes = vec![0x91; 1 << 20];
+        assert!(decode::<serde_json::Value>(&bytes).is_err());
+        assert!(decode::<crate::message::Request>(&bytes).is_err());
+    }
+
+    #[test]
+    fn trailing_bytes_are_an_error() {
+        let mut bytes = encode(&7_u8).unwrap();
+        bytes.push(0);
+        assert!(matches!(decode::<u8>(&bytes), Err(CodecError::Trailing { extra: 1 })));
+    }
+
+    #[test]
+    fn a_message_beyond_the_limit_is_not_encoded() {
+        let long = "x".repeat(limits::STRUCTURED as usize);
+        assert!(matches!(encode(&long), Err(CodecError::TooLong(_))));
+    }
+}

@@ -1,0 +1,28 @@
+//! Bounds on what a peer may send. Each is checked before memory is taken.
+
+/// Longest structured frame, in bytes.
+pub const STRUCTURED: u32 = 1 << 20;
+
+/// Longest bulk frame, in bytes; a longer attachment is sent as several.
+pub const BULK: u32 = 1 << 20;
+
+/// Most attachments of one message.
+pub const ATTACHMENTS: usize = 64;
+
+/// Most attachment bytes of one message, all attachments together.
+pub const PAYLOAD: u64 = 256 << 20;
+
+/// Deepest nesting of a structured frame.
+pub const DEPTH: usize = 32;
+
+/// Most dimensions of a tensor.
+pub const TENSOR_RANK: usize = 8;
+
+/// Longest prompt, in characters.
+pub const PROMPT_CHARS: usize = 10_000;
+
+/// Most images of one request.
+pub const IMAGES: u32 = 64;
+
+/// Most entries of a request's `metadata`, and the most bytes of one entry.
+pub const METADATA: (usize, usize) = (32, 1024);

@@ -1,0 +1,179 @@
+//! The messages of one call.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use crate::error::{CallError, ErrorKind};
+use crate::ids::{Incarnation, RequestId};
+use crate::limits;
+use crate::tensor::TensorHeader;
+
+/// What a caller asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// The request's name; for a part of a request, the request's.
+    pub id: RequestId,
+    /// 0 at first, one more for each time the caller tries again.
+    pub attempt: u32,
+    /// The worker's run that the call is meant for; none for any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<Incarnation>,
+    /// The method's name.
+    pub method: String,
+    /// The method's arguments, a MessagePack map.
+    pub args: ByteBuf,
+    /// Time left, in milliseconds from the arrival; none for no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// W3C trace context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// The bulk parts that follow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
+}
+
+/// A bulk part of a message, sent as raw bytes after it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// What the part is called.
+    pub name: String,
+    /// Media type, as in `image/png`.
+    pub media_type: String,
+    /// Length in bytes.
+    pub len: u64,
+    /// For raw tensors: element type and shape.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tensor: Option<TensorHeader>,
+}
+
+/// Checks a message's attachments against the limits, before memory is taken for them.
+///
+/// # Errors
+/// [`ErrorKind::TooLarge`] or [`ErrorKind::Protocol`] names the count, the size or the tensor.
+pub fn check_attachments(attachments: &[Attachment]) -> Result<(), CallError> {
+    let too_large = |message: String| Err(CallError::new(ErrorKind::TooLarge, message));
+    if attachments.len() > limits::ATTACHMENTS {
+        let count = attachments.len();
+        return too_large(format!("{count} attachments, at most {} fit", limits::ATTACHMENTS));
+    }
+    let total = attachments.iter().try_fold(0_u64, |sum, part| sum.checked_add(part.len));
+    if total.is_none_or(|total| total > limits::PAYLOAD) {
+        return too_large(format!("attachments of more than {} bytes", limits::PAYLOAD));
+    }
+    for part in attachments {
+        if let Some(tensor) = &part.tensor {
+            tensor.check_len(part.len).map_err(|error| {
+                CallError::new(ErrorKind::Protocol, format!("attachment {:?}", part.name))
+                    .caused_by(&error)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The worker has taken the call on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// Calls that run before this one; 0 when it starts at once.
+    pub queue_position: u32,
+}
+
+/// How far a call is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What the worker does now.
+    pub phase: Phase,
+    /// Denoising steps taken.
+    pub step: u32,
+    /// Denoising steps in all.
+    pub steps: u32,
+}
+
+/// What a worker does for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Waits for a slot.
+    Queue,
+    /// Loads the model.
+    ModelLoad,
+    /// Computes.
+    Generation,
+    /// Encodes the result.
+    OutputPostprocessing,
+    /// A phase of a newer version.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A picture of the unfinished result; its bytes follow as one attachment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preview {
+    /// The denoising step that it shows.
+    pub step: u32,
+    /// The picture.
+    pub attachment: Attachment,
+}
+
+/// How a call ended. Exactly one of `value` and `error` is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The attempt that this answers.
+    pub attempt: u32,
+    /// The worker's run that answers.
+    pub incarnation: Incarnation,
+    /// The method's value, a MessagePack map.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<ByteBuf>,
+    /// Why there is no value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<CallError>,
+    /// The bulk parts that follow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
+}
+
+/// What follows a reply: the spans that the worker recorded for the call.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Trailer {
+    /// Spans, oldest first.
+    pub spans: Vec<Span>,
+}
+
+/// One timed piece of work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Span {
+    /// What was done.
+    pub name: String,
+    /// W3C span id, 16 hex digits.
+    pub span_id: String,
+    /// The span that this is part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_id: Option<String>,
+    /// Start, nanoseconds since 1970 (UTC).
+    pub start_ns: u64,
+    /// Duration in nanoseconds.
+    pub duration_ns: u64,
+    /// Details.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// QUIC application error codes of streams and connections.
+pub mod code {
+    /// STOP_SENDING: the caller cancels the call.
+    pub const CANCEL: u32 = 1;
+    /// RESET_STREAM, STOP_SENDING: the peer broke the protocol.
+    pub const PROTOCOL: u32 = 2;
+    /// The connection is closed in good order.
+    pub const BYE: u32 = 3;
+    /// The connection is refused: the peers have no version in common.
+    pub const VERSION: u32 = 4;
+    /// The connection is refused: the peer's role has no business here.
+    pub const ROLE: u32 = 5;
+    /// The stream or connection is refused: a bound is reached.
+    pub const BUSY: u32 = 6;
+}

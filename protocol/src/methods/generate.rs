@@ -1,0 +1,67 @@
+//! `generate`: one image of a request.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::generation::GenerationRequest;
+
+/// The arguments of `generate`.
+///
+/// The call is idempotent by request id and part: a second call with the same content attaches to
+/// the first, or has its kept result; with other content it fails as `id_conflict`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GenerateArgs {
+    /// What to make. The seed is drawn already.
+    pub request: GenerationRequest,
+    /// Which image of it.
+    pub part: Part,
+}
+
+/// One image of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Part {
+    /// Which, from 0; its seed is the request's plus this.
+    pub index: u32,
+    /// Of how many.
+    pub of: u32,
+}
+
+/// The value of `generate`; the encoded picture is the reply's one attachment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Generated {
+    /// Which image of the request.
+    pub part: Part,
+    /// The seed that made it.
+    pub seed: u64,
+    /// Media type of the attachment.
+    pub media_type: String,
+    /// SHA-256 of the attachment, hex.
+    pub sha256: String,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Denoising steps taken.
+    pub steps: u32,
+    /// Milliseconds spent per phase.
+    pub timings: BTreeMap<String, f64>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+    /// How the image ended.
+    pub finish_reason: FinishReason,
+}
+
+/// How a request's item ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// With a result.
+    Done,
+    /// The caller cancelled it.
+    Cancelled,
+    /// Its deadline passed.
+    Deadline,
+    /// It failed.
+    Error,
+}

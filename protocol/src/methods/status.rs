@@ -1,0 +1,127 @@
+//! Methods that only look.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Group, Incarnation, Rank, WorkerId};
+use crate::record::{Capacity, WorkerState};
+
+/// Who answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetRank {
+    /// The worker's name.
+    pub worker_id: WorkerId,
+    /// Its group.
+    pub group: Group,
+    /// Its rank; none until the registry has confirmed one.
+    pub rank: Option<Rank>,
+    /// Its run.
+    pub incarnation: Incarnation,
+}
+
+/// Whether a worker can serve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// Whether a request would be taken now.
+    pub healthy: bool,
+    /// What the worker does.
+    pub state: WorkerState,
+    /// Why it is not healthy, or what a person should know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Whether the registry has the worker's record; none when it is not asked.
+    pub registered: bool,
+}
+
+/// A worker's counters since its start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// The process id.
+    pub pid: u32,
+    /// Start of the process, clock ticks since boot (`/proc/self/stat`, field 22).
+    pub process_start_ticks: u64,
+    /// Start of this run, seconds since 1970 (UTC).
+    pub started_at: u64,
+    /// Resident memory in bytes.
+    pub rss_bytes: u64,
+    /// Processor time used, in milliseconds.
+    pub cpu_ms: u64,
+    /// Times that a model was loaded.
+    pub model_loads: u64,
+    /// Bytes of weights read for that.
+    pub loaded_bytes: u64,
+    /// Denoising steps taken.
+    pub steps: u64,
+    /// Requests that run.
+    pub running: u32,
+    /// Requests that wait.
+    pub queued: u32,
+    /// Requests that ended in a result.
+    pub done: u64,
+    /// Requests that ended in an error.
+    pub failed: u64,
+    /// Requests that were cancelled.
+    pub cancelled: u64,
+    /// Requests that were refused.
+    pub refused: u64,
+    /// Connections that are open.
+    pub connections: u32,
+    /// How much the worker takes on.
+    pub capacity: Capacity,
+}
+
+/// What a worker can be asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelList {
+    /// The models, in the order of the config.
+    pub models: Vec<ModelInfo>,
+}
+
+/// One model of a worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// The name that requests use.
+    pub name: String,
+    /// Other names for it.
+    pub aliases: Vec<String>,
+    /// Whether it is in memory.
+    pub state: ModelState,
+    /// Digest of the folder's content, `sha256:<hex>`.
+    pub digest: String,
+    /// Pipeline family, as in `stable-diffusion`.
+    pub family: String,
+    /// What it does, as in `text-to-image`.
+    pub tasks: Vec<String>,
+    /// Bytes of weights.
+    pub weight_bytes: u64,
+    /// Size of a picture when none is asked for, in pixels.
+    pub default_width: u32,
+    /// See `default_width`.
+    pub default_height: u32,
+    /// Width and height must be multiples of this.
+    pub size_factor: u32,
+    /// Largest width and height.
+    pub max_size: u32,
+    /// Denoising steps when none are asked for.
+    pub default_steps: u32,
+    /// Guidance when none is asked for.
+    pub default_guidance: f32,
+    /// The scheduler's class when none is asked for.
+    pub scheduler: String,
+    /// Prompt tokens that the text encoder reads.
+    pub max_prompt_tokens: u32,
+}
+
+/// Whether a model is in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelState {
+    /// Its weights are being read.
+    Loading,
+    /// It takes requests.
+    Ready,
+    /// Its folder could not be loaded.
+    Failed,
+    /// A state of a newer version.
+    #[serde(other)]
+    Unknown,
+}

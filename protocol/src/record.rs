@@ -1,0 +1,91 @@
+//! What a worker announces in the registry: JSON that people read with `etcdctl`.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Group, Incarnation, Rank, WorkerId};
+use crate::version::ProtocolRange;
+
+/// One worker's announcement, the value of `/hearth/v1/<group>/workers/<worker_id>`.
+///
+/// Unknown fields are skipped, so that a newer worker can say more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerRecord {
+    /// The worker's stable name.
+    pub worker_id: WorkerId,
+    /// Its group.
+    pub group: Group,
+    /// Its position in the group.
+    pub rank: Rank,
+    /// The run of the worker that wrote this record.
+    pub incarnation: Incarnation,
+    /// Where it listens (UDP), best first.
+    pub endpoints: Vec<SocketAddr>,
+    /// `cpu` or `cuda:I`.
+    pub device: String,
+    /// What it can serve.
+    pub models: Vec<ModelRecord>,
+    /// How much it takes on.
+    pub capacity: Capacity,
+    /// Whether it takes requests.
+    pub state: WorkerState,
+    /// The protocol versions it speaks.
+    pub protocol: ProtocolRange,
+    /// SHA-256 of its certificate (DER), hex.
+    pub certificate: String,
+    /// Start of this run, seconds since 1970 (UTC).
+    pub started_at: u64,
+    /// The worker program's version.
+    pub version: String,
+}
+
+/// A model in a worker's record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelRecord {
+    /// The name that requests use.
+    pub name: String,
+    /// Other names for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+    /// Digest of the folder's content, `sha256:<hex>`.
+    pub digest: String,
+}
+
+/// How many requests a worker takes at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capacity {
+    /// Requests that run at once.
+    pub slots: u32,
+    /// Requests that may wait.
+    pub queue: u32,
+}
+
+/// Whether a worker takes requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerState {
+    /// Models are being loaded.
+    Loading,
+    /// Requests are welcome.
+    Ready,
+    /// Requests that run are finished, new ones are refused.
+    Draining,
+    /// Device memory is given back until `wake_up`.
+    Sleeping,
+    /// A state of a newer version; takes no requests.
+    #[serde(other)]
+    Unknown,
+}
+
+impl std::fmt::Display for WorkerState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Loading => "loading",
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+            Self::Sleeping => "sleeping",
+            Self::Unknown => "unknown",
+        })
+    }
+}

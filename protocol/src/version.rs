@@ -1,0 +1,98 @@
+//! The protocol's version and the greeting that settles it.
+//!
+//! ALPN carries the major version: peers of different majors never finish the handshake. Inside a
+//! major, the first stream of a connection carries [`Hello`] from the caller and [`Welcome`] from
+//! the worker; the lower minor of the two is spoken. A peer talks with minors one below and one
+//! above its own.
+//!
+//! | minor | what changed on the wire |
+//! | --- | --- |
+//! | 0 | first version |
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{CallError, ErrorKind};
+use crate::ids::{Group, Incarnation, Rank, WorkerId};
+
+/// The TLS application protocol: `hearth/<major>`.
+pub const ALPN: &[u8] = b"hearth/1";
+
+/// The minor version that this crate speaks.
+pub const MINOR: u16 = 0;
+
+/// The minors that a peer speaks, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProtocolRange {
+    /// Oldest.
+    pub min: u16,
+    /// Newest.
+    pub max: u16,
+}
+
+impl ProtocolRange {
+    /// What this crate speaks.
+    pub const OURS: Self = Self { min: MINOR.saturating_sub(1), max: MINOR };
+
+    /// The newest minor that both speak.
+    ///
+    /// # Errors
+    /// [`ErrorKind::VersionMismatch`] names both ranges.
+    pub fn agree(self, peer: Self) -> Result<u16, CallError> {
+        let minor = self.max.min(peer.max);
+        if minor >= self.min && minor >= peer.min {
+            return Ok(minor);
+        }
+        Err(CallError::new(
+            ErrorKind::VersionMismatch,
+            format!(
+                "this side speaks hearth/1 minors {}..={}, the peer {}..={}: upgrade the older one",
+                self.min, self.max, peer.min, peer.max
+            ),
+        ))
+    }
+}
+
+/// A caller's greeting, the first frame of its first stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The minors that the caller speaks.
+    pub protocol: ProtocolRange,
+    /// Program and version, for logs.
+    pub agent: String,
+    /// Optional features that the caller understands.
+    pub capabilities: Vec<String>,
+}
+
+/// A worker's answer to [`Hello`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The minor that the connection speaks from now on.
+    pub minor: u16,
+    /// Program and version, for logs.
+    pub agent: String,
+    /// Optional features that the worker understands.
+    pub capabilities: Vec<String>,
+    /// The worker's name.
+    pub worker_id: WorkerId,
+    /// The worker's group.
+    pub group: Group,
+    /// The worker's rank, when it has one already.
+    pub rank: Option<Rank>,
+    /// The worker's run.
+    pub incarnation: Incarnation,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_agree_and_strangers_are_told_why() {
+        let range = |min, max| ProtocolRange { min, max };
+        assert_eq!(range(3, 4).agree(range(4, 5)), Ok(4));
+        assert_eq!(range(4, 5).agree(range(3, 4)), Ok(4));
+        let error = range(0, 1).agree(range(2, 3)).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::VersionMismatch);
+        assert!(error.message.contains("2..=3"), "{}", error.message);
+    }
+}
