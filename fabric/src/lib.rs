@@ -1,1 +1,10 @@
-//! How Hearth processes find and reach each other: QUIC, registries, identity.
+//! How Hearth processes find and reach each other.
+//!
+//! [`identity`] says who a process is (certificates, roles), [`registry`] where workers announce
+//! themselves, [`quic`] how calls travel. Nothing here judges a worker's health or routes a
+//! request; that is the coordinator's.
+
+mod files;
+pub mod identity;
+pub mod registry;
+pub mod task;

@@ -1,0 +1,116 @@
+//! Why an identity or an authority can't be used.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::{certificate, spiffe};
+
+/// Why an identity or an authority can't be read, made or written. Each names the file and the
+/// remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file is not there.
+    #[error("{path} is missing. {remedy}")]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// What makes it.
+        remedy: &'static str,
+    },
+    /// A file can't be read.
+    #[error("{path} can't be read")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file or folder can't be written.
+    #[error("{path} can't be written")]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file that is there would be lost.
+    #[error("{path} is there already: an authority is never overwritten. Name another folder")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file holds something else than it should.
+    #[error("{path} holds no {what} in PEM form")]
+    NotPem {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        what: &'static str,
+    },
+    /// A certificate is of no use.
+    #[error("the certificate in {path} can't be used. Issue another: hearth pki issue")]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: certificate::Error,
+    },
+    /// A certificate is not valid any more.
+    #[error("the certificate in {path} expired at {at}. Renew it: hearth pki renew")]
+    Expired {
+        /// The file.
+        path: PathBuf,
+        /// When, RFC 3339.
+        at: String,
+    },
+    /// A certificate is not valid yet.
+    #[error("the certificate in {path} is valid only from {at} on. Check this machine's clock")]
+    NotYetValid {
+        /// The file.
+        path: PathBuf,
+        /// From when on, RFC 3339.
+        at: String,
+    },
+    /// The certificate was signed by somebody else, or for another use.
+    #[error(
+        "the certificate in {certificate} is not one that the authorities in {authorities} vouch for. Bring the ca.crt of the authority that issued it"
+    )]
+    Untrusted {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The authorities' file.
+        authorities: PathBuf,
+        /// Why.
+        source: webpki::Error,
+    },
+    /// The key is of a kind that can't be used.
+    #[error("the key in {path} can't be used: Ed25519, ECDSA (P-256, P-384) and RSA keys can")]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+    /// The key is another certificate's.
+    #[error(
+        "the key in {key} does not belong to the certificate in {certificate}. Bring both from the same `hearth pki issue`"
+    )]
+    KeyMismatch {
+        /// The key's file.
+        key: PathBuf,
+        /// The certificate's file.
+        certificate: PathBuf,
+    },
+    /// A name can't be put into a certificate.
+    #[error(transparent)]
+    Name(#[from] spiffe::InvalidSpiffeId),
+    /// An alternative name is neither an address nor a host name.
+    #[error("{0:?} is neither an IP address nor a host name")]
+    AlternativeName(String),
+    /// A validity that can't be written into a certificate.
+    #[error("a validity of {0} days can't be issued: use 1 minute to 100 years")]
+    Validity(u64),
+    /// The certificate could not be made.
+    #[error("the certificate could not be made")]
+    Issue(#[from] rcgen::Error),
+}
