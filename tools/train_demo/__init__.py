@@ -1,0 +1,1 @@
+"""Trains the bundled emoji model from nothing but a font and a table of labels."""

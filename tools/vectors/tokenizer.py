@@ -1,0 +1,71 @@
+"""CLIP token ids from transformers' slow CLIPTokenizer, without ftfy, on awkward text.
+
+    python -m vectors.tokenizer [--model models/emoji]
+
+The slow tokenizer is the reference since folders hold vocab.json and merges.txt
+but no tokenizer.json. With ftfy installed it would repair text first; pipelines
+in production rarely have it, so here it must be absent.
+"""
+
+import argparse
+import importlib.util
+from pathlib import Path
+
+from transformers import CLIPTokenizer
+
+from . import files
+
+ABOUT = """\
+text -> ids as CLIPTokenizer (slow, no ftfy) gives them with add_special_tokens and no truncation or padding; \
+padded: padding="max_length", truncation=True, max_length = model_max_length of the folder, as pipelines call it. \
+The vocabulary is the folder's `model`. Without ftfy the text goes through BERT's basic tokenizer first \
+(U+0000, U+FFFD, control and format characters dropped, CJK ideographs set apart by spaces, NFC, split at whitespace, \
+lowercased with accents kept, punctuation not split), \
+then words by CLIP's pattern, bytes to letters, merges with the last letter marked </w>.\
+"""
+
+TEXTS = [
+    "", " ", "red heart", "Red Heart", "RED HEART", "  red   heart  ", "red\theart\n", "red\u00a0heart", "red\u3000heart",
+    "red heart, blue heart", "red-heart", "red_heart", "(red heart)", "[red] {heart}", "red heart!", "red heart!!!",
+    "what?!", "…", "a.b.c", "3.14", "100%", "#1", "@home", "1234567890", "12 34", "2nd", "x2", "20-step", "1,000,000",
+    "don't", "I'm", "we've they'll you'd it's", "DON'T", "'quoted'", "rock 'n' roll", "'s", "’s", "don’t", "`tick`",
+    "\"double\"", "a/b\\c", "a|b", "a&b", "a+b=c", "<b>bold</b>", "<|startoftext|>", "<|endoftext|>", "a <|endoftext|> b",
+    "<|STARTOFTEXT|>", "café", "cafe\u0301", "naïve façade", "ÀÉÎÕÜ", "straße", "STRASSE ß", "İstanbul", "ﬁne ﬂow", "Ω ohm",
+    "ΣΊΣΥΦΟΣ", "привет мир", "שלום עולם", "مرحبا بالعالم", "नमस्ते दुनिया", "สวัสดีชาวโลก", "你好世界", "hello你好world", "日本語のテキスト",
+    "カタカナ", "ｶﾀｶﾅ", "ｆｕｌｌ ｗｉｄｔｈ", "한국어 문장", "𠀀𠀁", "😀", "😀😀", "red ❤️ heart", "❤", "👩‍👩‍👧‍👦", "🇩🇪", "👍🏽", "a😀b", "☃ snowman", "™ © ®", "½ ² Ⅷ ①", "٣ ५",
+    "a\u200bb", "a\u200db", "a\u00adb", "\ufeffbom", "a\u0000b", "a\u0007b", "a\ufffdb", "a\u2028b", "zero\u2060width", "tab\tand\rreturn\n\n",
+    "cheese wedge", "tiger face", "smiling face with heart-eyes", "Mount Fuji", "twelve o’clock", "piñata", "Côte d’Ivoire",
+    "supercalifragilisticexpialidocious", "pneumonoultramicroscopicsilicovolcanoconiosis", "a" * 100, "ab" * 60, "w" * 300, "é" * 40, "😀" * 30,
+    "hmmmmmmmm", "aaaa bbbb cccc", "a b c d e f g h i j k l m n o p q r s t u v w x y z a b c",
+    "a very long prompt that goes on and on about a red heart and a blue heart and a tiger face until no model could hold it all",
+    " ".join(["heart"] * 90), "!" * 50, "- " * 40, ".,;:!?", "–—−", "„deutsch“ «français»", "¿Qué?", "e\u0301\u0302\u0303", "I\u0307", "ǅ ǆ Ǆ",
+    "(word:1.2)", "((masterpiece)), [bad]", "a:b:c", "https://example.org/a?b=c&d=e", "name@example.org", "C++ & C#", "snake_case CamelCase", "\\n literal",
+]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, default=files.ROOT / "models" / "emoji")
+    args = parser.parse_args()
+    if importlib.util.find_spec("ftfy"):
+        raise SystemExit("ftfy is installed here and changes the ids: remove it")
+    folder = args.model.resolve()
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    head = {
+        "about": ABOUT,
+        "model": folder.relative_to(files.ROOT).as_posix(),
+        "model_max_length": tokenizer.model_max_length,
+        "bos": tokenizer.bos_token_id,
+        "eos": tokenizer.eos_token_id,
+        "pad": tokenizer.pad_token_id,
+    }
+    files.write(files.OUT / "clip_tokenizer.json", head, [case(tokenizer, text) for text in TEXTS])
+
+
+def case(tokenizer, text):
+    padded = tokenizer(text, padding="max_length", truncation=True, max_length=tokenizer.model_max_length)
+    return {"text": text, "ids": tokenizer(text)["input_ids"], "padded": padded["input_ids"]}
+
+
+if __name__ == "__main__":
+    main()
