@@ -1,0 +1,173 @@
+//! Log lines of a process: text for people, JSON for machines, on standard error.
+//!
+//! Standard output stays free for results. The level can be changed while the process runs,
+//! through the [`Handle`] that [`init`] returns.
+
+use std::io::IsTerminal;
+
+use serde::Deserialize;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, fmt, reload};
+
+/// The `[log]` section of a config.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSettings {
+    /// A level (`off`, `error`, `warn`, `info`, `debug`, `trace`), or levels by target in
+    /// `EnvFilter` syntax: `info,quinn=warn`.
+    pub level: String,
+    /// How a line is written.
+    pub format: Format,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: Format::Auto }
+    }
+}
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Text on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    /// One readable line per event, in colour on a terminal unless `NO_COLOR` is set.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Changes the level of the running process.
+#[derive(Debug, Clone)]
+pub struct Handle(reload::Handle<EnvFilter, Registry>);
+
+impl Handle {
+    /// Takes up a new level, in the syntax of [`LogSettings::level`].
+    ///
+    /// # Errors
+    /// [`Error::Level`] if it can't be read; the old level then stays.
+    pub fn set_level(&self, level: &str) -> Result<(), Error> {
+        self.0.reload(parse_level(level)?).map_err(Error::Reload)
+    }
+}
+
+/// Why logging can't start or change.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The level is neither a level's name nor a filter.
+    #[error(
+        "log.level {level:?} is not known ({reason}): use off, error, warn, info, debug or trace, \
+         or levels by target such as \"info,quinn=warn\""
+    )]
+    Level {
+        /// The level as given.
+        level: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The process logs already.
+    #[error("logging is set up already")]
+    AlreadySet(#[source] tracing_subscriber::util::TryInitError),
+    /// The subscriber of this process is gone.
+    #[error("the log level can't be changed")]
+    Reload(#[source] reload::Error),
+}
+
+/// Starts logging for this process. `main` calls it once, since it looks at the terminal and at
+/// `NO_COLOR`.
+///
+/// # Errors
+/// [`Error::Level`] for a level that can't be read, [`Error::AlreadySet`] at the second call.
+pub fn init(settings: &LogSettings) -> Result<Handle, Error> {
+    let on_terminal = std::io::stderr().is_terminal();
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+
+    let (filter, filter_handle) = reload::Layer::new(parse_level(&settings.level)?);
+    let lines = match Style::choose(settings.format, on_terminal, no_color) {
+        Style::Text { color } => fmt::layer().with_writer(std::io::stderr).with_ansi(color).boxed(),
+        Style::Json => fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init()
+        .map_err(Error::AlreadySet)?;
+    Ok(Handle(filter_handle))
+}
+
+/// What [`Format`] comes to on a given standard error.
+#[derive(Debug, PartialEq, Eq)]
+enum Style {
+    Text { color: bool },
+    Json,
+}
+
+impl Style {
+    fn choose(format: Format, on_terminal: bool, no_color: bool) -> Self {
+        match format {
+            Format::Auto if !on_terminal => Self::Json,
+            Format::Json => Self::Json,
+            Format::Auto | Format::Text => Self::Text { color: on_terminal && !no_color },
+        }
+    }
+}
+
+/// Reads a filter, and refuses a misspelt level: `EnvFilter` alone would take `inof` for the name
+/// of a target and log everything of it.
+fn parse_level(level: &str) -> Result<EnvFilter, Error> {
+    let refuse = |reason: String| Error::Level { level: level.to_owned(), reason };
+    let parts: Vec<&str> = level.split(',').map(str::trim).collect();
+    for part in &parts {
+        let names_target = part.contains(['=', '[']);
+        if !names_target && (part.is_empty() || part.parse::<LevelFilter>().is_err()) {
+            return Err(refuse(format!("{part:?} is no level")));
+        }
+    }
+    EnvFilter::try_new(parts.join(",")).map_err(|error| refuse(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_is_text_on_a_terminal_and_json_elsewhere() {
+        assert_eq!(Style::choose(Format::Auto, true, false), Style::Text { color: true });
+        assert_eq!(Style::choose(Format::Auto, true, true), Style::Text { color: false });
+        assert_eq!(Style::choose(Format::Auto, false, false), Style::Json);
+        assert_eq!(Style::choose(Format::Text, false, false), Style::Text { color: false });
+        assert_eq!(Style::choose(Format::Json, true, false), Style::Json);
+    }
+
+    #[test]
+    fn levels_and_filters_are_read() {
+        for level in ["off", "INFO", "debug", "info,quinn=warn", "warn, hearth_worker=trace"] {
+            assert!(parse_level(level).is_ok(), "{level}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_level_is_refused_by_name() {
+        for level in ["inof", "", "info,", "info,quinn=loud"] {
+            let message = parse_level(level).unwrap_err().to_string();
+            assert!(message.contains("log.level"), "{message}");
+            assert!(message.contains("use off, error"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_second_init_is_an_error_and_the_level_reloads() {
+        let handle = init(&LogSettings::default()).unwrap();
+        assert!(matches!(init(&LogSettings::default()), Err(Error::AlreadySet(_))));
+
+        assert!(!tracing::enabled!(tracing::Level::DEBUG));
+        handle.set_level("debug").unwrap();
+        assert!(tracing::enabled!(tracing::Level::DEBUG));
+        assert!(handle.set_level("loud").is_err());
+        assert!(tracing::enabled!(tracing::Level::DEBUG));
+    }
+}
