@@ -1,0 +1,201 @@
+//! The noise schedule that a model was trained with.
+//!
+//! In single precision and in torch's order of operations, on purpose: near t = 0 the quantity
+//! 1 − ᾱ keeps only a few digits of a single, so an exacter computation gives other sigmas than
+//! the ones that diffusers steps with.
+
+use super::error::Error;
+use super::fields::Fields;
+
+/// Betas of the cosine schedule stay below this (Nichol & Dhariwal 2021, section 3.2).
+const MAX_BETA: f64 = 0.999;
+
+/// Stands for ᾱ = 0 where a sigma has to stay finite: the least positive half-precision number.
+const NEARLY_ZERO: f32 = 1.0 / 16_777_216.0;
+
+/// The schedule over the training timesteps 0 to `len() - 1`.
+pub(super) struct Training {
+    /// ᾱ per timestep: the product of 1 − β up to and with it.
+    pub(super) alphas_cumprod: Vec<f32>,
+    zero_snr: bool,
+}
+
+#[derive(Clone, Copy)]
+enum BetaSchedule {
+    Linear,
+    ScaledLinear,
+    Cosine,
+}
+
+impl Training {
+    /// Reads the schedule's keys, which all classes share.
+    pub(super) fn read(fields: &Fields<'_>) -> Result<Self, Error> {
+        let steps = fields.integer("num_train_timesteps", 1000, 1..=100_000)?;
+        let zero_snr = fields.bool("rescale_betas_zero_snr", false)?;
+        let mut betas = match fields.optional_list("trained_betas")? {
+            Some(betas) => trained(&betas, steps)?,
+            None => scheduled(fields, steps)?,
+        };
+        if zero_snr {
+            rescale_zero_terminal_snr(&mut betas);
+        }
+        Ok(Self { alphas_cumprod: cumprod(&betas), zero_snr })
+    }
+
+    /// The number of training timesteps.
+    pub(super) fn len(&self) -> usize {
+        self.alphas_cumprod.len()
+    }
+
+    /// Checks that a run of `steps` steps fits the schedule.
+    pub(super) fn check_steps(&self, steps: usize) -> Result<(), Error> {
+        if (1..=self.len()).contains(&steps) {
+            return Ok(());
+        }
+        let expected = format!(
+            "a whole number from 1 to {}, the timesteps that the model was trained with",
+            self.len()
+        );
+        Err(Error::invalid("num_inference_steps", steps, expected))
+    }
+
+    /// Keeps the last ᾱ of a schedule with zero terminal SNR above zero, for rules whose first
+    /// sigma would be infinite otherwise.
+    pub(super) fn keep_sigmas_finite(mut self) -> Self {
+        if let (true, Some(last)) = (self.zero_snr, self.alphas_cumprod.last_mut()) {
+            *last = NEARLY_ZERO;
+        }
+        self
+    }
+
+    /// The noise level σ = √((1 − ᾱ) / ᾱ) per timestep, rising.
+    pub(super) fn sigmas(&self) -> Vec<f32> {
+        self.alphas_cumprod.iter().map(|alpha| ((1.0 - alpha) / alpha).sqrt()).collect()
+    }
+}
+
+fn trained(betas: &[f64], steps: usize) -> Result<Vec<f32>, Error> {
+    if betas.len() != steps {
+        let value = format!("a list of {}", betas.len());
+        let expected = format!("as many numbers as num_train_timesteps says, {steps}");
+        return Err(Error::invalid("trained_betas", value, expected));
+    }
+    if let Some(beta) = betas.iter().find(|beta| !(0.0..1.0).contains(*beta)) {
+        return Err(Error::invalid("trained_betas", beta, "numbers from 0 to below 1"));
+    }
+    Ok(betas.iter().map(|beta| *beta as f32).collect())
+}
+
+fn scheduled(fields: &Fields<'_>, steps: usize) -> Result<Vec<f32>, Error> {
+    let start = beta(fields, "beta_start", 0.0001)?;
+    let end = beta(fields, "beta_end", 0.02)?;
+    let schedule = fields.choice(
+        "beta_schedule",
+        "linear",
+        &[
+            ("linear", BetaSchedule::Linear),
+            ("scaled_linear", BetaSchedule::ScaledLinear),
+            ("squaredcos_cap_v2", BetaSchedule::Cosine),
+        ],
+    )?;
+    Ok(match schedule {
+        BetaSchedule::Linear => linspace(start, end, steps),
+        BetaSchedule::ScaledLinear => {
+            linspace(start.sqrt(), end.sqrt(), steps).iter().map(|root| root * root).collect()
+        }
+        BetaSchedule::Cosine => cosine(steps),
+    })
+}
+
+fn beta(fields: &Fields<'_>, key: &'static str, default: f64) -> Result<f64, Error> {
+    let value = fields.number(key, default)?;
+    if value > 0.0 && value < 1.0 {
+        return Ok(value);
+    }
+    Err(Error::invalid(key, value, "a number between 0 and 1"))
+}
+
+/// `steps` numbers from `start` to `end`, as `torch.linspace` in single precision has them: from
+/// the start in the first half, from the end in the second.
+pub(super) fn linspace(start: f64, end: f64, steps: usize) -> Vec<f32> {
+    let (start, end) = (start as f32, end as f32);
+    if steps == 1 {
+        return vec![start];
+    }
+    let step = (end - start) / (steps - 1) as f32;
+    let at = |index: usize| {
+        if index < steps / 2 {
+            start + step * index as f32
+        } else {
+            end - step * (steps - index - 1) as f32
+        }
+    };
+    (0..steps).map(at).collect()
+}
+
+/// β from ᾱ(t) = cos²((t + 0.008) / 1.008 · π/2). Times are fractions: never divide integers.
+fn cosine(steps: usize) -> Vec<f32> {
+    let alpha_bar = |index: usize| {
+        let time = index as f64 / steps as f64;
+        ((time + 0.008) / 1.008 * std::f64::consts::PI / 2.0).cos().powi(2)
+    };
+    let beta = |index| (1.0 - alpha_bar(index + 1) / alpha_bar(index)).min(MAX_BETA);
+    (0..steps).map(|index| beta(index) as f32).collect()
+}
+
+/// The running product of 1 − β, accumulated in double precision as torch does.
+fn cumprod(betas: &[f32]) -> Vec<f32> {
+    let mut product = 1.0_f64;
+    let next = |beta: &f32| {
+        product *= f64::from(1.0 - beta);
+        product as f32
+    };
+    betas.iter().map(next).collect()
+}
+
+/// Shifts and scales √ᾱ so that the last timestep is pure noise (Lin et al. 2023, algorithm 1).
+fn rescale_zero_terminal_snr(betas: &mut [f32]) {
+    let mut roots: Vec<f32> = cumprod(betas).iter().map(|alpha| alpha.sqrt()).collect();
+    let (Some(&first), Some(&last)) = (roots.first(), roots.last()) else { return };
+    for root in &mut roots {
+        *root = (*root - last) * (first / (first - last));
+    }
+    let mut previous = 1.0;
+    for (beta, root) in betas.iter_mut().zip(&roots) {
+        let alpha = root * root;
+        *beta = 1.0 - alpha / previous;
+        previous = alpha;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn linspace_meets_both_ends() {
+        assert_eq!(linspace(0.1, 0.3, 1), [0.1]);
+        let values = linspace(0.0001, 0.02, 1000);
+        assert_eq!((values[0], values[999]), (0.0001, 0.02));
+        assert!(values.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+
+    /// With integer division every beta of the cosine schedule but the last would be zero.
+    #[test]
+    fn cosine_betas_rise_to_the_cap() {
+        let betas = cosine(1000);
+        assert!((betas[0] - 4.128_422_5e-5).abs() < 1e-9, "{}", betas[0]);
+        assert!((betas[500] - 0.003_119).abs() < 1e-4, "{}", betas[500]);
+        assert_eq!(betas[999], 0.999);
+    }
+
+    #[test]
+    fn zero_terminal_snr_ends_in_noise_alone() {
+        let mut betas = linspace(0.0001, 0.02, 1000);
+        let before = cumprod(&betas);
+        rescale_zero_terminal_snr(&mut betas);
+        let after = cumprod(&betas);
+        assert_eq!(after[999], 0.0);
+        assert!((after[0] - before[0]).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,115 @@
+//! What can be wrong with a scheduler's config, name or run; each message names the field, its
+//! value and the remedy.
+
+use std::fmt::Display;
+
+/// Why no scheduler could be built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The config is not a JSON object (Python's bare `Infinity` and `NaN` are understood).
+    #[error("scheduler config: {0}; restore the file from the model's export")]
+    NotAConfig(String),
+
+    /// A key that no scheduler of diffusers has.
+    #[error("scheduler key `{key}` (value {value}) is not known{}; remove or correct it", did_you_mean(.nearest))]
+    UnknownKey {
+        /// The key as written.
+        key: String,
+        /// Its value as JSON.
+        value: String,
+        /// The known key most like it, if one is.
+        nearest: Option<String>,
+    },
+
+    /// An override that the chosen class doesn't have.
+    #[error("scheduler key `{key}` (value {value}) is not one of {class}'s; it has {known}")]
+    ForeignKey {
+        /// The class that was asked for.
+        class: String,
+        /// The key as written.
+        key: String,
+        /// Its value as JSON.
+        value: String,
+        /// The class's keys.
+        known: String,
+    },
+
+    /// A value of the wrong type or out of range.
+    #[error("`{key}` is {value}; give {expected}")]
+    Invalid {
+        /// The field.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What would do.
+        expected: String,
+    },
+
+    /// Diffusers rejects this value or combination, or its result has no meaning.
+    #[error("{class} can't take `{key}` = {value}: {reason}")]
+    Rejected {
+        /// The scheduler's class.
+        class: String,
+        /// The field.
+        key: String,
+        /// Its value.
+        value: String,
+        /// Why not, and what to give instead.
+        reason: String,
+    },
+
+    /// Diffusers can, Hearth can't yet.
+    #[error("`{key}` = {value} is not supported for {class} yet; {remedy}")]
+    NotSupported {
+        /// The scheduler's class.
+        class: String,
+        /// The field.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What to give instead.
+        remedy: String,
+    },
+
+    /// A name that is neither a known class nor a known short name.
+    #[error("unknown scheduler `{name}`{}; known: {known}", did_you_mean(.nearest))]
+    Unknown {
+        /// The name as written.
+        name: String,
+        /// The known name most like it, if one is.
+        nearest: Option<String>,
+        /// All known names.
+        known: String,
+    },
+
+    /// A `--scheduler` value that doesn't read as `name:key=value,key=value`.
+    #[error("scheduler `{text}`: {problem}; write name or name:key=value,key=value")]
+    Syntax {
+        /// The text as given.
+        text: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl Error {
+    /// An [`Error::Invalid`] for field `key`.
+    pub(super) fn invalid(key: &str, value: impl Display, expected: impl Into<String>) -> Self {
+        Self::Invalid { key: key.into(), value: value.to_string(), expected: expected.into() }
+    }
+}
+
+/// The name among `known` most like `name`, if one is like it at all.
+pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate.to_owned())
+}
+
+fn did_you_mean(nearest: &Option<String>) -> String {
+    nearest.as_ref().map(|name| format!(" (nearest: `{name}`)")).unwrap_or_default()
+}

@@ -1,0 +1,117 @@
+//! Euler steps that overshoot and add fresh noise back: ancestral sampling, as k-diffusion wrote
+//! it after Ho et al. 2020.
+
+use super::betas::Training;
+use super::error::Error;
+use super::euler::{descend, init_noise_sigma, scale_to_unit_variance};
+use super::fields::Fields;
+use super::prediction::Prediction;
+use super::sigmas::{Spacing, interpolate};
+use super::{Run, Scheduler};
+
+pub(super) const KEYS: &[&str] = &[
+    "num_train_timesteps",
+    "beta_start",
+    "beta_end",
+    "beta_schedule",
+    "trained_betas",
+    "prediction_type",
+    "timestep_spacing",
+    "steps_offset",
+    "rescale_betas_zero_snr",
+];
+
+pub(super) struct EulerAncestral {
+    timesteps: Vec<f32>,
+    sigmas: Vec<f32>,
+    prediction: Prediction,
+    init_noise_sigma: f32,
+}
+
+impl EulerAncestral {
+    pub(super) fn new(fields: &Fields<'_>, run: &Run) -> Result<Self, Error> {
+        let training = Training::read(fields)?.keep_sigmas_finite();
+        training.check_steps(run.steps)?;
+        let prediction = fields.choice("prediction_type", "epsilon", &Prediction::ALL)?;
+        if prediction == Prediction::Sample {
+            let reason = "the rule is not written for it; take ddim, euler or dpmpp_2m";
+            return Err(fields.rejected("prediction_type", "sample", reason));
+        }
+        let offset = fields.integer("steps_offset", 0, 0..=training.len())?;
+        let spacing = Spacing::read(fields, "linspace")?;
+        let table = training.sigmas();
+        // single precision before the interpolation, as diffusers has it
+        let timesteps: Vec<f32> = spacing
+            .timesteps(training.len(), run.steps, offset)
+            .iter()
+            .map(|timestep| *timestep as f32)
+            .collect();
+        let level = |timestep: &f32| interpolate(&table, f64::from(*timestep)) as f32;
+        let sigmas: Vec<f32> = timesteps.iter().map(level).chain([0.0]).collect();
+        Ok(Self {
+            timesteps,
+            init_noise_sigma: init_noise_sigma(&sigmas, spacing),
+            sigmas,
+            prediction,
+        })
+    }
+}
+
+impl Scheduler for EulerAncestral {
+    fn timesteps(&self) -> &[f32] {
+        &self.timesteps
+    }
+
+    fn sigmas(&self) -> &[f32] {
+        &self.sigmas
+    }
+
+    fn init_noise_sigma(&self) -> f32 {
+        self.init_noise_sigma
+    }
+
+    fn scale_model_input(&self, step: usize, sample: &[f32], scaled: &mut [f32]) {
+        scale_to_unit_variance(self.sigmas[step], sample, scaled);
+    }
+
+    fn needs_noise(&self, _step: usize) -> bool {
+        true
+    }
+
+    fn step(
+        &mut self,
+        step: usize,
+        model_output: &[f32],
+        sample: &mut [f32],
+        noise: Option<&[f32]>,
+    ) {
+        debug_assert!(noise.is_some(), "an ancestral step needs its noise");
+        let (from, to) = (self.sigmas[step], self.sigmas[step + 1]);
+        let (down, up) = split(from, to);
+        descend(self.prediction, from, down - from, model_output, sample);
+        for (x, noise) in sample.iter_mut().zip(noise.unwrap_or_default()) {
+            *x += noise * up;
+        }
+    }
+}
+
+/// Splits the step to level `to` into a descent to `down` and noise of deviation `up`, so that
+/// down² + up² = to².
+fn split(from: f32, to: f32) -> (f32, f32) {
+    let (from, to) = (from * from, to * to);
+    let up = (to * (from - to) / from).max(0.0).sqrt();
+    ((to - up * up).max(0.0).sqrt(), up)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split;
+
+    #[test]
+    fn descent_and_noise_make_up_the_target_level() {
+        for (from, to) in [(14.6_f32, 10.0_f32), (4096.0, 20.0), (0.1, 0.03), (0.03, 0.0)] {
+            let (down, up) = split(from, to);
+            assert!((down.hypot(up) - to).abs() <= 1e-6 * to, "{from} to {to}: {down}, {up}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Reads a class's keys from what the caller overrides, what the folder says and the class's
+//! defaults, in this order, and checks type and range as it goes.
+
+use std::fmt::Display;
+
+use serde_json::Value;
+
+use super::config::SchedulerConfig;
+use super::error::Error;
+use super::names::Class;
+use super::spec::SchedulerSpec;
+
+/// The keys of one scheduler that is about to be built.
+pub(super) struct Fields<'a> {
+    class: Class,
+    config: &'a SchedulerConfig,
+    spec: Option<&'a SchedulerSpec>,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn new(
+        class: Class,
+        config: &'a SchedulerConfig,
+        spec: Option<&'a SchedulerSpec>,
+    ) -> Self {
+        Self { class, config, spec }
+    }
+
+    pub(super) fn bool(&self, key: &'static str, default: bool) -> Result<bool, Error> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(Value::Bool(value)) => Ok(*value),
+            Some(other) => Err(Error::invalid(key, other, "true or false")),
+        }
+    }
+
+    /// A whole number in `range`.
+    pub(super) fn integer(
+        &self,
+        key: &'static str,
+        default: usize,
+        range: std::ops::RangeInclusive<usize>,
+    ) -> Result<usize, Error> {
+        let Some(value) = self.get(key) else { return Ok(default) };
+        value
+            .as_u64()
+            .and_then(|number| usize::try_from(number).ok())
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| {
+                let expected = format!("a whole number from {} to {}", range.start(), range.end());
+                Error::invalid(key, value, expected)
+            })
+    }
+
+    /// A number; NaN is refused, infinities are the caller's to judge.
+    pub(super) fn number(&self, key: &'static str, default: f64) -> Result<f64, Error> {
+        Ok(self.optional_number(key)?.unwrap_or(default))
+    }
+
+    /// A number, or null for none.
+    pub(super) fn optional_number(&self, key: &'static str) -> Result<Option<f64>, Error> {
+        match self.given(key) {
+            None => Ok(None),
+            Some(value) => {
+                number(value).map(Some).ok_or_else(|| Error::invalid(key, value, "a number"))
+            }
+        }
+    }
+
+    /// A positive, finite number.
+    pub(super) fn positive(&self, key: &'static str, default: f64) -> Result<f64, Error> {
+        let value = self.number(key, default)?;
+        if value.is_finite() && value > 0.0 {
+            return Ok(value);
+        }
+        Err(Error::invalid(key, value, "a number above 0"))
+    }
+
+    /// A list of numbers, or null for none.
+    pub(super) fn optional_list(&self, key: &'static str) -> Result<Option<Vec<f64>>, Error> {
+        match self.given(key) {
+            None => Ok(None),
+            Some(value) => value
+                .as_array()
+                .filter(|list| !list.is_empty())
+                .and_then(|list| list.iter().map(number).collect())
+                .map(Some)
+                .ok_or_else(|| Error::invalid(key, value, "a list of numbers, or null")),
+        }
+    }
+
+    /// One of `choices`, each a word and what it means.
+    pub(super) fn choice<T: Copy>(
+        &self,
+        key: &'static str,
+        default: &str,
+        choices: &[(&str, T)],
+    ) -> Result<T, Error> {
+        let default = Value::from(default);
+        let value = self.get(key).unwrap_or(&default);
+        let found = choices.iter().find(|(word, _)| value.as_str() == Some(word));
+        found.map(|(_, meaning)| *meaning).ok_or_else(|| {
+            let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
+            Error::invalid(key, value, format!("one of {}", words.join(", ")))
+        })
+    }
+
+    /// Refuses `key` if it is on, with what to do instead.
+    pub(super) fn not_yet(&self, key: &'static str, remedy: &str) -> Result<(), Error> {
+        if self.bool(key, false)? { Err(self.not_supported(key, true, remedy)) } else { Ok(()) }
+    }
+
+    /// An error: diffusers takes this value, Hearth doesn't yet.
+    pub(super) fn not_supported(&self, key: &str, value: impl Display, remedy: &str) -> Error {
+        Error::NotSupported {
+            class: self.class.name().into(),
+            key: key.into(),
+            value: value.to_string(),
+            remedy: remedy.into(),
+        }
+    }
+
+    /// An error: diffusers doesn't take this value either, or its result has no meaning.
+    pub(super) fn rejected(&self, key: &str, value: impl Display, reason: &str) -> Error {
+        Error::Rejected {
+            class: self.class.name().into(),
+            key: key.into(),
+            value: value.to_string(),
+            reason: reason.into(),
+        }
+    }
+
+    /// What is set for `key`, if anything but null.
+    pub(super) fn given(&self, key: &'static str) -> Option<&Value> {
+        self.get(key).filter(|value| !value.is_null())
+    }
+
+    fn get(&self, key: &'static str) -> Option<&Value> {
+        debug_assert!(self.class.keys().contains(&key), "{key} is missing in the class's keys");
+        self.spec.and_then(|spec| spec.get(key)).or_else(|| self.config.get(key))
+    }
+}
+
+/// A JSON number, or Python's infinity as `config` quotes it.
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::String(text) if text == "-Infinity" => Some(f64::NEG_INFINITY),
+        Value::String(text) if text == "Infinity" => Some(f64::INFINITY),
+        value => value.as_f64(),
+    }
+}
