@@ -27,6 +27,7 @@ SOURCES = {
         "beta_end": 0.02,
         "beta_schedule": "linear",
         "beta_start": 0.0001,
+        "clip_sample": False,
         "final_sigmas_type": "zero",
         "num_train_timesteps": 1000,
         "prediction_type": "v_prediction",
@@ -73,8 +74,8 @@ CASES = {
     "DDIMScheduler": [
         *common({"set_alpha_to_one": True}, {"steps_offset": 0}, ZERO_SNR, THRESHOLD),
         case("sd15_without_clip_sample", 10),
-        case("demo", 10, {"clip_sample": False}),
-        case("demo", 10, {"clip_sample_range": 2.5}),
+        case("demo", 10, {"clip_sample": True}),
+        case("demo", 10, {"clip_sample": True, "clip_sample_range": 2.5}),
         case("sd15", 10, step_args={"eta": 0.5}),
         case("sd15", 10, step_args={"eta": 1.0}),
         case("demo", 10, step_args={"eta": 1.0}),
