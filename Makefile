@@ -1,0 +1,51 @@
+# What people do with this tree. Each line is something that you could type yourself.
+
+# Tools that scripts/deps.sh brought come first.
+export PATH := $(CURDIR)/.deps/bin:$(PATH)
+
+# rustup looks for its toolchains under HOME. Where HOME is another one (a clean environment, a
+# build service), they lie next to the cargo on PATH.
+ifeq ($(shell cargo --version 2>/dev/null),)
+export RUSTUP_HOME := $(abspath $(dir $(shell command -v cargo 2>/dev/null))../../.rustup)
+endif
+
+ifneq ($(shell command -v cargo-nextest 2>/dev/null),)
+run_tests = cargo nextest run --workspace --profile $(if $(CI),ci,default)
+else
+run_tests = cargo test --workspace --lib --bins --tests
+endif
+
+.PHONY: help demo test lint bench docs fmt
+
+help: ## Shows this list.
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
+
+# The development profile builds in half the time, and its dependencies are optimised.
+demo: ## Builds, brings two workers up, makes pictures, and leaves nothing running.
+	scripts/deps.sh cc onnxruntime
+	cargo build --workspace --bins
+	scripts/demo.sh
+
+test: ## Runs all tests: units, processes, documentation.
+	scripts/deps.sh cc onnxruntime etcd
+	cargo build --workspace --bins
+	$(run_tests)
+	cargo test --workspace --doc
+
+lint: ## Checks format, lints, the tree's own rules, and where dependencies come from.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- --deny warnings
+	cargo test --package hearth-tests --test tidy
+	scripts/deps.sh cargo-deny
+	cargo deny check bans sources licenses
+
+bench: ## Measures, prints tables and writes target/bench/report.json.
+	scripts/deps.sh cc onnxruntime etcd
+	cargo build --release --workspace --bins
+	cargo bench --package hearth-tests
+
+docs: ## Builds the documentation of the crates.
+	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps
+
+fmt: ## Formats the sources.
+	cargo fmt --all

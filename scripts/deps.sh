@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Brings what a bare Debian or Ubuntu machine lacks. Name what is needed:
+#
+#   cc           a C compiler and linker, to build the crates that carry C code
+#   onnxruntime  the ONNX Runtime library, in .deps/onnxruntime (scripts/onnxruntime.sh)
+#   etcd         an etcd server in .deps/bin, for the tests; no service is installed or started
+#   cargo-deny   the checker of licences and sources, in .deps/bin, for `make lint`
+#
+# What is there already is left alone, and then no network is used. Rust itself has to be there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf 'deps: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+has() { command -v "$1" >/dev/null 2>&1; }
+has_bin() { has "$1" || [ -x ".deps/bin/$1" ]; }
+
+# A folder on the file system of .deps, so that a finished file moves there in one step.
+work_folder() {
+    mkdir -p .deps/bin
+    work=$(mktemp -d "$PWD/.deps/work.XXXXXX")
+    trap 'rm -rf "$work"' EXIT
+}
+
+# Runs a command as root, or says what to type.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif has sudo && sudo -n true 2>/dev/null; then
+        sudo -n "$@"
+    else
+        die "this needs root. Type: sudo $*"
+    fi
+}
+
+# Runs an apt-get command, and once more after fetching the package lists, which bare images lack.
+with_lists() {
+    has apt-get || die "no apt-get on this machine. Install what this would: $*"
+    "$@" >&2 && return
+    as_root apt-get update >&2
+    "$@" >&2
+}
+
+install_packages() {
+    say "installing $* with apt-get"
+    with_lists as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends "$@"
+}
+
+need_cc() {
+    if echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - 2>/dev/null; then return; fi
+    install_packages gcc libc6-dev
+}
+
+need_onnxruntime() {
+    local status=0
+    scripts/onnxruntime.sh || status=$?
+    if [ $status = 3 ]; then
+        install_packages python3 python3-pip
+        scripts/onnxruntime.sh
+    elif [ $status != 0 ]; then
+        exit 1
+    fi
+}
+
+# Debian's package is unpacked rather than installed: installed, it would start a server.
+need_etcd() {
+    if has_bin etcd; then return; fi
+    say "unpacking etcd-server into .deps/bin"
+    work_folder
+    (cd "$work" && with_lists apt-get download etcd-server)
+    dpkg-deb -x "$work"/etcd-server_*.deb "$work/root"
+    mv "$work/root/usr/bin/etcd" .deps/bin/etcd
+}
+
+need_cargo_deny() {
+    if has_bin cargo-deny; then return; fi
+    say "building cargo-deny into .deps/bin (three to four minutes on two cores)"
+    work_folder
+    cargo install --quiet --locked --root "$work" --target-dir "$work/target" cargo-deny@0.20.2
+    mv "$work/bin/cargo-deny" .deps/bin/cargo-deny
+}
+
+has cargo || die "no cargo on PATH. Install Rust with rustup, the version in Cargo.toml or newer."
+[ $# -gt 0 ] || set -- cc onnxruntime etcd
+for dependency in "$@"; do
+    case "$dependency" in
+        cc) need_cc ;;
+        onnxruntime) need_onnxruntime ;;
+        etcd) need_etcd ;;
+        cargo-deny) need_cargo_deny ;;
+        *) die "$dependency is not known: cc, onnxruntime, etcd, cargo-deny" ;;
+    esac
+done
