@@ -1,1 +1,32 @@
-//! What a request produces: images and tensors, and their encoders.
+//! What a request produces, and how it becomes a file.
+//!
+//! Values in memory ([`Image`], [`Tensor`]), the formats they can be written in ([`OutputFormat`])
+//! and one encoder per format. No runtime, no files: encoders return bytes. Audio has its formats
+//! named here and no encoder yet.
+
+mod encode;
+mod error;
+mod format;
+mod image;
+mod infotext;
+mod npy;
+mod png;
+mod tensor;
+
+pub use self::encode::encode;
+pub use self::error::Error;
+pub use self::format::OutputFormat;
+pub use self::image::Image;
+pub use self::infotext::Infotext;
+pub use self::png::TextChunk;
+pub use self::tensor::{Dtype, Tensor};
+
+/// One produced item, before it is encoded.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Media {
+    /// A picture.
+    Image(Image),
+    /// Raw numbers, such as latents.
+    Tensor(Tensor),
+}

@@ -1,0 +1,46 @@
+//! Why an item could not be encoded.
+
+use crate::OutputFormat;
+
+/// An encoding failure.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The name is none of the formats.
+    #[error("output_format {name:?} is unknown; known: {known}", known = OutputFormat::known())]
+    UnknownFormat {
+        /// The name as given.
+        name: String,
+    },
+    /// The format exists, but this kind of item can't be written in it.
+    #[error("{format} can't hold {what}; choose {remedy}")]
+    Mismatch {
+        /// The format asked for.
+        format: OutputFormat,
+        /// The kind of the item: `a picture`, `a tensor`.
+        what: &'static str,
+        /// Formats that can.
+        remedy: &'static str,
+    },
+    /// The number of values doesn't fit the shape.
+    #[error("{what} of shape {shape:?} needs {needed} bytes, got {got}")]
+    Shape {
+        /// The kind of the item.
+        what: &'static str,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// Bytes that the shape needs.
+        needed: usize,
+        /// Bytes given.
+        got: usize,
+    },
+    /// The encoder refused.
+    #[error("encoding {format} failed")]
+    Encoder {
+        /// The format asked for.
+        format: OutputFormat,
+        /// The encoder's own error.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}

@@ -1,0 +1,59 @@
+//! Raw numbers in memory.
+
+use crate::Error;
+
+/// The element type of a [`Tensor`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dtype {
+    /// IEEE 754 single precision.
+    F32,
+    /// IEEE 754 half precision.
+    F16,
+    /// Unsigned byte.
+    U8,
+}
+
+impl Dtype {
+    /// Bytes of one element.
+    #[must_use]
+    pub fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+            Self::U8 => 1,
+        }
+    }
+}
+
+/// A dense array in row-major (C) order, elements little-endian.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tensor {
+    /// Element type.
+    pub dtype: Dtype,
+    /// Length of each dimension; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// The elements' bytes.
+    pub data: Vec<u8>,
+}
+
+impl Tensor {
+    /// A single-precision tensor of `values`.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the number of values doesn't fit the shape.
+    pub fn f32(shape: &[usize], values: &[f32]) -> Result<Self, Error> {
+        let data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let tensor = Self { dtype: Dtype::F32, shape: shape.to_vec(), data };
+        tensor.check()?;
+        Ok(tensor)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let needed = self.shape.iter().product::<usize>() * self.dtype.size();
+        if self.data.len() == needed {
+            return Ok(());
+        }
+        let shape = self.shape.clone();
+        Err(Error::Shape { what: "a tensor", shape, needed, got: self.data.len() })
+    }
+}
