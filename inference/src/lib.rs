@@ -1,8 +1,13 @@
 //! The numerics: pipelines, schedulers, noise, tokenizers, model folders and ONNX sessions.
 //!
-//! Nothing here knows the network. `schedulers`, `noise` and `tokenizers` are pure; ONNX Runtime
-//! lives in `session` alone; `pipelines` put the parts together step by step.
+//! Nothing here knows the network. `schedulers`, `noise` and `tokenizers` are pure; `folder` reads
+//! files; ONNX Runtime lives in `session` alone; `pipelines` put the parts together step by step.
 
+pub mod folder;
 pub mod noise;
+pub mod pipelines;
 pub mod schedulers;
+pub mod session;
 pub mod tokenizers;
+
+pub use pipelines::Error;

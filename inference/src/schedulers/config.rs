@@ -44,6 +44,12 @@ impl SchedulerConfig {
         &self.class_name
     }
 
+    /// The number of steps that the model was trained with; no run has more.
+    pub fn num_train_timesteps(&self) -> u32 {
+        let given = self.get("num_train_timesteps").and_then(Value::as_u64);
+        given.and_then(|steps| u32::try_from(steps).ok()).unwrap_or(1000)
+    }
+
     /// The value of `key`, if the folder sets it.
     pub(super) fn get(&self, key: &str) -> Option<&Value> {
         self.values.get(key)

@@ -1,0 +1,85 @@
+//! What can be wrong with a model folder; each message names the file and the remedy.
+
+use std::path::PathBuf;
+
+use super::Family;
+
+/// Why a model folder can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Nothing there, or a single file.
+    #[error(
+        "{} {}; give a folder made by optimum-cli export onnx",
+        path.display(), if *is_file { "is a file" } else { "doesn't exist" }
+    )]
+    NoFolder {
+        /// The path as given.
+        path: PathBuf,
+        /// Whether it is a file.
+        is_file: bool,
+    },
+    /// A folder of something else.
+    #[error(
+        "{} is not a diffusers folder: model_index.json is missing; \
+         give a folder made by optimum-cli export onnx", folder.display()
+    )]
+    NotAnExport {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A diffusers folder before its export.
+    #[error(
+        "{0} holds PyTorch weights, not ONNX. Export: optimum-cli export onnx --model {0} {0}-onnx",
+        folder.display()
+    )]
+    PyTorch {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A pipeline class that can't be run.
+    #[error(
+        "{}: pipeline class {class} is not supported yet; known: {known}",
+        folder.display(), known = Family::known()
+    )]
+    UnknownFamily {
+        /// The folder.
+        folder: PathBuf,
+        /// The class in its `model_index.json`.
+        class: String,
+    },
+    /// A part of the export isn't there.
+    #[error("{} lacks {what}; copy or export the folder again", folder.display())]
+    Missing {
+        /// The folder.
+        folder: PathBuf,
+        /// The file, relative to it.
+        what: String,
+    },
+    /// A file can't be read.
+    #[error("{} can't be read", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file isn't the JSON we expect.
+    #[error("{} can't be parsed", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// The cause, with line and column.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A file isn't what `manifest.json` says.
+    #[error("{}: {reason}; copy the folder again, or make a new manifest", path.display())]
+    Digest {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        reason: String,
+    },
+}

@@ -1,0 +1,203 @@
+//! A model folder on disk, in the layout of a diffusers ONNX export.
+//!
+//! Reads what the folder says about itself (`model_index.json`, configs, `hearth.json`), finds its
+//! parts, checks its digests, and says what is missing and how to get it. Graphs are opened
+//! elsewhere. The layout is described in `docs/model-folders.md`.
+
+mod defaults;
+mod error;
+mod family;
+mod manifest;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+pub use self::defaults::Defaults;
+pub use self::error::Error;
+pub use self::family::Family;
+pub use self::manifest::Contents;
+
+const INDEX: &str = "model_index.json";
+const DEFAULTS: &str = "hearth.json";
+const MODEL: &str = "model.onnx";
+/// Extensions of the weights that PyTorch reads.
+const PYTORCH: [&str; 5] = ["safetensors", "bin", "ckpt", "pt", "pth"];
+
+/// A model folder that exists and names a family we know.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    root: PathBuf,
+    family: Family,
+    class: String,
+    defaults: Defaults,
+}
+
+/// What we read of `model_index.json`.
+#[derive(serde::Deserialize)]
+struct Index {
+    #[serde(rename = "_class_name")]
+    class: String,
+}
+
+impl Folder {
+    /// Opens the folder at `root`.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] if there is no such folder or it isn't an export, [`Error::PyTorch`] if
+    /// its weights are not ONNX, [`Error::UnknownFamily`] for a pipeline class that can't be run
+    /// yet, [`Error::Json`] for a file that can't be parsed.
+    pub fn open(root: &Path) -> Result<Self, Error> {
+        if !root.is_dir() {
+            return Err(Error::NoFolder { path: root.to_owned(), is_file: root.is_file() });
+        }
+        if !root.join(INDEX).is_file() {
+            if holds_pytorch(root) {
+                return Err(Error::PyTorch { folder: root.to_owned() });
+            }
+            return Err(Error::NotAnExport { folder: root.to_owned() });
+        }
+        let index: Index = read_json(&root.join(INDEX))?;
+        let family = Family::of_class(&index.class).ok_or_else(|| Error::UnknownFamily {
+            folder: root.to_owned(),
+            class: index.class.clone(),
+        })?;
+        let defaults = match root.join(DEFAULTS) {
+            path if path.exists() => read_json(&path)?,
+            _ => Defaults::default(),
+        };
+        Ok(Self { root: root.to_owned(), family, class: index.class, defaults })
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The family of pipelines it belongs to.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// The pipeline class in `model_index.json`.
+    #[must_use]
+    pub fn class(&self) -> &str {
+        &self.class
+    }
+
+    /// The folder's own defaults.
+    #[must_use]
+    pub fn defaults(&self) -> &Defaults {
+        &self.defaults
+    }
+
+    /// The graph of part `part`, such as `unet`.
+    ///
+    /// # Errors
+    /// [`Error::PyTorch`] if the part has weights of that kind instead, [`Error::Missing`].
+    pub fn graph(&self, part: &str) -> Result<PathBuf, Error> {
+        let path = self.root.join(part).join(MODEL);
+        if path.is_file() {
+            return Ok(path);
+        }
+        // An export calls the decoder `vae_decoder`, the original keeps both halves in `vae`.
+        let original = part.strip_suffix("_decoder").unwrap_or(part);
+        if holds_pytorch(&self.root.join(part)) || holds_pytorch(&self.root.join(original)) {
+            return Err(Error::PyTorch { folder: self.root.clone() });
+        }
+        Err(self.missing(&format!("{part}/{MODEL}")))
+    }
+
+    /// The file or folder at `relative`, which must exist.
+    ///
+    /// # Errors
+    /// [`Error::Missing`].
+    pub fn path(&self, relative: &str) -> Result<PathBuf, Error> {
+        let path = self.root.join(relative);
+        if path.exists() { Ok(path) } else { Err(self.missing(relative)) }
+    }
+
+    /// The text of the file at `relative`.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Io`].
+    pub fn text(&self, relative: &str) -> Result<String, Error> {
+        let path = self.path(relative)?;
+        std::fs::read_to_string(&path).map_err(|source| Error::Io { path, source })
+    }
+
+    /// The JSON file at `relative`; keys that `T` doesn't have are ignored.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Io`], [`Error::Json`].
+    pub fn json<T: DeserializeOwned>(&self, relative: &str) -> Result<T, Error> {
+        read_json(&self.path(relative)?)
+    }
+
+    /// Digests the files that the pipeline uses: those of `parts` (folders in this one) with the
+    /// `external` weights files of their graphs, and the folder's own JSON. Where there is a
+    /// `manifest.json`, every file it lists is verified, and every used file must be listed.
+    ///
+    /// # Errors
+    /// [`Error::Digest`] names the file that isn't what the manifest says.
+    pub fn contents(&self, parts: &[&str], external: &[PathBuf]) -> Result<Contents, Error> {
+        let mut used = BTreeSet::from([PathBuf::from(INDEX)]);
+        if self.root.join(DEFAULTS).exists() {
+            used.insert(PathBuf::from(DEFAULTS));
+        }
+        for part in parts {
+            for file in files_in(&self.root.join(part))? {
+                let wanted = file.extension().is_some_and(|extension| {
+                    extension == "onnx" || extension == "json" || extension == "txt"
+                });
+                if wanted {
+                    used.insert(Path::new(part).join(file));
+                }
+            }
+        }
+        let real = self.root.canonicalize().map_err(|source| self.io(source))?;
+        for path in external {
+            used.insert(path.strip_prefix(&real).unwrap_or(path).to_owned());
+        }
+        manifest::contents(&self.root, &used)
+    }
+
+    fn missing(&self, what: &str) -> Error {
+        Error::Missing { folder: self.root.clone(), what: what.to_owned() }
+    }
+
+    fn io(&self, source: std::io::Error) -> Error {
+        Error::Io { path: self.root.clone(), source }
+    }
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    serde_json::from_str(&text).map_err(|source| Error::Json { path: path.to_owned(), source })
+}
+
+/// The names of the files directly in `folder`.
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let io = |source| Error::Io { path: folder.to_owned(), source };
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        if entry.path().is_file() {
+            names.push(PathBuf::from(entry.file_name()));
+        }
+    }
+    Ok(names)
+}
+
+fn holds_pytorch(folder: &Path) -> bool {
+    files_in(folder).is_ok_and(|files| {
+        files.iter().any(|file| {
+            let extension = file.extension().and_then(|extension| extension.to_str());
+            extension.is_some_and(|extension| PYTORCH.contains(&extension))
+        })
+    })
+}

@@ -1,0 +1,120 @@
+//! Pipelines: from a request to a picture, step by step.
+//!
+//! A pipeline puts a folder's sessions, a scheduler and a noise stream together. Its caller
+//! drives it one step at a time, so that progress, previews, cancelling and deadlines lie in the
+//! caller's hands. Nothing here knows threads, queues or the network.
+
+mod description;
+mod error;
+mod generation;
+mod stable_diffusion;
+mod state;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hearth_media::{Image, Media};
+
+pub use self::description::{Description, MAX_PROMPT_CHARS};
+pub use self::error::Error;
+pub use self::generation::{Generation, Invalid, Settings};
+pub use self::state::State;
+use crate::folder::{Family, Folder};
+use crate::session::{Device, Interrupt, Runtime};
+
+/// A loaded model that makes pictures, one step at a time.
+pub trait Pipeline: Send {
+    /// What it is and what it can be asked for.
+    fn description(&self) -> &Arc<Description>;
+
+    /// Checks the request, encodes its prompts and draws the initial noise.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] before any compute, [`Error::Session`], [`Error::Interrupted`].
+    fn start(
+        &mut self,
+        request: &Generation,
+        seed: u64,
+        interrupt: &Interrupt,
+    ) -> Result<State, Error>;
+
+    /// Takes one step of each of the given pictures.
+    ///
+    /// Several pictures may be given, so that graphs which allow it can share one run. After an
+    /// error each picture has either taken the whole step or none of it.
+    ///
+    /// # Errors
+    /// [`Error::Session`], [`Error::Interrupted`].
+    fn step(&mut self, states: &mut [&mut State], interrupt: &Interrupt) -> Result<(), Error>;
+
+    /// A small picture of how things stand, much cheaper than a step; `None` if there is no way.
+    ///
+    /// # Errors
+    /// [`Error::Session`], [`Error::Interrupted`].
+    fn preview(&mut self, state: &State, interrupt: &Interrupt) -> Result<Option<Image>, Error>;
+
+    /// Decodes the latents.
+    ///
+    /// # Errors
+    /// [`Error::Session`], [`Error::NotANumber`], [`Error::Interrupted`].
+    fn finish(&mut self, state: State, interrupt: &Interrupt) -> Result<Output, Error>;
+}
+
+/// A finished item.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output {
+    /// The item itself.
+    pub media: Media,
+    /// Its seed.
+    pub seed: u64,
+    /// The request, checked and with its defaults.
+    pub settings: Settings,
+    /// What the caller should know, such as a cut prompt.
+    pub warnings: Vec<String>,
+    /// Time spent inside ONNX sessions for it.
+    pub session_time: Duration,
+}
+
+/// How to load a pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LoadOptions {
+    /// The device that all its sessions run on.
+    pub device: Device,
+}
+
+/// Loads the pipeline in the folder at `path`. The files are checked first; see
+/// [`Folder::contents`].
+///
+/// # Errors
+/// [`Error::Folder`] for a folder that isn't a whole export of a known family, [`Error::Session`]
+/// for graphs or a device that can't be used, [`Error::Scheduler`] and [`Error::Tokenizer`] for
+/// those parts of the folder.
+pub fn load(
+    runtime: &Runtime,
+    path: &Path,
+    options: &LoadOptions,
+) -> Result<Box<dyn Pipeline>, Error> {
+    let folder = Folder::open(path)?;
+    match folder.family() {
+        Family::StableDiffusion => {
+            Ok(Box::new(stable_diffusion::StableDiffusion::load(runtime, &folder, options)?))
+        }
+    }
+}
+
+/// Takes one real step and decodes its result, so that the first request finds everything warm
+/// and a broken model shows before it is announced.
+///
+/// # Errors
+/// As `start`, `step` and `finish`.
+pub fn warm_up(pipeline: &mut dyn Pipeline, interrupt: &Interrupt) -> Result<(), Error> {
+    let request = Generation {
+        prompt: "warm-up".to_owned(),
+        num_inference_steps: Some(1),
+        ..Generation::default()
+    };
+    let mut state = pipeline.start(&request, 0, interrupt)?;
+    pipeline.step(&mut [&mut state], interrupt)?;
+    pipeline.finish(state, interrupt).map(drop)
+}

@@ -1,0 +1,90 @@
+//! Stopping a generation from another thread.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ort::session::RunOptions;
+
+use super::Error;
+
+/// The generation was stopped by its [`Interrupt`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the generation was interrupted")]
+pub struct Interrupted;
+
+/// A switch that stops one generation: between steps at once, within a running session at its
+/// next operator. Clones are the same switch. Once thrown it stays so.
+#[derive(Clone, Default)]
+pub struct Interrupt(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    thrown: AtomicBool,
+    /// The options of the session run that goes on under this switch, if any.
+    running: Mutex<Option<Arc<RunOptions>>>,
+}
+
+impl Interrupt {
+    /// A switch that isn't thrown.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Throws the switch. Returns at once; the running session ends a few milliseconds later.
+    pub fn interrupt(&self) {
+        let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.thrown.store(true, Ordering::SeqCst);
+        if let Some(options) = &*running
+            && let Err(error) = options.terminate()
+        {
+            tracing::warn!(%error, "the running ONNX session can't be told to stop");
+        }
+    }
+
+    /// Whether the switch was thrown.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        self.0.thrown.load(Ordering::SeqCst)
+    }
+
+    /// Fails if the switch was thrown.
+    ///
+    /// # Errors
+    /// [`Interrupted`].
+    pub fn check(&self) -> Result<(), Interrupted> {
+        if self.is_interrupted() { Err(Interrupted) } else { Ok(()) }
+    }
+
+    /// Runs a session under this switch: `run` uses `options`, which `interrupt` terminates.
+    ///
+    /// The options are cleared afterwards, as termination would otherwise stop every later run.
+    pub(super) fn during<T>(
+        &self,
+        options: &Arc<RunOptions>,
+        run: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        {
+            let mut running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+            self.check()?;
+            *running = Some(Arc::clone(options));
+        }
+        let result = run();
+        let mut running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+        *running = None;
+        if self.is_interrupted() {
+            if let Err(error) = options.unterminate() {
+                tracing::error!(%error, "a stopped ONNX session can't be made ready again");
+            }
+            return Err(Interrupted.into());
+        }
+        result
+    }
+}
+
+impl fmt::Debug for Interrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Interrupt").field(&self.is_interrupted()).finish()
+    }
+}

@@ -1,0 +1,25 @@
+//! ONNX Runtime: the library, its devices, sessions and their interruption.
+//!
+//! The only home of `ort` in the workspace: no type of it leaves this module. What a graph
+//! means (which input is a timestep) is the pipelines' knowledge, not this module's.
+
+mod bound;
+mod buffer;
+mod device;
+mod elf;
+mod error;
+mod interrupt;
+mod library;
+mod load;
+pub mod onnx;
+mod port;
+mod run;
+
+pub use self::bound::Bound;
+pub use self::device::Device;
+pub use self::error::Error;
+pub use self::interrupt::{Interrupt, Interrupted};
+pub use self::library::{Runtime, Search, find};
+pub use self::load::Session;
+pub use self::port::{Dtype, Port};
+pub use self::run::{Input, Output, Values};

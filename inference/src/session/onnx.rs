@@ -1,0 +1,289 @@
+//! Checks an ONNX file before ONNX Runtime sees it.
+//!
+//! ONNX Runtime maps files of weights as the graph says, wherever they lie and however short they
+//! are. So the file is walked first, field by field and without reading the weights: it must be
+//! whole, and each file of weights must lie beneath the model's folder and hold the range that is
+//! asked of it. Whether the graph makes sense is ONNX Runtime's business.
+//!
+//! Field numbers are those of `onnx.proto` (ONNX 1.23).
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek};
+use std::path::{Component, Path, PathBuf};
+
+use super::Error;
+
+/// Subgraphs nest (a loop in a branch in a loop); nobody needs them this deep.
+const MAX_DEPTH: u32 = 64;
+/// Names of weight files and their offsets are short.
+const MAX_ENTRY: u64 = 4096;
+/// What a checkout without Git LFS leaves in a large file's place.
+const LFS_POINTER: &[u8] = b"version https://git-lfs";
+
+/// What a model consists of on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// The files of weights that the graph refers to, in order of name.
+    pub external: Vec<PathBuf>,
+    /// Bytes of the model file and of those, together.
+    pub bytes: u64,
+}
+
+/// Checks the model at `model` and its files of weights, all of which must lie beneath `root`.
+///
+/// # Errors
+/// [`Error::Io`] if the model can't be read, [`Error::ModelFile`] for everything else, naming the
+/// file at fault.
+pub fn check(root: &Path, model: &Path) -> Result<Files, Error> {
+    let io = |source| Error::Io { path: model.to_owned(), source };
+    let bad = |reason: String| Error::ModelFile { path: model.to_owned(), reason };
+
+    let root = root.canonicalize().map_err(io)?;
+    let real = model.canonicalize().map_err(io)?;
+    if !real.starts_with(&root) {
+        return Err(bad(outside(&real)));
+    }
+    let file = File::open(&real).map_err(io)?;
+    let length = file.metadata().map_err(io)?.len();
+    let mut walk = Walk { reader: BufReader::new(file), at: 0, references: Vec::new() };
+    if walk.reader.fill_buf().map_err(io)?.starts_with(LFS_POINTER) {
+        return Err(bad("a Git LFS pointer instead of the model; run: git lfs pull".to_owned()));
+    }
+    let graphs = walk.message(Message::Model, length, 0).map_err(|fault| match fault {
+        Fault::Io(source) => io(source),
+        Fault::Malformed(reason) => bad(format!(
+            "truncated or not an ONNX model ({reason}; the file has {length} bytes); \
+             copy or export it again"
+        )),
+    })?;
+    if graphs == 0 {
+        return Err(bad("not an ONNX model: it holds no graph".to_owned()));
+    }
+
+    let folder = real.parent().unwrap_or(&root);
+    let mut sizes = BTreeMap::new();
+    for reference in &walk.references {
+        let path = reference.resolve(&root, folder).map_err(&bad)?;
+        let size = match sizes.get(&path) {
+            Some(&size) => size,
+            None => std::fs::metadata(&path)
+                .map_err(|source| Error::Io { path: path.clone(), source })?
+                .len(),
+        };
+        if reference.end().is_none_or(|end| end > size) {
+            return Err(Error::ModelFile {
+                path,
+                reason: format!(
+                    "truncated: the model needs bytes {} to {}, it has {size}; copy it again",
+                    reference.offset,
+                    reference.end().unwrap_or(u64::MAX),
+                ),
+            });
+        }
+        sizes.insert(path, size);
+    }
+    let bytes = length + sizes.values().sum::<u64>();
+    Ok(Files { external: sizes.into_keys().collect(), bytes })
+}
+
+fn outside(path: &Path) -> String {
+    format!(
+        "it leads out of the model's folder to {}; copy the folder with its links resolved (cp -rL)",
+        path.display()
+    )
+}
+
+/// A range of a file that holds one tensor's weights.
+#[derive(Debug, Default)]
+struct Reference {
+    location: String,
+    offset: u64,
+    length: Option<u64>,
+}
+
+impl Reference {
+    fn end(&self) -> Option<u64> {
+        self.offset.checked_add(self.length.unwrap_or(0))
+    }
+
+    fn resolve(&self, root: &Path, folder: &Path) -> Result<PathBuf, String> {
+        let location = Path::new(&self.location);
+        let plain = location.components().all(|part| matches!(part, Component::Normal(_)));
+        if self.location.is_empty() || !plain || self.location.contains('\0') {
+            return Err(format!(
+                "it keeps weights in {:?}, which is not a path beneath the model's folder",
+                self.location
+            ));
+        }
+        let path = folder.join(location);
+        let real = path.canonicalize().map_err(|error| {
+            format!("its weights file {} can't be read: {error}", path.display())
+        })?;
+        if real.starts_with(root) { Ok(real) } else { Err(outside(&real)) }
+    }
+}
+
+/// The messages on the way from the model to its tensors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Message {
+    Model,
+    Training,
+    Function,
+    Graph,
+    Node,
+    Attribute,
+    Sparse,
+    Tensor,
+}
+
+impl Message {
+    /// The message in field `field`, if it can lead to a tensor.
+    fn child(self, field: u64) -> Option<Self> {
+        Some(match (self, field) {
+            (Self::Model, 7) | (Self::Training, 1 | 2) | (Self::Attribute, 6 | 11) => Self::Graph,
+            (Self::Model, 20) => Self::Training,
+            (Self::Model, 25) => Self::Function,
+            (Self::Graph, 1) | (Self::Function, 7) => Self::Node,
+            (Self::Node, 5) | (Self::Function, 11) => Self::Attribute,
+            (Self::Graph, 15) | (Self::Attribute, 22 | 23) => Self::Sparse,
+            (Self::Graph, 5) | (Self::Attribute, 5 | 10) | (Self::Sparse, 1 | 2) => Self::Tensor,
+            _ => return None,
+        })
+    }
+}
+
+enum Fault {
+    Io(std::io::Error),
+    Malformed(String),
+}
+
+impl From<std::io::Error> for Fault {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => Self::Malformed("it ends in a field".to_owned()),
+            _ => Self::Io(error),
+        }
+    }
+}
+
+/// A walk over a protobuf file; `at` is the place in it.
+struct Walk<R> {
+    reader: R,
+    at: u64,
+    references: Vec<Reference>,
+}
+
+impl<R: BufRead + Seek> Walk<R> {
+    /// Walks the message that ends at `end`; returns the number of graphs directly in it.
+    fn message(&mut self, kind: Message, end: u64, depth: u32) -> Result<u32, Fault> {
+        if depth > MAX_DEPTH {
+            return Err(Fault::Malformed(format!("it nests deeper than {MAX_DEPTH} messages")));
+        }
+        let (mut graphs, mut external, mut reference) = (0, false, None);
+        while self.at < end {
+            let tag = self.varint(end)?;
+            let (field, wire_type) = (tag >> 3, tag & 7);
+            match wire_type {
+                0 => {
+                    let value = self.varint(end)?;
+                    // TensorProto.data_location = EXTERNAL
+                    external |= kind == Message::Tensor && field == 14 && value == 1;
+                }
+                1 => self.skip(8, end)?,
+                2 => {
+                    let length = self.varint(end)?;
+                    let inner = self.at.checked_add(length).filter(|&inner| inner <= end);
+                    let inner = inner.ok_or_else(|| self.beyond(length, end))?;
+                    if kind == Message::Tensor && field == 13 {
+                        self.entry(inner, reference.get_or_insert_default())?;
+                    } else if let Some(child) = kind.child(field) {
+                        graphs += u32::from(child == Message::Graph);
+                        self.message(child, inner, depth + 1)?;
+                    } else {
+                        self.skip(length, end)?;
+                    }
+                }
+                5 => self.skip(4, end)?,
+                other => {
+                    let at = self.at;
+                    return Err(Fault::Malformed(format!("wire type {other} before byte {at}")));
+                }
+            }
+        }
+        if external {
+            self.references.push(reference.unwrap_or_default());
+        }
+        Ok(graphs)
+    }
+
+    /// Reads a `StringStringEntryProto` of a tensor's `external_data`.
+    fn entry(&mut self, end: u64, reference: &mut Reference) -> Result<(), Fault> {
+        let (mut key, mut value) = (String::new(), String::new());
+        while self.at < end {
+            let tag = self.varint(end)?;
+            let text = match tag {
+                10 => &mut key,
+                18 => &mut value,
+                _ => return Err(Fault::Malformed("an external_data entry is odd".to_owned())),
+            };
+            let length = self.varint(end)?;
+            if length > MAX_ENTRY || self.at + length > end {
+                return Err(self.beyond(length, end));
+            }
+            text.clear();
+            (&mut self.reader)
+                .take(length)
+                .read_to_string(text)
+                .map_err(|_| Fault::Malformed("an external_data entry is not text".to_owned()))?;
+            self.at += length;
+        }
+        let number = || {
+            value.parse().map_err(|_| Fault::Malformed(format!("{key} is {value:?}, no number")))
+        };
+        match key.as_str() {
+            "location" => reference.location = value,
+            "offset" => reference.offset = number()?,
+            "length" => reference.length = Some(number()?),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn varint(&mut self, end: u64) -> Result<u64, Fault> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            if self.at >= end {
+                return Err(Fault::Malformed(format!("a number runs past byte {end}")));
+            }
+            let mut byte = [0];
+            self.reader.read_exact(&mut byte)?;
+            self.at += 1;
+            value |= u64::from(byte[0] & 0x7f) << shift;
+            if byte[0] < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(Fault::Malformed(format!("no number before byte {}", self.at)))
+    }
+
+    fn skip(&mut self, length: u64, end: u64) -> Result<(), Fault> {
+        let target = self.at.checked_add(length).filter(|&target| target <= end);
+        let target = target.ok_or_else(|| self.beyond(length, end))?;
+        let distance = i64::try_from(length).map_err(|_| self.beyond(length, end))?;
+        self.reader.seek_relative(distance)?;
+        self.at = target;
+        Ok(())
+    }
+
+    fn beyond(&self, length: u64, end: u64) -> Fault {
+        Fault::Malformed(format!(
+            "a field at byte {} has {length} bytes and must end at {end}",
+            self.at
+        ))
+    }
+}
+
+#[cfg(test)]
+#[path = "onnx_tests.rs"]
+mod tests;
