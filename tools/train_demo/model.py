@@ -3,15 +3,15 @@
 import json
 
 from diffusers import DPMSolverMultistepScheduler, UNet2DConditionModel
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-from tokenizers import Regex
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from transformers import CLIPTextConfig, CLIPTextModel
+
+import clip_bpe
 
 from .codec import CHANNELS
 
 VOCABULARY = 2048
 POSITIONS = 24
-START, END = "<|startoftext|>", "<|endoftext|>"
 CLIP_SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
@@ -58,7 +58,7 @@ def scheduler():
 
 
 def train_tokenizer(texts, folder):
-    """CLIP's byte-level BPE over `texts`; writes vocab.json, merges.txt and the two config files."""
+    """CLIP's byte-level BPE, its merges learned from `texts`."""
     bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     bpe.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
@@ -67,22 +67,9 @@ def train_tokenizer(texts, folder):
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    room = VOCABULARY - 2 - 2 * len(alphabet)
     trainer = trainers.BpeTrainer(
-        vocab_size=room + len(alphabet), initial_alphabet=alphabet, end_of_word_suffix="</w>"
+        vocab_size=VOCABULARY, initial_alphabet=clip_bpe.alphabet(), end_of_word_suffix="</w>"
     )
     bpe.train_from_iterator(texts, trainer)
-    merges = [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]][:room]
-    tokens = alphabet + [letter + "</w>" for letter in alphabet]
-    tokens += ["".join(pair) for pair in merges]
-    tokens += [f"<|unused{i}|>" for i in range(VOCABULARY - 2 - len(tokens))] + [START, END]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.json").write_text(json.dumps({t: i for i, t in enumerate(tokens)}, ensure_ascii=False))
-    lines = ["#version: 0.2"] + [" ".join(pair) for pair in merges]
-    (folder / "merges.txt").write_text("\n".join(lines) + "\n")
-    tokenizer = CLIPTokenizer(
-        str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=POSITIONS, pad_token=END
-    )
-    tokenizer.save_pretrained(folder)
-    return tokenizer
+    merges = [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
+    return clip_bpe.write(folder, merges, VOCABULARY, POSITIONS)

@@ -1,22 +1,20 @@
 """CLIP token ids from transformers' slow CLIPTokenizer, without ftfy, on awkward text.
 
-    python -m vectors.tokenizer [--model models/emoji]
+    python -m vectors.tokenizer
 
 The slow tokenizer is the reference since folders hold vocab.json and merges.txt
 but no tokenizer.json. With ftfy installed it would repair text first; pipelines
 in production rarely have it, so here it must be absent.
 """
 
-import argparse
 import importlib.util
-from pathlib import Path
 
 from transformers import CLIPTokenizer
 
 from . import files
 
 ABOUT = """\
-text -> ids as CLIPTokenizer (slow, no ftfy) gives them with add_special_tokens and no truncation or padding; \
+text -> ids as CLIPTokenizer (slow, no ftfy) gives them with its special tokens and no truncation or padding; \
 padded: padding="max_length", truncation=True, max_length = model_max_length of the folder, as pipelines call it. \
 The vocabulary is the folder's `model`. Without ftfy the text goes through BERT's basic tokenizer first \
 (U+0000, U+FFFD, control and format characters dropped, CJK ideographs set apart by spaces, NFC, split at whitespace, \
@@ -27,7 +25,7 @@ then words by CLIP's pattern, bytes to letters, merges with the last letter mark
 TEXTS = [
     "", " ", "red heart", "Red Heart", "RED HEART", "  red   heart  ", "red\theart\n", "red\u00a0heart", "red\u3000heart",
     "red heart, blue heart", "red-heart", "red_heart", "(red heart)", "[red] {heart}", "red heart!", "red heart!!!",
-    "what?!", "…", "a.b.c", "3.14", "100%", "#1", "@home", "1234567890", "12 34", "2nd", "x2", "20-step", "1,000,000",
+    "what?!", "hi! there", "a!b", "!a", "! a", "…", "a.b.c", "3.14", "100%", "#1", "@home", "1234567890", "12 34", "2nd", "x2", "20-step", "1,000,000",
     "don't", "I'm", "we've they'll you'd it's", "DON'T", "'quoted'", "rock 'n' roll", "'s", "’s", "don’t", "`tick`",
     "\"double\"", "a/b\\c", "a|b", "a&b", "a+b=c", "<b>bold</b>", "<|startoftext|>", "<|endoftext|>", "a <|endoftext|> b",
     "<|STARTOFTEXT|>", "café", "cafe\u0301", "naïve façade", "ÀÉÎÕÜ", "straße", "STRASSE ß", "İstanbul", "ﬁne ﬂow", "Ω ohm",
@@ -43,23 +41,28 @@ TEXTS = [
 ]
 
 
+# The second one pads with "!", which makes it a special token wherever it stands in a text.
+MODELS = {"clip_tokenizer": "models/emoji", "clip_tokenizer_tiny_sd": "tests/models/tiny-sd"}
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, default=files.ROOT / "models" / "emoji")
-    args = parser.parse_args()
     if importlib.util.find_spec("ftfy"):
         raise SystemExit("ftfy is installed here and changes the ids: remove it")
-    folder = args.model.resolve()
-    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    for name, folder in MODELS.items():
+        write_model(name, folder)
+
+
+def write_model(name, folder):
+    tokenizer = CLIPTokenizer.from_pretrained(files.ROOT / folder / "tokenizer")
     head = {
         "about": ABOUT,
-        "model": folder.relative_to(files.ROOT).as_posix(),
+        "model": folder,
         "model_max_length": tokenizer.model_max_length,
         "bos": tokenizer.bos_token_id,
         "eos": tokenizer.eos_token_id,
         "pad": tokenizer.pad_token_id,
     }
-    files.write(files.OUT / "clip_tokenizer.json", head, [case(tokenizer, text) for text in TEXTS])
+    files.write(files.OUT / f"{name}.json", head, [case(tokenizer, text) for text in TEXTS])
 
 
 def case(tokenizer, text):

@@ -1,0 +1,1 @@
+"""Makes ONNX folders of random weights, for tests and measurements."""
