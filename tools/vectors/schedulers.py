@@ -31,6 +31,7 @@ SOURCES = {
         "final_sigmas_type": "zero",
         "num_train_timesteps": 1000,
         "prediction_type": "v_prediction",
+        "set_alpha_to_one": False,
         "solver_order": 2,
         "solver_type": "midpoint",
         "steps_offset": 1,
