@@ -1,0 +1,88 @@
+//! A registry for one host, with nothing installed: files in a runtime directory.
+//!
+//! `workers/<id>.json` is a worker's record, alive while the lock on `workers/<id>.lock` is held;
+//! `ranks/<n>.lock` is held by the worker that has rank n. The kernel lets go of a lock when its
+//! holder dies, so a crashed worker is gone at once and nothing has to expire. Lock files stay:
+//! removing one while another process opens it would leave two holders.
+
+mod announce;
+mod observe;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hearth_protocol::record::WorkerRecord;
+use hearth_protocol::{Rank, WorkerId};
+
+use super::state::StateFolder;
+use super::{Announcement, Error, Observation, RankWish, Registry};
+
+/// A registry in a directory.
+pub(super) struct Dir(Arc<Layout>);
+
+/// Where the files are.
+#[derive(Debug)]
+struct Layout {
+    root: PathBuf,
+}
+
+impl Dir {
+    pub(super) fn open(root: &Path) -> Self {
+        Self(Arc::new(Layout { root: root.to_owned() }))
+    }
+}
+
+impl Registry for Dir {
+    fn target(&self) -> String {
+        self.0.target()
+    }
+
+    fn announce(
+        &self,
+        record: WorkerRecord,
+        wish: RankWish,
+        state_dir: &Path,
+    ) -> Result<Announcement, Error> {
+        super::encode(&record)?;
+        let folder = StateFolder::make(state_dir, &record.worker_id)?;
+        let layout = Arc::clone(&self.0);
+        Ok(Announcement::spawn(record, |desk| announce::keep(layout, folder, wish, desk)))
+    }
+
+    fn observe(&self) -> Result<Observation, Error> {
+        let layout = Arc::clone(&self.0);
+        Ok(Observation::spawn(|publisher, cancel| observe::follow(layout, publisher, cancel)))
+    }
+}
+
+impl Layout {
+    fn target(&self) -> String {
+        format!("dir:{}", self.root.display())
+    }
+
+    fn workers(&self) -> PathBuf {
+        self.root.join("workers")
+    }
+
+    fn ranks(&self) -> PathBuf {
+        self.root.join("ranks")
+    }
+
+    fn record(&self, id: &WorkerId) -> PathBuf {
+        self.workers().join(format!("{id}.json"))
+    }
+
+    fn lock(&self, id: &WorkerId) -> PathBuf {
+        self.workers().join(format!("{id}.lock"))
+    }
+
+    fn rank(&self, rank: Rank) -> PathBuf {
+        self.ranks().join(format!("{rank}.lock"))
+    }
+}
+
+/// A file of the registry could not be used.
+fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { path, source }
+}

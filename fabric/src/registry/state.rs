@@ -1,0 +1,128 @@
+//! What a worker keeps on disk to be the same one after a restart: its rank and its leases.
+//!
+//! The folder `<state_dir>/<worker_id>` is locked for as long as the worker is announced, so that
+//! two processes of one host are never the same worker.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use hearth_protocol::{Rank, WorkerId};
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use super::lock::Lock;
+use crate::files;
+
+const LOCK_FILE: &str = "lock";
+const STATE_FILE: &str = "registry.json";
+/// Leases are remembered until they are known to be gone; older ones than these have expired.
+const MAX_LEASES: usize = 16;
+
+/// A worker's folder.
+#[derive(Debug, Clone)]
+pub(super) struct StateFolder {
+    path: PathBuf,
+    worker_id: WorkerId,
+}
+
+/// A worker's locked folder, and what it remembers.
+#[derive(Debug)]
+pub(super) struct State {
+    path: PathBuf,
+    memory: Memory,
+    _lock: Lock,
+}
+
+/// What is remembered, for one registry.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Memory {
+    /// The registry that it is about.
+    target: String,
+    rank: Option<Rank>,
+    /// Leases that may still hold this worker's keys, newest last.
+    #[serde(default)]
+    leases: Vec<i64>,
+}
+
+impl StateFolder {
+    /// Makes the folder of a worker.
+    pub(super) fn make(state_dir: &Path, worker_id: &WorkerId) -> Result<Self, Error> {
+        let path = state_dir.join(worker_id.as_str());
+        match files::private_folder(&path) {
+            Ok(()) => Ok(Self { path, worker_id: worker_id.clone() }),
+            Err(source) => Err(Error::State { path, source }),
+        }
+    }
+
+    /// Locks the folder and reads what is remembered about the registry `target`.
+    pub(super) async fn lock(self, target: &str) -> Result<State, Error> {
+        let lock_path = self.path.join(LOCK_FILE);
+        let unusable = |path: &Path, source| Error::State { path: path.to_owned(), source };
+        let lock = Lock::take(&lock_path).await.map_err(|e| unusable(&lock_path, e))?;
+        let Some(lock) = lock else {
+            return Err(Error::StateInUse { worker_id: self.worker_id, path: self.path });
+        };
+        let path = self.path.join(STATE_FILE);
+        let memory = match fs::read(&path) {
+            Ok(json) => serde_json::from_slice(&json).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Memory::default(),
+            Err(error) => return Err(unusable(&path, error)),
+        };
+        // What was remembered about another registry means nothing in this one.
+        let memory = if memory.target == target {
+            memory
+        } else {
+            Memory { target: target.to_owned(), ..Memory::default() }
+        };
+        Ok(State { path, memory, _lock: lock })
+    }
+}
+
+impl State {
+    /// The rank that the worker had last.
+    pub(super) fn rank(&self) -> Option<Rank> {
+        self.memory.rank
+    }
+
+    /// Leases that may still hold this worker's keys.
+    pub(super) fn leases(&self) -> &[i64] {
+        &self.memory.leases
+    }
+
+    /// Remembers the rank.
+    pub(super) fn remember_rank(&mut self, rank: Rank) {
+        self.change(|memory| memory.rank = Some(rank));
+    }
+
+    /// Remembers a lease, before anything is put under it.
+    pub(super) fn remember_lease(&mut self, lease: i64) {
+        self.change(|memory| {
+            memory.leases.retain(|known| *known != lease);
+            memory.leases.push(lease);
+            let excess = memory.leases.len().saturating_sub(MAX_LEASES);
+            memory.leases.drain(..excess);
+        });
+    }
+
+    /// Forgets a lease that is gone.
+    pub(super) fn forget_lease(&mut self, lease: i64) {
+        self.change(|memory| memory.leases.retain(|known| *known != lease));
+    }
+
+    /// A disk that is full must not keep a worker from serving: without its memory a restarted one
+    /// waits for its old lease to expire, no more.
+    fn change(&mut self, change: impl FnOnce(&mut Memory)) {
+        let before = self.memory.clone();
+        change(&mut self.memory);
+        if before == self.memory {
+            return;
+        }
+        let written = serde_json::to_vec(&self.memory).map_err(io::Error::other);
+        let written = written.and_then(|json| files::replace(&self.path, &json, 0o600));
+        if let Err(error) = written {
+            let path = self.path.display();
+            tracing::warn!("{path} can't be written ({error}): a restart may take a lease's time");
+        }
+    }
+}
