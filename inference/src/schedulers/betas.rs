@@ -18,9 +18,10 @@ pub(super) struct Training {
     /// ᾱ per timestep: the product of 1 − β up to and with it.
     pub(super) alphas_cumprod: Vec<f32>,
     zero_snr: bool,
+    schedule: BetaSchedule,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum BetaSchedule {
     Linear,
     ScaledLinear,
@@ -32,19 +33,25 @@ impl Training {
     pub(super) fn read(fields: &Fields<'_>) -> Result<Self, Error> {
         let steps = fields.integer("num_train_timesteps", 1000, 1..=100_000)?;
         let zero_snr = fields.bool("rescale_betas_zero_snr", false)?;
+        let schedule = BetaSchedule::read(fields)?;
         let mut betas = match fields.optional_list("trained_betas")? {
             Some(betas) => trained(&betas, steps)?,
-            None => scheduled(fields, steps)?,
+            None => scheduled(fields, schedule, steps)?,
         };
         if zero_snr {
             rescale_zero_terminal_snr(&mut betas);
         }
-        Ok(Self { alphas_cumprod: cumprod(&betas), zero_snr })
+        Ok(Self { alphas_cumprod: cumprod(&betas), zero_snr, schedule })
     }
 
     /// The number of training timesteps.
     pub(super) fn len(&self) -> usize {
         self.alphas_cumprod.len()
+    }
+
+    /// Whether `beta_schedule` names the cosine schedule, also where `trained_betas` override it.
+    pub(super) fn is_cosine(&self) -> bool {
+        self.schedule == BetaSchedule::Cosine
     }
 
     /// Checks that a run of `steps` steps fits the schedule.
@@ -74,6 +81,17 @@ impl Training {
     }
 }
 
+impl BetaSchedule {
+    fn read(fields: &Fields<'_>) -> Result<Self, Error> {
+        let choices = [
+            ("linear", Self::Linear),
+            ("scaled_linear", Self::ScaledLinear),
+            ("squaredcos_cap_v2", Self::Cosine),
+        ];
+        fields.choice("beta_schedule", "linear", &choices)
+    }
+}
+
 fn trained(betas: &[f64], steps: usize) -> Result<Vec<f32>, Error> {
     if betas.len() != steps {
         let value = format!("a list of {}", betas.len());
@@ -86,18 +104,9 @@ fn trained(betas: &[f64], steps: usize) -> Result<Vec<f32>, Error> {
     Ok(betas.iter().map(|beta| *beta as f32).collect())
 }
 
-fn scheduled(fields: &Fields<'_>, steps: usize) -> Result<Vec<f32>, Error> {
+fn scheduled(fields: &Fields<'_>, schedule: BetaSchedule, steps: usize) -> Result<Vec<f32>, Error> {
     let start = beta(fields, "beta_start", 0.0001)?;
     let end = beta(fields, "beta_end", 0.02)?;
-    let schedule = fields.choice(
-        "beta_schedule",
-        "linear",
-        &[
-            ("linear", BetaSchedule::Linear),
-            ("scaled_linear", BetaSchedule::ScaledLinear),
-            ("squaredcos_cap_v2", BetaSchedule::Cosine),
-        ],
-    )?;
     Ok(match schedule {
         BetaSchedule::Linear => linspace(start, end, steps),
         BetaSchedule::ScaledLinear => {

@@ -10,7 +10,7 @@ use super::euler::final_sigma;
 use super::fields::Fields;
 use super::prediction::Prediction;
 use super::sigmas::{
-    Spacing, interpolate, karras, linspace, logarithms, multiples, sigma_to_timestep, trailing,
+    Curve, Spacing, interpolate, linspace, logarithms, multiples, sigma_to_timestep, trailing,
 };
 use super::threshold::Limit;
 use super::{Run, Scheduler};
@@ -247,17 +247,13 @@ fn schedule(
 ) -> Result<(Vec<f32>, Vec<f32>), Error> {
     let table = training.sigmas();
     let spaced = spaced_timesteps(fields, training, steps)?;
-    let (timesteps, sigmas) = if fields.bool("use_karras_sigmas", false)? {
+    let (timesteps, sigmas) = if let Some(curve) = Curve::read(fields)? {
         let (min, max) = (f64::from(table[0]), f64::from(table[table.len() - 1]));
-        let (sigmas, logs) = (karras(min, max, steps), logarithms(&table));
-        let timesteps = sigmas.iter().map(|sigma| sigma_to_timestep(*sigma, &logs));
-        let cosine = [("squaredcos_cap_v2", true), ("linear", false), ("scaled_linear", false)];
-        let whole = if fields.choice("beta_schedule", "linear", &cosine)? {
-            timesteps.map(f64::trunc).collect()
-        } else {
-            timesteps.map(f64::round_ties_even).collect()
-        };
-        (whole, sigmas)
+        let (sigmas, logs) = (curve.levels(min, max, steps), logarithms(&table));
+        let rounded = curve != Curve::Exponential && !training.is_cosine();
+        let whole = if rounded { f64::round_ties_even } else { f64::trunc };
+        let timestep = |sigma: &f64| whole(sigma_to_timestep(*sigma, &logs));
+        (sigmas.iter().map(timestep).collect(), sigmas)
     } else {
         let sigmas = spaced.iter().map(|timestep| interpolate(&table, *timestep)).collect();
         (spaced, sigmas)
@@ -313,10 +309,6 @@ fn prediction(fields: &Fields<'_>) -> Result<Prediction, Error> {
 }
 
 fn refuse_what_is_missing(fields: &Fields<'_>) -> Result<(), Error> {
-    let sigmas = "set it to false, or take use_karras_sigmas";
-    for key in ["use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas", "use_flow_sigmas"] {
-        fields.not_yet(key, sigmas)?;
-    }
     fields.not_yet("use_dynamic_shifting", "set it to false")?;
     if let Some(variance) = fields.given("variance_type") {
         let remedy = "take ddim or euler with a model that predicts no variance";

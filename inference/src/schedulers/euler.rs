@@ -7,7 +7,7 @@ use super::betas::{self, Training};
 use super::error::Error;
 use super::fields::Fields;
 use super::prediction::Prediction;
-use super::sigmas::{Spacing, interpolate, karras, logarithms, sigma_to_timestep};
+use super::sigmas::{Curve, Spacing, interpolate, logarithms, sigma_to_timestep};
 use super::{Run, Scheduler};
 
 pub(super) const KEYS: &[&str] = &[
@@ -52,9 +52,9 @@ impl Euler {
         let mut timesteps = spacing.timesteps(training.len(), run.steps, offset);
         timesteps.iter_mut().for_each(|timestep| *timestep = f64::from(*timestep as f32));
         let mut sigmas = levels(fields, &table, &timesteps)?;
-        if karras_wanted(fields)? {
+        if let Some(curve) = Curve::read(fields)? {
             let (min, max) = range(fields, &sigmas)?;
-            sigmas = karras(min, max, run.steps);
+            sigmas = curve.levels(min, max, run.steps);
             let logs = logarithms(&table);
             timesteps = sigmas.iter().map(|sigma| sigma_to_timestep(*sigma, &logs)).collect();
         }
@@ -147,14 +147,7 @@ fn levels(fields: &Fields<'_>, table: &[f32], timesteps: &[f64]) -> Result<Vec<f
     Ok(levels.iter().map(|log| f64::from(log.exp())).collect())
 }
 
-fn karras_wanted(fields: &Fields<'_>) -> Result<bool, Error> {
-    let remedy = "set it to false, or take use_karras_sigmas";
-    fields.not_yet("use_exponential_sigmas", remedy)?;
-    fields.not_yet("use_beta_sigmas", remedy)?;
-    fields.bool("use_karras_sigmas", false)
-}
-
-/// The least and greatest level of Karras' sigmas.
+/// The least and greatest level of a curve.
 fn range(fields: &Fields<'_>, sigmas: &[f64]) -> Result<(f64, f64), Error> {
     let end = |key, default: f64| match fields.optional_number(key)? {
         None => Ok(default),

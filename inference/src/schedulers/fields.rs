@@ -26,6 +26,11 @@ impl<'a> Fields<'a> {
         Self { class, config, spec }
     }
 
+    /// Whether the class has `key`.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.class.keys().contains(&key)
+    }
+
     pub(super) fn bool(&self, key: &'static str, default: bool) -> Result<bool, Error> {
         match self.get(key) {
             None => Ok(default),
@@ -136,7 +141,7 @@ impl<'a> Fields<'a> {
     }
 
     fn get(&self, key: &'static str) -> Option<&Value> {
-        debug_assert!(self.class.keys().contains(&key), "{key} is missing in the class's keys");
+        debug_assert!(self.has(key), "{key} is missing in the class's keys");
         self.spec.and_then(|spec| spec.get(key)).or_else(|| self.config.get(key))
     }
 }

@@ -86,6 +86,7 @@ fn unknown(name: &str) -> Error {
 }
 
 const KARRAS: (&str, &str) = ("use_karras_sigmas", "true");
+const EXPONENTIAL: (&str, &str) = ("use_exponential_sigmas", "true");
 const PLUS_PLUS: (&str, &str) = ("algorithm_type", "dpmsolver++");
 const SECOND_ORDER: (&str, &str) = ("solver_order", "2");
 
@@ -93,6 +94,7 @@ const ROWS: &[(Class, Row)] = &[
     row(Class::Ddim, "ddim", &[], &[]),
     row(Class::Euler, "euler", &["k_euler", "euler_discrete"], &[]),
     row(Class::Euler, "euler_karras", &["k_euler_karras", "euler_discrete_karras"], &[KARRAS]),
+    row(Class::Euler, "euler_exponential", &["euler_discrete_exponential"], &[EXPONENTIAL]),
     row(Class::EulerAncestral, "euler_a", &["euler_ancestral", "k_euler_a"], &[]),
     row(
         Class::DpmMultistep,
@@ -105,6 +107,12 @@ const ROWS: &[(Class, Row)] = &[
         "dpmpp_2m_karras",
         &["k_dpmpp_2m_karras", "dpm_solver++_karras", "dpm_solver_multistep_karras"],
         &[PLUS_PLUS, SECOND_ORDER, KARRAS],
+    ),
+    row(
+        Class::DpmMultistep,
+        "dpmpp_2m_exponential",
+        &["dpm_solver++_exponential", "dpm_solver_multistep_exponential"],
+        &[PLUS_PLUS, SECOND_ORDER, EXPONENTIAL],
     ),
 ];
 

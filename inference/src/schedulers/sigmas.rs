@@ -1,5 +1,5 @@
 //! Which timesteps and noise levels a run visits: the spacings over the training schedule, and
-//! Karras' noise levels.
+//! the curves that levels can follow instead.
 //!
 //! In double precision and in numpy's order of operations, as diffusers computes them, so that
 //! rounding to whole timesteps falls the same way.
@@ -83,12 +83,55 @@ pub(super) fn interpolate(table: &[f32], index: f64) -> f64 {
     (at(low + 1) - at(low)) * (index.max(0.0) - whole) + at(low)
 }
 
-/// `steps` noise levels from `max` to `min`, even in σ^(1/7) (Karras et al. 2022, equation 5).
-pub(super) fn karras(min: f64, max: f64, steps: usize) -> Vec<f64> {
-    const RHO: f64 = 7.0;
-    let (min_root, max_root) = (min.powf(1.0 / RHO), max.powf(1.0 / RHO));
-    let level = |ramp: &f64| (max_root + ramp * (min_root - max_root)).powf(RHO);
-    linspace(0.0, 1.0, steps).iter().map(level).collect()
+/// How the noise levels of a run are spread, where not by its timesteps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Curve {
+    /// Even in σ^(1/7) (Karras et al. 2022, equation 5).
+    Karras,
+    /// Even in ln σ.
+    Exponential,
+    /// Even in λ = −ln σ (Lu et al. 2022): as `Exponential`, but on whole timesteps.
+    Lu,
+}
+
+impl Curve {
+    /// Reads the keys that choose a curve; none where levels follow the timesteps.
+    pub(super) fn read(fields: &Fields<'_>) -> Result<Option<Self>, Error> {
+        let remedy = "set it to false, or take use_karras_sigmas";
+        for key in ["use_beta_sigmas", "use_flow_sigmas"] {
+            if fields.has(key) {
+                fields.not_yet(key, remedy)?;
+            }
+        }
+        let karras = fields.bool("use_karras_sigmas", false)?;
+        let exponential = fields.bool("use_exponential_sigmas", false)?;
+        let lu = fields.has("use_lu_lambdas") && fields.bool("use_lu_lambdas", false)?;
+        if karras && exponential {
+            let reason = "only one of use_karras_sigmas and use_exponential_sigmas can be true";
+            return Err(fields.rejected("use_exponential_sigmas", true, reason));
+        }
+        Ok(match (karras, lu, exponential) {
+            (true, _, _) => Some(Self::Karras),
+            (_, true, _) => Some(Self::Lu),
+            (_, _, true) => Some(Self::Exponential),
+            _ => None,
+        })
+    }
+
+    /// `steps` noise levels from `max` down to `min`.
+    pub(super) fn levels(self, min: f64, max: f64, steps: usize) -> Vec<f64> {
+        const RHO: f64 = 7.0;
+        match self {
+            Self::Karras => {
+                let (min_root, max_root) = (min.powf(1.0 / RHO), max.powf(1.0 / RHO));
+                let level = |ramp: &f64| (max_root + ramp * (min_root - max_root)).powf(RHO);
+                linspace(0.0, 1.0, steps).iter().map(level).collect()
+            }
+            Self::Exponential | Self::Lu => {
+                linspace(max.ln(), min.ln(), steps).iter().map(|log| log.exp()).collect()
+            }
+        }
+    }
 }
 
 /// Natural logarithms of a table of sigmas, for [`sigma_to_timestep`].
@@ -136,10 +179,12 @@ mod tests {
     }
 
     #[test]
-    fn karras_falls_from_max_to_min() {
-        let sigmas = karras(0.03, 14.6, 10);
-        assert!((sigmas[0] - 14.6).abs() < 1e-12 && (sigmas[9] - 0.03).abs() < 1e-12);
-        assert!(sigmas.windows(2).all(|pair| pair[0] > pair[1]));
+    fn curves_fall_from_max_to_min() {
+        for curve in [Curve::Karras, Curve::Exponential, Curve::Lu] {
+            let sigmas = curve.levels(0.03, 14.6, 10);
+            assert!((sigmas[0] - 14.6).abs() < 1e-12 && (sigmas[9] - 0.03).abs() < 1e-12);
+            assert!(sigmas.windows(2).all(|pair| pair[0] > pair[1]), "{curve:?}");
+        }
     }
 
     #[test]

@@ -1,0 +1,192 @@
+//! CLIP's byte-pair tokenizer, equal to transformers' slow `CLIPTokenizer` without ftfy.
+//!
+//! Exported folders hold `vocab.json` and `merges.txt` but no `tokenizer.json`, so the slow
+//! tokenizer is what pipelines run. The merging is the `tokenizers` crate's; the text clean-up,
+//! the split into words and the treatment of special tokens are the slow tokenizer's.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use regex::Regex;
+use tokenizers::Model;
+use tokenizers::models::bpe::{BPE, Merges, Vocab};
+
+use super::basic::clean;
+use super::error::Error;
+use super::special::{Added, Special, read};
+
+/// The slow tokenizer reads no more merges than CLIP has.
+const MAX_MERGES: usize = 49_152 - 256 - 2;
+
+/// Marks the last letter of a word.
+const WORD_END: &str = "</w>";
+
+/// CLIP's words: contractions, letters, single digits, runs of anything else.
+const WORDS: &str =
+    r"(?i)<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+";
+
+/// A loaded CLIP tokenizer.
+#[derive(Debug)]
+pub struct Clip {
+    bpe: BPE,
+    words: Regex,
+    byte_letters: [char; 256],
+    max_length: usize,
+    start: u32,
+    end: u32,
+    pad: u32,
+    unknown: u32,
+    added: Vec<Added>,
+}
+
+/// A prompt as the text encoder takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// Token ids: start, prompt, end, then padding up to [`Clip::max_length`].
+    pub ids: Vec<i64>,
+    /// How many of the prompt's tokens didn't fit and were cut off at its end.
+    pub truncated: usize,
+}
+
+impl Clip {
+    /// Loads `vocab.json`, `merges.txt`, `tokenizer_config.json` and, in older folders,
+    /// `special_tokens_map.json` and `added_tokens.json` from `folder`.
+    ///
+    /// # Errors
+    /// A missing or malformed file, merges that don't fit the vocabulary, special tokens that are
+    /// not in it, no usable `model_max_length`.
+    pub fn load(folder: &Path) -> Result<Self, Error> {
+        let vocab_path = folder.join("vocab.json");
+        let malformed = |problem: String| Error::Malformed { path: vocab_path.clone(), problem };
+        let vocab: HashMap<String, u32> = serde_json::from_str(&read(&vocab_path)?)
+            .map_err(|error| malformed(error.to_string()))?;
+        let special = Special::load(folder, &vocab)?;
+        let merges = merges(&folder.join("merges.txt"), &vocab)?;
+        let unknown = vocab.get(&special.unknown).copied().unwrap_or(special.end);
+        let bpe = BPE::builder()
+            .vocab_and_merges(vocab.into_iter().collect::<Vocab>(), merges)
+            .unk_token(special.unknown)
+            .end_of_word_suffix(WORD_END.into())
+            .build()
+            .map_err(|error| malformed(error.to_string()))?;
+        Ok(Self {
+            bpe,
+            words: Regex::new(WORDS).map_err(|error| malformed(error.to_string()))?,
+            byte_letters: byte_letters(),
+            max_length: special.max_length,
+            start: special.start,
+            end: special.end,
+            pad: special.pad,
+            unknown,
+            added: special.added,
+        })
+    }
+
+    /// The length of a padded prompt in tokens, start and end included.
+    pub fn max_length(&self) -> usize {
+        self.max_length
+    }
+
+    /// Tokenizes `text`, cut and padded to [`max_length`](Self::max_length).
+    pub fn encode(&self, text: &str) -> Encoded {
+        let tokens = self.tokenize(text);
+        let kept = tokens.len().min(self.max_length - 2);
+        let mut ids = Vec::with_capacity(self.max_length);
+        ids.push(self.start.into());
+        ids.extend(tokens[..kept].iter().copied().map(i64::from));
+        ids.push(self.end.into());
+        ids.resize(self.max_length, self.pad.into());
+        Encoded { ids, truncated: tokens.len() - kept }
+    }
+
+    /// The prompt's own tokens: special ones as written, the text between them by words.
+    fn tokenize(&self, text: &str) -> Vec<u32> {
+        let mut ids = Vec::new();
+        let (mut from, mut at) = (0, 0);
+        while at < text.len() {
+            if let Some(token) = self.added_at(text, at) {
+                self.tokenize_words(&text[from..at], &mut ids);
+                ids.push(token.id);
+                at += token.content.len();
+                from = at;
+            } else {
+                at += text[at..].chars().next().map_or(1, char::len_utf8);
+            }
+        }
+        self.tokenize_words(&text[from..], &mut ids);
+        ids
+    }
+
+    /// The longest added token that stands at byte `at` of `text`.
+    fn added_at(&self, text: &str, at: usize) -> Option<&Added> {
+        let (before, rest) = text.split_at(at);
+        self.added.iter().find(|token| {
+            let Some(after) = rest.strip_prefix(token.content.as_str()) else { return false };
+            let free = |neighbour: Option<char>| neighbour.is_none_or(|char| char == ' ');
+            !token.single_word || (free(before.chars().next_back()) && free(after.chars().next()))
+        })
+    }
+
+    fn tokenize_words(&self, text: &str, ids: &mut Vec<u32>) {
+        for word in self.words.find_iter(&clean(text)) {
+            let word = word.as_str();
+            if matches!(word, "<|startoftext|>" | "<|endoftext|>") {
+                ids.push(self.bpe.token_to_id(word).unwrap_or(self.unknown));
+                continue;
+            }
+            let letters: String =
+                word.bytes().map(|byte| self.byte_letters[usize::from(byte)]).collect();
+            // fails only without an unknown token, which loading has made sure of
+            let tokens = self.bpe.tokenize(&letters).unwrap_or_default();
+            ids.extend(tokens.iter().map(|token| token.id));
+        }
+    }
+}
+
+/// The merges, in rank order; their parts and results must be in the vocabulary.
+fn merges(path: &Path, vocab: &HashMap<String, u32>) -> Result<Merges, Error> {
+    let text = read(path)?;
+    // the first line is the version, whatever it says
+    let lines = text.trim().split('\n').skip(1).take(MAX_MERGES);
+    let malformed = |number: usize, line: &str, problem: &str| Error::Malformed {
+        path: path.into(),
+        problem: format!("line {}, `{}`: {problem}", number + 2, line.trim()),
+    };
+    let merge = |(number, line): (usize, &str)| {
+        let mut parts = line.split_whitespace();
+        let (Some(left), Some(right), None) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(malformed(number, line, "two parts are expected"));
+        };
+        let merged = format!("{left}{right}");
+        for token in [left, right, &merged] {
+            if !vocab.contains_key(token) {
+                let problem = format!("`{token}` is not in vocab.json");
+                return Err(malformed(number, line, &problem));
+            }
+        }
+        Ok((left.to_owned(), right.to_owned()))
+    };
+    lines.enumerate().map(merge).collect()
+}
+
+/// A printable letter for each byte: itself where it prints, else one from U+0100 on (GPT-2).
+fn byte_letters() -> [char; 256] {
+    let mut spare = '\u{100}'..;
+    std::array::from_fn(|byte| match u8::try_from(byte) {
+        Ok(byte @ (b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF)) => char::from(byte),
+        _ => spare.next().unwrap_or(char::REPLACEMENT_CHARACTER),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::byte_letters;
+
+    #[test]
+    fn every_byte_has_a_letter_of_its_own() {
+        let letters = byte_letters();
+        assert_eq!((letters[0], letters[usize::from(b' ')], letters[0xAD]), ('Ā', 'Ġ', 'Ń'));
+        let distinct: std::collections::HashSet<_> = letters.into_iter().collect();
+        assert_eq!(distinct.len(), 256);
+    }
+}

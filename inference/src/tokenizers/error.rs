@@ -1,0 +1,39 @@
+//! What can be wrong with a tokenizer folder; each message names file, field and remedy.
+
+use std::path::PathBuf;
+
+/// Why no tokenizer could be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file that can't be read.
+    #[error("can't read {}; a CLIP tokenizer folder holds vocab.json, merges.txt and tokenizer_config.json", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+
+    /// A file that is not what its name says.
+    #[error("{}: {problem}; restore it from the model's export", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+
+    /// A setting that makes no usable tokenizer.
+    #[error("{}: `{key}` is {value}; give {expected}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// The setting.
+        key: String,
+        /// Its value.
+        value: String,
+        /// What would do.
+        expected: String,
+    },
+}

@@ -1,0 +1,122 @@
+//! CLIP's token ids, against transformers' slow tokenizer without ftfy
+//! (`vectors/clip_tokenizer.json`), on the demo model's vocabulary.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at what it doesn't expect")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use hearth_inference::tokenizers::{Clip, Error};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+#[derive(Deserialize)]
+struct Vectors {
+    model: String,
+    model_max_length: usize,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    text: String,
+    ids: Vec<i64>,
+    padded: Vec<i64>,
+}
+
+#[test]
+fn every_text_has_the_slow_tokenizers_ids() {
+    let vectors = vectors();
+    let clip = Clip::load(&tokenizer_folder()).unwrap();
+    assert_eq!(clip.max_length(), vectors.model_max_length);
+    assert!(vectors.cases.len() > 100);
+    for case in &vectors.cases {
+        let encoded = clip.encode(&case.text);
+        assert_eq!(encoded.ids, case.padded, "{:?}", case.text);
+        let cut = case.ids.len().saturating_sub(vectors.model_max_length);
+        assert_eq!(encoded.truncated, cut, "{:?}", case.text);
+    }
+}
+
+/// With room for all tokens the ids are those of the unpadded text.
+#[test]
+fn long_texts_have_the_slow_tokenizers_ids() {
+    let folder = changed_copy(|config| config["model_max_length"] = json!(1000));
+    let clip = Clip::load(folder.path()).unwrap();
+    for case in &vectors().cases {
+        let encoded = clip.encode(&case.text);
+        assert_eq!(encoded.ids[..case.ids.len()], case.ids, "{:?}", case.text);
+        assert_eq!(encoded.truncated, 0, "{:?}", case.text);
+    }
+}
+
+/// Stable Diffusion 2 pads with `!`, id 0, and finds it in prompts as the token that it is.
+#[test]
+fn the_pad_token_is_the_folders() {
+    let folder = changed_copy(|config| {
+        config["pad_token"] = json!("!");
+        config["added_tokens_decoder"]["0"] = json!({"content": "!", "special": true});
+    });
+    let clip = Clip::load(folder.path()).unwrap();
+    let encoded = clip.encode("red heart!");
+    assert_eq!(encoded.ids[..5], [2046, 756, 591, 0, 2047]);
+    assert!(encoded.ids[5..].iter().all(|id| *id == 0));
+}
+
+/// Older folders list no added tokens; their map has the last word.
+#[test]
+fn older_folders_are_read_by_their_map() {
+    let folder = changed_copy(|config| {
+        config.as_object_mut().unwrap().remove("added_tokens_decoder");
+        config["pad_token"] = json!("<|endoftext|>");
+    });
+    let map = folder.path().join("special_tokens_map.json");
+    fs::write(map, r#"{"pad_token": "!", "bos_token": {"content": "<|startoftext|>"}}"#).unwrap();
+    let clip = Clip::load(folder.path()).unwrap();
+    assert_eq!(clip.encode("red heart").ids[..5], [2046, 756, 591, 2047, 0]);
+}
+
+#[test]
+fn unusable_folders_say_what_is_wrong() {
+    let message = |folder: &Path| Clip::load(folder).unwrap_err().to_string();
+    assert!(message(Path::new("/nowhere")).contains("/nowhere/vocab.json"));
+
+    let folder = changed_copy(|config| config["model_max_length"] = json!(1e30));
+    assert!(
+        message(folder.path()).contains("`model_max_length` is 1e+30; give the model's length")
+    );
+
+    let folder = changed_copy(|config| config["padding_side"] = json!("left"));
+    assert!(message(folder.path()).contains("`padding_side` is \"left\""));
+
+    let folder = changed_copy(|config| config["pad_token"] = json!("[PAD]"));
+    assert!(message(folder.path()).contains("`pad_token` is \"[PAD]\""));
+
+    let folder = changed_copy(|_| {});
+    fs::write(folder.path().join("merges.txt"), "#version: 0.2\ni n\nŽŽ q\n").unwrap();
+    assert!(message(folder.path()).contains("line 3, `ŽŽ q`: `ŽŽ` is not in vocab.json"));
+
+    fs::write(folder.path().join("vocab.json"), "[1]").unwrap();
+    assert!(matches!(Clip::load(folder.path()), Err(Error::Malformed { .. })));
+}
+
+fn vectors() -> Vectors {
+    serde_json::from_str(include_str!("vectors/clip_tokenizer.json")).unwrap()
+}
+
+fn tokenizer_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(vectors().model).join("tokenizer")
+}
+
+/// The demo model's tokenizer in a folder of its own, with its config changed.
+fn changed_copy(change: impl FnOnce(&mut Value)) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["vocab.json", "merges.txt"] {
+        fs::copy(tokenizer_folder().join(name), folder.path().join(name)).unwrap();
+    }
+    let text = fs::read_to_string(tokenizer_folder().join("tokenizer_config.json")).unwrap();
+    let mut config: Value = serde_json::from_str(&text).unwrap();
+    change(&mut config);
+    fs::write(folder.path().join("tokenizer_config.json"), config.to_string()).unwrap();
+    folder
+}
