@@ -15,6 +15,10 @@ const VAE: &str = "vae_decoder/config.json";
 const STEPS: u32 = 50;
 const GUIDANCE: f32 = 7.5;
 
+/// Sides up to this are accepted whatever the default, so that toy models can be tried at
+/// other sizes; larger models can afford it anyway.
+const SMALL: u32 = 128;
+
 /// The configs that the pipeline needs.
 pub(super) struct Config {
     pub(super) scheduler: SchedulerConfig,
@@ -122,7 +126,7 @@ impl Config {
             default_width,
             default_height,
             size_factor: self.size_factor(),
-            max_size: own.max_size.unwrap_or(2 * default_width.max(default_height)),
+            max_size: own.max_size.unwrap_or(SMALL.max(2 * default_width.max(default_height))),
             fixed_size: fixed_size.is_some(),
             default_steps: own.num_inference_steps.unwrap_or(STEPS),
             max_steps: self.scheduler.num_train_timesteps(),

@@ -1,0 +1,104 @@
+//! The runtime, the models and small helpers.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use hearth_inference::pipelines::{self, Generation, LoadOptions, Output, Pipeline};
+use hearth_inference::session::{self, Interrupt, Runtime, Search};
+
+/// The repository's root.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The ONNX Runtime library under test.
+pub(crate) fn library() -> PathBuf {
+    let configured = std::env::var("HEARTH_TEST_ORT").unwrap_or_else(|_| "auto".to_owned());
+    let root = repository();
+    session::find(&Search { configured: &configured, executable: None, directory: Some(&root) })
+        .expect("ONNX Runtime in .deps/onnxruntime or HEARTH_TEST_ORT")
+}
+
+pub(crate) fn runtime() -> Runtime {
+    Runtime::load(&library(), 1).unwrap()
+}
+
+pub(crate) fn emoji() -> PathBuf {
+    repository().join("models/emoji")
+}
+
+pub(crate) fn load(folder: &Path) -> Result<Box<dyn Pipeline>, pipelines::Error> {
+    pipelines::load(&runtime(), folder, &LoadOptions::default())
+}
+
+/// The failure of loading `folder`, with its causes.
+pub(crate) fn refusal(folder: &Path) -> String {
+    match load(folder) {
+        Ok(_) => panic!("{} was loaded", folder.display()),
+        Err(error) => chain(&error),
+    }
+}
+
+/// An error with its causes, as the command line prints it.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+/// A whole generation.
+pub(crate) fn generate(
+    pipeline: &mut dyn Pipeline,
+    request: &Generation,
+    seed: u64,
+) -> Result<Output, pipelines::Error> {
+    let interrupt = Interrupt::new();
+    let mut state = pipeline.start(request, seed, &interrupt)?;
+    while !state.is_done() {
+        pipeline.step(&mut [&mut state], &interrupt)?;
+    }
+    pipeline.finish(state, &interrupt)
+}
+
+pub(crate) fn red_heart(steps: u32) -> Generation {
+    Generation {
+        prompt: "red heart".to_owned(),
+        num_inference_steps: Some(steps),
+        guidance_scale: Some(3.0),
+        ..Generation::default()
+    }
+}
+
+/// A copy of `folder` that a test can spoil, without its manifest.
+pub(crate) fn copy_of(folder: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    copy_into(folder, copy.path());
+    let manifest = copy.path().join("manifest.json");
+    if manifest.exists() {
+        fs::remove_file(manifest).unwrap();
+    }
+    copy
+}
+
+pub(crate) fn copy_into(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            fs::create_dir(&target).unwrap();
+            copy_into(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+/// Cuts the file at `path` to half its length.
+pub(crate) fn truncate(path: &Path) {
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+}

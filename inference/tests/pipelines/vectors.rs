@@ -1,0 +1,204 @@
+//! The same picture as diffusers: every case of `tests/vectors/pipelines`, step by step.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use base64::Engine;
+use hearth_inference::pipelines::{Generation, Pipeline};
+use hearth_inference::schedulers::SchedulerSpec;
+use hearth_inference::session::Interrupt;
+use hearth_media::Media;
+use serde::Deserialize;
+
+use super::support;
+
+/// Latents may differ from diffusers' by this share of their largest value (of 1, if smaller).
+const LATENTS: f32 = 5e-4;
+/// Pictures must be at least this near, in decibels.
+const PSNR: f64 = 60.0;
+/// Vectors of two schedulers nearer to each other than this are the same: DDIM without noise and
+/// Euler are one rule written in two ways.
+const SAME: f32 = 1e-4;
+
+#[derive(Deserialize)]
+struct File {
+    scheduler: String,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    request: Request,
+    timesteps: Vec<f32>,
+    images: Vec<Array>,
+    latents: Array,
+    step_latents: Option<Array>,
+}
+
+#[derive(Deserialize, PartialEq)]
+struct Request {
+    prompt: String,
+    #[serde(default)]
+    negative_prompt: String,
+    seed: u64,
+    num_inference_steps: u32,
+    guidance_scale: f32,
+    #[serde(default)]
+    num_images: Option<u64>,
+    eta: Option<f32>,
+    width: Option<u32>,
+    height: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct Array {
+    shape: Vec<usize>,
+    zlib_base64: String,
+}
+
+impl Array {
+    fn bytes(&self) -> Vec<u8> {
+        let packed = base64::engine::general_purpose::STANDARD.decode(&self.zlib_base64).unwrap();
+        let mut bytes = Vec::new();
+        flate2::read::ZlibDecoder::new(packed.as_slice()).read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn f32(&self) -> Vec<f32> {
+        let bytes = self.bytes();
+        bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+    }
+}
+
+impl Request {
+    fn generation(&self, scheduler: &str) -> Generation {
+        Generation {
+            prompt: self.prompt.clone(),
+            negative_prompt: self.negative_prompt.clone(),
+            width: self.width,
+            height: self.height,
+            num_inference_steps: Some(self.num_inference_steps),
+            guidance_scale: Some(self.guidance_scale),
+            scheduler: Some(SchedulerSpec::parse(scheduler).unwrap()),
+            eta: self.eta,
+            clip_skip: None,
+        }
+    }
+}
+
+fn files(model: &str) -> Vec<File> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/pipelines").join(model);
+    let mut paths: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert!(paths.len() >= 5, "vectors are missing");
+    paths
+        .iter()
+        .map(|path| serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap())
+        .collect()
+}
+
+#[test]
+fn emoji_pictures_equal_diffusers() {
+    check_model("emoji", &support::emoji());
+}
+
+#[test]
+fn a_folder_of_other_widths_and_channels_equals_diffusers() {
+    check_model("tiny-sd", &support::repository().join("tests/models/tiny-sd"));
+}
+
+fn check_model(name: &str, folder: &Path) {
+    let mut pipeline = support::load(folder).unwrap();
+    let files = files(name);
+    let mut checked = 0;
+    for file in &files {
+        for case in &file.cases {
+            // Diffusers makes a picture of nothing in particular; we ask what to show.
+            if case.request.prompt.is_empty() {
+                continue;
+            }
+            let latents = check_case(pipeline.as_mut(), file, case);
+            check_nearest(&files, file, case, &latents);
+            checked += 1;
+        }
+    }
+    assert!(checked >= 15, "{checked} cases");
+}
+
+/// Makes the case's pictures and compares them; returns their latents.
+fn check_case(pipeline: &mut dyn Pipeline, file: &File, case: &Case) -> Vec<f32> {
+    let name = format!("{} {:?}", file.scheduler, case.request.prompt);
+    let interrupt = Interrupt::new();
+    let request = case.request.generation(&file.scheduler);
+    let expected = case.latents.f32();
+    let per_step = case.step_latents.as_ref().map(Array::f32);
+    let images = case.request.num_images.unwrap_or(1);
+    let mut all = Vec::new();
+    for image in 0..images {
+        let seed = case.request.seed + image;
+        let mut state = pipeline.start(&request, seed, &interrupt).unwrap();
+        assert_eq!(state.steps(), case.timesteps.len(), "{name}");
+        while !state.is_done() {
+            pipeline.step(&mut [&mut state], &interrupt).unwrap();
+            if let Some(per_step) = &per_step {
+                let length = state.latents().len();
+                let wanted = &per_step[(state.step_index() - 1) * length..][..length];
+                let worst = difference(state.latents(), wanted);
+                assert!(worst < LATENTS, "{name}, step {}: {worst}", state.step_index());
+            }
+        }
+        let length = state.latents().len();
+        assert_eq!(state.latent_shape(), case.latents.shape[1..], "{name}");
+        let wanted = &expected[image as usize * length..][..length];
+        let worst = difference(state.latents(), wanted);
+        assert!(worst < LATENTS, "{name}, image {image}: latents differ by {worst}");
+        all.extend_from_slice(state.latents());
+
+        let output = pipeline.finish(state, &interrupt).unwrap();
+        let cut = case.request.prompt.len() > 150;
+        assert_eq!(output.warnings.len(), usize::from(cut), "{name}: {:?}", output.warnings);
+        let Media::Image(picture) = &output.media else { panic!("{:?}", output.media) };
+        let reference = &case.images[image as usize];
+        assert_eq!([picture.height as usize, picture.width as usize, 3][..], reference.shape);
+        let near = psnr(&picture.rgb, &reference.bytes());
+        assert!(near >= PSNR, "{name}, image {image}: {near} dB");
+        println!("{name}, image {image}: latents {worst:.1e}, {near:.1} dB");
+    }
+    all
+}
+
+/// Of all schedulers' vectors for this request, our latents are nearest to our own one's.
+fn check_nearest(files: &[File], own: &File, case: &Case, latents: &[f32]) {
+    let expected = case.latents.f32();
+    let ours = distance(latents, &expected);
+    for other in files.iter().filter(|other| other.scheduler != own.scheduler) {
+        for rival in other.cases.iter().filter(|rival| rival.request == case.request) {
+            let rival = rival.latents.f32();
+            if difference(&rival, &expected) > SAME {
+                let theirs = distance(latents, &rival);
+                assert!(ours < theirs, "{} is nearer to {}", own.scheduler, other.scheduler);
+            }
+        }
+    }
+}
+
+/// The largest difference, as a share of the largest value of `wanted` (of 1, if smaller).
+fn difference(got: &[f32], wanted: &[f32]) -> f32 {
+    let largest = wanted.iter().fold(1.0_f32, |largest, value| largest.max(value.abs()));
+    let worst = got.iter().zip(wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    worst / largest
+}
+
+fn distance(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum()
+}
+
+fn psnr(a: &[u8], b: &[u8]) -> f64 {
+    let squares: f64 = a.iter().zip(b).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum();
+    if squares == 0.0 {
+        return f64::INFINITY;
+    }
+    10.0 * (255.0 * 255.0 * a.len() as f64 / squares).log10()
+}
