@@ -1,1 +1,28 @@
 //! The engine that plans and executes requests over a fleet of workers.
+//!
+//! An [`Engine`] is the front for callers; an [`Executor`] is how it reaches workers, the external
+//! one ([`ExternalExecutor`]) by connecting to those that a registry knows. A worker's life is
+//! never the engine's: closing disconnects, and changes nothing.
+//!
+//! From the outside in: [`engine`] accepts requests and [`collective`] calls, [`request`] drives an
+//! accepted request to its one end, [`planner`] says which worker gets an image, [`fleet`] is what
+//! is known of the workers, [`executors`] reach them. Planner and fleet are pure.
+
+pub mod collective;
+pub mod engine;
+pub mod executor;
+pub mod executors;
+pub mod fleet;
+pub mod planner;
+pub mod request;
+
+pub use collective::{Envelope, Exec, RawEnvelope, ReplyFrom, RpcOptions, WorkerHealth};
+pub use engine::{Engine, EngineOptions};
+pub use executor::Executor;
+pub use executors::{Backends, Error, ExternalExecutor, ExternalOptions};
+pub use fleet::{EndpointView, FleetView, InFlight, WorkerStatus, WorkerView};
+pub use request::{ImageOutput, RequestEvent, RequestOutput, Submission};
+
+pub use hearth_protocol::generation::GenerationRequest;
+pub use hearth_protocol::methods::FinishReason;
+pub use hearth_protocol::{CallError, ErrorKind, Rank, RequestId, WorkerId};

@@ -1,0 +1,128 @@
+//! The front for callers: accepts requests, hands them to workers, gives back what comes of them.
+//!
+//! An engine holds no model and owns no worker. How workers are reached is its executor's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use hearth_protocol::generation::GenerationRequest;
+use hearth_protocol::{CallError, ErrorKind, RequestId};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::executor::Executor;
+use crate::fleet::{self, FleetView};
+use crate::request::{Dispatcher, RequestOutput, Submission};
+
+/// The bounds of an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// Time that a request may take when it does not say.
+    pub request_timeout: Duration,
+    /// Requests that are under way at once; further ones are refused as `queue_full`.
+    pub queue: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { request_timeout: Duration::from_secs(600), queue: 256 }
+    }
+}
+
+/// Validates, plans and executes requests. Clones share one engine.
+#[derive(Clone)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    dispatcher: Dispatcher,
+    options: EngineOptions,
+    /// One permit per request under way.
+    room: Arc<Semaphore>,
+    closing: CancellationToken,
+}
+
+impl Engine {
+    /// An engine with the usual bounds.
+    #[must_use]
+    pub fn new(executor: Arc<dyn Executor>) -> Self {
+        Self::with_options(executor, EngineOptions::default())
+    }
+
+    /// An engine with bounds of one's own.
+    #[must_use]
+    pub fn with_options(executor: Arc<dyn Executor>, options: EngineOptions) -> Self {
+        let shared = Shared {
+            dispatcher: Dispatcher::new(executor),
+            options,
+            room: Arc::new(Semaphore::new(options.queue)),
+            closing: CancellationToken::new(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Runs requests side by side; the results are in their order. One that fails hides no other.
+    pub async fn step(
+        &self,
+        requests: Vec<GenerationRequest>,
+    ) -> Vec<Result<RequestOutput, CallError>> {
+        let run = |request| async { self.submit(request).await?.finish().await };
+        join_all(requests.into_iter().map(run)).await
+    }
+
+    /// Accepts a request: checks it, draws its id and seed where it has none, and starts it.
+    ///
+    /// # Errors
+    /// `invalid_argument` names the field; `unknown_model` the models that there are; `no_worker`
+    /// where none takes requests; `queue_full`.
+    pub async fn submit(&self, request: GenerationRequest) -> Result<Submission, CallError> {
+        let _ = request;
+        Err(CallError::new(ErrorKind::NoWorker, "not yet"))
+    }
+
+    /// The workers, and their changes.
+    #[must_use]
+    pub fn fleet(&self) -> watch::Receiver<Arc<FleetView>> {
+        self.executor().fleet()
+    }
+
+    /// Waits until `n` workers take requests.
+    ///
+    /// # Errors
+    /// `no_worker` when the time is over: which registry, how many workers it has, and of each why
+    /// it does not count.
+    pub async fn wait_ready(&self, n: usize, timeout: Duration) -> Result<(), CallError> {
+        let mut fleet = self.fleet();
+        let enough = fleet.wait_for(|view| view.ready().count() >= n);
+        if let Ok(Ok(_)) = tokio::time::timeout(timeout, enough).await {
+            return Ok(());
+        }
+        let view = self.view();
+        let ready = view.ready().count();
+        let wanted = format!("{ready} of {n} workers are ready after {timeout:?}");
+        Err(fleet::no_worker(&view, &wanted))
+    }
+
+    /// Ends the requests under way as `cancelled` and disconnects. Workers are left as they are.
+    pub async fn close(&self) {
+        self.shared.closing.cancel();
+        self.executor().close().await;
+    }
+
+    pub(crate) fn executor(&self) -> &dyn Executor {
+        self.shared.dispatcher.executor()
+    }
+
+    pub(crate) fn view(&self) -> Arc<FleetView> {
+        Arc::clone(&self.fleet().borrow())
+    }
+
+    /// A fresh name, later ones after earlier ones in order.
+    pub(crate) fn draw_id(&self) -> RequestId {
+        let text = Uuid::now_v7().to_string();
+        RequestId::new(text).unwrap_or_else(|_| unreachable!("a UUID is an id"))
+    }
+}

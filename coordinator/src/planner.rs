@@ -1,0 +1,1 @@
+//! Which worker gets an image.
