@@ -33,10 +33,10 @@ test: ## Runs all tests: units, processes, documentation.
 	cargo test --workspace --doc
 
 lint: ## Checks format, lints, the tree's own rules, and where dependencies come from.
+	scripts/deps.sh cc cargo-deny
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
-	cargo test --package hearth-tests --test tidy
-	scripts/deps.sh cargo-deny
+	cargo test --package hearth-tidy
 	cargo deny check bans sources licenses
 
 bench: ## Measures, prints tables and writes target/bench/report.json.

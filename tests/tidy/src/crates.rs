@@ -1,0 +1,139 @@
+//! The rules about manifests: which crate may know which.
+
+use toml::{Table, Value};
+
+use crate::tree::{Rule, tree};
+
+/// Each crate of the workspace, by its folder, with the crates of the workspace that it may know.
+/// Depend downward only; a worker and a coordinator meet on the wire and nowhere else.
+const MAY_KNOW: &[(&str, &[&str])] = &[
+    ("protocol", &[]),
+    ("telemetry", &[]),
+    ("media", &[]),
+    ("fabric", &["protocol"]),
+    ("inference", &["media"]),
+    ("launchers", &[]),
+    ("tests/tidy", &[]),
+    ("worker", &["protocol", "fabric", "telemetry", "media", "inference"]),
+    ("coordinator", &["protocol", "fabric", "telemetry", "media", "launchers"]),
+    ("cli", &["protocol", "fabric", "telemetry", "media", "launchers", "coordinator"]),
+];
+
+/// The crate that may know all others.
+const TESTS: &str = "tests";
+
+/// Crates that would tie the protocol to a runtime or a transport.
+const RUNTIMES: &[&str] = &[
+    "async-trait",
+    "axum",
+    "etcd-client",
+    "futures-util",
+    "hyper",
+    "ort",
+    "quinn",
+    "rustls",
+    "socket2",
+    "tokio",
+    "tokio-util",
+];
+
+#[test]
+fn crates_depend_downward() {
+    let mut rule = Rule::new(
+        "Crates depend downward only, so that each can be understood and built without those \
+         above it.",
+        "Move the shared part down, pass the value in, or (for a new crate) give it a line in \
+         tests/tidy/src/crates.rs.",
+    );
+    for (folder, manifest) in members() {
+        let Some((_, allowed)) = MAY_KNOW.iter().find(|(name, _)| *name == folder) else {
+            if folder != TESTS {
+                rule.broken_manifest(
+                    &folder,
+                    "this crate has no line in the table of dependencies",
+                );
+            }
+            continue;
+        };
+        for (name, _) in dependencies(&manifest) {
+            if let Some(known) = name.strip_prefix("hearth-")
+                && !allowed.contains(&known)
+            {
+                rule.broken_manifest(&folder, &format!("must not know {name}"));
+            }
+        }
+    }
+    rule.check();
+}
+
+#[test]
+fn the_protocol_knows_no_runtime() {
+    let mut rule = Rule::new(
+        "The protocol is what two processes agree on; without a runtime, a clock or a socket it \
+         can be tested to the byte and used by any program.",
+        "Put code that needs one into fabric.",
+    );
+    let manifest = parse("protocol/Cargo.toml");
+    for (name, _) in dependencies(&manifest) {
+        if RUNTIMES.contains(&name.as_str()) {
+            rule.broken_manifest("protocol", &format!("depends on {name}"));
+        }
+    }
+    rule.check();
+}
+
+#[test]
+fn versions_and_lints_are_the_workspaces() {
+    let mut rule = Rule::new(
+        "One version of each dependency and one set of lints for the whole tree.",
+        "Name the version in the root Cargo.toml and write `name.workspace = true`; each crate \
+         has `[lints] workspace = true`.",
+    );
+    for (folder, manifest) in members() {
+        for (name, value) in dependencies(&manifest) {
+            if value.get("workspace").and_then(Value::as_bool) != Some(true) {
+                rule.broken_manifest(&folder, &format!("{name} has a version of its own"));
+            }
+        }
+        let lints = manifest.get("lints").and_then(|lints| lints.get("workspace"));
+        if lints.and_then(Value::as_bool) != Some(true) {
+            rule.broken_manifest(&folder, "its lints are not the workspace's");
+        }
+    }
+    rule.check();
+}
+
+impl Rule {
+    fn broken_manifest(&mut self, folder: &str, what: &str) {
+        let path = format!("{folder}/Cargo.toml");
+        let file = tree().files().find(|file| file.path == path).unwrap();
+        self.broken(file, 1, what);
+    }
+}
+
+/// The members of the workspace: folder and manifest.
+fn members() -> Vec<(String, Table)> {
+    let root = parse("Cargo.toml");
+    let members = root["workspace"]["members"].as_array().unwrap();
+    let folders = members.iter().map(|member| member.as_str().unwrap());
+    folders.map(|folder| (folder.to_owned(), parse(&format!("{folder}/Cargo.toml")))).collect()
+}
+
+fn parse(path: &str) -> Table {
+    tree().text(path).parse().unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// All dependencies of a manifest, those of builds, tests and single platforms too.
+fn dependencies(manifest: &Table) -> Vec<(String, Value)> {
+    let platforms = manifest.get("target").and_then(Value::as_table);
+    let tables = std::iter::once(manifest)
+        .chain(platforms.into_iter().flat_map(Table::values).filter_map(Value::as_table));
+    let mut found = Vec::new();
+    for table in tables {
+        for kind in ["dependencies", "dev-dependencies", "build-dependencies"] {
+            let entries = table.get(kind).and_then(Value::as_table).into_iter().flatten();
+            found.extend(entries.map(|(name, value)| (name.clone(), value.clone())));
+        }
+    }
+    found
+}
