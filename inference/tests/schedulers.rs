@@ -137,7 +137,7 @@ fn run(case: &Case) -> Run {
 }
 
 fn not_supported(case: &Case) -> Option<(&'static str, &'static str)> {
-    let given = |key: &str| case.overrides.get(key).map(|value| value.to_string());
+    let given = |key: &str| case.overrides.get(key).map(Value::to_string);
     NOT_SUPPORTED
         .iter()
         .find(|(key, value)| given(key).is_some_and(|given| given.trim_matches('"') == *value))

@@ -1,8 +1,9 @@
 //! Uniform to normal numbers (Box & Muller 1958), in the two precisions that torch uses.
 //!
-//! torch's single-precision form runs on Cephes' polynomials for logarithm, sine and cosine, whose
-//! last bit differs from a C library's. They are evaluated here in the same order and without
-//! fused multiplication, so that the bits are the same on every machine.
+//! torch's single-precision form is an AVX2 kernel on Cephes' polynomials for logarithm, sine and
+//! cosine, built with fused multiplications. The last bit of each result hangs on which additions
+//! are fused, so they are spelt out here as `mul_add` where torch 2.15's build has them; that
+//! gives its bits on every machine.
 
 use std::f32::consts::TAU;
 
@@ -50,10 +51,11 @@ fn ln(x: f32) -> f32 {
         mantissa -= 1.0;
     }
     let square = mantissa * mantissa;
-    let series = polynomial(&COEFFICIENTS, mantissa) * mantissa * square;
     // ln 2 in two parts, the small one first
-    let small = series + exponent * -2.121_944_40e-4 - square * 0.5;
-    (mantissa + small) + exponent * 0.693_359_375
+    let curve = polynomial(&COEFFICIENTS, mantissa) * mantissa;
+    let series = curve.mul_add(square, exponent * -2.121_944_40e-4);
+    let small = square.mul_add(-0.5, series);
+    exponent.mul_add(0.693_359_375, mantissa + small)
 }
 
 /// Sine and cosine of an angle from 0 to 2π (Cephes `sinf` and `cosf`).
@@ -68,11 +70,11 @@ fn sin_cos(angle: f32) -> (f32, f32) {
         [0.785_156_25, 2.418_756_484_985_351_562_5e-4, 3.774_894_977_445_941_08e-8];
 
     let octant = ((angle * FOUR_OVER_PI) as u32 + 1) & !1;
-    let [coarse, fine, finest] = PARTS.map(|part| octant as f32 * part);
-    let rest = ((angle - coarse) - fine) - finest;
+    let rest = PARTS.iter().fold(angle, |rest, part| (octant as f32).mul_add(-part, rest));
     let square = rest * rest;
-    let cosine = polynomial(&COSINE, square) * square * square - square * 0.5 + 1.0;
-    let sine = polynomial(&SINE, square) * square * rest + rest;
+    let curve = polynomial(&COSINE, square) * square;
+    let cosine = curve.mul_add(square, -(square * 0.5)) + 1.0;
+    let sine = (polynomial(&SINE, square) * square).mul_add(rest, rest);
 
     let (sine, cosine) = if octant & 2 == 0 { (sine, cosine) } else { (cosine, sine) };
     let sine = if octant & 4 == 0 { sine } else { -sine };
@@ -82,7 +84,7 @@ fn sin_cos(angle: f32) -> (f32, f32) {
 
 /// Horner's rule, highest power first.
 fn polynomial(coefficients: &[f32], x: f32) -> f32 {
-    coefficients.iter().copied().reduce(|sum, next| sum * x + next).unwrap_or(0.0)
+    coefficients.iter().copied().reduce(|sum, next| sum.mul_add(x, next)).unwrap_or(0.0)
 }
 
 #[cfg(test)]
