@@ -7,6 +7,8 @@ pub mod certificate;
 mod error;
 pub mod pki;
 pub mod spiffe;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::fs;

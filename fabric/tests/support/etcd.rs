@@ -1,7 +1,14 @@
 //! A real etcd for tests: one member on free ports, with its data in a temporary folder.
 //!
 //! Also included by unit tests of the library.
-#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "each test program uses a part of it, and may fail anywhere"
+)]
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -170,3 +170,36 @@ fn record(cluster: &Cluster, pair: &KeyValue) -> Option<WorkerRecord> {
 fn name<'a>(cluster: &Cluster, pair: &'a KeyValue) -> Option<&'a str> {
     pair.key_str().ok()?.strip_prefix(&cluster.workers())
 }
+
+#[cfg(test)]
+mod tests {
+    use hearth_protocol::Group;
+
+    use super::super::{Etcd, test_server};
+    use super::*;
+    use crate::registry::{Observation, Settings};
+
+    /// A watch that starts before a compaction is not followed blindly.
+    #[tokio::test]
+    async fn a_compacted_history_ends_the_watch() {
+        let server = test_server::Etcd::start();
+        let mut client = server.client(None).await;
+        for n in 0..5 {
+            client.put("/hearth/v1/default/workers/x", n.to_string(), None).await.unwrap();
+        }
+        let last = client.put("/elsewhere", "", None).await.unwrap();
+        let revision = last.header().unwrap().revision();
+        client.compact(revision, None).await.unwrap();
+
+        let endpoints = [server.endpoint()];
+        let settings = Settings::default();
+        let etcd =
+            Etcd::open(server.url(), false, &endpoints, Group::default(), &settings).unwrap();
+        let (ended, report) = tokio::sync::oneshot::channel();
+        let _observation = Observation::spawn(|publisher, _| async move {
+            let mut session = Session::open(&etcd.0, 0).await.unwrap();
+            let _ = ended.send(watch(&etcd.0, &mut session, &publisher, 2).await);
+        });
+        assert!(matches!(report.await.unwrap(), Ended::Compacted));
+    }
+}
