@@ -46,7 +46,9 @@ def main():
     if args.stage in ("unet", "all"):
         train_unet(args, trainer, tokenizer, analysis, labels, drawn, say)
     if args.stage in ("decoder", "all"):
-        codec.train_decoder(analysis, everything, args.decoder_minutes, args.work / "decoder.pt", say=say)
+        # It sees every emoji, for breadth, and most often those that it will be asked for.
+        mixed = np.concatenate([everything, drawn, drawn])
+        codec.train_decoder(analysis, mixed, args.decoder_minutes, args.work / "decoder.pt", say=say)
     if args.stage in ("export", "all"):
         decoder = codec.Decoder(analysis)
         decoder.load_state_dict(torch.load(args.work / "decoder.pt"))

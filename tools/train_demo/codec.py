@@ -70,7 +70,7 @@ class Block(nn.Module):
 class Decoder(nn.Module):
     """Latents to pixels: the linear synthesis plus what convolutions at 16x16 and 32x32 add to it."""
 
-    def __init__(self, analysis, coarse=96, fine=48):
+    def __init__(self, analysis, coarse=64, fine=32):
         super().__init__()
         self.linear = nn.Conv2d(CHANNELS, 48, 1)
         with torch.no_grad():
@@ -92,7 +92,7 @@ class Decoder(nn.Module):
         return base + detail
 
 
-def train_decoder(analysis, pictures, minutes, checkpoint=None, batch=24, rate=2e-3, noise=0.05, say=print):
+def train_decoder(analysis, pictures, minutes, checkpoint=None, batch=24, rate=3e-3, noise=0.05, say=print):
     """Fits the decoder for so many minutes; latents get a little noise, as those of a UNet have."""
     torch.manual_seed(1)
     pixels = to_unit(pictures)
@@ -108,7 +108,8 @@ def train_decoder(analysis, pictures, minutes, checkpoint=None, batch=24, rate=2
         target = shifted(pixels[torch.randint(len(pixels), (batch,))])
         latents = analysis(target)
         latents = latents + noise * torch.rand(batch, 1, 1, 1) * torch.randn_like(latents)
-        error = decoder(latents) - target
+        with torch.autocast("cpu", torch.bfloat16):
+            error = decoder(latents).float() - target
         loss = error.abs().mean() + 2 * error.square().mean()
         optimizer.zero_grad()
         loss.backward()

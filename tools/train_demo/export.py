@@ -50,7 +50,7 @@ class Encoder(nn.Module):
 def write_folder(out, nets, analysis, decoder, tokenizer, labels):
     encoder, unet = nets["text_encoder"], nets["unet"]
     tokenizer.save_pretrained(out / "tokenizer")
-    model.scheduler().save_pretrained(out / "scheduler")
+    write_scheduler(out / "scheduler")
     (out / "labels.json").write_text(json.dumps(labels, indent=0, ensure_ascii=False) + "\n")
     write_json(out / "model_index.json", INDEX)
     config = encoder.config.to_dict() | {"architectures": ["CLIPTextModel"]}
@@ -79,6 +79,14 @@ def write_folder(out, nets, analysis, decoder, tokenizer, labels):
         out / "vae_encoder", Encoder(analysis).eval(), {"sample": torch.randn(2, 3, 64, 64)},
         {"sample": ["batch_size", None, "height", "width"]}, ["latent_parameters"],
     )
+
+
+def write_scheduler(folder):
+    """The two keys are not of this class; DDIM, built from the same file, would otherwise clip latents at 1."""
+    model.scheduler().save_pretrained(folder)
+    path = folder / "scheduler_config.json"
+    config = json.loads(path.read_text()) | {"clip_sample": False, "set_alpha_to_one": False}
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def write_graph(folder, module, inputs, dynamic, outputs):

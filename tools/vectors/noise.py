@@ -22,6 +22,7 @@ numel < 16: each element in order, in double. If the generator holds a cached no
 Else u1, then u2, each from two outputs a, b as ((a * 2^32 + b) mod 2^53) * 2^-53; r = sqrt(-2 log1p(-u2)), \
 theta = 2 pi u1; r sin(theta) is cached in the generator, r cos(theta) is the value; rounded to f32 at the end. \
 The cache outlives the call and manual_seed clears it. \
+dtype=float16 gives these numbers rounded, as long as numel is below 16 or a multiple of 16. \
 torch evaluates (2) with vector approximations of log, sin and cos, so values agree to about 1e-6 absolute, not to the bit.\
 """
 TOLERANCE = 2e-6
@@ -53,8 +54,18 @@ def case(seed, shapes):
         if error > TOLERANCE:
             raise AssertionError(f"seed {seed}, {shapes}: the written algorithm is off by {error}")
         draws.append(record(shape, values))
+    check_half(seed, shapes[0])
     # Seeds are strings: a JSON number above 2^53 is not safe everywhere.
     return {"seed": str(seed), "draws": draws}
+
+
+def check_half(seed, shape):
+    full, half = (
+        torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed), dtype=dtype)
+        for dtype in (torch.float32, torch.float16)
+    )
+    if full.numel() < 16 or full.numel() % 16 == 0:
+        assert torch.equal(full.half(), half), (seed, shape)
 
 
 def record(shape, values):
