@@ -16,11 +16,9 @@ has() { command -v "$1" >/dev/null 2>&1; }
 has_bin() { has "$1" || [ -x ".deps/bin/$1" ]; }
 
 # A folder on the file system of .deps, so that a finished file moves there in one step.
-work_folder() {
-    mkdir -p .deps/bin
-    work=$(mktemp -d "$PWD/.deps/work.XXXXXX")
-    trap 'rm -rf "$work"' EXIT
-}
+mkdir -p .deps/bin
+work=$(mktemp -d "$PWD/.deps/work.XXXXXX")
+trap 'rm -rf "$work"' EXIT
 
 # Runs a command as root, or says what to type.
 as_root() {
@@ -48,7 +46,7 @@ install_packages() {
 }
 
 need_cc() {
-    if echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - 2>/dev/null; then return; fi
+    if echo 'int main(void) { return 0; }' | cc -x c -o "$work/probe" - 2>/dev/null; then return; fi
     install_packages gcc libc6-dev
 }
 
@@ -67,7 +65,6 @@ need_onnxruntime() {
 need_etcd() {
     if has_bin etcd; then return; fi
     say "unpacking etcd-server into .deps/bin"
-    work_folder
     (cd "$work" && with_lists apt-get download etcd-server)
     dpkg-deb -x "$work"/etcd-server_*.deb "$work/root"
     mv "$work/root/usr/bin/etcd" .deps/bin/etcd
@@ -76,7 +73,6 @@ need_etcd() {
 need_cargo_deny() {
     if has_bin cargo-deny; then return; fi
     say "building cargo-deny into .deps/bin (three to four minutes on two cores)"
-    work_folder
     cargo install --quiet --locked --root "$work" --target-dir "$work/target" cargo-deny@0.20.2
     mv "$work/bin/cargo-deny" .deps/bin/cargo-deny
 }
