@@ -6,5 +6,6 @@
 
 mod files;
 pub mod identity;
+pub mod quic;
 pub mod registry;
 pub mod task;

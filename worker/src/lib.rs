@@ -1,1 +1,21 @@
-//! The worker daemon: registers itself, keeps models warm, serves calls over QUIC.
+//! The worker daemon: announces itself, keeps models warm, serves calls over QUIC.
+//!
+//! A program that embeds the worker builds a [`Worker`] from a [`Config`], registers
+//! [`methods`] of its own and runs it; `hearth-worker` is that program without any.
+//!
+//! Two halves meet in the [`parts`] table. The network's half ([`service`], [`methods`]) is async
+//! and never computes; the [`engine`]'s half is threads that own the sessions and never wait for a
+//! caller. So health, cancel and drain answer while a model runs.
+
+mod advertise;
+mod announce;
+mod app;
+mod config;
+mod engine;
+pub mod methods;
+mod parts;
+mod service;
+mod state;
+
+pub use app::{Error, Worker};
+pub use config::{Config, ConfigError, Overrides};

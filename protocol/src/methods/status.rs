@@ -37,10 +37,8 @@ pub struct Health {
 pub struct Stats {
     /// The process id.
     pub pid: u32,
-    /// Start of the process, clock ticks since boot (`/proc/self/stat`, field 22).
-    pub process_start_ticks: u64,
-    /// Start of this run, seconds since 1970 (UTC).
-    pub started_at: u64,
+    /// Start of the process, milliseconds since 1970 (UTC), to a clock tick.
+    pub started_at_ms: u64,
     /// Resident memory in bytes.
     pub rss_bytes: u64,
     /// Processor time used, in milliseconds.

@@ -1,0 +1,170 @@
+//! The caller's side: an endpoint that connects to workers, and one connection to a worker.
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hearth_protocol::frame::FrameKind;
+use hearth_protocol::message::{Request, code};
+use hearth_protocol::version::{Hello, ProtocolRange, Welcome};
+
+use super::call::Call;
+use super::stream::{FrameReader, FrameWriter};
+use super::{CloseReason, EndpointKeys, Error, Settings, settings, socket, tls};
+use crate::identity::Identity;
+
+/// Makes connections to workers, all from one socket.
+#[derive(Clone)]
+pub struct Connector {
+    endpoint: quinn::Endpoint,
+    identity: Arc<Identity>,
+    settings: Settings,
+    agent: Arc<str>,
+}
+
+/// Which worker to connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Where it may be, best first.
+    pub addresses: Vec<SocketAddr>,
+    /// Its certificate's SHA-256, where that is known.
+    pub fingerprint: Option<String>,
+}
+
+impl Connector {
+    /// Binds a socket on a free port. `agent` is program and version, for the workers' logs.
+    ///
+    /// # Errors
+    /// [`Error::Bind`]. Must be called on a tokio runtime.
+    pub fn new(identity: Arc<Identity>, settings: Settings, agent: &str) -> Result<Self, Error> {
+        let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
+        let failed = |source| Error::Bind { addr: any, source };
+        // A machine without IPv6 has no such address to bind.
+        let (udp, _) = socket::bind(any)
+            .or_else(|_| socket::bind(SocketAddr::from(([0, 0, 0, 0], 0))))
+            .map_err(failed)?;
+        let mut config = EndpointKeys::random().map_err(failed)?.endpoint_config();
+        config
+            .max_udp_payload_size(settings::MAX_DATAGRAM)
+            .map_err(|error| failed(std::io::Error::other(error)))?;
+        let runtime = Arc::new(quinn::TokioRuntime);
+        let endpoint = quinn::Endpoint::new(config, None, udp, runtime).map_err(failed)?;
+        Ok(Self { endpoint, identity, settings, agent: agent.into() })
+    }
+
+    /// Connects to a worker at the first of its addresses that answers, and greets it.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] has the last address that was tried; [`Error::NoAddress`].
+    pub async fn connect(&self, target: &Target) -> Result<Connection, Error> {
+        let mut last = Error::NoAddress;
+        for &addr in &target.addresses {
+            match self.connect_to(addr, target.fingerprint.as_deref()).await {
+                Ok(connection) => return Ok(connection),
+                Err(Error::Lost(reason)) => last = Error::Connect { addr, reason },
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    async fn connect_to(
+        &self,
+        addr: SocketAddr,
+        fingerprint: Option<&str>,
+    ) -> Result<Connection, Error> {
+        let tls = tls::client(&self.identity, fingerprint)?;
+        let mut config = quinn::ClientConfig::new(Arc::new(tls));
+        config.transport_config(self.settings.transport(addr));
+        let addr = self.reachable(addr);
+        let refused = |error: quinn::ConnectError| Error::Connect {
+            addr,
+            reason: CloseReason::Other(error.to_string()),
+        };
+        let connecting =
+            self.endpoint.connect_with(config, addr, tls::SERVER_NAME).map_err(refused)?;
+        let limit = self.settings.connect_timeout;
+        let made = async {
+            let quic = connecting.await?;
+            let welcome = greet(&quic, &self.agent).await?;
+            Ok(Connection { quic, welcome: Arc::new(welcome) })
+        };
+        let late = |_| Error::Connect { addr, reason: CloseReason::Silent };
+        tokio::time::timeout(limit, made).await.map_err(late)?
+    }
+
+    /// An IPv4 address as a socket that is bound to IPv6 knows it.
+    fn reachable(&self, addr: SocketAddr) -> SocketAddr {
+        match (self.endpoint.local_addr(), addr) {
+            (Ok(SocketAddr::V6(_)), SocketAddr::V4(v4)) => {
+                SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port()))
+            }
+            _ => addr,
+        }
+    }
+
+    /// Closes every connection and waits until the workers know.
+    pub async fn close(&self) {
+        self.endpoint.close(code::BYE.into(), b"");
+        self.endpoint.wait_idle().await;
+    }
+}
+
+async fn greet(quic: &quinn::Connection, agent: &str) -> Result<Welcome, Error> {
+    let (send, receive) = quic.open_bi().await?;
+    let mut writer = FrameWriter::new(send);
+    let hello =
+        Hello { protocol: ProtocolRange::OURS, agent: agent.to_owned(), capabilities: Vec::new() };
+    writer.put(FrameKind::Hello, &hello)?;
+    writer.put_end();
+    writer.finish().await?;
+    let mut reader = FrameReader::new(receive);
+    let welcome = reader.frame().await?.expect(FrameKind::Welcome, "the welcome")?.decode()?;
+    reader.end().await?;
+    Ok(welcome)
+}
+
+/// A connection to one run of a worker. Clones share it; it closes with the last one.
+#[derive(Clone)]
+pub struct Connection {
+    quic: quinn::Connection,
+    welcome: Arc<Welcome>,
+}
+
+impl Connection {
+    /// What the worker said of itself.
+    #[must_use]
+    pub fn welcome(&self) -> &Welcome {
+        &self.welcome
+    }
+
+    /// Where the worker is.
+    #[must_use]
+    pub fn remote_address(&self) -> SocketAddr {
+        self.quic.remote_address()
+    }
+
+    /// Starts a call. The payload belongs to `request.attachments`, in order.
+    ///
+    /// # Errors
+    /// [`Error`]: the connection is lost, or the request is beyond a limit.
+    pub async fn call(&self, request: &Request, payload: &[Bytes]) -> Result<Call, Error> {
+        Call::start(&self.quic, request, payload).await
+    }
+
+    /// Waits until the connection ends.
+    pub async fn closed(&self) -> CloseReason {
+        self.quic.closed().await.into()
+    }
+
+    /// Why the connection ended; none while it lasts.
+    #[must_use]
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        self.quic.close_reason().map(CloseReason::from)
+    }
+
+    /// Leaves the worker, in good order.
+    pub fn close(&self) {
+        self.quic.close(code::BYE.into(), b"");
+    }
+}

@@ -1,0 +1,191 @@
+//! Frames on a QUIC stream: read with every length checked first, written without copying bulk.
+
+use bytes::{Bytes, BytesMut};
+use hearth_protocol::codec;
+use hearth_protocol::frame::{FrameHeader, FrameKind, HEADER_LEN};
+use hearth_protocol::limits;
+use hearth_protocol::message::{Attachment, check_attachments};
+use quinn::{RecvStream, SendStream};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Error;
+
+/// Reads frames.
+pub(super) struct FrameReader {
+    stream: RecvStream,
+    /// What has come of the next structured frame, so that a dropped read loses nothing.
+    partial: BytesMut,
+}
+
+/// A frame that is not bulk, with its payload.
+pub(super) struct Frame {
+    pub(super) kind: FrameKind,
+    payload: Bytes,
+}
+
+impl Frame {
+    pub(super) fn decode<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        Ok(codec::decode(&self.payload)?)
+    }
+
+    pub(super) fn expect(self, kind: FrameKind, name: &'static str) -> Result<Self, Error> {
+        if self.kind == kind {
+            return Ok(self);
+        }
+        Err(Error::Unexpected { found: self.kind, expected: name })
+    }
+}
+
+impl FrameReader {
+    pub(super) fn new(stream: RecvStream) -> Self {
+        Self { stream, partial: BytesMut::new() }
+    }
+
+    /// The next frame; bulk is refused. Dropping the future loses nothing.
+    pub(super) async fn frame(&mut self) -> Result<Frame, Error> {
+        let header = self.peek_header().await?;
+        if header.kind == FrameKind::Bulk {
+            return Err(Error::Unexpected { found: header.kind, expected: "a structured frame" });
+        }
+        self.fill(HEADER_LEN + header.len as usize).await?;
+        let payload = self.partial.split().freeze().slice(HEADER_LEN..);
+        Ok(Frame { kind: header.kind, payload })
+    }
+
+    /// The bulk frames of a message's attachments, in their order.
+    ///
+    /// The bytes are copied once, out of the transport's buffers into one piece per attachment.
+    /// Dropping the future loses the message.
+    pub(super) async fn attachments(&mut self, parts: &[Attachment]) -> Result<Vec<Bytes>, Error> {
+        check_attachments(parts).map_err(Error::Refused)?;
+        let mut bodies = Vec::with_capacity(parts.len());
+        for (index, part) in parts.iter().enumerate() {
+            bodies.push(self.attachment(index, part.len).await?);
+        }
+        Ok(bodies)
+    }
+
+    async fn attachment(&mut self, index: usize, len: u64) -> Result<Bytes, Error> {
+        // Within `limits::PAYLOAD`; the system gives the pages as they are written to.
+        let len = usize::try_from(len).map_err(|_| Error::CutOff)?;
+        let mut body = BytesMut::with_capacity(len);
+        while body.len() < len {
+            let header = self.peek_header().await?;
+            self.partial.clear();
+            let fits = header.len as usize <= len - body.len() && header.len > 0;
+            if header.kind != FrameKind::Bulk || usize::from(header.attachment) != index || !fits {
+                let expected = "the next bulk frame of an attachment";
+                return Err(Error::Unexpected { found: header.kind, expected });
+            }
+            let end = body.len() + header.len as usize;
+            while body.len() < end {
+                let chunk = self.stream.read_chunk(end - body.len(), true).await?;
+                body.extend_from_slice(&chunk.ok_or(Error::CutOff)?.bytes);
+            }
+        }
+        Ok(body.freeze())
+    }
+
+    /// The frame that closes a message.
+    pub(super) async fn end(&mut self) -> Result<(), Error> {
+        self.frame().await?.expect(FrameKind::End, "the end of the message").map(drop)
+    }
+
+    /// Asks the peer to stop sending.
+    pub(super) fn stop(&mut self, code: u32) {
+        // Fails only for a stream that has ended already.
+        let _ = self.stream.stop(code.into());
+    }
+
+    async fn peek_header(&mut self) -> Result<FrameHeader, Error> {
+        self.fill(HEADER_LEN).await?;
+        let mut bytes = [0; HEADER_LEN];
+        bytes.copy_from_slice(&self.partial[..HEADER_LEN]);
+        Ok(FrameHeader::decode(bytes)?)
+    }
+
+    /// Reads until `partial` holds `len` bytes.
+    async fn fill(&mut self, len: usize) -> Result<(), Error> {
+        while self.partial.len() < len {
+            let chunk = self.stream.read_chunk(len - self.partial.len(), true).await?;
+            self.partial.extend_from_slice(&chunk.ok_or(Error::CutOff)?.bytes);
+        }
+        Ok(())
+    }
+}
+
+/// Writes frames. What is not bulk is gathered and sent in one piece.
+pub(super) struct FrameWriter {
+    stream: SendStream,
+    pending: Vec<u8>,
+}
+
+impl FrameWriter {
+    pub(super) fn new(stream: SendStream) -> Self {
+        Self { stream, pending: Vec::new() }
+    }
+
+    pub(super) fn stream(&self) -> &SendStream {
+        &self.stream
+    }
+
+    /// Adds a structured frame.
+    pub(super) fn put<T: Serialize>(&mut self, kind: FrameKind, message: &T) -> Result<(), Error> {
+        let payload = codec::encode(message)?;
+        // `encode` keeps to `limits::STRUCTURED`, which fits.
+        let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        self.pending.extend_from_slice(&FrameHeader::new(kind, len).encode());
+        self.pending.extend_from_slice(&payload);
+        Ok(())
+    }
+
+    /// Adds the frame that closes the message.
+    pub(super) fn put_end(&mut self) {
+        self.pending.extend_from_slice(&FrameHeader::new(FrameKind::End, 0).encode());
+    }
+
+    /// Sends what was added.
+    pub(super) async fn flush(&mut self) -> Result<(), Error> {
+        if !self.pending.is_empty() {
+            let pending = Bytes::from(std::mem::take(&mut self.pending));
+            self.stream.write_chunk(pending).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what was added, then the attachments without copying them.
+    pub(super) async fn bulk(&mut self, bodies: &[Bytes]) -> Result<(), Error> {
+        for (index, body) in bodies.iter().enumerate() {
+            // `check_attachments` keeps to `limits::ATTACHMENTS`, which fits.
+            let attachment = u16::try_from(index).unwrap_or(u16::MAX);
+            let mut rest = body.clone();
+            while !rest.is_empty() {
+                let piece = rest.split_to(rest.len().min(limits::BULK as usize));
+                let len = u32::try_from(piece.len()).unwrap_or(limits::BULK);
+                let header = FrameHeader { kind: FrameKind::Bulk, attachment, len };
+                self.pending.extend_from_slice(&header.encode());
+                let header = Bytes::from(std::mem::take(&mut self.pending));
+                self.stream.write_all_chunks(&mut [header, piece]).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what was added and finishes the stream.
+    pub(super) async fn finish(mut self) -> Result<(), Error> {
+        self.flush().await?;
+        // Fails only for a stream that is finished or reset already.
+        let _ = self.stream.finish();
+        Ok(())
+    }
+
+    /// Abandons an unfinished message, so that the peer does not take it for a whole one.
+    pub(super) fn reset(mut self, code: u32) {
+        let _ = self.stream.reset(code.into());
+    }
+
+    pub(super) fn set_priority(&self, priority: i32) {
+        let _ = self.stream.set_priority(priority);
+    }
+}

@@ -1,0 +1,417 @@
+//! The composition root: builds the worker's parts, runs them, takes them down in order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
+
+use hearth_fabric::identity::Identity;
+use hearth_fabric::quic::{EndpointKeys, Listener, Settings};
+use hearth_fabric::registry::{self, Announcement, Registry};
+use hearth_fabric::task::OwnedTask;
+use hearth_protocol::Incarnation;
+use hearth_protocol::record::{Capacity, WorkerRecord, WorkerState};
+use hearth_protocol::version::ProtocolRange;
+use hearth_telemetry::metrics::{BuildInfo, Registry as Metrics, WorkerMetrics};
+use hearth_telemetry::probe::{self, Probe, Readiness};
+use hearth_telemetry::procinfo::Process;
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::advertise;
+use crate::announce;
+use crate::config::{Config, ConfigError, Listen};
+use crate::engine::{Engine, LoadError};
+use crate::methods::Methods;
+use crate::parts::{Bounds, Parts};
+use crate::service::WorkerService;
+use crate::state::{EngineGauge, Model, Models, Shared};
+
+/// How often deadlines and orphans are looked after, and systemd is told that all is well.
+const TICK: Duration = Duration::from_millis(500);
+
+/// How long the replies of the last requests may take to be written once a drain is over.
+const LAST_REPLIES: Duration = Duration::from_secs(5);
+
+/// Why a worker can't start or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The config.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The certificate.
+    #[error("tls.dir: the certificate can't be used")]
+    Identity(#[from] hearth_fabric::identity::Error),
+    /// The state folder.
+    #[error("worker.state_dir {path} can't be used: name a folder that this user may write")]
+    StateDir {
+        /// The folder.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// The endpoint's keys.
+    #[error("worker.state_dir: the endpoint's keys can't be kept")]
+    Keys(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The UDP socket.
+    #[error("worker.listen: choose another address or end the program that has it")]
+    Listen(#[source] hearth_fabric::quic::Error),
+    /// The probe's TCP socket.
+    #[error("http.listen: choose another address, or \"off\"")]
+    Probe(#[source] probe::Error),
+    /// The registry's settings.
+    #[error("the registry can't be used")]
+    Registry(#[source] registry::Error),
+    /// The registry refuses the worker for good.
+    #[error("the registry refuses this worker")]
+    Refused(#[source] Arc<registry::Error>),
+    /// A model.
+    #[error("a model can't be served")]
+    Model(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The system gives no threads, random bytes or process information.
+    #[error("the system refuses what every process needs")]
+    System(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The engine's thread has ended by itself.
+    #[error("the engine has ended: its log says why")]
+    EngineEnded,
+}
+
+impl Error {
+    /// Whether another start with the same config must fail as well.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        matches!(
+            self,
+            Self::Config(_)
+                | Self::Identity(_)
+                | Self::StateDir { .. }
+                | Self::Keys(_)
+                | Self::Registry(_)
+                | Self::Refused(_)
+                | Self::Model(_)
+        )
+    }
+}
+
+impl From<LoadError> for Error {
+    fn from(error: LoadError) -> Self {
+        Self::Model(Box::new(error))
+    }
+}
+
+fn system(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::System(Box::new(error))
+}
+
+/// A worker that is bound and not yet running.
+pub struct Worker {
+    config: Config,
+    shared: Arc<Shared>,
+    listener: Listener,
+    probe: Option<Probe>,
+    readiness: watch::Sender<Readiness>,
+    registry: Arc<dyn Registry>,
+    record: WorkerRecord,
+    methods: Methods,
+}
+
+impl Worker {
+    /// Binds the worker's sockets and checks its config, certificate and folders.
+    ///
+    /// # Errors
+    /// [`Error`] names what is wrong; nothing is announced yet. Must be called on a tokio runtime.
+    pub async fn bind(config: Config) -> Result<Self, Error> {
+        let identity = Identity::load(&config.tls.dir)?;
+        let state_dir = |path: &PathBuf| {
+            let failed = |source| Error::StateDir { path: path.clone(), source };
+            std::fs::create_dir_all(path).map_err(failed)
+        };
+        state_dir(&config.worker.state_dir)?;
+
+        let port = config.worker.listen.port();
+        let keys = if port == 0 {
+            // Another port at each start: nobody could recognise the earlier run by its keys.
+            EndpointKeys::random().map_err(system)?
+        } else {
+            let dir = config.worker.state_dir.join(config.worker_id(port)?.as_str());
+            state_dir(&dir)?;
+            EndpointKeys::load_or_create(&dir.join("quic.key"))
+                .map_err(|error| Error::Keys(Box::new(error)))?
+        };
+        let listener = Listener::bind(config.worker.listen, &identity, &keys, Settings::default())
+            .map_err(Error::Listen)?;
+        let bound = listener.local_addr().map_err(system)?;
+        let id = config.worker_id(bound.port())?;
+        let dir = config.worker.state_dir.join(id.as_str());
+        state_dir(&dir)?;
+
+        let mut metrics = Metrics::new(BuildInfo {
+            program: "hearth-worker",
+            version: env!("CARGO_PKG_VERSION"),
+            protocol: format!("1.{}", hearth_protocol::version::MINOR),
+        });
+        let worker_metrics = WorkerMetrics::register(&mut metrics);
+        let capacity = Capacity { slots: config.worker.slots, queue: config.worker.queue };
+        let parts = Parts::new(Bounds {
+            slots: capacity.slots,
+            queue: capacity.queue,
+            orphan_grace: config.worker.orphan_grace,
+        });
+        let models = config.models.iter().map(|(name, model)| Model {
+            name: name.clone(),
+            aliases: model.aliases.clone(),
+            preload: model.preload,
+            description: None,
+        });
+        let shared = Arc::new(Shared {
+            id: id.clone(),
+            group: config.worker.group.clone(),
+            incarnation: Incarnation::from_bits(uuid::Uuid::new_v4().as_u128()),
+            capacity,
+            process: Process::current().map_err(system)?,
+            parts,
+            metrics: worker_metrics,
+            models: Models::new(models.collect()),
+            engine: EngineGauge::default(),
+            connections: AtomicU32::new(0),
+            state: watch::Sender::new(WorkerState::Loading),
+            rank: watch::Sender::new(None),
+            shutdown: CancellationToken::new(),
+            drain_marker: dir.join("drained"),
+        });
+        if shared.drain_marker.exists() {
+            shared.parts.set_draining(true);
+        }
+
+        let readiness = watch::Sender::new(Readiness::NotReady("loading".to_owned()));
+        let probe = match config.http.listen {
+            Listen::Off => None,
+            Listen::At(addr) => {
+                let state =
+                    probe::State { readiness: readiness.subscribe(), metrics: Arc::new(metrics) };
+                Some(Probe::bind(probe::Config::new(addr), state).await.map_err(Error::Probe)?)
+            }
+        };
+        let url = config.registry_url()?;
+        let registry =
+            registry::open(&url, &config.registry_settings()?).map_err(Error::Registry)?;
+        let started = shared.process.started_at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let record = WorkerRecord {
+            worker_id: id,
+            group: shared.group.clone(),
+            rank: hearth_protocol::Rank(0),
+            incarnation: shared.incarnation,
+            endpoints: advertise::endpoints(config.worker.advertise, bound),
+            device: config.worker.device.clone(),
+            models: shared.models.records(),
+            capacity,
+            state: WorkerState::Loading,
+            protocol: ProtocolRange::OURS,
+            certificate: identity.fingerprint(),
+            started_at: started.as_secs(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let methods = Methods::default();
+        Ok(Self { config, shared, listener, probe, readiness, registry, record, methods })
+    }
+
+    /// The methods that the embedding program adds.
+    pub fn methods(&mut self) -> &mut Methods {
+        &mut self.methods
+    }
+
+    /// Loads the models, serves until `stop` or a `shutdown` call, drains, and takes everything
+    /// down. A second `stop` token, `now`, ends the drain early.
+    ///
+    /// # Errors
+    /// [`Error::Model`], [`Error::Refused`], [`Error::EngineEnded`].
+    pub async fn run(self, stop: CancellationToken, now: CancellationToken) -> Result<(), Error> {
+        let Self { config, shared, listener, probe, readiness, registry, record, methods } = self;
+        let endpoints = &record.endpoints;
+        tracing::info!(id = %shared.id, ?endpoints, registry = registry.target(), "worker starts");
+        warn_of_small_buffers(&listener);
+        let announcement = registry
+            .announce(record, config.worker.rank.into(), &config.worker.state_dir)
+            .map_err(Error::Registry)?;
+        let (engine, loaded) = Engine::start(&config, Arc::clone(&shared)).map_err(system)?;
+
+        let open = Arc::new(AtomicUsize::new(0));
+        let service = Arc::new(WorkerService {
+            shared: Arc::clone(&shared),
+            methods,
+            open: Arc::clone(&open),
+        });
+        let server = OwnedTask::spawn("quic", |cancel| listener.run(service, cancel));
+        let probe = probe.map(|probe| OwnedTask::spawn("probe", |cancel| probe.run(cancel)));
+
+        let daemon = Daemon { shared: &shared, config: &config, engine: &engine, readiness };
+        let outcome = daemon.serve(&announcement, loaded, &stop).await;
+
+        daemon.finish_requests(&now, &open).await;
+        announcement.withdraw().await;
+        server.stop_within(LAST_REPLIES).await;
+        if let Some(probe) = probe {
+            probe.stop_within(LAST_REPLIES).await;
+        }
+        shared.parts.close();
+        // A thread that hangs inside a device can't be joined: the process ends without it.
+        let joined = tokio::task::spawn_blocking(move || engine.join());
+        if tokio::time::timeout(LAST_REPLIES, joined).await.is_err() {
+            tracing::warn!("the engine did not end in time");
+        }
+        tracing::info!(id = %shared.id, "worker ends");
+        outcome
+    }
+}
+
+fn warn_of_small_buffers(listener: &Listener) {
+    let granted = listener.granted_buffers();
+    let wanted = hearth_fabric::quic::WANTED_BUFFER;
+    if granted.receive.min(granted.send) < wanted {
+        tracing::warn!(
+            receive = granted.receive,
+            send = granted.send,
+            "the UDP buffers are small: sysctl net.core.rmem_max={wanted} net.core.wmem_max={wanted}"
+        );
+    }
+}
+
+/// The running worker's control loop.
+struct Daemon<'a> {
+    shared: &'a Shared,
+    config: &'a Config,
+    engine: &'a Engine,
+    readiness: watch::Sender<Readiness>,
+}
+
+impl Daemon<'_> {
+    /// Serves until it is asked to stop, or can't go on.
+    async fn serve(
+        &self,
+        announcement: &Announcement,
+        loaded: oneshot::Receiver<Result<(), LoadError>>,
+        stop: &CancellationToken,
+    ) -> Result<(), Error> {
+        let keeping = CancellationToken::new();
+        let announce = announce::keep(announcement, self.shared, &keeping);
+        tokio::pin!(announce);
+        let mut loading = Some(loaded);
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                () = self.shared.shutdown.cancelled() => return Ok(()),
+                refused = &mut announce => {
+                    return refused.map_err(Error::Refused);
+                }
+                outcome = wait_loaded(&mut loading) => {
+                    outcome?;
+                    self.ready();
+                }
+                _ = tick.tick() => self.tick()?,
+            }
+        }
+    }
+
+    fn ready(&self) {
+        if self.shared.drain_marker.exists() {
+            self.shared.state.send_replace(WorkerState::Draining);
+            tracing::info!("loaded; drained before its restart: hearth resume ends that");
+        } else {
+            self.shared.state.send_replace(WorkerState::Ready);
+            tracing::info!("ready");
+        }
+        notify(&[sd_notify::NotifyState::Ready]);
+    }
+
+    fn tick(&self) -> Result<(), Error> {
+        if self.engine.has_ended() {
+            return Err(Error::EngineEnded);
+        }
+        self.shared.parts.sweep();
+        let counts = self.shared.parts.counts();
+        self.shared.metrics.set_queue_depth(counts.queued as usize);
+        self.shared.metrics.set_running(counts.running as usize);
+
+        let busy = self.shared.engine.busy_for();
+        let loading = *self.shared.state.borrow() == WorkerState::Loading;
+        let hung = !loading && busy > self.config.worker.step_timeout;
+        let registered = self.shared.rank.borrow().is_some();
+        self.readiness.send_if_modified(|readiness| {
+            let now = match *self.shared.state.borrow() {
+                _ if hung => Readiness::NotReady(format!("a step has taken {busy:.0?}")),
+                WorkerState::Ready => Readiness::Ready,
+                state => Readiness::NotReady(state.to_string()),
+            };
+            let changed = *readiness != now;
+            *readiness = now;
+            changed
+        });
+        let status = if registered { "" } else { " (not registered yet)" };
+        let state = *self.shared.state.borrow();
+        let status = format!("{state}{status}: {} run, {} wait", counts.running, counts.queued);
+        if hung {
+            notify(&[sd_notify::NotifyState::Status(&status)]);
+        } else {
+            notify(&[sd_notify::NotifyState::Status(&status), sd_notify::NotifyState::Watchdog]);
+        }
+        Ok(())
+    }
+
+    /// Refuses new requests and waits for those accepted, at most `worker.drain_timeout`.
+    async fn finish_requests(&self, now: &CancellationToken, open: &AtomicUsize) {
+        notify(&[sd_notify::NotifyState::Stopping]);
+        self.shared.stop_admitting();
+        let drained = async {
+            while !self.engine.has_ended() {
+                self.shared.parts.sweep();
+                let counts = self.shared.parts.counts();
+                if counts.running == 0 && counts.queued == 0 {
+                    break;
+                }
+                notify(&[sd_notify::NotifyState::Watchdog]);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let limit = self.config.worker.drain_timeout;
+        let ended = tokio::select! {
+            ended = tokio::time::timeout(limit, drained) => ended.is_ok(),
+            () = now.cancelled() => false,
+        };
+        if !ended {
+            tracing::warn!("the drain did not end in time: what runs is cancelled");
+            self.shared.parts.cancel_all();
+        }
+        let replied = async {
+            while open.load(Ordering::SeqCst) > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(LAST_REPLIES, replied).await.is_err() {
+            tracing::warn!("some callers did not take their replies");
+        }
+    }
+}
+
+/// Waits for the models once, and never again.
+async fn wait_loaded(
+    loading: &mut Option<oneshot::Receiver<Result<(), LoadError>>>,
+) -> Result<(), Error> {
+    match loading {
+        None => std::future::pending().await,
+        Some(receiver) => {
+            let outcome = receiver.await;
+            *loading = None;
+            outcome.map_err(|_| Error::EngineEnded)?.map_err(Error::from)
+        }
+    }
+}
+
+/// Without systemd there is nobody to tell.
+fn notify(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd was not told");
+    }
+}

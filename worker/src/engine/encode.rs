@@ -1,0 +1,161 @@
+//! Results become files on a thread of their own, so that the device is not idle meanwhile.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use bytes::Bytes;
+use hearth_inference::pipelines::{Output, Settings};
+use hearth_media::{Infotext, Media, OutputFormat, TextChunk};
+use hearth_protocol::generation::GenerationRequest;
+use hearth_protocol::message::Phase;
+use hearth_protocol::methods::{FinishReason, Generated};
+use hearth_protocol::{CallError, ErrorKind};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::Times;
+use crate::parts::{Ended, Finished, Job};
+use crate::state::Shared;
+
+/// A computed part.
+pub(super) struct ToEncode {
+    pub(super) job: Job,
+    pub(super) output: Output,
+    pub(super) steps: usize,
+    pub(super) times: Times,
+    /// Of the model.
+    pub(super) digest: String,
+}
+
+/// The encoder's thread; it ends when the engine's has.
+pub(super) struct Encoder(Option<JoinHandle<()>>);
+
+impl Encoder {
+    pub(super) fn start(results: Receiver<ToEncode>, shared: Arc<Shared>) -> Self {
+        let work = move || {
+            for result in results {
+                encode(result, &shared);
+            }
+        };
+        let thread = std::thread::Builder::new().name("encoder".to_owned()).spawn(work);
+        if let Err(error) = &thread {
+            tracing::error!(%error, "the encoder's thread can't be started");
+        }
+        Self(thread.ok())
+    }
+
+    pub(super) fn join(self) {
+        if self.0.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the encoder's thread panicked");
+        }
+    }
+}
+
+fn encode(result: ToEncode, shared: &Shared) {
+    let ToEncode { job, output, steps, times, digest } = result;
+    job.progress(Phase::OutputPostprocessing, steps, steps);
+    let began = Instant::now();
+    let generation = times.began.map(|start| began - start).unwrap_or_default();
+    let request = &job.args.request;
+    let format = match request.output_format.map(media_format) {
+        None => OutputFormat::Png,
+        Some(format) => format,
+    };
+    let parameters = infotext(&output.settings, output.seed, &job.model);
+    let record = record(request, &output, &job.model, &digest);
+    let text = [
+        TextChunk { keyword: "parameters", text: &parameters },
+        TextChunk { keyword: "hearth", text: &record },
+    ];
+    let encoded = hearth_media::encode(&output.media, format, &text).map_err(|error| {
+        let kind = ErrorKind::InvalidArgument;
+        CallError { param: Some("output_format".into()), ..CallError::new(kind, error.to_string()) }
+    });
+    let finished = encoded.map(|bytes| {
+        let ms = |duration: std::time::Duration| duration.as_secs_f64() * 1e3;
+        let (width, height) = size(&output.media);
+        let timings = BTreeMap::from([
+            ("queue".to_owned(), ms(times.queue)),
+            ("model_load".to_owned(), ms(times.model_load)),
+            ("generation".to_owned(), ms(generation)),
+            ("sessions".to_owned(), ms(output.session_time)),
+            ("output_postprocessing".to_owned(), ms(began.elapsed())),
+        ]);
+        let value = Generated {
+            part: job.args.part,
+            seed: output.seed,
+            media_type: format.media_type().to_owned(),
+            sha256: hex::encode(Sha256::digest(&bytes)),
+            width,
+            height,
+            steps: u32::try_from(steps).unwrap_or(u32::MAX),
+            timings,
+            warnings: output.warnings,
+            finish_reason: FinishReason::Done,
+        };
+        Finished { value, bytes: Bytes::from(bytes) }
+    });
+    shared.ended(&job, finished.map_err(Ended::Failed));
+}
+
+fn media_format(format: hearth_protocol::generation::OutputFormat) -> OutputFormat {
+    use hearth_protocol::generation::OutputFormat as Wire;
+    match format {
+        Wire::Png => OutputFormat::Png,
+        Wire::Jpeg => OutputFormat::Jpeg,
+        Wire::Webp => OutputFormat::Webp,
+        Wire::Wav => OutputFormat::Wav,
+        Wire::Flac => OutputFormat::Flac,
+        Wire::Npy => OutputFormat::Npy,
+    }
+}
+
+fn size(media: &Media) -> (u32, u32) {
+    match media {
+        Media::Image(image) => (image.width, image.height),
+        _ => (0, 0),
+    }
+}
+
+/// What image tools read.
+fn infotext(settings: &Settings, seed: u64, model: &str) -> String {
+    let info = Infotext {
+        prompt: &settings.prompt,
+        negative_prompt: &settings.negative_prompt,
+        steps: settings.num_inference_steps,
+        sampler: &settings.scheduler,
+        guidance_scale: settings.guidance_scale,
+        seed,
+        width: settings.width,
+        height: settings.height,
+        model,
+        version: concat!("Hearth ", env!("CARGO_PKG_VERSION")),
+    };
+    info.to_string()
+}
+
+/// What Hearth reads: a request that makes this picture again, and by what it was made.
+fn record(request: &GenerationRequest, output: &Output, model: &str, digest: &str) -> String {
+    let settings = &output.settings;
+    json!({
+        "request": {
+            "model": model,
+            "prompt": settings.prompt,
+            "negative_prompt": settings.negative_prompt,
+            "width": settings.width,
+            "height": settings.height,
+            "num_inference_steps": settings.num_inference_steps,
+            "guidance_scale": settings.guidance_scale,
+            "scheduler": settings.scheduler,
+            "eta": settings.eta,
+            "seed": output.seed,
+            "metadata": request.metadata,
+        },
+        "model_digest": digest,
+        "version": env!("CARGO_PKG_VERSION"),
+    })
+    .to_string()
+}

@@ -1,0 +1,248 @@
+//! The computing half: one thread that owns the ONNX sessions, one that encodes results.
+//!
+//! The engine's thread takes one step of each part in turn, so that `slots` parts share it fairly
+//! and each can be stopped between two steps. It never waits for a caller: it reads from and
+//! writes to the parts' table.
+
+mod encode;
+mod load;
+mod translate;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hearth_inference::pipelines::{Error, Pipeline, State};
+use hearth_media::Media;
+use hearth_protocol::message::Phase;
+use hearth_protocol::{CallError, ErrorKind};
+use hearth_telemetry::metrics::Outcome;
+use tokio::sync::oneshot;
+
+use crate::config::Config;
+use crate::parts::{Ended, Job, PreviewImage};
+use crate::state::Shared;
+use encode::{Encoder, ToEncode};
+pub(crate) use load::LoadError;
+use load::Loader;
+pub(crate) use translate::{invalid, to_generation};
+
+/// The engine's threads.
+pub(crate) struct Engine {
+    thread: JoinHandle<()>,
+}
+
+impl Engine {
+    /// Starts the threads. The receiver says when the models of the start are loaded and warm, or
+    /// why they can't be; it is closed when the engine has ended.
+    pub(crate) fn start(
+        config: &Config,
+        shared: Arc<Shared>,
+    ) -> std::io::Result<(Self, oneshot::Receiver<Result<(), LoadError>>)> {
+        let (loaded, receiver) = oneshot::channel();
+        let loader = Loader::new(config);
+        let slots = shared.capacity.slots as usize;
+        let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
+            let (to_encoder, results) = sync_channel(slots);
+            let encoder = Encoder::start(results, Arc::clone(&shared));
+            let mut engine = Running {
+                shared,
+                loader,
+                pipelines: HashMap::new(),
+                to_encoder,
+                active: Vec::new(),
+            };
+            let preloaded = engine.preload();
+            let failed = preloaded.is_err();
+            let _ = loaded.send(preloaded);
+            if !failed {
+                engine.run();
+            }
+            drop(engine);
+            encoder.join();
+        })?;
+        Ok((Self { thread }, receiver))
+    }
+
+    /// Whether the engine's thread has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for the threads; the parts' table must be closed.
+    pub(crate) fn join(self) {
+        if self.thread.join().is_err() {
+            tracing::error!("the engine's thread panicked");
+        }
+    }
+}
+
+/// The engine's thread.
+struct Running {
+    shared: Arc<Shared>,
+    loader: Loader,
+    pipelines: HashMap<String, Box<dyn Pipeline>>,
+    to_encoder: SyncSender<ToEncode>,
+    active: Vec<Active>,
+}
+
+/// A part that computes.
+struct Active {
+    job: Job,
+    state: State,
+    times: Times,
+}
+
+/// Where a part's time went.
+#[derive(Debug, Clone, Copy, Default)]
+struct Times {
+    queue: Duration,
+    model_load: Duration,
+    /// From the first phase of the pipeline on.
+    began: Option<Instant>,
+}
+
+impl Running {
+    fn preload(&mut self) -> Result<(), LoadError> {
+        for name in self.loader.preloaded() {
+            self.load(&name)?;
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, name: &str) -> Result<(), LoadError> {
+        if !self.pipelines.contains_key(name) {
+            let pipeline = self.loader.load(name, &self.shared)?;
+            self.shared.models.set_loaded(name, Arc::clone(pipeline.description()));
+            self.pipelines.insert(name.to_owned(), pipeline);
+        }
+        Ok(())
+    }
+
+    /// Works until the table is closed and nothing is left.
+    fn run(&mut self) {
+        let slots = self.shared.capacity.slots as usize;
+        loop {
+            while self.active.len() < slots {
+                match self.shared.parts.next(self.active.is_empty()) {
+                    Some(job) => self.begin(job),
+                    None if self.active.is_empty() => return,
+                    None => break,
+                }
+            }
+            for active in std::mem::take(&mut self.active) {
+                let shared = Arc::clone(&self.shared);
+                shared.engine.during(|| self.advance(active));
+            }
+        }
+    }
+
+    fn begin(&mut self, job: Job) {
+        let mut times = Times { queue: job.accepted_at.elapsed(), ..Times::default() };
+        let shared = Arc::clone(&self.shared);
+        match shared.engine.during(|| self.start(&job, &mut times)) {
+            Ok(state) => {
+                job.progress(Phase::Generation, 0, state.steps());
+                self.active.push(Active { job, state, times });
+            }
+            Err(ended) => self.shared.ended(&job, Err(ended)),
+        }
+    }
+
+    fn start(&mut self, job: &Job, times: &mut Times) -> Result<State, Ended> {
+        if !self.pipelines.contains_key(&job.model) {
+            job.progress(Phase::ModelLoad, 0, 0);
+            let began = Instant::now();
+            let loaded = self.load(&job.model);
+            times.model_load = began.elapsed();
+            loaded.map_err(|error| Ended::Failed(error.into()))?;
+        }
+        let Some(pipeline) = self.pipelines.get_mut(&job.model) else {
+            let message = format!("model {:?} is not loaded", job.model);
+            return Err(Ended::Failed(CallError::new(ErrorKind::Internal, message)));
+        };
+        times.began = Some(Instant::now());
+        let request = &job.args.request;
+        let generation = to_generation(request).map_err(Ended::Failed)?;
+        let seed = request.seed.unwrap_or(0).wrapping_add(u64::from(job.args.part.index));
+        pipeline.start(&generation, seed, &job.interrupt).map_err(failure)
+    }
+
+    /// Takes one step of a part; the last one decodes it.
+    fn advance(&mut self, mut active: Active) {
+        let Some(pipeline) = self.pipelines.get_mut(&active.job.model) else { return };
+        let Active { job, state, .. } = &mut active;
+        if let Err(error) = pipeline.step(&mut [&mut *state], &job.interrupt) {
+            return self.shared.ended(job, Err(failure(error)));
+        }
+        self.shared.metrics.step_computed();
+        job.progress(Phase::Generation, state.step_index(), state.steps());
+        if !state.is_done() {
+            show_preview(pipeline.as_mut(), job, state);
+            self.active.push(active);
+            return;
+        }
+        let Active { job, state, times } = active;
+        let steps = state.steps();
+        match pipeline.finish(state, &job.interrupt) {
+            Ok(output) => {
+                let digest = pipeline.description().digest.clone();
+                let result = ToEncode { job, output, steps, times, digest };
+                if let Err(error) = self.to_encoder.send(result) {
+                    let gone = CallError::new(ErrorKind::Internal, "the encoder has ended");
+                    self.shared.ended(&error.0.job, Err(Ended::Failed(gone)));
+                }
+            }
+            Err(error) => self.shared.ended(&job, Err(failure(error))),
+        }
+    }
+}
+
+fn show_preview(pipeline: &mut dyn Pipeline, job: &Job, state: &State) {
+    let due = |every: u32| state.step_index().is_multiple_of(every as usize);
+    if !job.args.request.preview_every.is_some_and(due) || !job.is_watched() {
+        return;
+    }
+    // A preview is a courtesy: the part goes on without it.
+    let image = match pipeline.preview(state, &job.interrupt) {
+        Ok(Some(image)) => Media::Image(image),
+        Ok(None) | Err(Error::Interrupted(_)) => return,
+        Err(error) => return tracing::warn!(%error, "no preview"),
+    };
+    match hearth_media::encode(&image, hearth_media::OutputFormat::Png, &[]) {
+        Ok(png) => {
+            let step = u32::try_from(state.step_index()).unwrap_or(u32::MAX);
+            job.preview(PreviewImage { step, png: Bytes::from(png) });
+        }
+        Err(error) => tracing::warn!(%error, "no preview"),
+    }
+}
+
+fn failure(error: Error) -> Ended {
+    match error {
+        Error::Interrupted(_) => Ended::Interrupted,
+        Error::Invalid(invalid) => Ended::Failed(translate::invalid(&invalid)),
+        error => {
+            tracing::error!(error = &error as &dyn std::error::Error, "a generation failed");
+            let message = "the model failed while it ran";
+            Ended::Failed(CallError::new(ErrorKind::ModelFailed, message).caused_by(&error))
+        }
+    }
+}
+
+impl Shared {
+    /// Records how a part ended, for its callers and in the metrics.
+    fn ended(&self, job: &Job, outcome: Result<crate::parts::Finished, Ended>) {
+        let kind = self.parts.finish(&job.key, outcome);
+        let outcome = match kind {
+            ErrorKind::Unknown => Outcome::Done,
+            ErrorKind::Cancelled => Outcome::Cancelled,
+            ErrorKind::DeadlineExceeded => Outcome::Deadline,
+            _ => Outcome::Error,
+        };
+        self.metrics.request_ended(outcome, job.accepted_at.elapsed());
+    }
+}

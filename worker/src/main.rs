@@ -1,0 +1,166 @@
+//! `hearth-worker`: reads its config, runs the worker, says with its exit status how it went.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use hearth_fabric::task::OwnedTask;
+use hearth_worker::{Config, Error, Overrides, Worker};
+use tokio::io::AsyncReadExt as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (protocol hearth/1.0)");
+
+/// Keeps diffusion models warm and serves them over QUIC.
+///
+/// Every key of the config can be set in the environment too, as in HEARTH_WORKER__LISTEN
+/// (section, two underscores, key). Exit status: 0 ended in good order, 1 failed,
+/// 2 usage or configuration.
+#[derive(Parser)]
+#[command(name = "hearth-worker", version = VERSION)]
+struct Args {
+    /// The config file (TOML).
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Check the config and end.
+    #[arg(long)]
+    check_config: bool,
+    /// The worker's stable name.
+    #[arg(long)]
+    id: Option<String>,
+    /// auto, or a number.
+    #[arg(long)]
+    rank: Option<String>,
+    /// cpu or cuda:I.
+    #[arg(long)]
+    device: Option<String>,
+    /// UDP address; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Where to announce: etcd://…, etcds://…, dir:PATH or static:….
+    #[arg(long, value_name = "URL")]
+    registry: Option<String>,
+    /// Folder of ca.crt, tls.crt and tls.key.
+    #[arg(long, value_name = "DIR")]
+    pki: Option<String>,
+    /// A model to serve; may be given several times.
+    #[arg(long = "model", value_name = "NAME=DIR")]
+    models: Vec<String>,
+    /// End (drained) when standard input is closed: for a program that owns this worker.
+    #[arg(long)]
+    lifeline: bool,
+}
+
+impl Args {
+    fn overrides(&self) -> Result<Overrides, String> {
+        let mut overrides = Overrides::default();
+        let worker = [
+            ("id", &self.id),
+            ("rank", &self.rank),
+            ("device", &self.device),
+            ("listen", &self.listen),
+        ];
+        for (key, value) in worker {
+            overrides.worker.extend(value.clone().map(|value| (key, value)));
+        }
+        overrides.registry.extend(self.registry.clone().map(|url| ("url", url)));
+        overrides.tls.extend(self.pki.clone().map(|dir| ("dir", dir)));
+        for model in &self.models {
+            let (name, dir) = model.split_once('=').ok_or_else(|| {
+                format!("--model {model:?}: give NAME=DIR, as in emoji=models/emoji")
+            })?;
+            let section = overrides.models.entry(name.to_owned()).or_default();
+            section.insert("path", dir.to_owned());
+        }
+        Ok(overrides)
+    }
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let config = args
+        .overrides()
+        .map_err(anyhow::Error::msg)
+        .and_then(|overrides| Ok(Config::load(args.config.as_deref(), &overrides)?));
+    let config = match config {
+        Ok(config) => config,
+        Err(error) => return fail(&error, true),
+    };
+    if args.check_config {
+        return ExitCode::SUCCESS;
+    }
+    if let Err(error) = hearth_telemetry::log::init(&config.log) {
+        return fail(&error.into(), true);
+    }
+    // ring, named once for the process: a second TLS provider would make rustls guess.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime =
+        match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return fail(&error.into(), false),
+        };
+    let ended = runtime.block_on(run(config, args.lifeline));
+    // Neither a hung device nor a read of standard input may keep the process.
+    runtime.shutdown_background();
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let configuration = error.is_configuration();
+            fail(&error.into(), configuration)
+        }
+    }
+}
+
+async fn run(config: Config, lifeline: bool) -> Result<(), Error> {
+    let (stop, now) = (CancellationToken::new(), CancellationToken::new());
+    let worker = Worker::bind(config).await?;
+    let signals = {
+        let (stop, now) = (stop.clone(), now.clone());
+        OwnedTask::spawn("signals", move |_| listen_to_signals(lifeline, stop, now))
+    };
+    let ended = worker.run(stop, now).await;
+    signals.stop_within(std::time::Duration::ZERO).await;
+    ended
+}
+
+/// The first signal drains, the second ends at once.
+async fn listen_to_signals(lifeline: bool, stop: CancellationToken, now: CancellationToken) {
+    let signals = signal(SignalKind::terminate())
+        .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
+    let (mut terminate, mut interrupt) = match signals {
+        Ok(signals) => signals,
+        Err(error) => return tracing::error!(%error, "signals can't be listened to"),
+    };
+    let owner_gone = async {
+        if lifeline {
+            let mut buffer = [0; 64];
+            let mut stdin = tokio::io::stdin();
+            while matches!(stdin.read(&mut buffer).await, Ok(1..)) {}
+        } else {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = owner_gone => tracing::info!("the owner is gone"),
+    }
+    stop.cancel();
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    now.cancel();
+}
+
+fn fail(error: &anyhow::Error, configuration: bool) -> ExitCode {
+    use std::io::Write as _;
+    let mut stderr = std::io::stderr().lock();
+    // With standard error gone there is nobody left to tell.
+    let _ = writeln!(stderr, "error: {error}");
+    for cause in error.chain().skip(1) {
+        let _ = writeln!(stderr, "  caused by: {cause}");
+    }
+    ExitCode::from(if configuration { 2 } else { 1 })
+}

@@ -1,0 +1,39 @@
+//! Methods that change what the worker does.
+
+use hearth_protocol::CallError;
+use hearth_protocol::message::Request;
+use hearth_protocol::methods::{CancelArgs, CancelValue, DrainValue, RequestList};
+
+use super::{arguments, value};
+use crate::state::Shared;
+
+pub(crate) fn cancel(shared: &Shared, request: &Request) -> Result<Vec<u8>, CallError> {
+    let args: CancelArgs = arguments(request)?;
+    value(&CancelValue { cancelled: shared.parts.cancel_request(&args.request_id) })
+}
+
+pub(crate) fn list_requests(shared: &Shared) -> Result<Vec<u8>, CallError> {
+    value(&RequestList { requests: shared.parts.list() })
+}
+
+pub(crate) fn drain(shared: &Shared) -> Result<Vec<u8>, CallError> {
+    shared.drain();
+    standing(shared)
+}
+
+pub(crate) fn resume(shared: &Shared) -> Result<Vec<u8>, CallError> {
+    shared.resume();
+    standing(shared)
+}
+
+pub(crate) fn shutdown(shared: &Shared) -> Result<Vec<u8>, CallError> {
+    shared.shutdown.cancel();
+    shared.stop_admitting();
+    standing(shared)
+}
+
+fn standing(shared: &Shared) -> Result<Vec<u8>, CallError> {
+    let counts = shared.parts.counts();
+    let state = *shared.state.borrow();
+    value(&DrainValue { state, running: counts.running, queued: counts.queued })
+}

@@ -1,0 +1,113 @@
+//! What each method does. None of them waits for compute but `generate`, and that one only listens.
+//!
+//! A program that embeds the worker adds methods of its own with [`Methods::register`].
+
+mod control;
+mod generate;
+mod status;
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use hearth_fabric::quic::{Payload, Peer};
+use hearth_protocol::message::{Attachment, Request};
+use hearth_protocol::methods::Method;
+use hearth_protocol::role::Role;
+use hearth_protocol::{CallError, ErrorKind, codec};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub(crate) use control::{cancel, drain, list_requests, resume, shutdown};
+pub(crate) use generate::generate;
+pub(crate) use status::{check_health, get_rank, list_models, stats};
+
+/// A call of a registered method.
+pub struct Call {
+    /// Who calls.
+    pub peer: Arc<Peer>,
+    /// What is asked.
+    pub request: Request,
+    /// Its attachments.
+    pub payload: Payload,
+}
+
+/// What a registered method gives.
+#[derive(Default)]
+pub struct Answer {
+    /// A MessagePack map; empty stands for one without entries.
+    pub value: Vec<u8>,
+    /// Headers of the bulk parts.
+    pub attachments: Vec<Attachment>,
+    /// The bulk parts, in the order of their headers.
+    pub payload: Payload,
+}
+
+/// A registered method: a future that is dropped when the caller cancels or goes away.
+pub type Handler = Arc<
+    dyn Fn(Call) -> Pin<Box<dyn Future<Output = Result<Answer, CallError>> + Send>> + Send + Sync,
+>;
+
+/// The methods that an embedding program adds.
+#[derive(Default)]
+pub struct Methods(HashMap<String, (Vec<Role>, Handler)>);
+
+/// Why a method can't be registered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("method {0:?} is there already: choose another name")]
+pub struct NameTaken(pub String);
+
+impl Methods {
+    /// Adds a method that the given roles may call.
+    ///
+    /// # Errors
+    /// [`NameTaken`], also for a built-in method's name.
+    pub fn register(
+        &mut self,
+        name: &str,
+        roles: &[Role],
+        handler: Handler,
+    ) -> Result<(), NameTaken> {
+        if name.parse::<Method>().is_ok() || self.0.contains_key(name) {
+            return Err(NameTaken(name.to_owned()));
+        }
+        self.0.insert(name.to_owned(), (roles.to_vec(), handler));
+        Ok(())
+    }
+
+    /// The method of that name, if the role may call it.
+    pub(crate) fn find(&self, name: &str, role: Role) -> Result<&Handler, CallError> {
+        let Some((roles, handler)) = self.0.get(name) else {
+            let built_in = Method::ALL.iter().map(|method| method.name());
+            let mut known: Vec<&str> = built_in.chain(self.0.keys().map(String::as_str)).collect();
+            known.sort_unstable();
+            let message = format!("method {name:?} is unknown: known are {}", known.join(", "));
+            return Err(CallError::new(ErrorKind::UnknownMethod, message));
+        };
+        if !roles.contains(&role) {
+            return Err(denied(role, name));
+        }
+        Ok(handler)
+    }
+}
+
+pub(crate) fn denied(role: Role, method: &str) -> CallError {
+    let message =
+        format!("role {role} may not call {method}: use a certificate with a role that may");
+    CallError::new(ErrorKind::PermissionDenied, message)
+}
+
+/// Reads a method's arguments.
+fn arguments<T: DeserializeOwned>(request: &Request) -> Result<T, CallError> {
+    codec::decode(&request.args).map_err(|error| {
+        let message = format!("the arguments of {} are not of its form", request.method);
+        CallError::invalid("args", message).caused_by(&error)
+    })
+}
+
+/// Writes a method's value.
+fn value<T: Serialize>(value: &T) -> Result<Vec<u8>, CallError> {
+    codec::encode(value).map_err(|error| {
+        CallError::new(ErrorKind::Internal, "the value can't be encoded").caused_by(&error)
+    })
+}

@@ -1,0 +1,64 @@
+//! Methods that only look.
+
+use std::sync::atomic::Ordering;
+use std::time::UNIX_EPOCH;
+
+use hearth_protocol::CallError;
+use hearth_protocol::methods::{GetRank, Health, ModelList, Stats};
+use hearth_protocol::record::WorkerState;
+
+use super::value;
+use crate::state::Shared;
+
+pub(crate) fn get_rank(shared: &Shared) -> Result<Vec<u8>, CallError> {
+    value(&GetRank {
+        worker_id: shared.id.clone(),
+        group: shared.group.clone(),
+        rank: *shared.rank.borrow(),
+        incarnation: shared.incarnation,
+    })
+}
+
+pub(crate) fn check_health(shared: &Shared) -> Result<Vec<u8>, CallError> {
+    let state = *shared.state.borrow();
+    let reason = match state {
+        WorkerState::Ready => None,
+        WorkerState::Loading => Some("models are being loaded".to_owned()),
+        WorkerState::Draining => Some("draining: hearth resume ends that".to_owned()),
+        WorkerState::Sleeping => Some("sleeping: hearth wake ends that".to_owned()),
+        WorkerState::Unknown => Some("the state is unknown".to_owned()),
+    };
+    let registered = shared.rank.borrow().is_some();
+    value(&Health { healthy: state == WorkerState::Ready, state, reason, registered })
+}
+
+pub(crate) fn stats(shared: &Shared) -> Result<Vec<u8>, CallError> {
+    let counts = shared.parts.counts();
+    // A kernel that does not tell leaves zeros; nothing depends on them.
+    let usage = shared.process.usage();
+    let (rss_bytes, cpu_ms) = usage.map_or((0, 0), |usage| {
+        (usage.rss_bytes, u64::try_from(usage.cpu_time.as_millis()).unwrap_or(u64::MAX))
+    });
+    let started = shared.process.started_at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    value(&Stats {
+        pid: shared.process.pid,
+        started_at_ms: u64::try_from(started.as_millis()).unwrap_or(u64::MAX),
+        rss_bytes,
+        cpu_ms,
+        model_loads: shared.metrics.model_loads(),
+        loaded_bytes: shared.engine.loaded_bytes(),
+        steps: shared.metrics.steps(),
+        running: counts.running,
+        queued: counts.queued,
+        done: counts.done,
+        failed: counts.failed,
+        cancelled: counts.cancelled,
+        refused: counts.refused,
+        connections: shared.connections.load(Ordering::Relaxed),
+        capacity: shared.capacity,
+    })
+}
+
+pub(crate) fn list_models(shared: &Shared) -> Result<Vec<u8>, CallError> {
+    value(&ModelList { models: shared.models.list() })
+}

@@ -1,0 +1,194 @@
+//! What the worker's halves share: who it is, what it does, what it has counted.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use hearth_inference::pipelines::Description;
+use hearth_protocol::methods::{ModelInfo, ModelState};
+use hearth_protocol::record::{Capacity, ModelRecord, WorkerState};
+use hearth_protocol::{CallError, ErrorKind, Group, Incarnation, Rank, WorkerId};
+use hearth_telemetry::metrics::WorkerMetrics;
+use hearth_telemetry::procinfo::Process;
+use tokio::sync::watch;
+
+use crate::parts::Parts;
+
+/// The worker as its methods see it.
+pub(crate) struct Shared {
+    pub(crate) id: WorkerId,
+    pub(crate) group: Group,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) capacity: Capacity,
+    pub(crate) process: Process,
+    pub(crate) parts: Arc<Parts>,
+    pub(crate) metrics: WorkerMetrics,
+    pub(crate) models: Models,
+    pub(crate) engine: EngineGauge,
+    pub(crate) connections: AtomicU32,
+    /// What the worker does now.
+    pub(crate) state: watch::Sender<WorkerState>,
+    /// The rank that the registry has confirmed; none while it has not.
+    pub(crate) rank: watch::Sender<Option<Rank>>,
+    /// Asked to end by a call.
+    pub(crate) shutdown: tokio_util::sync::CancellationToken,
+    /// Kept across restarts.
+    pub(crate) drain_marker: std::path::PathBuf,
+}
+
+impl Shared {
+    /// Refuses new requests from now on; those accepted are finished. Survives a restart.
+    pub(crate) fn drain(&self) {
+        if let Err(error) = std::fs::write(&self.drain_marker, b"") {
+            tracing::warn!(%error, "the drain will not survive a restart");
+        }
+        self.stop_admitting();
+    }
+
+    /// Refuses new requests for the rest of this run.
+    pub(crate) fn stop_admitting(&self) {
+        self.parts.set_draining(true);
+        self.state.send_replace(WorkerState::Draining);
+    }
+
+    /// Takes requests again.
+    pub(crate) fn resume(&self) {
+        let removed = std::fs::remove_file(&self.drain_marker);
+        if let Err(error) = removed
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "the worker will drain again after a restart");
+        }
+        self.parts.set_draining(false);
+        let state = if self.models.loaded() { WorkerState::Ready } else { WorkerState::Loading };
+        self.state.send_replace(state);
+    }
+}
+
+/// Since when the engine has been at one piece of work.
+#[derive(Default)]
+pub(crate) struct EngineGauge {
+    since: std::sync::Mutex<Option<Instant>>,
+    /// Bytes of weights read.
+    loaded_bytes: AtomicU64,
+}
+
+impl EngineGauge {
+    /// Runs `work` and notes how long it takes meanwhile.
+    pub(crate) fn during<T>(&self, work: impl FnOnce() -> T) -> T {
+        let set = |value| *self.since.lock().unwrap_or_else(PoisonError::into_inner) = value;
+        set(Some(Instant::now()));
+        let result = work();
+        set(None);
+        result
+    }
+
+    /// How long the engine has been at its work; zero when it waits.
+    pub(crate) fn busy_for(&self) -> Duration {
+        let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    pub(crate) fn add_loaded(&self, bytes: u64) {
+        self.loaded_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn loaded_bytes(&self) -> u64 {
+        self.loaded_bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// The configured models and what is known of each.
+pub(crate) struct Models(RwLock<Vec<Model>>);
+
+pub(crate) struct Model {
+    pub(crate) name: String,
+    pub(crate) aliases: Vec<String>,
+    pub(crate) preload: bool,
+    /// Known once the folder was loaded.
+    pub(crate) description: Option<Arc<Description>>,
+}
+
+impl Models {
+    pub(crate) fn new(models: Vec<Model>) -> Self {
+        Self(RwLock::new(models))
+    }
+
+    /// The name and description behind a request's `model`; the only model where it is absent.
+    pub(crate) fn resolve(
+        &self,
+        wanted: Option<&str>,
+    ) -> Result<(String, Option<Arc<Description>>), CallError> {
+        let models = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = || models.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(", ");
+        let found = match wanted {
+            Some(name) => {
+                let named = |m: &&Model| m.name == name || m.aliases.iter().any(|a| a == name);
+                models.iter().find(named).ok_or_else(|| CallError {
+                    param: Some("model".to_owned()),
+                    ..CallError::new(
+                        ErrorKind::UnknownModel,
+                        format!("model {name:?} is not here: this worker has {}", known()),
+                    )
+                })?
+            }
+            None if models.len() == 1 => &models[0],
+            None => {
+                let message = format!("model is absent: this worker has {}", known());
+                return Err(CallError::invalid("model", message));
+            }
+        };
+        Ok((found.name.clone(), found.description.clone()))
+    }
+
+    pub(crate) fn set_loaded(&self, name: &str, description: Arc<Description>) {
+        let mut models = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(model) = models.iter_mut().find(|model| model.name == name) {
+            model.description = Some(description);
+        }
+    }
+
+    /// Whether all that is loaded at start is there.
+    pub(crate) fn loaded(&self) -> bool {
+        let models = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        models.iter().all(|model| model.description.is_some() || !model.preload)
+    }
+
+    pub(crate) fn list(&self) -> Vec<ModelInfo> {
+        let models = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        models.iter().map(info).collect()
+    }
+
+    pub(crate) fn records(&self) -> Vec<ModelRecord> {
+        let models = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let record = |model: &Model| ModelRecord {
+            name: model.name.clone(),
+            aliases: model.aliases.clone(),
+            digest: model.description.as_ref().map_or_else(String::new, |d| d.digest.clone()),
+        };
+        models.iter().map(record).collect()
+    }
+}
+
+fn info(model: &Model) -> ModelInfo {
+    let description = model.description.as_deref();
+    ModelInfo {
+        name: model.name.clone(),
+        aliases: model.aliases.clone(),
+        state: if description.is_some() { ModelState::Ready } else { ModelState::Loading },
+        digest: description.map_or_else(String::new, |d| d.digest.clone()),
+        family: description.map_or_else(String::new, |d| d.family.to_string()),
+        tasks: description
+            .map_or_else(Vec::new, |d| d.tasks.iter().map(ToString::to_string).collect()),
+        weight_bytes: description.map_or(0, |d| d.weight_bytes),
+        default_width: description.map_or(0, |d| d.default_width),
+        default_height: description.map_or(0, |d| d.default_height),
+        size_factor: description.map_or(0, |d| d.size_factor),
+        max_size: description.map_or(0, |d| d.max_size),
+        default_steps: description.map_or(0, |d| d.default_steps),
+        default_guidance: description.map_or(0.0, |d| d.default_guidance_scale),
+        scheduler: description.map_or_else(String::new, |d| d.scheduler.clone()),
+        max_prompt_tokens: description
+            .map_or(0, |d| u32::try_from(d.max_prompt_tokens).unwrap_or(u32::MAX)),
+    }
+}
