@@ -125,7 +125,7 @@ fn beta(fields: &Fields<'_>, key: &'static str, default: f64) -> Result<f64, Err
 }
 
 /// `steps` numbers from `start` to `end`, as `torch.linspace` in single precision has them: from
-/// the start in the first half, from the end in the second.
+/// the start in the first half, from the end in the second, with fused multiplications.
 pub(super) fn linspace(start: f64, end: f64, steps: usize) -> Vec<f32> {
     let (start, end) = (start as f32, end as f32);
     if steps == 1 {
@@ -134,9 +134,9 @@ pub(super) fn linspace(start: f64, end: f64, steps: usize) -> Vec<f32> {
     let step = (end - start) / (steps - 1) as f32;
     let at = |index: usize| {
         if index < steps / 2 {
-            start + step * index as f32
+            step.mul_add(index as f32, start)
         } else {
-            end - step * (steps - index - 1) as f32
+            step.mul_add(-((steps - index - 1) as f32), end)
         }
     };
     (0..steps).map(at).collect()

@@ -91,12 +91,18 @@ impl DpmMultistep {
         training.check_steps(run.steps)?;
         let (timesteps, mut sigmas) = schedule(fields, &training, run.steps)?;
         let last = final_sigma(fields, training.sigmas()[0])?;
+        let rule = Rule::read(fields, last == 0.0)?;
+        if rule.order > 1 && sigmas.windows(2).any(|pair| pair[0] <= pair[1]) {
+            let reason = "two steps fall on one noise level, which leaves orders above 1 \
+                          undefined; take fewer steps";
+            return Err(fields.rejected("num_inference_steps", run.steps, reason));
+        }
         sigmas.push(last);
         Ok(Self {
             timesteps,
             levels: sigmas.iter().map(|sigma| Level::new(*sigma)).collect(),
             sigmas,
-            rule: Rule::read(fields, last == 0.0)?,
+            rule,
             prediction: prediction(fields)?,
             limit: Limit::read_thresholding(fields)?,
             clean: Default::default(),

@@ -80,8 +80,7 @@ fn normal(name: &str) -> String {
 fn unknown(name: &str) -> Error {
     let short = ROWS.iter().map(|(_, row)| row.name);
     let known: Vec<_> = short.chain(Class::ALL.map(Class::name)).collect();
-    let lower = name.to_lowercase();
-    let nearest = nearest(&lower, known.iter().copied());
+    let nearest = nearest(name, known.iter().copied());
     Error::Unknown { name: name.into(), nearest, known: known.join(", ") }
 }
 
