@@ -14,7 +14,10 @@ use uuid::Uuid;
 
 use crate::executor::Executor;
 use crate::fleet::{self, FleetView};
-use crate::request::{Dispatcher, RequestOutput, Submission};
+use crate::request::{Accepted, Dispatcher, RequestOutput, Submission};
+
+/// No request takes longer, whatever it asks for: clocks must be able to count it.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The bounds of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,8 +82,26 @@ impl Engine {
     /// `invalid_argument` names the field; `unknown_model` the models that there are; `no_worker`
     /// where none takes requests; `queue_full`.
     pub async fn submit(&self, request: GenerationRequest) -> Result<Submission, CallError> {
-        let _ = request;
-        Err(CallError::new(ErrorKind::NoWorker, "not yet"))
+        request.check()?;
+        let shared = &self.shared;
+        let model = shared.dispatcher.model(request.model.as_deref())?;
+        let permit = Arc::clone(&shared.room).try_acquire_owned().map_err(|_| {
+            let queue = shared.options.queue;
+            let message = format!("{queue} requests are under way, the most at once: try later");
+            CallError::new(ErrorKind::QueueFull, message)
+        })?;
+        let limit = request.deadline_ms.map(Duration::from_millis);
+        let accepted = Accepted {
+            engine: self.clone(),
+            dispatcher: shared.dispatcher.clone(),
+            id: request.id.clone().unwrap_or_else(|| self.draw_id()),
+            seed: request.seed.unwrap_or_else(draw_seed),
+            model,
+            limit: limit.unwrap_or(shared.options.request_timeout).min(LONGEST),
+            permit,
+            closing: shared.closing.clone(),
+        };
+        Ok(Submission::start(request, accepted))
     }
 
     /// The workers, and their changes.
@@ -125,4 +146,10 @@ impl Engine {
         let text = Uuid::now_v7().to_string();
         RequestId::new(text).unwrap_or_else(|_| unreachable!("a UUID is an id"))
     }
+}
+
+/// A seed that a person can type: below 2^32, as image tools draw it.
+fn draw_seed() -> u64 {
+    let (high, _) = Uuid::new_v4().as_u64_pair();
+    high >> 32
 }

@@ -1,18 +1,57 @@
-//! What is known of the workers.
+//! What is known of the workers: a pure state that events go into and a view comes out of.
+//!
+//! No async, no clock, no I/O: an executor tells it what the registry and the connections say. It
+//! starts and ends no connection; [`Fleet::wanted`] says which there should be.
 
+mod state;
 mod view;
+
+#[cfg(test)]
+mod tests;
 
 use hearth_protocol::{CallError, ErrorKind};
 
+pub use state::{Description, Fleet, Introduction, Key, Listing, Wanted};
 pub use view::{EndpointView, FleetView, InFlight, WorkerStatus, WorkerView};
 
-/// `no_worker`, with what is known of the fleet.
+/// `no_worker`: what is missing, then what is known of the fleet.
 pub(crate) fn no_worker(view: &FleetView, what: &str) -> CallError {
-    let _ = view;
-    CallError::new(ErrorKind::NoWorker, what)
+    let FleetView { registry, workers, endpoints, .. } = view;
+    let mut message = format!("{what}; {registry} ");
+    if let Some(error) = &view.error {
+        message += &format!("({error}) ");
+    }
+    let known = workers.len() + endpoints.len();
+    message += &match known {
+        0 if !view.synced => "has not answered yet".to_owned(),
+        0 => "lists no worker: start one with hearth-worker, or some on this host with hearth up"
+            .to_owned(),
+        1 => "lists 1".to_owned(),
+        _ => format!("lists {known}"),
+    };
+    // Enough to see a cause that many workers share.
+    const SHOWN: usize = 5;
+    let workers = workers.iter().map(|worker| describe(worker.id.as_str(), &worker.status));
+    let endpoints = endpoints.iter().map(|e| describe(&e.address.to_string(), &e.status));
+    let lines: Vec<_> = workers.chain(endpoints).take(SHOWN).collect();
+    if !lines.is_empty() {
+        message += &format!(": {}", lines.join("; "));
+    }
+    if known > SHOWN {
+        message += &format!("; and {} more", known - SHOWN);
+    }
+    CallError::new(ErrorKind::NoWorker, message)
 }
 
 /// `worker_lost` for a worker without a connection.
 pub(crate) fn not_connected(worker: &WorkerView) -> CallError {
-    CallError::new(ErrorKind::WorkerLost, worker.status.to_string())
+    let message = format!("not connected: {}", describe(worker.id.as_str(), &worker.status));
+    CallError::new(ErrorKind::WorkerLost, message).at(&worker.id, worker.rank)
+}
+
+fn describe(name: &str, status: &WorkerStatus) -> String {
+    match status.reason() {
+        Some(reason) => format!("{name} is {status} ({reason})"),
+        None => format!("{name} is {status}"),
+    }
 }

@@ -120,3 +120,16 @@ pub struct RequestOutput {
     /// What the request failed of first.
     pub error: Option<CallError>,
 }
+
+impl RequestOutput {
+    /// The output if it has an image.
+    ///
+    /// # Errors
+    /// What the request failed of first, if it has none.
+    pub fn into_result(self) -> Result<Self, CallError> {
+        match &self.error {
+            Some(error) if self.images.iter().all(Result::is_err) => Err(error.clone()),
+            _ => Ok(self),
+        }
+    }
+}

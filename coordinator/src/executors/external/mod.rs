@@ -1,17 +1,33 @@
-//! The external executor: connects to workers that others started, and to nothing else.
+//! The external executor: connects to workers that others started, and does nothing to them.
+//!
+//! [`discovery`] follows the registry and keeps one [`supervise`] task per worker, which connects
+//! ([`dial`]), learns who is there and holds the connection; [`link`] carries calls. All of them
+//! tell the pure [`Fleet`](crate::fleet::Fleet) in [`shared`] what they see.
 
-use std::sync::Arc;
+mod dial;
+mod discovery;
+mod link;
+mod shared;
+mod supervise;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use hearth_fabric::identity::Identity;
 use hearth_fabric::quic::{Connector, Settings};
 use hearth_fabric::registry::Registry;
-use hearth_protocol::{CallError, ErrorKind, WorkerId};
+use hearth_fabric::task::OwnedTask;
+use hearth_protocol::{CallError, WorkerId};
 use tokio::sync::watch;
 
 use super::Error;
 use crate::executor::{CallStream, Executor, OutgoingCall};
-use crate::fleet::FleetView;
+use crate::fleet::{Fleet, FleetView};
+use shared::Shared;
+
+/// How long closing may take: a frozen worker does not say goodbye.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// What an external executor needs.
 #[derive(Clone)]
@@ -30,9 +46,12 @@ pub struct ExternalOptions {
 
 /// Connects to the workers of a registry, keeps the connections, and disconnects when it is closed.
 /// It never ends, drains or unloads a worker.
+///
+/// Losing the registry ends no connection; the view says that it is stale.
 pub struct ExternalExecutor {
     connector: Connector,
-    view: watch::Sender<Arc<FleetView>>,
+    shared: Arc<Shared>,
+    discovery: Mutex<Option<OwnedTask>>,
 }
 
 impl ExternalExecutor {
@@ -42,26 +61,37 @@ impl ExternalExecutor {
     /// [`Error::Transport`] and [`Error::Registry`] for what can't come right by waiting; all else
     /// is in the view. Must be called on a tokio runtime.
     pub fn start(options: ExternalOptions) -> Result<Self, Error> {
-        let connector = Connector::new(options.identity, options.settings, &options.agent)?;
-        Ok(Self { connector, view: watch::Sender::default() })
+        let ExternalOptions { registry, identity, agent, settings, only } = options;
+        let connector = Connector::new(identity, settings, &agent)?;
+        let observation = registry.observe()?;
+        let shared = Arc::new(Shared::new(Fleet::new(registry.target(), only)));
+        let discovery = OwnedTask::spawn("discovery", |cancel| {
+            discovery::follow(observation, connector.clone(), Arc::clone(&shared), cancel)
+        });
+        Ok(Self { connector, shared, discovery: Mutex::new(Some(discovery)) })
     }
 }
 
 #[async_trait]
 impl Executor for ExternalExecutor {
     fn fleet(&self) -> watch::Receiver<Arc<FleetView>> {
-        self.view.subscribe()
+        self.shared.view()
     }
 
     async fn call(
         &self,
-        _worker: &WorkerId,
-        _call: &OutgoingCall,
+        worker: &WorkerId,
+        call: &OutgoingCall,
     ) -> Result<Box<dyn CallStream>, CallError> {
-        Err(CallError::new(ErrorKind::WorkerLost, "not yet"))
+        let link = self.shared.link(worker)?;
+        Ok(Box::new(link.call(call).await?))
     }
 
     async fn close(&self) {
-        self.connector.close().await;
+        let discovery = self.discovery.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(discovery) = discovery {
+            discovery.stop_within(CLOSE_LIMIT).await;
+        }
+        let _ = tokio::time::timeout(CLOSE_LIMIT, self.connector.close()).await;
     }
 }

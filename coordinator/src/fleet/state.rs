@@ -1,0 +1,356 @@
+//! The state behind the view: what the registry lists, and what each connection says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use hearth_protocol::record::{Capacity, ModelRecord, WorkerRecord, WorkerState};
+use hearth_protocol::{Incarnation, Rank, WorkerId};
+
+use super::view::{EndpointView, FleetView, InFlight, WorkerStatus, WorkerView};
+
+/// Whom a connection is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// The worker of a record.
+    Worker(WorkerId),
+    /// Whoever is at an address.
+    Endpoint(SocketAddr),
+}
+
+/// What the registry says.
+#[derive(Debug, Clone, Copy)]
+pub struct Listing<'a> {
+    /// The records.
+    pub workers: &'a BTreeMap<WorkerId, Arc<WorkerRecord>>,
+    /// Addresses without a record.
+    pub endpoints: &'a [SocketAddr],
+    /// Whether a full list was had at least once.
+    pub synced: bool,
+    /// Since when the registry has not answered.
+    pub stale_since: Option<Instant>,
+    /// Why the listing is stale or empty.
+    pub error: Option<&'a str>,
+}
+
+/// What a worker says of itself when a connection is made.
+#[derive(Debug, Clone)]
+pub struct Introduction {
+    /// Its name.
+    pub worker: WorkerId,
+    /// Its rank, where it has one.
+    pub rank: Option<Rank>,
+    /// Its run.
+    pub incarnation: Incarnation,
+    /// Program and version.
+    pub agent: String,
+}
+
+/// What a worker says of itself when it is asked, for want of a record that does.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// Its rank, where it has one.
+    pub rank: Option<Rank>,
+    /// What it does.
+    pub state: WorkerState,
+    /// What it serves.
+    pub models: Vec<ModelRecord>,
+    /// How much it takes on.
+    pub capacity: Capacity,
+    /// Start of its run, seconds since 1970 (UTC).
+    pub started_at: u64,
+}
+
+/// What the connection of a key should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Where the worker may be, best first.
+    pub addresses: Vec<SocketAddr>,
+    /// Its certificate's SHA-256, where that is known.
+    pub fingerprint: Option<String>,
+    /// The run that the registry knows.
+    pub incarnation: Option<Incarnation>,
+    /// Whether the registry still lists it; if not, a lost connection is not made again.
+    pub listed: bool,
+    /// Whether the registry has not answered lately.
+    pub stale: bool,
+}
+
+/// The workers of one registry.
+#[derive(Debug)]
+pub struct Fleet {
+    registry: String,
+    /// The workers that count; none for all.
+    only: Option<BTreeSet<WorkerId>>,
+    synced: bool,
+    stale_since: Option<Instant>,
+    error: Option<String>,
+    members: BTreeMap<Key, Member>,
+}
+
+#[derive(Debug, Default)]
+struct Member {
+    listed: bool,
+    /// The last one, also after it has gone from the registry.
+    record: Option<Arc<WorkerRecord>>,
+    link: Link,
+    /// The last one, also after the connection is lost.
+    introduction: Option<Introduction>,
+    description: Option<Description>,
+    in_flight: InFlight,
+}
+
+#[derive(Debug)]
+enum Link {
+    Connecting { error: Option<String> },
+    Up,
+    Lost { reason: String },
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self::Connecting { error: None }
+    }
+}
+
+impl Fleet {
+    /// An empty fleet. `only` names the workers that count; none stands for all.
+    #[must_use]
+    pub fn new(registry: String, only: Option<Vec<WorkerId>>) -> Self {
+        Self {
+            registry,
+            only: only.map(BTreeSet::from_iter),
+            synced: false,
+            stale_since: None,
+            error: None,
+            members: BTreeMap::new(),
+        }
+    }
+
+    /// The registry says something new. A connected worker that it lists no more stays: its record
+    /// may have expired, which says nothing about the worker.
+    pub fn listed(&mut self, listing: Listing<'_>) {
+        self.synced = listing.synced;
+        self.stale_since = listing.stale_since;
+        self.error = listing.error.map(ToOwned::to_owned);
+        for member in self.members.values_mut() {
+            member.listed = false;
+        }
+        for (id, record) in listing.workers {
+            if self.only.as_ref().is_some_and(|only| !only.contains(id)) {
+                continue;
+            }
+            let member = self.members.entry(Key::Worker(id.clone())).or_default();
+            member.listed = true;
+            member.record = Some(Arc::clone(record));
+        }
+        for &address in listing.endpoints {
+            self.members.entry(Key::Endpoint(address)).or_default().listed = true;
+        }
+        self.members.retain(|_, member| member.listed || matches!(member.link, Link::Up));
+        let stale = self.stale_since.is_some();
+        for member in self.members.values_mut() {
+            // What was said for want of a record is older than the record.
+            if member.has_fresh_record(stale) {
+                member.description = None;
+            }
+        }
+    }
+
+    /// A connection is made. `description` may be none where the record of that run says it all.
+    ///
+    /// # Errors
+    /// Why the connection is of no use: it leads to another worker than it should, to one that does
+    /// not count, or to one that is connected already.
+    pub fn connected(
+        &mut self,
+        key: &Key,
+        introduction: Introduction,
+        description: Option<Description>,
+    ) -> Result<(), String> {
+        let found = &introduction.worker;
+        if let Key::Worker(wanted) = key
+            && wanted != found
+        {
+            return Err(format!("worker {found} answers in its place"));
+        }
+        if self.only.as_ref().is_some_and(|only| !only.contains(found)) {
+            return Err(format!("worker {found} is not among those asked for"));
+        }
+        let is_twin = |(other, member): (&Key, &Member)| {
+            other != key && matches!(member.link, Link::Up) && member.is(found)
+        };
+        if self.members.iter().any(is_twin) {
+            return Err(format!("worker {found} is connected already, under another address"));
+        }
+        let Some(member) = self.members.get_mut(key) else {
+            return Err("it left the registry".to_owned());
+        };
+        member.link = Link::Up;
+        member.introduction = Some(introduction);
+        member.description = description;
+        Ok(())
+    }
+
+    /// A connected worker was asked.
+    pub fn described(&mut self, key: &Key, description: Description) {
+        if let Some(member) = self.members.get_mut(key)
+            && matches!(member.link, Link::Up)
+        {
+            member.description = Some(description);
+        }
+    }
+
+    /// A connection could not be made.
+    pub fn failed(&mut self, key: &Key, error: String) {
+        let Some(member) = self.members.get_mut(key) else { return };
+        match &mut member.link {
+            Link::Lost { reason } => *reason = error,
+            link => *link = Link::Connecting { error: Some(error) },
+        }
+    }
+
+    /// A connection has ended. A worker that the registry lists no more is gone with it.
+    pub fn lost(&mut self, key: &Key, reason: String) {
+        let Some(member) = self.members.get_mut(key) else { return };
+        member.link = Link::Lost { reason };
+        if !member.listed {
+            self.members.remove(key);
+        }
+    }
+
+    /// Which connections there should be.
+    pub fn wanted(&self) -> impl Iterator<Item = (&Key, Wanted)> {
+        let stale = self.stale_since.is_some();
+        self.members.iter().map(move |(key, member)| {
+            let record = member.record.as_deref();
+            let wanted = Wanted {
+                addresses: addresses(key, record),
+                fingerprint: record.map(|r| r.certificate.clone()).filter(|f| !f.is_empty()),
+                incarnation: record.map(|r| r.incarnation),
+                listed: member.listed,
+                stale: stale || !member.listed,
+            };
+            (key, wanted)
+        })
+    }
+
+    /// The fleet at this instant.
+    #[must_use]
+    pub fn view(&self) -> FleetView {
+        let stale = self.stale_since.is_some();
+        let mut workers: BTreeMap<WorkerId, WorkerView> = BTreeMap::new();
+        let mut endpoints = Vec::new();
+        for (key, member) in &self.members {
+            match (member.view(key, stale), key) {
+                (Some(worker), _) => {
+                    // Of two addresses of one worker the connected one counts.
+                    let place = workers.entry(worker.id.clone()).or_insert_with(|| worker.clone());
+                    if worker.status.is_connected() {
+                        *place = worker;
+                    }
+                }
+                (None, Key::Endpoint(address)) => {
+                    let status = member.status(stale);
+                    endpoints.push(EndpointView { address: *address, status });
+                }
+                (None, Key::Worker(_)) => {}
+            }
+        }
+        let mut workers: Vec<_> = workers.into_values().collect();
+        workers.sort_by_key(|worker| worker.rank.map_or(u64::MAX, |rank| u64::from(rank.0)));
+        FleetView {
+            registry: self.registry.clone(),
+            synced: self.synced,
+            stale_since: self.stale_since,
+            error: self.error.clone(),
+            workers,
+            endpoints,
+        }
+    }
+}
+
+fn addresses(key: &Key, record: Option<&WorkerRecord>) -> Vec<SocketAddr> {
+    match (key, record) {
+        (_, Some(record)) => record.endpoints.clone(),
+        (Key::Endpoint(address), None) => vec![*address],
+        (Key::Worker(_), None) => Vec::new(),
+    }
+}
+
+impl Member {
+    fn is(&self, worker: &WorkerId) -> bool {
+        self.introduction.as_ref().is_some_and(|introduction| introduction.worker == *worker)
+    }
+
+    /// The record, if it is of the run that is connected.
+    fn record_of_this_run(&self) -> Option<&WorkerRecord> {
+        let record = self.record.as_deref()?;
+        let introduced = self.introduction.as_ref();
+        introduced.is_none_or(|i| i.incarnation == record.incarnation).then_some(record)
+    }
+
+    fn has_fresh_record(&self, stale: bool) -> bool {
+        self.listed && !stale && self.record_of_this_run().is_some()
+    }
+
+    fn status(&self, stale: bool) -> WorkerStatus {
+        match &self.link {
+            Link::Connecting { error } => WorkerStatus::Connecting { error: error.clone() },
+            Link::Lost { reason } => WorkerStatus::Lost { reason: reason.clone() },
+            Link::Up => match self.state(stale) {
+                WorkerState::Loading => WorkerStatus::Loading,
+                WorkerState::Ready => WorkerStatus::Ready,
+                WorkerState::Draining => WorkerStatus::Draining,
+                WorkerState::Sleeping => WorkerStatus::Sleeping,
+                WorkerState::Unknown => WorkerStatus::Unknown,
+            },
+        }
+    }
+
+    /// What a connected worker does: a fresh record knows best, then the worker's own last word,
+    /// then an old record of the same run.
+    fn state(&self, stale: bool) -> WorkerState {
+        let record = self.record_of_this_run().map(|record| record.state);
+        let said = self.description.as_ref().map(|said| said.state);
+        let best = if self.has_fresh_record(stale) { record.or(said) } else { said.or(record) };
+        best.unwrap_or(WorkerState::Loading)
+    }
+
+    /// None while nobody knows who it is.
+    fn view(&self, key: &Key, stale: bool) -> Option<WorkerView> {
+        let record = self.record.as_deref();
+        let introduced = self.introduction.as_ref();
+        let said = self.description.as_ref();
+        let id = match (key, introduced) {
+            (Key::Worker(id), _) => id.clone(),
+            (Key::Endpoint(_), introduced) => introduced?.worker.clone(),
+        };
+        let rank = said.and_then(|said| said.rank).or(record.map(|record| record.rank));
+        let models = match (said, record) {
+            (Some(said), _) => said.models.clone(),
+            (None, record) => record.map(|record| record.models.clone()).unwrap_or_default(),
+        };
+        Some(WorkerView {
+            id,
+            rank: rank.or(introduced.and_then(|introduced| introduced.rank)),
+            device: record.map(|record| record.device.clone()),
+            status: self.status(stale),
+            addresses: addresses(key, record),
+            models,
+            capacity: said.map(|s| s.capacity).or(record.map(|record| record.capacity)),
+            version: match record {
+                Some(record) => Some(record.version.clone()),
+                None => introduced.map(|introduced| introduced.agent.clone()),
+            },
+            started_at: said.map(|s| s.started_at).or(record.map(|record| record.started_at)),
+            in_flight: self.in_flight.clone(),
+            in_registry: self.listed && record.is_some(),
+            incarnation: match (&self.link, introduced) {
+                (Link::Up, Some(introduced)) => Some(introduced.incarnation),
+                _ => record.map(|record| record.incarnation),
+            },
+        })
+    }
+}

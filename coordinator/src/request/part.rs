@@ -1,0 +1,177 @@
+//! One image of a request: its attempts, on one worker after another.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hearth_protocol::codec;
+use hearth_protocol::generation::GenerationRequest;
+use hearth_protocol::message::{Attachment, Preview};
+use hearth_protocol::methods::{GenerateArgs, Generated, Method, Part};
+use hearth_protocol::{CallError, ErrorKind, WorkerId};
+use tokio::time::Instant;
+
+use super::dispatch::{Dispatcher, Place};
+use super::mailbox::Mailbox;
+use super::{ImageOutput, RequestEvent};
+use crate::executor::{CallEvent, CallReply, OutgoingCall};
+
+/// How often an image is tried in all.
+const ATTEMPTS: u32 = 3;
+
+/// How long a worker that could take the image may be missing: restarts and reconnections.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Pause before each further attempt, times its number: what refused may need a moment.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What the parts of one request share.
+pub(super) struct Job<'a> {
+    pub(super) dispatcher: &'a Dispatcher,
+    pub(super) mailbox: &'a Mailbox,
+    /// With id, model and seed.
+    pub(super) request: &'a GenerationRequest,
+    pub(super) deadline: Instant,
+}
+
+impl Job<'_> {
+    /// Makes one image.
+    ///
+    /// # Errors
+    /// The worker's error if trying again is of no use, the last one's after [`ATTEMPTS`].
+    pub(super) async fn image(&self, index: u32) -> Result<ImageOutput, CallError> {
+        let part = Part { index, of: self.request.images() };
+        let mut call = self.call(part)?;
+        let mut failed_on: Vec<WorkerId> = Vec::new();
+        let mut last_error = None;
+        loop {
+            let model = self.request.model.as_deref().unwrap_or_default();
+            let place = match self.dispatcher.take(model, &failed_on, PATIENCE).await {
+                Ok(place) => place,
+                // That no worker is left says less than what the last one failed of.
+                Err(error) => return Err(last_error.unwrap_or(error)),
+            };
+            match self.attempt(&place, part, &mut call).await {
+                Ok(image) => return Ok(image),
+                Err(error) => {
+                    let error = error.at(&place.worker, place.rank);
+                    call.attempt += 1;
+                    if !error.retryable || call.attempt >= ATTEMPTS {
+                        return Err(error);
+                    }
+                    let worker = place.worker.clone();
+                    drop(place);
+                    tracing::warn!(id = %call.id, image = index, %error, "tried again");
+                    self.mailbox.push(RequestEvent::Retried {
+                        image: index,
+                        from: worker.clone(),
+                        error: error.clone(),
+                    });
+                    failed_on.push(worker);
+                    last_error = Some(error);
+                    tokio::time::sleep(PAUSE * call.attempt).await;
+                }
+            }
+        }
+    }
+
+    fn call(&self, part: Part) -> Result<OutgoingCall, CallError> {
+        let Some(id) = self.request.id.clone() else {
+            return Err(CallError::new(ErrorKind::Internal, "the request has no id"));
+        };
+        let args = GenerateArgs { request: self.request.clone(), part };
+        let args = codec::encode(&args).map_err(|error| {
+            CallError::new(ErrorKind::TooLarge, "the request is too large").caused_by(&error)
+        })?;
+        Ok(OutgoingCall {
+            id,
+            attempt: 0,
+            method: Method::Generate.name().to_owned(),
+            args: args.into(),
+            deadline: None,
+            traceparent: None,
+            attachments: Vec::new(),
+        })
+    }
+
+    async fn attempt(
+        &self,
+        place: &Place,
+        part: Part,
+        call: &mut OutgoingCall,
+    ) -> Result<ImageOutput, CallError> {
+        let (image, worker) = (part.index, &place.worker);
+        self.mailbox.push(RequestEvent::Assigned {
+            image,
+            worker: worker.clone(),
+            rank: place.rank,
+        });
+        let started = Instant::now();
+        call.deadline = Some(self.deadline.saturating_duration_since(started));
+        let mut stream = self.dispatcher.executor().call(worker, call).await?;
+        loop {
+            self.mailbox.push(match stream.next().await? {
+                CallEvent::Accepted { queue_position } => {
+                    RequestEvent::Accepted { image, queue_position }
+                }
+                CallEvent::Progress(progress) => RequestEvent::Progress {
+                    image,
+                    worker: worker.clone(),
+                    step: progress.step,
+                    steps: progress.steps,
+                    phase: progress.phase,
+                },
+                CallEvent::Preview(preview, bytes) => {
+                    let Preview { step, attachment } = preview;
+                    let media_type = attachment.media_type;
+                    RequestEvent::Preview { image, step, media_type, bytes }
+                }
+                CallEvent::Reply(reply) => return output(reply, part, place, started),
+            });
+        }
+    }
+}
+
+/// The image in a worker's reply.
+fn output(
+    reply: CallReply,
+    part: Part,
+    place: &Place,
+    started: Instant,
+) -> Result<ImageOutput, CallError> {
+    let value = reply.outcome?;
+    let generated: Generated = codec::decode(&value).map_err(|error| {
+        CallError::new(ErrorKind::Protocol, "the value is no image's").caused_by(&error)
+    })?;
+    let (attachment, bytes) = only(reply.attachments)?;
+    if generated.part != part || attachment.media_type != generated.media_type {
+        let message = "the reply is another image's than the one asked for";
+        return Err(CallError::new(ErrorKind::Protocol, message));
+    }
+    let mut timings = generated.timings;
+    timings.insert("total".to_owned(), started.elapsed().as_secs_f64() * 1e3);
+    Ok(ImageOutput {
+        index: part.index,
+        seed: generated.seed,
+        media_type: generated.media_type,
+        sha256: generated.sha256,
+        width: generated.width,
+        height: generated.height,
+        bytes,
+        worker: place.worker.clone(),
+        rank: place.rank,
+        timings,
+        warnings: generated.warnings,
+        finish_reason: generated.finish_reason,
+    })
+}
+
+fn only(attachments: Vec<(Attachment, Bytes)>) -> Result<(Attachment, Bytes), CallError> {
+    let count = attachments.len();
+    match <[_; 1]>::try_from(attachments) {
+        Ok([one]) => Ok(one),
+        Err(_) => {
+            let message = format!("the reply has {count} attachments in place of one image");
+            Err(CallError::new(ErrorKind::Protocol, message))
+        }
+    }
+}
