@@ -12,6 +12,7 @@ mod betas;
 mod config;
 mod ddim;
 mod dpm_multistep;
+mod dpm_schedule;
 mod error;
 mod euler;
 mod euler_ancestral;
