@@ -21,6 +21,7 @@ pub use self::error::Error;
 pub use self::generation::{Generation, Invalid, Settings};
 pub use self::state::State;
 use crate::folder::{Family, Folder};
+use crate::schedulers::SchedulerSpec;
 use crate::session::{Device, Interrupt, Runtime};
 
 /// A loaded model that makes pictures, one step at a time.
@@ -109,11 +110,16 @@ pub fn load(
 /// # Errors
 /// As `start`, `step` and `finish`.
 pub fn warm_up(pipeline: &mut dyn Pipeline, interrupt: &Interrupt) -> Result<(), Error> {
-    let request = Generation {
+    let mut request = Generation {
         prompt: "warm-up".to_owned(),
         num_inference_steps: Some(1),
         ..Generation::default()
     };
+    // A folder may name a scheduler that isn't built yet; requests can choose another.
+    if let Err(invalid) = pipeline.description().check(&request) {
+        tracing::warn!(%invalid, "the model folder's own scheduler can't be used");
+        request.scheduler = SchedulerSpec::parse("euler").ok();
+    }
     let mut state = pipeline.start(&request, 0, interrupt)?;
     pipeline.step(&mut [&mut state], interrupt)?;
     pipeline.finish(state, interrupt).map(drop)

@@ -4,10 +4,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ort::logging::LogLevel;
 use ort::session::RunOptions;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
-use super::{Device, Error, Port, Runtime, onnx};
+use super::{Device, Error, Port, Runtime, onnx, widen};
+
+/// Constants up to this many bytes are folded.
+const FOLD_UP_TO: &str = "optimization.constant_folding_max_output_size_in_bytes";
+/// Gives what a run took back to the system when it ends.
+const SHRINK_ARENA: (&str, &str) = ("memory.enable_memory_arena_shrinkage", "cpu:0");
+/// Where the weights of a graph given from memory lie.
+const WEIGHTS_FOLDER: &str = "session.model_external_initializers_file_folder_path";
 
 /// An ONNX graph loaded on a device, with what it says about its inputs and outputs.
 pub struct Session {
@@ -39,17 +47,29 @@ impl Session {
         model: &Path,
         device: Device,
     ) -> Result<Self, Error> {
-        let weight_bytes = onnx::check(root, model)?.bytes;
+        let files = onnx::check(root, model)?;
         let refused = |reason: String| Error::GraphRefused { path: model.to_owned(), reason };
-        let mut builder = Self::builder(runtime, device)?;
-        let session =
-            builder.commit_from_file(model).map_err(|error| refused(error.to_string()))?;
+        let wide = match device {
+            // Only where weights lie in other files is the graph small enough to be rewritten.
+            Device::Cpu if !files.external.is_empty() => {
+                let graph = std::fs::read(model)
+                    .map_err(|source| Error::Io { path: model.to_owned(), source })?;
+                widen::widen(&graph)
+            }
+            _ => None,
+        };
+        let mut builder = Self::builder(runtime, device, model, wide.is_some())?;
+        let session = match &wide {
+            Some(graph) => builder.commit_from_memory(graph),
+            None => builder.commit_from_file(model),
+        }
+        .map_err(|error| refused(error.to_string()))?;
         let ports = |outlets: &[ort::value::Outlet]| -> Result<Vec<Port>, Error> {
             let port = |reason| Error::Port { part: part.to_owned(), reason };
             outlets.iter().map(|outlet| Port::read(outlet).map_err(port)).collect()
         };
         let (inputs, outputs) = (ports(session.inputs())?, ports(session.outputs())?);
-        let options = RunOptions::new().map_err(|error| refused(error.to_string()))?;
+        let options = run_options(wide.is_some()).map_err(|error| refused(error.to_string()))?;
         Ok(Self {
             part: part.to_owned(),
             session,
@@ -58,19 +78,36 @@ impl Session {
             device,
             inputs,
             outputs,
-            weight_bytes,
+            weight_bytes: files.bytes,
         })
     }
 
-    fn builder(runtime: &Runtime, device: Device) -> Result<SessionBuilder, Error> {
-        let refused = |error: ort::Error| Error::DeviceRefused {
+    fn builder(
+        runtime: &Runtime,
+        device: Device,
+        model: &Path,
+        widened: bool,
+    ) -> Result<SessionBuilder, Error> {
+        let build = || -> ort::Result<SessionBuilder> {
+            let builder = ort::session::Session::builder(&runtime.environment)?
+                .with_execution_providers([device.provider()])?;
+            if !widened {
+                return Ok(builder.with_optimization_level(GraphOptimizationLevel::All)?);
+            }
+            // Beyond this level weights are cast when loading, which is what widening avoids; as
+            // is folding them. It says for each weight that it wasn't folded, hence the log level.
+            let folder = model.parent().unwrap_or(Path::new(".")).to_string_lossy();
+            Ok(builder
+                .with_optimization_level(GraphOptimizationLevel::Level2)?
+                .with_memory_pattern(false)?
+                .with_config_entry(FOLD_UP_TO, "65536")?
+                .with_config_entry(WEIGHTS_FOLDER, folder)?
+                .with_log_level(LogLevel::Error)?)
+        };
+        build().map_err(|error| Error::DeviceRefused {
             device: device.to_string(),
             reason: error.to_string(),
-        };
-        ort::session::Session::builder(&runtime.environment)
-            .and_then(|builder| Ok(builder.with_optimization_level(GraphOptimizationLevel::All)?))
-            .and_then(|builder| Ok(builder.with_execution_providers([device.provider()])?))
-            .map_err(refused)
+        })
     }
 
     /// The graph's inputs, in its order.
@@ -149,4 +186,14 @@ impl Session {
     pub fn busy(&self) -> Duration {
         self.busy
     }
+}
+
+/// Options for every run. A widened graph is one whose memory counts: its sessions run one after
+/// another, so that what one gives back the next can have.
+fn run_options(widened: bool) -> ort::Result<RunOptions> {
+    let mut options = RunOptions::new()?;
+    if widened {
+        options.set(SHRINK_ARENA.0, SHRINK_ARENA.1)?;
+    }
+    Ok(options)
 }

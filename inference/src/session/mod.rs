@@ -13,7 +13,9 @@ mod library;
 mod load;
 pub mod onnx;
 mod port;
+mod proto;
 mod run;
+mod widen;
 
 pub use self::bound::Bound;
 pub use self::device::Device;
