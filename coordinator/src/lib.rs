@@ -7,8 +7,11 @@
 //! From the outside in: [`engine`] accepts requests and [`collective`] calls, [`request`] drives an
 //! accepted request to its one end, [`planner`] says which worker gets an image, [`fleet`] is what
 //! is known of the workers, [`executors`] reach them. Planner and fleet are pure.
+//! [`app`] and [`config`] are the daemon's.
 
+pub mod app;
 pub mod collective;
+pub mod config;
 pub mod engine;
 pub mod executor;
 pub mod executors;

@@ -1,3 +1,5 @@
+//! What each event does to the view, one rule a test.
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;

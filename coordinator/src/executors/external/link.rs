@@ -123,35 +123,60 @@ impl CallStream for LinkCall {
             quic::CallEvent::Progress(progress) => Ok(CallEvent::Progress(progress)),
             quic::CallEvent::Preview(preview, bytes) => Ok(CallEvent::Preview(preview, bytes)),
             quic::CallEvent::Reply(reply, payload, trailer) => {
-                self.link.accept(reply, payload, trailer).map(CallEvent::Reply)
+                let Link { worker, rank, incarnation, .. } = &*self.link;
+                let reply = accept(*incarnation, reply, payload, trailer);
+                reply.map(CallEvent::Reply).map_err(|error| error.at(worker, *rank))
             }
         }
     }
 }
 
-impl Link {
-    fn accept(
-        &self,
-        reply: Reply,
-        payload: Vec<Bytes>,
-        trailer: Trailer,
-    ) -> Result<CallReply, CallError> {
-        if reply.incarnation != self.incarnation {
-            let message = format!(
-                "the reply is of run {}, the call was for {}",
-                reply.incarnation, self.incarnation
-            );
-            let error = CallError::new(ErrorKind::StaleIncarnation, message);
-            return Err(error.at(&self.worker, self.rank));
-        }
-        let outcome = match (reply.value, reply.error) {
-            (_, Some(error)) => Err(error),
-            (Some(value), None) => Ok(Bytes::from(value.into_vec())),
-            // The transport lets no such reply through.
-            (None, None) => Err(CallError::new(ErrorKind::Protocol, "the reply is empty")),
+/// The reply, if it is of the run that was asked.
+fn accept(
+    asked: Incarnation,
+    reply: Reply,
+    payload: Vec<Bytes>,
+    trailer: Trailer,
+) -> Result<CallReply, CallError> {
+    if reply.incarnation != asked {
+        let message = format!("the reply is of run {}, the call was for {asked}", reply.incarnation);
+        return Err(CallError::new(ErrorKind::StaleIncarnation, message));
+    }
+    let outcome = match (reply.value, reply.error) {
+        (_, Some(error)) => Err(error),
+        (Some(value), None) => Ok(Bytes::from(value.into_vec())),
+        // The transport lets no such reply through.
+        (None, None) => Err(CallError::new(ErrorKind::Protocol, "the reply is empty")),
+    };
+    let attachments: Vec<(Attachment, Bytes)> =
+        reply.attachments.into_iter().zip(payload).collect();
+    Ok(CallReply { outcome, attachments, spans: trailer.spans })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_of_another_run_is_refused() {
+        let (before, now) = (Incarnation::from_bits(1), Incarnation::from_bits(2));
+        let reply = |incarnation| Reply {
+            attempt: 0,
+            incarnation,
+            value: Some(ByteBuf::from(codec::EMPTY)),
+            error: None,
+            attachments: Vec::new(),
         };
-        let attachments: Vec<(Attachment, Bytes)> =
-            reply.attachments.into_iter().zip(payload).collect();
-        Ok(CallReply { outcome, attachments, spans: trailer.spans })
+        let accept = |reply| accept(now, reply, Vec::new(), Trailer::default());
+        assert!(accept(reply(now)).is_ok_and(|reply| reply.outcome.is_ok()));
+        let error = accept(reply(before)).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::StaleIncarnation);
+        assert!(error.retryable);
+    }
+
+    #[test]
+    fn no_deadline_is_sent_as_zero() {
+        assert_eq!(milliseconds(Duration::from_micros(10)), 1);
+        assert_eq!(milliseconds(Duration::from_secs(2)), 2000);
     }
 }

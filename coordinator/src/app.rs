@@ -1,0 +1,189 @@
+//! The composition root of `hearth-coordinator`: builds the parts, runs them, takes them down in
+//! order. It only looks after the fleet; HTTP routes for requests are not here yet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hearth_fabric::identity::Identity;
+use hearth_fabric::quic;
+use hearth_fabric::registry;
+use hearth_fabric::task::OwnedTask;
+use hearth_protocol::version;
+use hearth_telemetry::metrics::{BuildInfo, Registry as Metrics};
+use hearth_telemetry::probe::{self, Probe, Readiness};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, ConfigError, Listen};
+use crate::fleet::FleetView;
+use crate::{Backends, Engine, EngineOptions, ExternalOptions, executors};
+
+/// What the workers' logs call this program.
+const AGENT: &str = concat!("hearth-coordinator/", env!("CARGO_PKG_VERSION"));
+
+/// The program's version, and the protocol's.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (protocol hearth/1.0)");
+
+/// How long the probe may take to end.
+const PROBE_LIMIT: Duration = Duration::from_secs(1);
+
+/// Why a coordinator can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The config.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The certificate.
+    #[error("tls.dir: the certificate can't be used")]
+    Identity(#[from] hearth_fabric::identity::Error),
+    /// The registry's settings.
+    #[error("the registry can't be used")]
+    Registry(#[from] registry::Error),
+    /// The executor.
+    #[error("the executor can't start")]
+    Executor(#[from] executors::Error),
+    /// The probe's TCP socket.
+    #[error("http.listen: choose another address, or \"off\"")]
+    Probe(#[from] probe::Error),
+}
+
+impl Error {
+    /// Whether another start with the same config must fail as well.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Config(_) | Self::Identity(_) | Self::Registry(_) => true,
+            Self::Executor(error) => !matches!(error, executors::Error::Transport(_)),
+            Self::Probe(_) => false,
+        }
+    }
+}
+
+/// Runs a coordinator until `stop`.
+///
+/// # Errors
+/// [`Error`], at the start only.
+pub async fn run(
+    config: &Config,
+    backends: &Backends,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let registry = registry::open(&config.registry_url()?, &config.registry_settings()?)?;
+    let identity = Arc::new(Identity::load(&config.tls.dir)?);
+    let (readiness, watched) = watch::channel(Readiness::NotReady("starting".to_owned()));
+    let probe = start_probe(config.http.listen, watched).await?;
+    let options = ExternalOptions {
+        registry,
+        identity,
+        agent: AGENT.to_owned(),
+        settings: quic::Settings::default(),
+        only: None,
+    };
+    let executor = backends.start(&config.executor.backend, options)?;
+    let limits = EngineOptions {
+        request_timeout: config.requests.timeout,
+        queue: config.requests.queue,
+    };
+    let engine = Engine::with_options(executor, limits);
+
+    tracing::info!(version = VERSION, registry = config.registry.url, "started");
+    notify(&[sd_notify::NotifyState::Ready]);
+    follow(&engine, config.executor.min_workers, &readiness, &stop).await;
+
+    tracing::info!("stopping");
+    notify(&[sd_notify::NotifyState::Stopping]);
+    readiness.send_replace(Readiness::NotReady("stopping".to_owned()));
+    engine.close().await;
+    if let Some(probe) = probe {
+        probe.stop_within(PROBE_LIMIT).await;
+    }
+    Ok(())
+}
+
+async fn start_probe(
+    listen: Listen,
+    readiness: watch::Receiver<Readiness>,
+) -> Result<Option<OwnedTask>, Error> {
+    let Listen::At(address) = listen else { return Ok(None) };
+    let build = BuildInfo {
+        program: "hearth-coordinator",
+        version: env!("CARGO_PKG_VERSION"),
+        protocol: format!("1.{}", version::MINOR),
+    };
+    let state = probe::State { readiness, metrics: Arc::new(Metrics::new(build)) };
+    let probe = Probe::bind(probe::Config::new(address), state).await?;
+    tracing::info!(address = %probe.local_addr(), "probe listens");
+    Ok(Some(OwnedTask::spawn("probe", |stop| probe.run(stop))))
+}
+
+/// Tells the probe and systemd what becomes of the fleet.
+async fn follow(
+    engine: &Engine,
+    min_workers: usize,
+    readiness: &watch::Sender<Readiness>,
+    stop: &CancellationToken,
+) {
+    let mut fleet = engine.fleet();
+    loop {
+        let now = judge(&fleet.borrow_and_update(), min_workers);
+        readiness.send_if_modified(|known| {
+            let differs = *known != now;
+            if differs {
+                report(&now);
+                *known = now;
+            }
+            differs
+        });
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            changed = fleet.changed() => if changed.is_err() {
+                return stop.cancelled().await;
+            },
+        }
+    }
+}
+
+/// A coordinator is of use with as many ready workers as the config wants, and with one at least.
+fn judge(view: &FleetView, min_workers: usize) -> Readiness {
+    let (ready, wanted) = (view.ready().count(), min_workers.max(1));
+    if ready >= wanted {
+        return Readiness::Ready;
+    }
+    let mut reason = format!("{ready} of {wanted} workers ready");
+    if let Some(error) = &view.error {
+        reason += &format!("; {error}");
+    }
+    Readiness::NotReady(reason)
+}
+
+fn report(readiness: &Readiness) {
+    match readiness {
+        Readiness::Ready => {
+            tracing::info!("ready");
+            notify(&[sd_notify::NotifyState::Status("ready")]);
+        }
+        Readiness::NotReady(reason) => {
+            tracing::warn!(reason, "not ready");
+            notify(&[sd_notify::NotifyState::Status(reason)]);
+        }
+    }
+}
+
+/// Without systemd there is nobody to tell.
+fn notify(states: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd was not told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_names_the_protocol_that_is_spoken() {
+        let alpn = String::from_utf8_lossy(version::ALPN);
+        assert!(VERSION.ends_with(&format!("(protocol {alpn}.{})", version::MINOR)), "{VERSION}");
+    }
+}

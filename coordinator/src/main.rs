@@ -1,0 +1,93 @@
+//! `hearth-coordinator`: reads its config, runs the coordinator, says with its exit status how it
+//! went.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use hearth_coordinator::Backends;
+use hearth_coordinator::app;
+use hearth_coordinator::config::Config;
+use hearth_fabric::task::OwnedTask;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Connects to a fleet's workers and keeps watch over them.
+///
+/// It owns no worker: ending it disconnects, and changes nothing. Every key of the config can be
+/// set in the environment too, as in HEARTH_HTTP__LISTEN (section, two underscores, key). Exit
+/// status: 0 ended in good order, 1 failed, 2 usage or configuration.
+#[derive(Parser)]
+#[command(name = "hearth-coordinator", version = app::VERSION)]
+struct Args {
+    /// The config file (TOML).
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Check the config and end.
+    #[arg(long)]
+    check_config: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let backends = Backends::builtin();
+    let config = match Config::load(args.config.as_deref(), &backends) {
+        Ok(config) => config,
+        Err(error) => return fail(&error.into(), true),
+    };
+    if args.check_config {
+        return ExitCode::SUCCESS;
+    }
+    if let Err(error) = hearth_telemetry::log::init(&config.log) {
+        return fail(&error.into(), true);
+    }
+    // ring, named once for the process: a second TLS provider would make rustls guess.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime =
+        match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return fail(&error.into(), false),
+        };
+    match runtime.block_on(run(&config, &backends)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let configuration = error.is_configuration();
+            fail(&error.into(), configuration)
+        }
+    }
+}
+
+async fn run(config: &Config, backends: &Backends) -> Result<(), app::Error> {
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    let signals = OwnedTask::spawn("signals", move |_| async move {
+        match wait_for_signal().await {
+            Ok(()) => stopping.cancel(),
+            Err(error) => tracing::error!(%error, "signals can't be listened to"),
+        }
+    });
+    let ended = app::run(config, backends, stop).await;
+    drop(signals);
+    ended
+}
+
+async fn wait_for_signal() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn fail(error: &anyhow::Error, configuration: bool) -> ExitCode {
+    use std::io::Write as _;
+    let mut stderr = std::io::stderr().lock();
+    // With standard error gone there is nobody left to tell.
+    let _ = writeln!(stderr, "error: {error}");
+    for cause in error.chain().skip(1) {
+        let _ = writeln!(stderr, "  caused by: {cause}");
+    }
+    ExitCode::from(if configuration { 2 } else { 1 })
+}
