@@ -1,0 +1,74 @@
+//! The flags of `hearth generate`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use hearth_protocol::generation::{OutputFormat, Task};
+
+use super::values::{Size, device, finite, positive_duration};
+
+const PICTURE: &str = "The picture";
+
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArgs {
+    /// What to make; - reads it from standard input
+    #[arg(allow_hyphen_values = false)]
+    pub(crate) prompt: String,
+    /// File, or a folder ending in /; several pictures are numbered; - is standard output
+    /// [default: hearth-<ID>-<I>.png]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// How it is encoded: png, jpeg, webp, npy [default: by FILE's extension, or png]
+    #[arg(long, value_name = "FORMAT", value_parser = format)]
+    pub(crate) format: Option<OutputFormat>,
+    /// Write the newest unfinished picture to FILE.preview.EXT while it is being made
+    #[arg(long)]
+    pub(crate) preview: bool,
+    /// Time that the whole request may take
+    #[arg(long, value_name = "DUR", value_parser = positive_duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// How many pictures
+    #[arg(short = 'n', long = "images", value_name = "N", default_value_t = 1)]
+    #[arg(help_heading = PICTURE)]
+    pub(crate) images: u32,
+    /// Kind of work [default: text-to-image]
+    #[arg(long, value_name = "T", help_heading = PICTURE)]
+    pub(crate) task: Option<Task>,
+    /// Denoising steps [default: the model's]
+    #[arg(long, value_name = "S", help_heading = PICTURE)]
+    pub(crate) steps: Option<u32>,
+    /// How closely to follow the prompt; 1 and below is off [default: the model's]
+    #[arg(long, value_name = "G", value_parser = finite, help_heading = PICTURE)]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) guidance: Option<f64>,
+    /// Same seed, same picture; picture I uses K + I [default: drawn]
+    #[arg(long, value_name = "K", help_heading = PICTURE)]
+    pub(crate) seed: Option<u64>,
+    /// Pixels [default: the model's]
+    #[arg(long, value_name = "WxH", help_heading = PICTURE)]
+    pub(crate) size: Option<Size>,
+    /// What it should not show
+    #[arg(long, value_name = "TEXT", help_heading = PICTURE)]
+    pub(crate) negative_prompt: Option<String>,
+    /// ddim, euler, euler_a, dpmpp_2m … or diffusers' class name; NAME:key=value overrides its
+    /// config [default: the model's]
+    #[arg(long, value_name = "NAME", help_heading = PICTURE)]
+    pub(crate) scheduler: Option<String>,
+    /// Model's name; with --local also [NAME=]DIR [default: the only one there is]
+    #[arg(long, value_name = "NAME", help_heading = PICTURE)]
+    pub(crate) model: Option<String>,
+
+    /// Bring a fleet up for this one request, and take it down again
+    #[arg(long)]
+    pub(crate) local: bool,
+    /// With --local, where the model runs: cpu or cuda:I
+    #[arg(long, default_value = "cpu", value_parser = device, requires = "local")]
+    pub(crate) device: String,
+}
+
+fn format(text: &str) -> Result<OutputFormat, String> {
+    OutputFormat::from_extension(text)
+        .ok_or_else(|| "known formats are png, jpeg, webp, wav, flac and npy".to_owned())
+}

@@ -1,0 +1,142 @@
+//! Values of flags, parsed once, with messages that say what would be right.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A picture's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+}
+
+impl FromStr for Size {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once(['x', 'X', '×']);
+        let parsed = parts.and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+        match parsed {
+            Some((width, height)) if width > 0 && height > 0 => Ok(Self { width, height }),
+            _ => Err("a size is WIDTHxHEIGHT in pixels, as in 512x512".to_owned()),
+        }
+    }
+}
+
+/// A model's folder, and its name where one is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ModelSource {
+    pub(crate) name: Option<String>,
+    pub(crate) dir: PathBuf,
+}
+
+impl FromStr for ModelSource {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        // A folder whose path has an equals sign is given as ./PATH.
+        let (name, dir) = match text.split_once('=') {
+            Some((name, dir)) if !name.contains('/') => (Some(name), dir),
+            _ => (None, text),
+        };
+        if name.is_some_and(|name| !is_name(name)) || dir.is_empty() {
+            return Err(
+                "a model is DIR or NAME=DIR, with letters, digits, '-', '_' and '.' in its name"
+                    .to_owned(),
+            );
+        }
+        Ok(Self { name: name.map(str::to_owned), dir: PathBuf::from(dir) })
+    }
+}
+
+pub(crate) fn is_name(text: &str) -> bool {
+    let clean = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    !text.is_empty() && text.len() <= 128 && text.bytes().all(clean)
+}
+
+/// Where the coordinator listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Http {
+    Off,
+    On(SocketAddr),
+}
+
+impl FromStr for Http {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let text = text.replacen("localhost:", "127.0.0.1:", 1);
+        let address = text.parse().map_err(|_| "give ADDRESS:PORT, as in 127.0.0.1:8000, or off");
+        Ok(Self::On(address?))
+    }
+}
+
+/// `cpu` or `cuda:I`.
+pub(crate) fn device(text: &str) -> Result<String, String> {
+    let cuda = text.strip_prefix("cuda:").is_some_and(|index| index.parse::<u8>().is_ok());
+    if text == "cpu" || cuda {
+        return Ok(text.to_owned());
+    }
+    Err("known devices are cpu and cuda:I, as in cuda:0".to_owned())
+}
+
+/// `90s`, `10m`, `1h30m`; not zero.
+pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration >= Duration::from_millis(1) => Ok(duration),
+        Ok(_) => Err("it is zero: give the time that it may take, as in 90s".to_owned()),
+        Err(_) => Err("a duration is a number with its unit, as in 90s, 10m or 1h30m".to_owned()),
+    }
+}
+
+/// A finite number.
+pub(crate) fn finite(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        _ => Err("give a finite number, as in 7.5".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!("512x64".parse(), Ok(Size { width: 512, height: 64 }));
+        for bad in ["512", "0x64", "x", "512x", "-1x5", "5000000000x1"] {
+            assert!(bad.parse::<Size>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn models_with_and_without_a_name() {
+        let model = |text: &str| text.parse::<ModelSource>().unwrap();
+        assert_eq!(model("./sd15").name, None);
+        assert_eq!(model("small=/srv/sd15").name.as_deref(), Some("small"));
+        assert_eq!(model("./a=b").dir, PathBuf::from("./a=b"));
+        for bad in ["", "x=", "=dir", "a b=dir"] {
+            assert!(bad.parse::<ModelSource>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn devices_and_durations() {
+        assert!(device("cpu").is_ok() && device("cuda:1").is_ok());
+        assert!(device("cuda").is_err() && device("cuda:x").is_err());
+        assert_eq!(positive_duration("1h30m"), Ok(Duration::from_secs(5400)));
+        for bad in ["0s", "90", "-1s", "soon"] {
+            assert!(positive_duration(bad).is_err(), "{bad}");
+        }
+        assert!(finite("NaN").is_err() && finite("inf").is_err());
+    }
+
+    #[test]
+    fn http_addresses() {
+        assert_eq!("off".parse(), Ok(Http::Off));
+        assert_eq!("localhost:80".parse::<Http>(), "127.0.0.1:80".parse::<Http>());
+        assert!("example.org:80".parse::<Http>().is_err());
+    }
+}

@@ -1,0 +1,181 @@
+//! `hearth generate`: one request, from its flags to its files.
+
+mod destination;
+mod report;
+mod request;
+
+use std::io::IsTerminal as _;
+use std::time::{Duration, Instant};
+
+use hearth_coordinator::{GenerationRequest, RequestEvent};
+
+use crate::App;
+use crate::args::{GenerateArgs, ModelSource};
+use crate::context::Context;
+use crate::exit::{Failure, Status};
+use crate::link::Link;
+use crate::local::{self, Fleet, RuntimeDir, Spec};
+use crate::output::progress::StatusLine;
+use crate::signals::Interrupts;
+use destination::Destination;
+use report::Report;
+
+/// How long models that are being loaded are waited for when no `--timeout` says.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// How long the local fleet has to end what still runs.
+const DRAIN: Duration = Duration::from_secs(2);
+
+pub(super) async fn run(args: &GenerateArgs, app: &App) -> Result<Status, Failure> {
+    let mut interrupts = Interrupts::listen()?;
+    let id = request::draw_id()?;
+    let destination =
+        Destination::new(args.output.as_deref(), args.format, args.images, request::short(&id))?;
+    if destination.is_stdout() {
+        check_stdout(app)?;
+    }
+    let request = request::build(args, &id, destination.format)?;
+    let timeout = args.timeout;
+    if args.local {
+        return run_local(args, request, &destination, &mut interrupts, app).await;
+    }
+    let link = super::link(app)?;
+    let drive = drive(&link, request, &destination, timeout, &mut interrupts, app);
+    let status = drive.await;
+    link.close().await;
+    status
+}
+
+fn check_stdout(app: &App) -> Result<(), Failure> {
+    if app.output.json {
+        return Err(Failure::usage(
+            "-o - and --json both write to standard output: name a file for the picture",
+        ));
+    }
+    if std::io::stdout().is_terminal() {
+        return Err(Failure::usage(
+            "-o - would write the picture to the terminal: redirect it, as in > out.png",
+        ));
+    }
+    Ok(())
+}
+
+/// Submits the request and follows it to its end.
+async fn drive(
+    link: &Link,
+    mut request: GenerationRequest,
+    destination: &Destination,
+    timeout: Option<Duration>,
+    interrupts: &mut Interrupts,
+    app: &App,
+) -> Result<Status, Failure> {
+    let start = Instant::now();
+    let images = request.images();
+    {
+        let line = StatusLine::new(&app.output);
+        let loading = |_: &_| line.set("waiting for a worker that loads its models".to_owned());
+        let wait = timeout.unwrap_or(PATIENCE);
+        let ready = link.ready_for(request.model.as_deref(), wait, loading);
+        tokio::select! {
+            biased;
+            () = interrupts.next() => return Ok(Status::Interrupted),
+            () = ready => {}
+        }
+    }
+    if let Some(timeout) = timeout {
+        let left = timeout.saturating_sub(start.elapsed()).as_millis();
+        request.deadline_ms = Some(u64::try_from(left).unwrap_or(u64::MAX).max(1));
+    }
+    let mut submission = tokio::select! {
+        biased;
+        () = interrupts.next() => return Ok(Status::Interrupted),
+        submission = link.engine.submit(request) => submission?,
+    };
+    tracing::info!(id = %submission.id, since_start = ?app.started.elapsed(), "submitted");
+    let mut report = Report::new(app, destination, images);
+    let mut interrupted = false;
+    loop {
+        tokio::select! {
+            biased;
+            () = interrupts.next() => {
+                // The second time is meant.
+                if std::mem::replace(&mut interrupted, true) {
+                    return Ok(Status::Interrupted);
+                }
+                submission.cancel().await;
+            }
+            event = submission.next() => match event {
+                Some(RequestEvent::Finished(output)) => return report.finish(output, interrupted),
+                Some(event) => report.on(event)?,
+                None => return Err(Failure::failed("the request ended without a word")),
+            },
+        }
+    }
+}
+
+/// The same on a fleet that lives as long as the request.
+async fn run_local(
+    args: &GenerateArgs,
+    mut request: GenerationRequest,
+    destination: &Destination,
+    interrupts: &mut Interrupts,
+    app: &App,
+) -> Result<Status, Failure> {
+    super::refuse_fleet_flags("--local", app)?;
+    let model = match &args.model {
+        None => local::bundled_model(&app.env)?,
+        Some(text) => {
+            let source: ModelSource = text
+                .parse()
+                .map_err(|error| Failure::usage(format!("--model {text:?}: {error}")))?;
+            local::resolve_model(&source, &app.env)?
+        }
+    };
+    request.model = Some(model.name.clone());
+    let spec = Spec {
+        workers: 1,
+        models: vec![model],
+        device: args.device.clone(),
+        http: None,
+        drain: DRAIN,
+    };
+    let start = Instant::now();
+    let mut fleet = Fleet::start(RuntimeDir::private(&app.env)?, &spec, &app.env)?;
+    let link = match Context::local(&fleet.running).and_then(|context| Link::open(&context)) {
+        Ok(link) => link,
+        Err(failure) => {
+            fleet.stop(std::future::ready(())).await;
+            return Err(failure);
+        }
+    };
+    let status = match come_up(&mut fleet, &link, args.timeout, interrupts, app).await {
+        Ok(()) => {
+            let left = args.timeout.map(|timeout| timeout.saturating_sub(start.elapsed()));
+            drive(&link, request, destination, left, interrupts, app).await
+        }
+        Err(failure) => Err(failure),
+    };
+    link.close().await;
+    fleet.stop(interrupts.next()).await;
+    status
+}
+
+async fn come_up(
+    fleet: &mut Fleet,
+    link: &Link,
+    timeout: Option<Duration>,
+    interrupts: &mut Interrupts,
+    app: &App,
+) -> Result<(), Failure> {
+    let line = StatusLine::new(&app.output);
+    line.set("bringing a worker up".to_owned());
+    let limit = timeout.unwrap_or(PATIENCE);
+    tokio::select! {
+        biased;
+        () = interrupts.next() => Err(Failure::quiet(Status::Interrupted)),
+        ready = fleet.wait_ready(link.engine.fleet(), |_| ()) => ready,
+        () = tokio::time::sleep(limit) => Err(Failure::new(
+            Status::Deadline,
+            format!("the local worker was not ready within {limit:?}: give --timeout more"),
+        )),
+    }
+}

@@ -1,0 +1,280 @@
+//! What comes of a request: files as they come, bars meanwhile, a result at the end.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use hearth_coordinator::{ImageOutput, RequestEvent, RequestOutput};
+use hearth_protocol::message::Phase;
+use hearth_protocol::methods::FinishReason;
+use hearth_protocol::{CallError, ErrorKind, Rank, RequestId};
+use serde::Serialize;
+
+use super::destination::Destination;
+use crate::App;
+use crate::exit::{Failure, Status};
+use crate::output::progress::Bars;
+use crate::output::{file, say, text};
+
+/// One picture, as the result lists it.
+#[derive(Debug, Clone, Serialize)]
+struct Item {
+    index: u32,
+    artifact: Option<PathBuf>,
+    #[serde(flatten)]
+    made: Option<Made>,
+    finish_reason: FinishReason,
+    error: Option<CallError>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Made {
+    media_type: String,
+    sha256: String,
+    seed: u64,
+    width: u32,
+    height: u32,
+    worker: String,
+    rank: Option<Rank>,
+    timings: BTreeMap<String, f64>,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Outcome<'a> {
+    id: &'a RequestId,
+    seed: u64,
+    finish_reason: FinishReason,
+    items: &'a [Item],
+    timings: &'a BTreeMap<String, f64>,
+    warnings: &'a [String],
+    error: &'a Option<CallError>,
+}
+
+/// Follows one request.
+pub(super) struct Report<'a> {
+    app: &'a App,
+    destination: &'a Destination,
+    bars: Bars,
+    items: Vec<Item>,
+    previews: BTreeMap<u32, PathBuf>,
+    running: bool,
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn new(app: &'a App, destination: &'a Destination, images: u32) -> Self {
+        let bars = Bars::new(&app.output, images as usize);
+        let previews = BTreeMap::new();
+        Self { app, destination, bars, items: Vec::new(), previews, running: false }
+    }
+
+    /// Takes up what happened, the end excepted.
+    pub(super) fn on(&mut self, event: RequestEvent) -> Result<(), Failure> {
+        match event {
+            RequestEvent::Assigned { image, worker, .. } => {
+                self.bars.waits(image as usize, worker.as_str(), 0);
+            }
+            RequestEvent::Accepted { image, queue_position } => {
+                if queue_position == 0 {
+                    self.note_running(image);
+                }
+            }
+            RequestEvent::Progress { image, step, steps, phase, .. } => {
+                self.note_running(image);
+                let doing = match phase {
+                    Phase::ModelLoad => Some("loading the model"),
+                    Phase::OutputPostprocessing => Some("encoding"),
+                    _ => None,
+                };
+                if steps > 0 {
+                    self.bars.step(image as usize, step, steps, doing);
+                }
+            }
+            RequestEvent::Preview { image, media_type, bytes, .. } => {
+                self.preview(image, &media_type, &bytes)?;
+            }
+            RequestEvent::Image(image) => self.image(image)?,
+            RequestEvent::ImageFailed { image, error } => self.failed(image, error),
+            RequestEvent::Retried { image, from, error } => {
+                self.bars.line(&format!("picture {image} is tried again: {from}: {error}"));
+            }
+            RequestEvent::Finished(_) => {}
+        }
+        Ok(())
+    }
+
+    fn note_running(&mut self, image: u32) {
+        if !std::mem::replace(&mut self.running, true) {
+            let since_start = self.app.started.elapsed();
+            tracing::info!(image, ?since_start, "the request runs");
+        }
+    }
+
+    fn preview(&mut self, image: u32, media_type: &str, bytes: &[u8]) -> Result<(), Failure> {
+        let Some(path) = self.destination.preview(image, media_type) else { return Ok(()) };
+        file::write(&path, bytes)?;
+        if self.previews.insert(image, path.clone()).is_none() {
+            self.bars.line(&format!("preview: {}", path.display()));
+        }
+        Ok(())
+    }
+
+    fn image(&mut self, image: ImageOutput) -> Result<(), Failure> {
+        let artifact = self.destination.path(image.index);
+        match &artifact {
+            Some(path) => file::write(path, &image.bytes)?,
+            None => self.app.output.bytes(&image.bytes)?,
+        }
+        // A picture that is there needs no preview.
+        if let Some(preview) = self.previews.remove(&image.index) {
+            let _ = std::fs::remove_file(preview);
+        }
+        let total = image.timings.get("total").copied().unwrap_or_default();
+        let took = text::took(std::time::Duration::from_secs_f64(total.max(0.0) / 1e3));
+        let seed = image.seed;
+        self.bars.ends(image.index as usize, &format!("done in {took}, seed {seed}"));
+        self.items.push(Item {
+            index: image.index,
+            artifact,
+            finish_reason: image.finish_reason,
+            error: None,
+            made: Some(Made {
+                media_type: image.media_type,
+                sha256: image.sha256,
+                seed,
+                width: image.width,
+                height: image.height,
+                worker: image.worker.to_string(),
+                rank: image.rank,
+                timings: image.timings,
+                warnings: image.warnings,
+            }),
+        });
+        Ok(())
+    }
+
+    fn failed(&mut self, image: u32, error: CallError) {
+        self.bars.ends(image as usize, &format!("failed: {}", error.kind));
+        self.items.push(Item {
+            index: image,
+            artifact: None,
+            made: None,
+            finish_reason: reason(error.kind),
+            error: Some(error),
+        });
+    }
+
+    /// Prints the result.
+    pub(super) fn finish(
+        mut self,
+        output: RequestOutput,
+        interrupted: bool,
+    ) -> Result<Status, Failure> {
+        self.items.sort_by_key(|item| item.index);
+        let errors: Vec<_> = self.items.iter().filter_map(|item| item.error.as_ref()).collect();
+        let there = self.items.len() - errors.len();
+        let status = match interrupted {
+            true => Status::Interrupted,
+            false => overall(there, &errors, output.error.as_ref()),
+        };
+        if self.app.output.json {
+            self.app.output.json(&Outcome {
+                id: &output.id,
+                seed: output.seed,
+                finish_reason: output.finish_reason,
+                items: &self.items,
+                timings: &output.timings,
+                warnings: &output.warnings,
+                error: &output.error,
+            })?;
+            return Ok(status);
+        }
+        for path in self.items.iter().filter_map(|item| item.artifact.as_ref()) {
+            self.app.output.line(path.display())?;
+        }
+        for warning in &output.warnings {
+            self.app.output.note(format_args!("warning: {warning}"));
+        }
+        if interrupted {
+            self.app.output.note(format_args!("cancelled; {there} of {} kept", self.items.len()));
+            return Ok(status);
+        }
+        self.tell(&output, there);
+        Ok(status)
+    }
+
+    fn tell(&self, output: &RequestOutput, there: usize) {
+        let mut told: Vec<&CallError> = Vec::new();
+        for item in &self.items {
+            // What all pictures failed of alike is said once.
+            if let Some(error) = &item.error
+                && !told.iter().any(|known| known.message == error.message)
+            {
+                let of = if self.items.len() > 1 {
+                    format!("picture {}: ", item.index)
+                } else {
+                    String::new()
+                };
+                let failure = Failure::from(CallError {
+                    message: format!("{of}{}", error.message),
+                    ..error.clone()
+                });
+                say(failure);
+                told.push(error);
+            }
+        }
+        if told.is_empty()
+            && let Some(error) = &output.error
+        {
+            say(Failure::from(error.clone()));
+        }
+        let total = output.timings.get("total").copied().unwrap_or_default();
+        let took = text::took(std::time::Duration::from_secs_f64(total.max(0.0) / 1e3));
+        let what = match (there, self.items.len()) {
+            (0, _) => return,
+            (1, 1) => "1 picture".to_owned(),
+            (there, all) if there == all => format!("{all} pictures"),
+            (there, all) => format!("{there} of {all} pictures"),
+        };
+        self.app.output.note(format_args!("{what} in {took}, seed {}", output.seed));
+    }
+}
+
+fn reason(kind: ErrorKind) -> FinishReason {
+    match kind {
+        ErrorKind::Cancelled => FinishReason::Cancelled,
+        ErrorKind::DeadlineExceeded => FinishReason::Deadline,
+        _ => FinishReason::Error,
+    }
+}
+
+/// The status of a request that was not interrupted. A deadline is a deadline, also in part; any
+/// other failure in part is that, and a whole one is what its errors have in common.
+fn overall(there: usize, errors: &[&CallError], whole: Option<&CallError>) -> Status {
+    let mut all = errors.iter().copied().chain(whole);
+    let Some(first) = all.next() else { return Status::Done };
+    let late = |error: &CallError| error.kind == ErrorKind::DeadlineExceeded;
+    if late(first) || all.clone().any(late) {
+        return Status::Deadline;
+    }
+    let alike = all.all(|error| Status::from(error.kind) == Status::from(first.kind));
+    if there == 0 && alike { first.kind.into() } else { Status::Failed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_of_whole_and_partial_failures() {
+        let error = |kind| CallError::new(kind, "x");
+        let (lost, late) = (error(ErrorKind::WorkerLost), error(ErrorKind::DeadlineExceeded));
+        let (none, wrong) = (error(ErrorKind::NoWorker), error(ErrorKind::InvalidArgument));
+        assert_eq!(overall(2, &[], None), Status::Done);
+        assert_eq!(overall(1, &[&lost], Some(&lost)), Status::Failed);
+        assert_eq!(overall(1, &[&none], None), Status::Failed, "something came");
+        assert_eq!(overall(0, &[&none, &none], None), Status::NoWorker);
+        assert_eq!(overall(0, &[&wrong], Some(&wrong)), Status::Usage);
+        assert_eq!(overall(0, &[&none, &wrong], None), Status::Failed);
+        assert_eq!(overall(1, &[&lost, &late], None), Status::Deadline);
+    }
+}

@@ -1,0 +1,82 @@
+//! What is asked, from flags and standard input.
+
+use std::io::{IsTerminal as _, Read};
+
+use hearth_protocol::generation::{GenerationRequest, OutputFormat};
+use hearth_protocol::{RequestId, limits};
+use uuid::Uuid;
+
+use crate::args::GenerateArgs;
+use crate::exit::Failure;
+
+/// Steps from one preview to the next: each costs a decoding.
+const PREVIEW_EVERY: u32 = 5;
+/// What a prompt of the longest kind may take in UTF-8, and one byte to see that it is longer.
+const PROMPT_BYTES: u64 = 4 * limits::PROMPT_CHARS as u64 + 1;
+
+/// A fresh name for a request.
+pub(super) fn draw_id() -> Result<RequestId, Failure> {
+    let id = RequestId::new(Uuid::now_v7().to_string());
+    Ok(id.map_err(anyhow::Error::from)?)
+}
+
+/// The end of the name, for files: what differs between requests of the same minute.
+pub(super) fn short(id: &RequestId) -> &str {
+    let text = id.as_str();
+    text.get(text.len().saturating_sub(8)..).unwrap_or(text)
+}
+
+/// The request, checked as far as that goes without the model.
+pub(super) fn build(
+    args: &GenerateArgs,
+    id: &RequestId,
+    format: OutputFormat,
+) -> Result<GenerationRequest, Failure> {
+    let request = GenerationRequest {
+        id: Some(id.clone()),
+        model: args.model.clone(),
+        task: args.task,
+        prompt: prompt(&args.prompt)?,
+        negative_prompt: args.negative_prompt.clone(),
+        width: args.size.map(|size| size.width),
+        height: args.size.map(|size| size.height),
+        num_images: Some(args.images),
+        num_inference_steps: args.steps,
+        guidance_scale: args.guidance,
+        seed: args.seed,
+        scheduler: args.scheduler.clone(),
+        output_format: Some(format),
+        preview_every: args.preview.then_some(PREVIEW_EVERY),
+        ..GenerationRequest::default()
+    };
+    request.check()?;
+    Ok(request)
+}
+
+fn prompt(given: &str) -> Result<String, Failure> {
+    if given != "-" {
+        return Ok(given.to_owned());
+    }
+    let mut text = String::new();
+    let input = std::io::stdin();
+    if input.is_terminal() {
+        crate::output::say("reading the prompt from the terminal; Ctrl-D ends it");
+    }
+    let read = input.lock().take(PROMPT_BYTES).read_to_string(&mut text);
+    read.map_err(|error| {
+        Failure::usage("the prompt can't be read from standard input").caused_by(Some(&error))
+    })?;
+    Ok(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_name_is_the_drawn_part() {
+        let id = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
+        assert_eq!(short(&id), "099a8057");
+        assert_eq!(short(&"abc".parse().unwrap()), "abc");
+    }
+}

@@ -1,0 +1,56 @@
+//! One file per command: what it asks of the fleet or of this machine, and what it prints.
+
+mod cancel;
+mod completions;
+mod doctor;
+mod generate;
+mod health;
+mod man;
+mod models;
+mod operate;
+mod pki;
+mod requests;
+mod rpc;
+mod up;
+mod workers;
+
+use crate::App;
+use crate::args::Command;
+use crate::context::Context;
+use crate::exit::{Failure, Status};
+use crate::link::Link;
+
+pub(crate) async fn run(command: Command, app: &App) -> Result<Status, Failure> {
+    match command {
+        Command::Up(args) => up::run(&args, app).await,
+        Command::Generate(args) => generate::run(&args, app).await,
+        Command::Workers(args) => workers::run(&args, app).await,
+        Command::Models => models::run(app).await,
+        Command::Health(args) => health::run(&args, app).await,
+        Command::Rpc(args) => rpc::run(&args, app).await,
+        Command::Requests => requests::run(app).await,
+        Command::Cancel(args) => cancel::run(&args, app).await,
+        Command::Drain(args) => operate::run(operate::Operation::Drain, &args, app).await,
+        Command::Resume(args) => operate::run(operate::Operation::Resume, &args, app).await,
+        Command::Doctor => doctor::run(app).await,
+        Command::Pki(command) => pki::run(&command, app),
+        Command::Completions { shell } => completions::run(shell, app),
+        Command::Man { dir } => man::run(dir.as_deref(), app),
+    }
+}
+
+/// A link to the fleet that flags, environment and files name.
+fn link(app: &App) -> Result<Link, Failure> {
+    Link::open(&Context::resolve(&app.global, &app.env)?)
+}
+
+/// Refuses flags that name a fleet where a command brings its own.
+fn refuse_fleet_flags(command: &str, app: &App) -> Result<(), Failure> {
+    match app.global.fleet_flags().first() {
+        None => Ok(()),
+        Some(flag) => Err(Failure::usage(format!(
+            "{flag} does not go with {command}, which brings its own registry and certificates: \
+             leave it out"
+        ))),
+    }
+}

@@ -1,0 +1,130 @@
+//! `hearth models`: what the fleet can be asked for.
+
+use std::time::Duration;
+
+use hearth_coordinator::RpcOptions;
+use hearth_protocol::methods::{Method, ModelInfo, ModelList};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::App;
+use crate::exit::{Failure, Status};
+use crate::output::table::Rows;
+use crate::output::{say, text};
+
+const ASK: Duration = Duration::from_secs(5);
+
+/// A model, and who serves it. Folders of different content are different models, whatever their
+/// names.
+#[derive(Debug, Serialize)]
+struct Offer {
+    #[serde(flatten)]
+    model: ModelInfo,
+    workers: Vec<String>,
+}
+
+pub(super) async fn run(app: &App) -> Result<Status, Failure> {
+    let link = super::link(app)?;
+    link.workers().await?;
+    let options = RpcOptions { timeout: ASK, ..RpcOptions::default() };
+    let asked = link.engine.collective_rpc(Method::ListModels.name(), Value::Null, options).await;
+    link.close().await;
+
+    let mut offers: Vec<Offer> = Vec::new();
+    let mut status = Status::Done;
+    for envelope in asked? {
+        let worker = envelope.worker.to_string();
+        let listed = envelope.outcome.map_err(|error| error.to_string()).and_then(|value| {
+            serde_json::from_value::<ModelList>(value).map_err(|error| error.to_string())
+        });
+        match listed {
+            Ok(list) => list.models.into_iter().for_each(|model| add(&mut offers, model, &worker)),
+            Err(error) => {
+                say(format_args!("warning: {worker} does not say what it serves: {error}"));
+                status = Status::Failed;
+            }
+        }
+    }
+    offers.sort_by(|a, b| a.model.name.cmp(&b.model.name));
+    if app.output.json {
+        app.output.json(&offers)?;
+        return Ok(status);
+    }
+    app.output.note(&link.target);
+    app.output.line(table(&offers, app))?;
+    for pair in offers.windows(2).filter(|pair| pair[0].model.name == pair[1].model.name) {
+        say(format_args!(
+            "warning: {} is not the same on every worker: a request gets one or the other",
+            pair[0].model.name
+        ));
+    }
+    Ok(status)
+}
+
+fn add(offers: &mut Vec<Offer>, model: ModelInfo, worker: &str) {
+    let same = |offer: &&mut Offer| {
+        offer.model.name == model.name
+            && offer.model.digest == model.digest
+            && offer.model.state == model.state
+    };
+    match offers.iter_mut().find(same) {
+        Some(offer) => offer.workers.push(worker.to_owned()),
+        None => offers.push(Offer { model, workers: vec![worker.to_owned()] }),
+    }
+}
+
+fn table(offers: &[Offer], app: &App) -> String {
+    let headings = [
+        "model",
+        "aliases",
+        "tasks",
+        "size",
+        "steps",
+        "guidance",
+        "scheduler",
+        "weights",
+        "workers",
+    ];
+    let mut rows = Rows::new(&app.output, &headings);
+    for Offer { model, workers } in offers {
+        let aliases = model.aliases.join(",");
+        let weights = match model.state {
+            hearth_protocol::methods::ModelState::Ready => text::bytes(model.weight_bytes),
+            state => format!("{state:?}").to_lowercase(),
+        };
+        rows.add(vec![
+            model.name.clone().into(),
+            if aliases.is_empty() { "-".to_owned() } else { aliases }.into(),
+            model.tasks.join(",").into(),
+            format!("{}x{}", model.default_width, model.default_height).into(),
+            model.default_steps.to_string().into(),
+            model.default_guidance.to_string().into(),
+            model.scheduler.clone().into(),
+            weights.into(),
+            workers.join(",").into(),
+        ]);
+    }
+    rows.text()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_content_is_one_offer() {
+        let model: ModelInfo = serde_json::from_value(serde_json::json!({
+            "name": "emoji", "aliases": [], "state": "ready", "digest": "sha256:a", "family": "f",
+            "tasks": ["text-to-image"], "weight_bytes": 1, "default_width": 64,
+            "default_height": 64, "size_factor": 4, "max_size": 64, "default_steps": 20,
+            "default_guidance": 3.0, "scheduler": "s", "max_prompt_tokens": 24,
+        }))
+        .unwrap();
+        let mut offers = Vec::new();
+        add(&mut offers, model.clone(), "w0");
+        add(&mut offers, model.clone(), "w1");
+        add(&mut offers, ModelInfo { digest: "sha256:b".to_owned(), ..model }, "w2");
+        assert_eq!(offers.len(), 2);
+        assert_eq!(offers[0].workers, ["w0", "w1"]);
+    }
+}

@@ -1,0 +1,227 @@
+//! `hearth drain` and `hearth resume`: whether workers take requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hearth_coordinator::{Engine, Exec, FleetView, ReplyFrom, RpcOptions};
+use hearth_protocol::methods::{DrainValue, Health, Method};
+use hearth_protocol::record::WorkerState;
+use hearth_protocol::{CallError, ErrorKind, Rank, WorkerId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::App;
+use crate::args::OperateArgs;
+use crate::exit::{Failure, Status};
+use crate::output::table::{Rows, Tint};
+use crate::signals::Interrupts;
+
+/// How often a worker is asked whether it has come as far as is waited for.
+const POLL: Duration = Duration::from_millis(250);
+/// How long a worker may take to answer one call.
+const ANSWER: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operation {
+    Drain,
+    Resume,
+}
+
+impl Operation {
+    fn method(self) -> Method {
+        match self {
+            Self::Drain => Method::Drain,
+            Self::Resume => Method::Resume,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Row {
+    worker: WorkerId,
+    rank: Rank,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<DrainValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<CallError>,
+}
+
+pub(super) async fn run(
+    operation: Operation,
+    args: &OperateArgs,
+    app: &App,
+) -> Result<Status, Failure> {
+    let mut interrupts = Interrupts::listen()?;
+    let link = super::link(app)?;
+    let view = link.workers().await?;
+    let targets = targets(&view, args)?;
+    let names: Vec<_> = targets.iter().map(|(id, _)| id.as_str()).collect();
+    app.output.note(format_args!("{} {} of {}", operation.method(), names.join(", "), link.target));
+
+    let mut open = JoinSet::new();
+    for (worker, rank) in targets {
+        let deadline = Instant::now() + args.timeout;
+        open.spawn(operate(link.engine.clone(), operation, worker, rank, args.wait, deadline));
+    }
+    let all = async {
+        let mut rows = Vec::new();
+        while let Some(row) = open.join_next().await {
+            rows.extend(row);
+        }
+        rows
+    };
+    let rows = tokio::select! {
+        biased;
+        () = interrupts.next() => None,
+        rows = all => Some(rows),
+    };
+    link.close().await;
+    let Some(mut rows) = rows else {
+        app.output.note("interrupted: what was asked of the workers stands");
+        return Ok(Status::Interrupted);
+    };
+    rows.sort_by_key(|row| row.rank);
+    if app.output.json {
+        app.output.json(&rows)?;
+    } else {
+        app.output.line(table(&rows, app))?;
+    }
+    let failed = rows.iter().find_map(|row| row.error.as_ref());
+    Ok(failed.map_or(Status::Done, |error| error.kind.into()))
+}
+
+/// The workers that are meant, by rank.
+fn targets(view: &Arc<FleetView>, args: &OperateArgs) -> Result<Vec<(WorkerId, Rank)>, Failure> {
+    let known = || {
+        let ids: Vec<_> = view.workers.iter().map(|worker| worker.id.as_str()).collect();
+        ids.join(", ")
+    };
+    let ids: Vec<_> = match args.all {
+        true => view.workers.iter().map(|worker| worker.id.clone()).collect(),
+        false => args.workers.clone(),
+    };
+    let of = |id: WorkerId| match view.worker(&id) {
+        None => Err(Failure::usage(format!("worker {id} is unknown: there are {}", known()))),
+        Some(worker) => match worker.rank {
+            Some(rank) => Ok((id, rank)),
+            None => Err(Failure::new(
+                Status::NoWorker,
+                format!("worker {id} has no rank yet: try again in a moment"),
+            )),
+        },
+    };
+    let mut targets = ids.into_iter().map(of).collect::<Result<Vec<_>, _>>()?;
+    targets.sort_by_key(|(_, rank)| *rank);
+    targets.dedup();
+    Ok(targets)
+}
+
+async fn operate(
+    engine: Engine,
+    operation: Operation,
+    worker: WorkerId,
+    rank: Rank,
+    wait: bool,
+    deadline: Instant,
+) -> Row {
+    let done = async {
+        let value: DrainValue = ask(&engine, operation.method(), &worker, rank, deadline).await?;
+        if wait {
+            settle(&engine, operation, value, &worker, rank, deadline).await
+        } else {
+            Ok(value)
+        }
+    };
+    let (value, error) = match done.await {
+        Ok(value) => (Some(value), None),
+        Err(error) => (None, Some(error)),
+    };
+    Row { worker, rank, value, error }
+}
+
+/// Waits until the operation has come to its end.
+async fn settle(
+    engine: &Engine,
+    operation: Operation,
+    first: DrainValue,
+    worker: &WorkerId,
+    rank: Rank,
+    deadline: Instant,
+) -> Result<DrainValue, CallError> {
+    let mut last = first;
+    loop {
+        let settled = match operation {
+            Operation::Drain => last.running + last.queued == 0,
+            Operation::Resume => last.state == WorkerState::Ready,
+        };
+        if settled {
+            return Ok(last);
+        }
+        if Instant::now() + POLL >= deadline {
+            let left = match operation {
+                Operation::Drain => format!("{} run, {} wait", last.running, last.queued),
+                Operation::Resume => format!("it is {}", last.state),
+            };
+            let message = format!(
+                "{worker} is not done in time ({left}): it goes on; --timeout waits longer"
+            );
+            return Err(CallError::new(ErrorKind::DeadlineExceeded, message));
+        }
+        tokio::time::sleep(POLL).await;
+        let stats: hearth_protocol::methods::Stats =
+            ask(engine, Method::Stats, worker, rank, deadline).await?;
+        let health: Health = ask(engine, Method::CheckHealth, worker, rank, deadline).await?;
+        last = DrainValue { state: health.state, running: stats.running, queued: stats.queued };
+    }
+}
+
+/// Calls one worker. A rank that has changed hands in between is noticed.
+async fn ask<T: DeserializeOwned>(
+    engine: &Engine,
+    method: Method,
+    worker: &WorkerId,
+    rank: Rank,
+    deadline: Instant,
+) -> Result<T, CallError> {
+    let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    let options =
+        RpcOptions { timeout: left.min(ANSWER), exec: Exec::Rank(rank), reply: ReplyFrom::All };
+    let envelopes = engine.collective_rpc(method.name(), Value::Null, options).await?;
+    let own = envelopes.into_iter().find(|envelope| envelope.worker == *worker);
+    let own = own.ok_or_else(|| {
+        CallError::new(
+            ErrorKind::WorkerLost,
+            format!("{worker} does not hold rank {rank} any more"),
+        )
+    })?;
+    serde_json::from_value(own.outcome?).map_err(|error| {
+        CallError::new(ErrorKind::Protocol, format!("{method} gave something else"))
+            .caused_by(&error)
+    })
+}
+
+fn table(done: &[Row], app: &App) -> String {
+    let mut rows = Rows::new(&app.output, &["rank", "id", "state", "running", "waiting"]);
+    for row in done {
+        let dash = || "-".to_owned();
+        let state = match (&row.value, &row.error) {
+            (_, Some(error)) => rows.tinted(&error.message, Tint::Bad),
+            (Some(value), None) if value.state == WorkerState::Ready => {
+                rows.tinted(value.state, Tint::Good)
+            }
+            (Some(value), None) => rows.tinted(value.state, Tint::Busy),
+            (None, None) => rows.tinted("-", Tint::None),
+        };
+        rows.add(vec![
+            row.rank.to_string().into(),
+            row.worker.to_string().into(),
+            state,
+            row.value.map_or_else(dash, |value| value.running.to_string()).into(),
+            row.value.map_or_else(dash, |value| value.queued.to_string()).into(),
+        ]);
+    }
+    rows.text()
+}

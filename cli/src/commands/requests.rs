@@ -1,0 +1,90 @@
+//! `hearth requests`: what runs, waits, or ended lately.
+
+use std::time::Duration;
+
+use hearth_coordinator::RpcOptions;
+use hearth_protocol::methods::{Method, RequestList, RequestState, RequestSummary};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::App;
+use crate::exit::{Failure, Status};
+use crate::output::table::{Rows, Tint};
+use crate::output::{say, text};
+
+const ASK: Duration = Duration::from_secs(5);
+
+#[derive(Serialize)]
+struct Row {
+    worker: String,
+    #[serde(flatten)]
+    request: RequestSummary,
+}
+
+pub(super) async fn run(app: &App) -> Result<Status, Failure> {
+    let link = super::link(app)?;
+    link.workers().await?;
+    let options = RpcOptions { timeout: ASK, ..RpcOptions::default() };
+    let asked = link.engine.collective_rpc(Method::ListRequests.name(), Value::Null, options).await;
+    link.close().await;
+
+    let mut requests = Vec::new();
+    let mut status = Status::Done;
+    for envelope in asked? {
+        let worker = envelope.worker.to_string();
+        let listed = envelope.outcome.map_err(|error| error.to_string()).and_then(|value| {
+            serde_json::from_value::<RequestList>(value).map_err(|error| error.to_string())
+        });
+        match listed {
+            Ok(list) => requests.extend(
+                list.requests.into_iter().map(|request| Row { worker: worker.clone(), request }),
+            ),
+            Err(error) => {
+                say(format_args!("warning: {worker} does not list its requests: {error}"));
+                status = Status::Failed;
+            }
+        }
+    }
+    // The newest last, where the eye is.
+    requests.sort_by_key(|row| {
+        let part = row.request.part.index;
+        (std::cmp::Reverse(row.request.age_ms), row.request.request_id.clone(), part)
+    });
+    if app.output.json {
+        app.output.json(&requests)?;
+        return Ok(status);
+    }
+    app.output.note(&link.target);
+    if requests.is_empty() {
+        app.output.note("no requests");
+    } else {
+        app.output.line(table(&requests, app))?;
+    }
+    Ok(status)
+}
+
+fn table(requests: &[Row], app: &App) -> String {
+    let headings = ["id", "part", "state", "step", "model", "worker", "age"];
+    let mut rows = Rows::new(&app.output, &headings);
+    for Row { worker, request } in requests {
+        let (state, tint) = match request.state {
+            RequestState::Queued => ("queued", Tint::Busy),
+            RequestState::Running => ("running", Tint::Busy),
+            RequestState::Done => ("done", Tint::Good),
+            RequestState::Cancelled => ("cancelled", Tint::None),
+            RequestState::Failed => ("failed", Tint::Bad),
+            RequestState::Unknown => ("unknown", Tint::None),
+        };
+        let state = rows.tinted(state, tint);
+        rows.add(vec![
+            request.request_id.to_string().into(),
+            format!("{}/{}", request.part.index, request.part.of).into(),
+            state,
+            format!("{}/{}", request.step, request.steps).into(),
+            request.model.clone().into(),
+            worker.clone().into(),
+            text::span(Duration::from_millis(request.age_ms)).into(),
+        ]);
+    }
+    rows.text()
+}

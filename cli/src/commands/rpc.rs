@@ -1,0 +1,122 @@
+//! `hearth rpc`: any method, on all workers or one; a row per rank.
+
+use hearth_coordinator::{Envelope, Exec, ReplyFrom, RpcOptions};
+use hearth_protocol::methods::Method;
+use hearth_protocol::{CallError, Rank};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::App;
+use crate::args::RpcArgs;
+use crate::exit::{Failure, Status};
+use crate::output::table::{Rows, Tint};
+use crate::output::text;
+
+#[derive(Serialize)]
+struct Row {
+    worker: String,
+    rank: Option<Rank>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<CallError>,
+    attachments: Vec<Part>,
+    elapsed_ms: f64,
+    #[serde(skip)]
+    elapsed: std::time::Duration,
+}
+
+#[derive(Serialize)]
+struct Part {
+    name: String,
+    media_type: String,
+    bytes: usize,
+}
+
+pub(super) async fn run(args: &RpcArgs, app: &App) -> Result<Status, Failure> {
+    let given: Value = serde_json::from_str(&args.args).map_err(|error| {
+        Failure::usage(format!("--args {:?} is no JSON ({error}): give an object", args.args))
+    })?;
+    if !given.is_object() {
+        return Err(Failure::usage(format!(
+            "--args {given} is no object: give one, as in {{\"request_id\": \"…\"}}"
+        )));
+    }
+    let options = RpcOptions {
+        timeout: args.timeout,
+        exec: args.rank.map_or(Exec::All, |rank| Exec::Rank(Rank(rank))),
+        reply: args.reply_rank.map_or(ReplyFrom::All, |rank| ReplyFrom::Unique(Rank(rank))),
+    };
+    let link = super::link(app)?;
+    link.workers().await?;
+    if !looks_only(&args.method) {
+        app.output.note(format_args!("{} on {}", args.method, link.target));
+    }
+    let called = link.engine.collective_rpc(&args.method, given, options).await;
+    link.close().await;
+
+    let rows: Vec<Row> = called?.into_iter().map(Row::from).collect();
+    if app.output.json {
+        app.output.json(&rows)?;
+    } else {
+        app.output.line(table(&rows, app))?;
+    }
+    Ok(overall(&rows))
+}
+
+fn looks_only(method: &str) -> bool {
+    use Method as M;
+    let looking = [M::GetRank, M::CheckHealth, M::Stats, M::ListModels, M::ListRequests];
+    method.parse().is_ok_and(|method| looking.contains(&method))
+}
+
+/// Done if all are; what all failed of alike; else failed in part.
+fn overall(rows: &[Row]) -> Status {
+    let mut errors = rows.iter().filter_map(|row| row.error.as_ref());
+    let Some(first) = errors.next() else { return Status::Done };
+    let alike = errors.all(|error| error.kind == first.kind);
+    let none = rows.iter().all(|row| row.error.is_some());
+    if alike && none { first.kind.into() } else { Status::Failed }
+}
+
+impl From<Envelope> for Row {
+    fn from(envelope: Envelope) -> Self {
+        let part = |(attachment, bytes): (hearth_protocol::message::Attachment, bytes::Bytes)| {
+            Part { name: attachment.name, media_type: attachment.media_type, bytes: bytes.len() }
+        };
+        let (value, error) = match envelope.outcome {
+            Ok(value) => (Some(value), None),
+            Err(error) => (None, Some(error)),
+        };
+        Self {
+            worker: envelope.worker.to_string(),
+            rank: envelope.rank,
+            value,
+            error,
+            attachments: envelope.attachments.into_iter().map(part).collect(),
+            elapsed_ms: envelope.elapsed.as_secs_f64() * 1e3,
+            elapsed: envelope.elapsed,
+        }
+    }
+}
+
+fn table(envelopes: &[Row], app: &App) -> String {
+    let mut rows = Rows::new(&app.output, &["rank", "id", "outcome", "answer", "value"]);
+    for row in envelopes {
+        let (outcome, value) = match (&row.value, &row.error) {
+            (_, Some(error)) => (rows.tinted(error.kind, Tint::Bad), error.message.clone()),
+            (value, None) => {
+                let value = value.as_ref().map(Value::to_string).unwrap_or_default();
+                (rows.tinted("ok", Tint::Good), value)
+            }
+        };
+        rows.add(vec![
+            row.rank.map_or("-".to_owned(), |rank| rank.to_string()).into(),
+            row.worker.clone().into(),
+            outcome,
+            text::took(row.elapsed).into(),
+            value.into(),
+        ]);
+    }
+    rows.text()
+}

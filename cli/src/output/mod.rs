@@ -1,0 +1,87 @@
+//! What a command prints: results on standard output, everything else on standard error.
+//!
+//! A reader that goes away (`hearth workers | head -1`) ends the command quietly.
+
+pub(crate) mod file;
+pub(crate) mod progress;
+pub(crate) mod table;
+pub(crate) mod text;
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal as _, Write};
+
+use serde::Serialize;
+
+use crate::args::Global;
+use crate::environment::Environment;
+use crate::exit::{Failure, Status};
+
+/// How to print, for this terminal and these flags.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    pub(crate) json: bool,
+    pub(crate) quiet: bool,
+    /// Standard output is read by a person.
+    pub(crate) interactive: bool,
+    /// Progress may be drawn on standard error.
+    pub(crate) live: bool,
+    /// Standard output may be coloured.
+    pub(crate) color: bool,
+    /// Standard error may be coloured.
+    pub(crate) color_notes: bool,
+}
+
+impl Output {
+    pub(crate) fn new(global: &Global, env: &Environment) -> Self {
+        let interactive = io::stdout().is_terminal();
+        let watched = io::stderr().is_terminal();
+        Self {
+            json: global.json,
+            quiet: global.quiet,
+            interactive,
+            live: watched && !global.quiet,
+            color: interactive && !env.no_color,
+            color_notes: watched && !env.no_color,
+        }
+    }
+
+    /// A result.
+    pub(crate) fn line(&self, text: impl Display) -> Result<(), Failure> {
+        self.bytes(format!("{text}\n").as_bytes())
+    }
+
+    /// A result for machines: one document.
+    pub(crate) fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(value).map_err(anyhow::Error::from)?;
+        self.line(text)
+    }
+
+    /// A result for machines: one of several documents, each on its line.
+    pub(crate) fn json_line(&self, value: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string(value).map_err(anyhow::Error::from)?;
+        self.line(text)
+    }
+
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| {
+            if error.kind() == io::ErrorKind::BrokenPipe {
+                return Failure::quiet(Status::Done);
+            }
+            Failure::failed("standard output can't be written").caused_by(Some(&error))
+        })
+    }
+
+    /// Context for a person.
+    pub(crate) fn note(&self, text: impl Display) {
+        if !self.quiet {
+            say(text);
+        }
+    }
+}
+
+/// A line on standard error, whoever reads it.
+pub(crate) fn say(text: impl Display) {
+    // There is nowhere left to complain to.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
