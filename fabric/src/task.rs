@@ -97,7 +97,7 @@ mod tests {
         let (held, freed) = tokio::sync::oneshot::channel::<()>();
         let task = OwnedTask::spawn("deaf", |_| async move {
             let _held = held;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         });
         drop(task);
         assert!(freed.await.is_err());

@@ -86,6 +86,8 @@ async fn a_killed_server_costs_nothing_but_fresh_news() {
     }
     tokio::time::sleep(TTL * 2).await;
     server.run();
+    // It answers once it has elected itself.
+    server.client(None).await;
     whole_again(&fleet, &observation, TTL).await;
     // What holds now goes on holding.
     tokio::time::sleep(TTL + Duration::from_secs(1)).await;
@@ -97,18 +99,49 @@ async fn a_server_that_is_frozen_past_the_ttl_gets_everybody_back() {
     let (server, disk) = (etcd_server::Etcd::start(), TempDir::new().unwrap());
     let (fleet, observation) = fleet(&server, disk.path()).await;
 
+    let mut client = server.client(None).await;
+    let before = leases(&mut client).await;
+    assert_eq!(before.len(), 3);
     server.freeze();
     let (view, took) = view_where(&observation, "stale", |v| v.stale_since.is_some()).await;
     println!("stale after {took:?}");
     assert!(took <= Duration::from_secs(5), "{took:?}");
     assert_eq!(view.workers.len(), 3, "the last view stays");
     tokio::time::sleep(TTL + Duration::from_secs(2)).await;
+    let thawed = Instant::now();
     server.thaw();
-    // Let the expiry happen before the fleet is judged.
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    whole_again(&fleet, &observation, Duration::from_secs(4)).await;
+    while leases(&mut client).await.iter().any(|lease| before.contains(lease)) {
+        assert!(thawed.elapsed() < Duration::from_secs(10), "the old leases live on");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    whole_again(&fleet, &observation, Duration::from_secs(5)).await;
+    println!("under new leases {:?} after the thaw", thawed.elapsed());
+    assert_eq!(leases(&mut client).await.len(), 3, "one lease each");
     tokio::time::sleep(TTL + Duration::from_secs(1)).await;
     sees(&observation, &[("a", 0), ("b", 1), ("c", 2)]).await;
+}
+
+/// Everybody's lease expires at once, as after a long freeze.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_mass_expiry_everybody_has_a_lease_again() {
+    let (server, disk) = (etcd_server::Etcd::start(), TempDir::new().unwrap());
+    let (fleet, observation) = fleet(&server, disk.path()).await;
+    let mut client = server.client(None).await;
+    let before = leases(&mut client).await;
+    for lease in &before {
+        client.lease_revoke(*lease).await.unwrap();
+    }
+    let expired = Instant::now();
+    view_where(&observation, "their loss", |v| v.workers.is_empty()).await;
+    whole_again(&fleet, &observation, Duration::from_secs(5)).await;
+    println!("registered again {:?} after the expiry", expired.elapsed());
+    let after = leases(&mut client).await;
+    assert_eq!(after.len(), 3, "one lease each");
+    assert!(after.iter().all(|lease| !before.contains(lease)));
+}
+
+async fn leases(client: &mut etcd_client::Client) -> Vec<i64> {
+    client.leases().await.unwrap().leases().iter().map(etcd_client::LeaseStatus::id).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -142,9 +175,10 @@ async fn compaction_and_what_is_not_a_record_do_no_harm() {
     let revision = last.header().unwrap().revision();
     client.compact(revision, None).await.unwrap();
     server.kill();
-    server.run();
     view_where(&observation, "stale", |v| v.stale_since.is_some()).await;
-    whole_again(&fleet, &observation, TTL + Duration::from_secs(1)).await;
+    server.run();
+    server.client(None).await;
+    whole_again(&fleet, &observation, TTL).await;
     fleet[0].update(|record| record.device = "cuda:0".to_owned()).unwrap();
     let changed = |v: &View| v.workers.get(&id("a")).is_some_and(|r| r.device == "cuda:0");
     view_where(&observation, "the change", changed).await;
@@ -308,8 +342,18 @@ async fn tls_is_spoken_and_strangers_are_refused() {
     for settings in cases {
         let view = registry_of(&settings).observe().unwrap();
         let (view, _) = view_where(&view, "a refusal", |v| v.error.is_some()).await;
+        let error = view.error.as_deref().unwrap();
+        println!("{error}");
+        assert!(!view.synced && matches!(error, Error::Tls { .. }), "{error:?}");
+    }
+    // The wrong scheme, each way.
+    let plain = etcd_server::Etcd::start();
+    let plain = registry(&plain.url().replace("etcd:", "etcds:"), &with(&client, &client));
+    let secret = registry(&server.url().replace("etcds:", "etcd:"), &settings());
+    for registry in [plain, secret] {
+        let view = registry.observe().unwrap();
+        let (view, _) = view_where(&view, "a refusal", |v| v.error.is_some()).await;
         println!("{}", view.error.as_deref().unwrap());
-        assert!(!view.synced);
     }
     let lacking = Settings { cert: None, ..with(&client, &client) };
     let url = RegistryUrl::parse(&server.url()).unwrap();

@@ -79,7 +79,7 @@ impl Announcement {
     /// Waits for the first registration or the refusal.
     ///
     /// # Errors
-    /// The refusal.
+    /// The refusal, or [`Error::Ended`].
     pub async fn registered(&self) -> Result<Rank, Arc<Error>> {
         let mut status = self.status();
         loop {
@@ -89,8 +89,7 @@ impl Announcement {
                 AnnounceStatus::Pending { .. } | AnnounceStatus::Withdrawn => {}
             }
             if status.changed().await.is_err() {
-                // The task is gone: only a withdrawal or a panic does that.
-                std::future::pending::<()>().await;
+                return Err(Arc::new(Error::Ended));
             }
         }
     }

@@ -130,12 +130,25 @@ pub enum Error {
         /// What it said.
         reason: String,
     },
+    /// No TLS connection comes about.
+    #[error(
+        "{target} can't be reached over TLS ({reason}): check etcds:// or etcd:// in the URL, and the authority, certificate and key in the settings"
+    )]
+    Tls {
+        /// The registry.
+        target: String,
+        /// What happened.
+        reason: String,
+    },
     /// Announcements were lost, by expiry or by hand, and are being renewed.
     #[error("the announcement in {target} was lost: it is being renewed")]
     Lost {
         /// The registry.
         target: String,
     },
+    /// The announcement's task is gone without a word.
+    #[error("the announcement ended by a fault of the program: the log says more")]
+    Ended,
     /// A `dir` registry's folder is not there.
     #[error("{path} is not there: no worker was announced in it yet (`hearth up` starts a fleet)")]
     NoFolder {

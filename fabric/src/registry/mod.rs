@@ -43,7 +43,6 @@ pub enum RankWish {
 }
 
 /// A place where workers announce themselves.
-
 pub trait Registry: Send + Sync {
     /// Short text for people, e.g. `etcd://127.0.0.1:2379/default`.
     fn target(&self) -> String;

@@ -42,9 +42,7 @@ impl Etcd {
 
     /// With `tls`, clients must bring a certificate of the authority.
     pub fn start_with(tls: Option<Tls>) -> Self {
-        let free = || TcpListener::bind("127.0.0.1:0").unwrap();
-        let (client, peer) = (free(), free());
-        let (client, peer) = (client.local_addr().unwrap(), peer.local_addr().unwrap());
+        let [client, peer] = free_addresses();
         let folder = TempDir::new().unwrap();
         let mut etcd = Self { folder, client, peer, tls, child: None };
         etcd.run();
@@ -160,6 +158,12 @@ impl Drop for Etcd {
             let _ = child.wait();
         }
     }
+}
+
+/// Two that differ: both are held before either is let go.
+fn free_addresses() -> [SocketAddr; 2] {
+    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    held.map(|listener| listener.local_addr().unwrap())
 }
 
 fn tail(path: &Path) -> String {

@@ -191,14 +191,15 @@ impl Keeper<'_> {
         since.elapsed() > self.cluster.ttl + Duration::from_secs(1)
     }
 
-    /// Revokes the lease, and the keys with it, in one try; what is left expires.
+    /// Revokes the lease, and the keys with it, with one try at each of a few members; what is left
+    /// expires.
     async fn give_back(&mut self, turn: usize) {
         let Some(lease) = self.lease.take() else { return };
-        let revoked = async { Session::open(self.cluster, turn).await?.revoke(lease).await };
-        match revoked.await {
-            Ok(()) => self.state.forget_lease(lease),
-            Err(error) => {
-                tracing::warn!(%error, "the lease could not be revoked: it will expire");
+        for turn in turn..turn + self.cluster.endpoints.len().min(3) {
+            let revoked = async { Session::open(self.cluster, turn).await?.revoke(lease).await };
+            match revoked.await {
+                Ok(()) => return self.state.forget_lease(lease),
+                Err(error) => tracing::warn!(%error, "the lease could not be revoked"),
             }
         }
     }

@@ -187,7 +187,7 @@ async fn within<T>(
 pub(super) fn failure(cluster: &Cluster, error: &etcd_client::Error) -> Error {
     let target = cluster.target.clone();
     let etcd_client::Error::GRpcStatus(status) = error else {
-        return Error::Unreachable { target, reason: error.to_string() };
+        return unreachable(target, error.to_string());
     };
     // The deepest cause names the address or the certificate; those above it say "transport error".
     let mut cause: &dyn StdError = status;
@@ -209,6 +209,18 @@ pub(super) fn failure(cluster: &Cluster, error: &etcd_client::Error) -> Error {
         {
             Error::Auth { target, reason }
         }
-        _ => Error::Unreachable { target, reason },
+        _ => unreachable(target, reason),
+    }
+}
+
+/// TLS errors come as text only, from either end; a server that dislikes a client's certificate may
+/// close the connection before it says so.
+fn unreachable(target: String, reason: String) -> Error {
+    let words = ["certificate", "received fatal alert", "corrupt message", "TLS", "tls"];
+    let closed = ["closed", "broken pipe", "reset"];
+    let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    match says(&words) || target.starts_with("etcds") && says(&closed) {
+        true => Error::Tls { target, reason },
+        false => Error::Unreachable { target, reason },
     }
 }
