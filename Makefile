@@ -42,7 +42,7 @@ lint: ## Checks format, lints, the tree's own rules, and where dependencies come
 bench: ## Measures, prints tables and writes target/bench/report.json.
 	scripts/deps.sh cc onnxruntime etcd
 	cargo build --release --workspace --bins
-	cargo bench --package hearth-tests
+	cargo run --release --package hearth-bench --bin hearth-bench
 
 docs: ## Builds the documentation of the crates.
 	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps

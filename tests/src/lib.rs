@@ -1,1 +1,14 @@
-//! End-to-end tests of the real binaries, faults, wire compatibility and tidy rules.
+//! What the end-to-end tests share: real processes, a real etcd, a fleet of real workers.
+//!
+//! The programs are those that cargo built beside the tests (`cargo build --workspace --bins`).
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail anywhere")]
+
+mod etcd;
+mod fleet;
+mod picture;
+mod process;
+
+pub use etcd::Etcd;
+pub use fleet::{Fleet, FleetOptions, Run, source};
+pub use picture::{Picture, reference};
+pub use process::{Process, program, until};

@@ -20,4 +20,4 @@ pub use error::{CloseReason, Error};
 pub use keys::EndpointKeys;
 pub use server::{IncomingCall, Listener, Peer, Responder, Service};
 pub use settings::Settings;
-pub use socket::{GrantedBuffers, WANTED_BUFFER};
+pub use socket::{GrantedBuffers, WANTED_BUFFER, bind as bind_socket};

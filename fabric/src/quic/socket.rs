@@ -17,8 +17,11 @@ pub struct GrantedBuffers {
     pub send: usize,
 }
 
-/// Binds a UDP socket; an unspecified IPv6 address takes IPv4 as well.
-pub(super) fn bind(addr: SocketAddr) -> io::Result<(UdpSocket, GrantedBuffers)> {
+/// Binds a UDP socket with large buffers; an unspecified IPv6 address takes IPv4 as well.
+///
+/// # Errors
+/// When the system refuses the address.
+pub fn bind(addr: SocketAddr) -> io::Result<(UdpSocket, GrantedBuffers)> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     if addr.is_ipv6() {
         socket.set_only_v6(false)?;

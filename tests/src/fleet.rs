@@ -1,0 +1,215 @@
+//! Workers that are started by hand, one after another, and the `hearth` command beside them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::process::{Process, program, until};
+
+/// Until a worker has loaded the demo model, on a loaded machine.
+const START: Duration = Duration::from_secs(60);
+
+/// The top of the source tree.
+#[must_use]
+pub fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// How a fleet is made.
+#[derive(Debug, Clone)]
+pub struct FleetOptions {
+    /// How many workers.
+    pub workers: usize,
+    /// Where they announce themselves; a folder of the fleet's own where absent.
+    pub registry: Option<String>,
+    /// `NAME=DIR` of the model.
+    pub model: String,
+    /// Sections that are added to each worker's config.
+    pub config: String,
+}
+
+impl Default for FleetOptions {
+    fn default() -> Self {
+        let model = format!("emoji={}", source().join("models/emoji").display());
+        Self { workers: 1, registry: None, model, config: String::new() }
+    }
+}
+
+/// A cluster's certificates, and workers in their own processes.
+#[derive(Debug)]
+pub struct Fleet {
+    dir: TempDir,
+    registry: String,
+    options: FleetOptions,
+    /// The workers, by rank.
+    pub workers: Vec<Process>,
+}
+
+/// What a run of `hearth` gave.
+#[derive(Debug)]
+pub struct Run {
+    /// Its exit status.
+    pub status: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Run {
+    /// The standard output as JSON.
+    ///
+    /// # Panics
+    /// When it is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// This, when the run was a success.
+    ///
+    /// # Panics
+    /// When it was not.
+    #[must_use]
+    pub fn ok(self) -> Self {
+        assert_eq!(self.status, 0, "{self:?}");
+        self
+    }
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            status: output.status.code().unwrap_or(-1),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
+    }
+}
+
+impl Fleet {
+    /// Makes certificates, starts the workers and waits until all are ready.
+    ///
+    /// # Panics
+    /// When one of them does not come up.
+    #[must_use]
+    pub fn start(options: FleetOptions) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let own = format!("dir:{}", dir.path().join("registry").display());
+        let registry = options.registry.clone().unwrap_or(own);
+        let count = options.workers;
+        let mut fleet = Self { dir, registry, options, workers: Vec::new() };
+        fleet.make_certificates();
+        for rank in 0..count {
+            let worker = fleet.start_worker(rank);
+            fleet.workers.push(worker);
+        }
+        fleet.wait_ready(count);
+        fleet
+    }
+
+    fn make_certificates(&self) {
+        let authority = self.dir.path().join("authority");
+        let issue = |role: &str, names: &[String]| {
+            let mut command = Command::new(program("hearth"));
+            command.args(["pki", "issue", "--role", role, "--dir"]).arg(&authority);
+            command.arg("--out").arg(self.dir.path().join("pki")).args(names);
+            Run::from(command.output().unwrap()).ok()
+        };
+        let mut init = Command::new(program("hearth"));
+        init.args(["pki", "init", "--cluster", "test", "--dir"]).arg(&authority);
+        let _ = Run::from(init.output().unwrap()).ok();
+        // Two names each, so that every certificate has a folder of its own name.
+        let names: Vec<String> = (0..self.options.workers + 1).map(|i| format!("w{i}")).collect();
+        let _ = issue("worker", &names);
+        let _ = issue("coordinator", &["c0".to_owned(), "c1".to_owned()]);
+        let _ = issue("admin", &["a0".to_owned(), "a1".to_owned()]);
+    }
+
+    /// The folder of a certificate, as in `coordinator-c0`.
+    #[must_use]
+    pub fn pki(&self, name: &str) -> PathBuf {
+        self.dir.path().join("pki").join(name)
+    }
+
+    /// Where the workers announce themselves.
+    #[must_use]
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// A folder for a test's own files.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Starts the worker of a rank; the same one again after it ended.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    #[must_use]
+    pub fn start_worker(&self, rank: usize) -> Process {
+        let config = self.dir.path().join(format!("w{rank}.toml"));
+        let (name, model) = self.options.model.split_once('=').unwrap();
+        let text = format!(
+            "[worker]\nid = \"w{rank}\"\nrank = {rank}\nlisten = \"127.0.0.1:0\"\n\
+             state_dir = {:?}\n[models.{name}]\npath = {model:?}\n[registry]\nurl = {:?}\n\
+             ttl = \"3s\"\n[tls]\ndir = {:?}\n[http]\nlisten = \"off\"\n[runtime]\nthreads = 1\n{}",
+            self.dir.path().join("state"),
+            self.registry,
+            self.pki(&format!("worker-w{rank}")),
+            self.options.config,
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut command = Command::new(program("hearth-worker"));
+        command.arg("--config").arg(&config).current_dir(source());
+        Process::start(&mut command, &self.dir.path().join(format!("w{rank}.log")))
+    }
+
+    /// Waits until `count` workers are ready.
+    ///
+    /// # Panics
+    /// When they are not in time.
+    pub fn wait_ready(&self, count: usize) {
+        until("the workers are ready", START, || {
+            let run = self.hearth(&["workers", "--json"]);
+            (run.status == 0 && run.stdout.matches("\"ready\"").count() >= count).then_some(())
+        });
+    }
+
+    /// The `hearth` command, as an administrator of this fleet.
+    #[must_use]
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(program("hearth"));
+        command.args(["--registry", &self.registry, "--pki"]).arg(self.pki("admin-a0"));
+        command.args(args).current_dir(self.dir.path()).env("NO_COLOR", "1");
+        command
+    }
+
+    /// Runs the `hearth` command.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    #[must_use]
+    pub fn hearth(&self, args: &[&str]) -> Run {
+        Run::from(self.command(args).output().unwrap())
+    }
+
+    /// A counter of each worker's `stats`, by rank.
+    ///
+    /// # Panics
+    /// When a worker does not answer.
+    #[must_use]
+    pub fn stats(&self, counter: &str) -> Vec<u64> {
+        let rows = self.hearth(&["rpc", "stats", "--json"]).ok().json();
+        let value = |row: &Value| {
+            row["value"][counter].as_u64().unwrap_or_else(|| panic!("no {counter} in {row}"))
+        };
+        rows.as_array().unwrap().iter().map(value).collect()
+    }
+}

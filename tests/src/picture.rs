@@ -1,0 +1,62 @@
+//! Pictures, and diffusers' own to compare them with.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+/// An RGB picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// Width and height in pixels.
+    pub size: (u32, u32),
+    rgb: Vec<u8>,
+}
+
+impl Picture {
+    /// Reads a picture's file.
+    ///
+    /// # Panics
+    /// When it is no picture.
+    #[must_use]
+    pub fn open(path: &Path) -> Self {
+        let image = image::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let rgb = image.to_rgb8();
+        Self { size: rgb.dimensions(), rgb: rgb.into_raw() }
+    }
+
+    /// Peak signal-to-noise ratio in dB; infinite for equal pictures.
+    ///
+    /// # Panics
+    /// When the sizes differ.
+    #[must_use]
+    pub fn psnr(&self, other: &Self) -> f64 {
+        assert_eq!(self.size, other.size);
+        let square = |(&a, &b): (&u8, &u8)| (f64::from(a) - f64::from(b)).powi(2);
+        let sum: f64 = self.rgb.iter().zip(&other.rgb).map(square).sum();
+        #[expect(clippy::cast_precision_loss, reason = "some thousands of bytes")]
+        let mean = sum / self.rgb.len() as f64;
+        10.0 * (255.0_f64.powi(2) / mean).log10()
+    }
+}
+
+/// The first request and picture in a reference file of diffusers' pipeline.
+///
+/// # Panics
+/// When the file is not as the tool writes it.
+#[must_use]
+pub fn reference(model: &str, scheduler: &str) -> (Value, Picture) {
+    let folder = crate::source().join("inference/tests/vectors/pipelines").join(model);
+    let path = folder.join(format!("{scheduler}.json"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let mut file: Value = serde_json::from_str(&text).unwrap();
+    let case = file["cases"][0].take();
+    let image = &case["images"][0];
+    let side = |i: usize| u32::try_from(image["shape"][i].as_u64().unwrap()).unwrap();
+    let packed = STANDARD.decode(image["zlib_base64"].as_str().unwrap()).unwrap();
+    let mut rgb = Vec::new();
+    flate2::read::ZlibDecoder::new(packed.as_slice()).read_to_end(&mut rgb).unwrap();
+    (case["request"].clone(), Picture { size: (side(1), side(0)), rgb })
+}

@@ -1,0 +1,100 @@
+//! Pictures through the whole house: the command, QUIC, a worker, ONNX Runtime.
+
+use std::time::{Duration, Instant};
+
+use hearth_tests::{Fleet, FleetOptions, Picture, reference, source, until};
+
+const SCHEDULERS: [&str; 5] = ["ddim", "euler", "euler_a", "dpmpp_2m", "dpmpp_2m_karras"];
+
+fn make(fleet: &Fleet, model: &str, scheduler: &str) -> Picture {
+    let (request, _) = reference(model, scheduler);
+    let text = |field: &str| request[field].as_str().unwrap_or_default().to_owned();
+    let number = |field: &str| request[field].to_string();
+    let file = format!("{model}-{scheduler}.png");
+    let (prompt, negative) = (text("prompt"), text("negative_prompt"));
+    let (seed, steps) = (number("seed"), number("num_inference_steps"));
+    let guidance = number("guidance_scale");
+    let mut args = vec!["generate", &prompt, "--scheduler", scheduler, "-o", &file];
+    args.extend(["--seed", &seed, "--steps", &steps, "--guidance", &guidance]);
+    if !negative.is_empty() {
+        args.extend(["--negative-prompt", &negative]);
+    }
+    let _ = fleet.hearth(&args).ok();
+    Picture::open(&fleet.dir().join(file))
+}
+
+#[test]
+fn pictures_equal_diffusers_own_for_each_scheduler() {
+    let fleet = Fleet::start(FleetOptions::default());
+    for scheduler in SCHEDULERS {
+        let ours = make(&fleet, "emoji", scheduler);
+        let distance = |other: &&str| ours.psnr(&reference("emoji", other).1);
+        let psnr = distance(&scheduler);
+        assert!(psnr >= 60.0, "{scheduler}: {psnr:.1} dB");
+        for other in SCHEDULERS.iter().filter(|other| **other != scheduler) {
+            let there = distance(other);
+            assert!(there < psnr, "{scheduler} is as near to {other}: {there:.1} and {psnr:.1} dB");
+        }
+    }
+    let text = std::fs::read(fleet.dir().join("emoji-ddim.png")).expect("the file");
+    let holds = |what: &[u8]| text.windows(what.len()).any(|window| window == what);
+    assert!(holds(b"parameters") && holds(b"Steps: 20") && holds(b"model_digest"));
+}
+
+#[test]
+fn an_export_never_seen_loads_and_generates_by_config_alone() {
+    let folder = source().join("tests/models/tiny-sd");
+    let model = format!("tiny={}", folder.display());
+    let fleet = Fleet::start(FleetOptions { model, ..FleetOptions::default() });
+    let (request, expected) = reference("tiny-sd", "euler");
+    let ours = make(&fleet, "tiny-sd", "euler");
+    assert_eq!(ours.size, expected.size, "{request}");
+    let psnr = ours.psnr(&expected);
+    assert!(psnr >= 60.0, "{psnr:.1} dB");
+}
+
+#[test]
+fn a_cancel_stops_the_computing_within_one_step() {
+    let mut fleet = Fleet::start(FleetOptions::default());
+    let args = ["generate", "red heart", "--steps", "900", "-o", "long.png"];
+    let child = fleet.command(&args).stderr(std::process::Stdio::null()).spawn();
+    let mut child = child.expect("hearth");
+    let some = |fleet: &Fleet| fleet.stats("steps")[0] > 10;
+    until("steps are taken", Duration::from_secs(20), || some(&fleet).then_some(()));
+    let rows = fleet.hearth(&["requests", "--json"]).ok();
+    let id = rows.json()["requests"][0]["request_id"].as_str().map(str::to_owned);
+    let id = id.unwrap_or_else(|| panic!("{rows:?}"));
+
+    let before = fleet.stats("steps")[0];
+    let start = Instant::now();
+    let _ = fleet.hearth(&["cancel", &id]).ok();
+    let answered = start.elapsed();
+    until("the worker is idle", Duration::from_secs(5), || {
+        (fleet.stats("running")[0] == 0).then_some(())
+    });
+    let after = fleet.stats("steps")[0];
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(fleet.stats("steps")[0], after, "it computes no more");
+    // Steps go on until the cancel has arrived: a process start and a connection away.
+    let step = Duration::from_millis(5);
+    let on_the_way = u64::try_from(answered.as_millis() / step.as_millis()).expect("short") + 1;
+    assert!(after - before <= on_the_way, "{before} → {after} steps in {answered:?}");
+    assert_eq!(child.wait().expect("wait").code(), Some(1));
+    assert_eq!(fleet.stats("cancelled"), [1]);
+    assert!(fleet.workers[0].ended().is_none());
+}
+
+#[test]
+fn a_deadline_ends_a_request_on_time_and_the_worker_goes_on() {
+    let fleet = Fleet::start(FleetOptions::default());
+    let start = Instant::now();
+    let args = ["generate", "red heart", "--steps", "900", "--timeout", "1s", "-o", "late.png"];
+    let run = fleet.hearth(&args);
+    assert_eq!(run.status, 4, "{run:?}");
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    until("the worker is idle", Duration::from_secs(2), || {
+        (fleet.stats("running")[0] == 0).then_some(())
+    });
+    assert!(!fleet.dir().join("late.png").exists());
+    let _ = fleet.hearth(&["generate", "red heart", "--steps", "2", "-o", "next.png"]).ok();
+}
