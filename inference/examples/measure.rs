@@ -21,11 +21,8 @@ fn main() -> Result<(), Error> {
     };
     let executable = std::env::current_exe()?;
     let directory = std::env::current_dir()?;
-    let search = Search {
-        configured: "auto",
-        executable: Some(&executable),
-        directory: Some(&directory),
-    };
+    let search =
+        Search { configured: "auto", executable: Some(&executable), directory: Some(&directory) };
     let runtime = Runtime::load(&find(&search)?, 0)?;
     let base = memory("VmRSS")?;
 

@@ -119,7 +119,7 @@ impl Description {
             if size == 0 || size > max {
                 return Err(invalid(field, &size, format!("give {factor} to {max} pixels")));
             }
-            if size % factor != 0 {
+            if !size.is_multiple_of(factor) {
                 let below = (size / factor * factor).max(factor);
                 let nearest = if size - below > factor / 2 { below + factor } else { below };
                 let nearest = nearest.min(max / factor * factor);

@@ -46,10 +46,10 @@ impl Buffer {
                 tensor.extract_tensor_mut().1[range].convert_from_f32_slice(values);
             }
             Self::I64(tensor) => {
-                cast(&mut tensor.extract_tensor_mut().1[range], values, truncate64)
+                cast(&mut tensor.extract_tensor_mut().1[range], values, truncate64);
             }
             Self::I32(tensor) => {
-                cast(&mut tensor.extract_tensor_mut().1[range], values, truncate32)
+                cast(&mut tensor.extract_tensor_mut().1[range], values, truncate32);
             }
         }
     }

@@ -192,6 +192,8 @@ impl Session {
 /// another, so that what one gives back the next can have.
 fn run_options(widened: bool) -> ort::Result<RunOptions> {
     let mut options = RunOptions::new()?;
+    // A failed run is our error to report, and an interrupted one is no error at all.
+    options.set_log_level(LogLevel::Fatal)?;
     if widened {
         options.set(SHRINK_ARENA.0, SHRINK_ARENA.1)?;
     }

@@ -117,9 +117,8 @@ fn node(payload: &[u8], wide: &HashSet<Vec<u8>>) -> Option<Vec<u8>> {
 /// Rewrites an `AttributeProto`: constants, subgraphs, and the type that `Cast` and others give.
 fn attribute(payload: &[u8], wide: &HashSet<Vec<u8>>) -> Option<Vec<u8>> {
     let fields = proto::fields(payload)?;
-    let named = |name: &[u8]| {
-        fields.iter().any(|field| field.number == 1 && field.bytes() == Some(name))
-    };
+    let named =
+        |name: &[u8]| fields.iter().any(|field| field.number == 1 && field.bytes() == Some(name));
     let is_type = named(b"to") || named(b"dtype");
     let mut out = Vec::with_capacity(payload.len());
     for field in &fields {

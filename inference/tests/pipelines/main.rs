@@ -3,9 +3,17 @@
 //! The library is taken from `HEARTH_TEST_ORT`, or from `.deps/onnxruntime` at the root of the
 //! repository.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "helpers of tests are tests too, and print what they measured"
+)]
+
 mod bad_folders;
 mod bad_libraries;
 mod bad_requests;
 mod driving;
+mod half;
 mod support;
 mod vectors;

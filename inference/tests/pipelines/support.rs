@@ -102,3 +102,12 @@ pub(crate) fn truncate(path: &Path) {
     let file = fs::OpenOptions::new().write(true).open(path).unwrap();
     file.set_len(file.metadata().unwrap().len() / 2).unwrap();
 }
+
+/// How near two pictures are, in decibels.
+pub(crate) fn psnr(a: &[u8], b: &[u8]) -> f64 {
+    let squares: f64 = a.iter().zip(b).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum();
+    if squares == 0.0 {
+        return f64::INFINITY;
+    }
+    10.0 * (255.0 * 255.0 * a.len() as f64 / squares).log10()
+}

@@ -162,7 +162,7 @@ fn check_case(pipeline: &mut dyn Pipeline, file: &File, case: &Case) -> Vec<f32>
         let Media::Image(picture) = &output.media else { panic!("{:?}", output.media) };
         let reference = &case.images[image as usize];
         assert_eq!([picture.height as usize, picture.width as usize, 3][..], reference.shape);
-        let near = psnr(&picture.rgb, &reference.bytes());
+        let near = support::psnr(&picture.rgb, &reference.bytes());
         assert!(near >= PSNR, "{name}, image {image}: {near} dB");
         println!("{name}, image {image}: latents {worst:.1e}, {near:.1} dB");
     }
@@ -193,12 +193,4 @@ fn difference(got: &[f32], wanted: &[f32]) -> f32 {
 
 fn distance(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2)).sum()
-}
-
-fn psnr(a: &[u8], b: &[u8]) -> f64 {
-    let squares: f64 = a.iter().zip(b).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum();
-    if squares == 0.0 {
-        return f64::INFINITY;
-    }
-    10.0 * (255.0 * 255.0 * a.len() as f64 / squares).log10()
 }
