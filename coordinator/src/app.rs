@@ -80,10 +80,8 @@ pub async fn run(
         only: None,
     };
     let executor = backends.start(&config.executor.backend, options)?;
-    let limits = EngineOptions {
-        request_timeout: config.requests.timeout,
-        queue: config.requests.queue,
-    };
+    let limits =
+        EngineOptions { request_timeout: config.requests.timeout, queue: config.requests.queue };
     let engine = Engine::with_options(executor, limits);
 
     tracing::info!(version = VERSION, registry = config.registry.url, "started");

@@ -253,9 +253,8 @@ async fn fan_out(
     let _ = tokio::time::timeout(timeout, all).await;
     drop(open);
     let envelope = |(worker, answer): (&&WorkerView, Option<_>)| {
-        let (answer, elapsed) = answer.unwrap_or_else(|| {
-            (Err(late(&worker.id, &call.method, timeout)), started.elapsed())
-        });
+        let (answer, elapsed) = answer
+            .unwrap_or_else(|| (Err(late(&worker.id, &call.method, timeout)), started.elapsed()));
         RawEnvelope::new(worker, answer, elapsed)
     };
     targets.iter().zip(answers).map(envelope).collect()

@@ -139,7 +139,8 @@ fn accept(
     trailer: Trailer,
 ) -> Result<CallReply, CallError> {
     if reply.incarnation != asked {
-        let message = format!("the reply is of run {}, the call was for {asked}", reply.incarnation);
+        let message =
+            format!("the reply is of run {}, the call was for {asked}", reply.incarnation);
         return Err(CallError::new(ErrorKind::StaleIncarnation, message));
     }
     let outcome = match (reply.value, reply.error) {
