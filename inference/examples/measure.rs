@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hearth_inference::pipelines::{Generation, LoadOptions, Pipeline, load};
+use hearth_inference::pipelines::{Generation, LoadOptions, Pipeline, load, warm_up};
 use hearth_inference::schedulers::SchedulerSpec;
 use hearth_inference::session::{Device, Interrupt, Runtime, Search, find};
 
@@ -32,6 +32,11 @@ fn main() -> Result<(), Error> {
     let weights = pipeline.description().weight_bytes >> 10;
     println!("load: {:.1} s, weights {} MiB", begun.elapsed().as_secs_f64(), weights >> 10);
     report("after load", base, weights)?;
+
+    let begun = Instant::now();
+    warm_up(pipeline.as_mut(), &Interrupt::new())?;
+    println!("warm-up: {:.1} s", begun.elapsed().as_secs_f64());
+    report("after warm-up", base, weights)?;
 
     let size = argument(2, "");
     let size: Vec<u32> = size.split('x').filter_map(|side| side.parse().ok()).collect();

@@ -118,3 +118,21 @@ fn other_files_are_told_apart() {
     let deep = (0..80).fold(Vec::new(), |inner, _| field(1, &field(5, &field(6, &inner))));
     assert!(Folder::with(&field(7, &deep)).check().unwrap_err().contains("deeper"));
 }
+
+#[test]
+fn no_changed_byte_makes_it_panic() {
+    let model = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../tests/models/tiny-sd-f16/text_encoder/model.onnx");
+    let whole = fs::read(model).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    for at in (0..whole.len()).step_by(499) {
+        for value in [0, 0xff] {
+            let mut bytes = whole.clone();
+            bytes[at] = value;
+            fs::write(&path, &bytes).unwrap();
+            let _ = check(folder.path(), &path);
+            let _ = crate::session::widen::widen(&bytes);
+        }
+    }
+}
