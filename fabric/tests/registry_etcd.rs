@@ -140,8 +140,11 @@ async fn after_a_mass_expiry_everybody_has_a_lease_again() {
     assert!(after.iter().all(|lease| !before.contains(lease)));
 }
 
+/// The leases that hold the workers' records.
 async fn leases(client: &mut etcd_client::Client) -> Vec<i64> {
-    client.leases().await.unwrap().leases().iter().map(etcd_client::LeaseStatus::id).collect()
+    let prefix = etcd_client::GetOptions::new().with_prefix();
+    let records = client.get("/hearth/v1/default/workers/", Some(prefix)).await.unwrap();
+    records.kvs().iter().map(etcd_client::KeyValue::lease).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
