@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 use hearth_protocol::generation::GenerationRequest;
 use hearth_protocol::{CallError, ErrorKind, RequestId};
 use tokio::sync::{Semaphore, watch};
@@ -67,13 +67,15 @@ impl Engine {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Runs requests side by side; the results are in their order. One that fails hides no other.
+    /// Runs requests side by side, as many at once as the engine takes; the results are in their
+    /// order. One that fails hides no other.
     pub async fn step(
         &self,
         requests: Vec<GenerationRequest>,
     ) -> Vec<Result<RequestOutput, CallError>> {
         let run = |request| async { self.submit(request).await?.finish().await };
-        join_all(requests.into_iter().map(run)).await
+        let at_once = self.shared.options.queue.max(1);
+        stream::iter(requests).map(run).buffered(at_once).collect().await
     }
 
     /// Accepts a request: checks it, draws its id and seed where it has none, and starts it.

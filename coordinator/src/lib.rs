@@ -4,6 +4,34 @@
 //! one ([`ExternalExecutor`]) by connecting to those that a registry knows. A worker's life is
 //! never the engine's: closing disconnects, and changes nothing.
 //!
+//! ```no_run
+//! # async fn example(
+//! #     registry: std::sync::Arc<dyn hearth_fabric::registry::Registry>,
+//! #     identity: std::sync::Arc<hearth_fabric::identity::Identity>,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use hearth_coordinator::{Engine, ExternalExecutor, ExternalOptions, GenerationRequest};
+//!
+//! let executor = ExternalExecutor::start(ExternalOptions {
+//!     registry,
+//!     identity,
+//!     agent: "example/1".to_owned(),
+//!     settings: hearth_fabric::quic::Settings::default(),
+//!     only: None,
+//! })?;
+//! let engine = Engine::new(Arc::new(executor));
+//! engine.wait_ready(1, Duration::from_secs(10)).await?;
+//! let request = GenerationRequest { prompt: "red heart".to_owned(), ..Default::default() };
+//! for image in engine.submit(request).await?.finish().await?.images {
+//!     std::fs::write("heart.png", image?.bytes)?;
+//! }
+//! engine.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! From the outside in: [`engine`] accepts requests and [`collective`] calls, [`request`] drives an
 //! accepted request to its one end, [`planner`] says which worker gets an image, [`fleet`] is what
 //! is known of the workers, [`executors`] reach them. Planner and fleet are pure.

@@ -5,7 +5,7 @@ mod support;
 use std::time::{Duration, Instant};
 
 use hearth_coordinator::{
-    Engine, ErrorKind, Exec, FleetView, Rank, ReplyFrom, RpcOptions, WorkerStatus,
+    Engine, ErrorKind, Exec, FleetView, Rank, ReplyFrom, RpcOptions, WorkerHealth, WorkerStatus,
 };
 use hearth_fabric::registry::RegistryUrl;
 use hearth_protocol::record::WorkerState;
@@ -49,7 +49,7 @@ async fn a_collective_call_has_an_envelope_per_rank_in_their_order() {
         assert_eq!(error.kind, ErrorKind::UnknownMethod);
         assert_eq!(error.worker, Some(envelope.worker));
     }
-    assert!(engine.check_health(SOON).await.iter().all(|health| health.is_healthy()));
+    assert!(engine.check_health(SOON).await.iter().all(WorkerHealth::is_healthy));
     engine.close().await;
 }
 

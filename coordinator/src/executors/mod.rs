@@ -13,7 +13,7 @@ use crate::executor::Executor;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No executor has this name.
-    #[error("executor.backend {name:?} is unknown: use {}", known.join(", "))]
+    #[error("backend {name:?} is unknown: use {}", known.join(", "))]
     UnknownBackend {
         /// The name.
         name: String,

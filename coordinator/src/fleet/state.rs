@@ -342,7 +342,8 @@ impl Member {
             capacity: said.map(|s| s.capacity).or(record.map(|record| record.capacity)),
             version: match record {
                 Some(record) => Some(record.version.clone()),
-                None => introduced.map(|introduced| introduced.agent.clone()),
+                // An agent is called program/version.
+                None => introduced.and_then(|i| i.agent.rsplit('/').next()).map(str::to_owned),
             },
             started_at: said.map(|s| s.started_at).or(record.map(|record| record.started_at)),
             in_flight: self.in_flight.clone(),

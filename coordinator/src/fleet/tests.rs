@@ -54,7 +54,7 @@ fn hello(name: &str, incarnation: u128) -> Introduction {
         worker: id(name),
         rank: None,
         incarnation: run(incarnation),
-        agent: "hearth-worker 0.1.0".to_owned(),
+        agent: "hearth-worker/0.1.0".to_owned(),
     }
 }
 
@@ -187,6 +187,7 @@ fn an_endpoint_becomes_the_worker_that_answers_there() {
     let worker = &view.workers[0];
     assert_eq!(worker.status, WorkerStatus::Ready);
     assert_eq!(worker.rank, Some(Rank(3)));
+    assert_eq!(worker.version.as_deref(), Some("0.1.0"));
     assert_eq!(worker.capacity, Some(Capacity { slots: 2, queue: 4 }));
     assert!(!worker.in_registry);
 

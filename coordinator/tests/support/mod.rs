@@ -2,6 +2,7 @@
 //! registry, and answers that a test chooses.
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses its own part of this")]
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -54,6 +55,12 @@ impl Cluster {
     pub fn identity(&self, role: Role, name: &str) -> Arc<Identity> {
         let issued = self.authority.issue(role, name, Duration::from_secs(3600), &[]).unwrap();
         Arc::new(issued.identity().unwrap())
+    }
+
+    /// Writes an identity into a folder.
+    pub fn issue(&self, role: Role, name: &str, dir: &std::path::Path) {
+        let issued = self.authority.issue(role, name, Duration::from_secs(3600), &[]).unwrap();
+        issued.write(dir).unwrap();
     }
 
     pub fn url(&self) -> RegistryUrl {

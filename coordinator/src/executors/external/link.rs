@@ -63,7 +63,7 @@ impl Link {
         };
         match self.connection.call(&request, &payload).await {
             Ok(call) => Ok(LinkCall { call, link: self }),
-            Err(error) => Err(self.error(error)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -96,10 +96,6 @@ impl Link {
             }
         }
     }
-
-    fn error(&self, error: quic::Error) -> CallError {
-        CallError::from(error).at(&self.worker, self.rank)
-    }
 }
 
 /// At least one: zero would be over before it arrives.
@@ -116,16 +112,14 @@ pub(super) struct LinkCall {
 #[async_trait]
 impl CallStream for LinkCall {
     async fn next(&mut self) -> Result<CallEvent, CallError> {
-        match self.call.next().await.map_err(|error| self.link.error(error))? {
+        match self.call.next().await? {
             quic::CallEvent::Accepted(accepted) => {
                 Ok(CallEvent::Accepted { queue_position: accepted.queue_position })
             }
             quic::CallEvent::Progress(progress) => Ok(CallEvent::Progress(progress)),
             quic::CallEvent::Preview(preview, bytes) => Ok(CallEvent::Preview(preview, bytes)),
             quic::CallEvent::Reply(reply, payload, trailer) => {
-                let Link { worker, rank, incarnation, .. } = &*self.link;
-                let reply = accept(*incarnation, reply, payload, trailer);
-                reply.map(CallEvent::Reply).map_err(|error| error.at(worker, *rank))
+                accept(self.link.incarnation, reply, payload, trailer).map(CallEvent::Reply)
             }
         }
     }
