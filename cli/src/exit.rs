@@ -151,14 +151,20 @@ impl From<identity::Error> for Failure {
 
 impl From<registry::Error> for Failure {
     fn from(error: registry::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&registry::Error> for Failure {
+    fn from(error: &registry::Error) -> Self {
         use registry::Error as E;
         let status = match error {
             E::Url { .. } | E::Settings { .. } | E::File { .. } => Status::Usage,
-            E::Auth { .. } => Status::NotPermitted,
+            E::Auth { .. } | E::Tls { .. } => Status::NotPermitted,
             E::Unreachable { .. } | E::NoFolder { .. } => Status::NoWorker,
             _ => Status::Failed,
         };
-        Self::of(status, &error)
+        Self::of(status, error)
     }
 }
 

@@ -6,8 +6,10 @@ use std::time::Duration;
 use hearth_coordinator::{
     Engine, ExternalExecutor, ExternalOptions, FleetView, WorkerStatus, WorkerView,
 };
+use hearth_fabric::identity::Identity;
 use hearth_fabric::quic;
-use hearth_fabric::registry;
+use hearth_fabric::registry::{self, Registry};
+use hearth_protocol::{CallError, ErrorKind};
 use tokio::time::{Instant, timeout_at};
 
 use crate::context::Context;
@@ -18,6 +20,8 @@ const AGENT: &str = concat!("hearth/", env!("CARGO_PKG_VERSION"));
 const CONNECT: Duration = Duration::from_millis(5_500);
 /// How long a request that could start waits for further workers, so that it spreads over them.
 const SPREAD: Duration = Duration::from_millis(50);
+/// How long the reason of a failure is looked for.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Workers are told good-bye; one that is frozen is not waited for.
 const CLOSE: Duration = Duration::from_millis(500);
 
@@ -26,24 +30,26 @@ pub(crate) struct Link {
     pub(crate) engine: Engine,
     /// Which fleet, for people.
     pub(crate) target: String,
+    registry: Arc<dyn Registry>,
+    identity: Arc<Identity>,
 }
 
 impl Link {
     /// Starts to find and connect the workers. Must be called on a tokio runtime.
     pub(crate) fn open(context: &Context) -> Result<Self, Failure> {
-        let identity = context.identity()?;
+        let identity = Arc::new(context.identity()?);
         let registry = registry::open(&context.registry, &context.settings)?;
         let target = format!("{} ({})", context.registry, context.origin);
         let options = ExternalOptions {
-            registry,
-            identity: Arc::new(identity),
+            registry: Arc::clone(&registry),
+            identity: Arc::clone(&identity),
             agent: AGENT.to_owned(),
             settings: quic::Settings::default(),
             only: None,
         };
         let executor = ExternalExecutor::start(options)
             .map_err(|error| Failure::of(Status::Failed, &error))?;
-        Ok(Self { engine: Engine::new(Arc::new(executor)), target })
+        Ok(Self { engine: Engine::new(Arc::new(executor)), target, registry, identity })
     }
 
     /// Leaves the workers as they are.
@@ -63,28 +69,67 @@ impl Link {
         if view.synced {
             return Ok(view);
         }
-        let message = match &view.error {
-            Some(error) => error.clone(),
-            None => format!("{} does not answer", self.target),
-        };
-        Err(Failure::new(Status::NoWorker, message))
+        Err(self.registry_failure(&view).await)
     }
 
-    /// As [`Self::settled`], for commands that need a worker.
+    /// As [`Self::settled`], for commands that need a worker to answer.
     pub(crate) async fn workers(&self) -> Result<Arc<FleetView>, Failure> {
         let view = self.settled().await?;
-        if view.workers.is_empty() {
-            let mut failure = Failure::new(
-                Status::NoWorker,
-                format!("{} has no worker: start one with hearth-worker or hearth up", self.target),
-            );
-            for endpoint in &view.endpoints {
-                let reason = endpoint.status.reason().unwrap_or("no answer");
-                failure = failure.because([format!("{}: {reason}", endpoint.address)]);
-            }
-            return Err(failure);
+        if view.workers.iter().any(|worker| worker.status.is_connected()) {
+            return Ok(view);
         }
-        Ok(view)
+        if let Some(refusal) = self.refusal(&view).await {
+            return Err(refusal);
+        }
+        if !view.workers.is_empty() {
+            return Ok(view);
+        }
+        let none =
+            format!("{} has no worker: start one with hearth-worker or hearth up", self.target);
+        let silent = view.endpoints.iter().map(|endpoint| {
+            format!("{}: {}", endpoint.address, endpoint.status.reason().unwrap_or("no answer"))
+        });
+        Err(Failure::new(Status::NoWorker, none).because(silent))
+    }
+
+    /// Why the engine took a request on nowhere.
+    pub(crate) async fn explain(&self, error: CallError) -> Failure {
+        let view = Arc::clone(&self.engine.fleet().borrow());
+        let connected = view.workers.iter().any(|worker| worker.status.is_connected());
+        if error.kind != ErrorKind::NoWorker || connected {
+            return error.into();
+        }
+        if !view.synced {
+            return self.registry_failure(&view).await;
+        }
+        self.refusal(&view).await.unwrap_or_else(|| error.into())
+    }
+
+    /// Why the registry has given no list. The fleet's view has that as text, so it is asked again.
+    async fn registry_failure(&self, view: &FleetView) -> Failure {
+        if let Ok(observation) = self.registry.observe() {
+            let mut again = observation.view();
+            let told = again.wait_for(|view| view.error.is_some() || view.synced);
+            let _ = tokio::time::timeout(AGAIN, told).await;
+            if let Some(error) = &again.borrow().error {
+                return Failure::from(&**error);
+            }
+        }
+        let silent = || format!("{} does not answer", self.target);
+        Failure::new(Status::NoWorker, view.error.clone().unwrap_or_else(silent))
+    }
+
+    /// Whether it is the certificates that keep this side from a worker: one is tried once more.
+    async fn refusal(&self, view: &FleetView) -> Option<Failure> {
+        let workers = view.workers.iter().map(|worker| worker.addresses.clone());
+        let endpoints = view.endpoints.iter().map(|endpoint| vec![endpoint.address]);
+        let addresses = workers.chain(endpoints).find(|addresses| !addresses.is_empty())?;
+        let identity = Arc::clone(&self.identity);
+        let connector = quic::Connector::new(identity, quic::Settings::default(), AGENT).ok()?;
+        let target = quic::Target { addresses, fingerprint: None };
+        let tried = tokio::time::timeout(AGAIN, connector.connect(&target)).await.ok()?;
+        let error = CallError::from(tried.err()?);
+        (error.kind == ErrorKind::PermissionDenied).then(|| error.into())
     }
 
     /// Waits until a request can start, and a moment longer for the workers that it could spread

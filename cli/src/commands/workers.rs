@@ -112,12 +112,17 @@ async fn ask_load(link: &Link, view: &FleetView) -> BTreeMap<WorkerId, Stats> {
 }
 
 fn table(view: &FleetView, load: &BTreeMap<WorkerId, Stats>, app: &App) -> String {
-    let headings = ["id", "rank", "device", "state", "load", "models", "version", "since"];
+    let mut headings = vec!["id", "rank", "device", "state", "load", "models", "version", "since"];
+    let statuses = view.workers.iter().map(|worker| &worker.status);
+    let statuses = statuses.chain(view.endpoints.iter().map(|endpoint| &endpoint.status));
+    if statuses.clone().any(|status| status.reason().is_some()) {
+        headings.push("why");
+    }
     let mut rows = Rows::new(&app.output, &headings);
     let now = SystemTime::now();
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     for worker in &view.workers {
-        let state = rows.tinted(state(&worker.status), tint(&worker.status));
+        let state = rows.tinted(&worker.status, tint(&worker.status));
         let since = worker.started_at.map(|at| text::since(at, now));
         rows.add(vec![
             worker.id.to_string().into(),
@@ -128,22 +133,17 @@ fn table(view: &FleetView, load: &BTreeMap<WorkerId, Stats>, app: &App) -> Strin
             models(worker).into(),
             or_dash(worker.version.clone()).into(),
             or_dash(since).into(),
+            worker.status.reason().unwrap_or_default().into(),
         ]);
     }
     for endpoint in &view.endpoints {
-        let state = rows.tinted(state(&endpoint.status), tint(&endpoint.status));
+        let state = rows.tinted(&endpoint.status, tint(&endpoint.status));
         let dash = || "-".into();
         let address = endpoint.address.to_string().into();
-        rows.add(vec![address, dash(), dash(), state, dash(), dash(), dash(), dash()]);
+        let why = endpoint.status.reason().unwrap_or_default().into();
+        rows.add(vec![address, dash(), dash(), state, dash(), dash(), dash(), dash(), why]);
     }
     rows.text()
-}
-
-fn state(status: &WorkerStatus) -> String {
-    match status.reason() {
-        Some(reason) => format!("{status}: {reason}"),
-        None => status.to_string(),
-    }
 }
 
 fn tint(status: &WorkerStatus) -> Tint {

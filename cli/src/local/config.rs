@@ -25,6 +25,7 @@ pub(super) struct WorkerConfig<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct Worker<'a> {
     pub(super) id: &'a str,
+    pub(super) rank: u32,
     pub(super) device: &'a str,
     pub(super) listen: &'static str,
     pub(super) state_dir: PathBuf,

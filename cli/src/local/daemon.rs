@@ -1,7 +1,7 @@
 //! One process of a local fleet: how it is started, watched and ended.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -17,6 +17,9 @@ use crate::exit::Failure;
 /// Lines of a log that are shown when its process failed.
 const TAIL_LINES: usize = 8;
 const TAIL_BYTES: u64 = 16 * 1024;
+/// How a daemon's last error begins, and each of its causes.
+const ERROR: &str = "error: ";
+const CAUSE: &str = "caused by: ";
 
 /// A process that ends with this one.
 #[derive(Debug)]
@@ -136,22 +139,30 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
-/// The last lines of a log.
-pub(super) fn tail(log: &Path) -> Vec<String> {
-    use std::io::{Read as _, Seek as _, SeekFrom};
-    let read = || -> io::Result<Vec<u8>> {
-        let mut file = File::open(log)?;
-        let length = fs::metadata(log)?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
-        let mut bytes = Vec::new();
-        file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = read().unwrap_or_default();
+/// What a daemon said last: the error that it ended with, else the last lines of its log.
+pub(super) fn last_words(log: &Path) -> Vec<String> {
+    let bytes = read_end(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    let from = lines.len().saturating_sub(TAIL_LINES);
-    lines[from..].iter().map(|line| (*line).to_owned()).collect()
+    let error = lines.iter().rposition(|line| line.starts_with(ERROR));
+    let from = error.unwrap_or_else(|| lines.len().saturating_sub(TAIL_LINES));
+    let bare = |line: &&str| {
+        let mut line = line.trim_start_matches(ERROR).trim();
+        while let Some(rest) = line.strip_prefix(CAUSE) {
+            line = rest.trim();
+        }
+        line.to_owned()
+    };
+    lines[from..].iter().take(TAIL_LINES).map(bare).collect()
+}
+
+fn read_end(log: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(log)?;
+    let length = fs::metadata(log)?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
+    let mut bytes = Vec::new();
+    file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -170,11 +181,12 @@ mod tests {
     #[tokio::test]
     async fn an_end_is_described_with_the_last_lines() {
         let folder = tempfile::tempdir().unwrap();
-        let daemon = script(folder.path(), "echo config is wrong >&2; exit 2");
+        let says = "echo INFO starts; echo error: config is wrong >&2; echo '  caused by: x' >&2";
+        let daemon = script(folder.path(), &format!("{says}; exit 2"));
         let exit = daemon.tend(Stop::default(), Duration::from_secs(5)).await;
         assert_eq!((exit.code, exit.asked), (Some(2), false));
         assert_eq!(exit.how, "ended with status 2");
-        assert_eq!(tail(&exit.log), ["config is wrong"]);
+        assert_eq!(last_words(&exit.log), ["config is wrong", "x"]);
     }
 
     #[tokio::test]
@@ -182,7 +194,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let daemon =
             script(folder.path(), "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done");
-        while tail(&daemon.log).is_empty() {
+        while last_words(&daemon.log).is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let stop = Stop::default();

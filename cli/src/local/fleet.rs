@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::config::{self, CoordinatorConfig, WorkerConfig};
-use super::daemon::{Daemon, Exit, Stop, tail};
+use super::daemon::{Daemon, Exit, Stop, last_words};
 use super::install::{Model, program};
 use super::runtime_dir::{Claim, Running};
 use crate::environment::Environment;
@@ -176,7 +176,7 @@ impl Fleet {
 
 impl Ended {
     fn new(exit: Exit) -> Self {
-        Self { name: exit.name, how: exit.how, code: exit.code, log: tail(&exit.log) }
+        Self { name: exit.name, how: exit.how, code: exit.code, log: last_words(&exit.log) }
     }
 
     /// As the reason why the fleet could not come up.
@@ -229,6 +229,7 @@ fn start_workers(
             let config = WorkerConfig {
                 worker: config::Worker {
                     id: &name,
+                    rank: index,
                     device: &spec.device,
                     listen: "127.0.0.1:0",
                     state_dir: run.join("state"),

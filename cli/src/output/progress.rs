@@ -25,13 +25,18 @@ impl Bars {
         }
     }
 
-    /// The picture is on a worker, and waits there.
-    pub(crate) fn waits(&mut self, picture: usize, worker: &str, before: u32) {
+    /// The picture is given to a worker.
+    pub(crate) fn goes_to(&mut self, picture: usize, worker: &str) {
         let Some(bar) = self.bar(picture) else { return };
         bar.set_prefix(format!("{picture:>2}  {worker}"));
         bar.set_style(waiting());
+        bar.set_message("starting");
+    }
+
+    /// The picture waits there for others.
+    pub(crate) fn waits(&mut self, picture: usize, before: u32) {
+        let Some(bar) = self.bar(picture) else { return };
         bar.set_message(match before {
-            0 => "starting".to_owned(),
             1 => "waits for 1 picture".to_owned(),
             before => format!("waits for {before} pictures"),
         });

@@ -6,13 +6,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use hearth_fabric::identity::Authority;
-use hearth_fabric::quic::{EndpointKeys, GrantedBuffers, Listener, Settings, WANTED_BUFFER};
-use hearth_protocol::role::Role;
+use hearth_fabric::quic::{WANTED_BUFFER, bind_socket};
 
 use super::Finding;
 use crate::environment::Environment;
-use crate::exit::Failure;
 use crate::local;
 use crate::output::text;
 
@@ -160,14 +157,11 @@ fn nvidia_gpus() -> usize {
 fn buffers() -> Finding {
     const CHECK: &str = "udp buffers";
     let wanted = text::bytes(WANTED_BUFFER as u64);
-    let granted = match granted() {
-        Ok(granted) => granted,
-        Err(failure) => {
-            return Finding::wrong(
-                CHECK,
-                failure.to_string(),
-                "check that UDP sockets are allowed",
-            );
+    // What a worker's socket gets here, seen on one that is bound for the time of the look.
+    let granted = match bind_socket(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))) {
+        Ok((_, granted)) => granted,
+        Err(error) => {
+            return Finding::wrong(CHECK, error.to_string(), "check that UDP sockets are allowed");
         }
     };
     let got = [granted.receive, granted.send].map(|size| text::bytes(size as u64));
@@ -184,17 +178,6 @@ fn buffers() -> Finding {
              both into /etc/sysctl.d/hearth.conf"
         ),
     )
-}
-
-/// What a worker's socket gets here: by binding one, for the time of the look.
-fn granted() -> Result<GrantedBuffers, Failure> {
-    let hour = Duration::from_secs(3600);
-    let identity =
-        Authority::create("doctor", hour)?.issue(Role::Worker, "doctor", hour, &[])?.identity()?;
-    let keys = EndpointKeys::random().map_err(anyhow::Error::from)?;
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let listener = Listener::bind(any, &identity, &keys, Settings::default());
-    Ok(listener.map_err(anyhow::Error::from)?.granted_buffers())
 }
 
 fn clock(env: &Environment) -> Finding {

@@ -85,10 +85,14 @@ async fn drive(
         let left = timeout.saturating_sub(start.elapsed()).as_millis();
         request.deadline_ms = Some(u64::try_from(left).unwrap_or(u64::MAX).max(1));
     }
-    let mut submission = tokio::select! {
+    let submission = tokio::select! {
         biased;
         () = interrupts.next() => return Ok(Status::Interrupted),
-        submission = link.engine.submit(request) => submission?,
+        submission = link.engine.submit(request) => submission,
+    };
+    let mut submission = match submission {
+        Ok(submission) => submission,
+        Err(error) => return Err(link.explain(error).await),
     };
     tracing::info!(id = %submission.id, since_start = ?app.started.elapsed(), "submitted");
     let mut report = Report::new(app, destination, images);

@@ -71,13 +71,12 @@ impl<'a> Report<'a> {
     pub(super) fn on(&mut self, event: RequestEvent) -> Result<(), Failure> {
         match event {
             RequestEvent::Assigned { image, worker, .. } => {
-                self.bars.waits(image as usize, worker.as_str(), 0);
+                self.bars.goes_to(image as usize, worker.as_str());
             }
-            RequestEvent::Accepted { image, queue_position } => {
-                if queue_position == 0 {
-                    self.note_running(image);
-                }
-            }
+            RequestEvent::Accepted { image, queue_position } => match queue_position {
+                0 => self.note_running(image),
+                before => self.bars.waits(image as usize, before),
+            },
             RequestEvent::Progress { image, step, steps, phase, .. } => {
                 self.note_running(image);
                 let doing = match phase {
