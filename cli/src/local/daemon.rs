@@ -191,20 +191,26 @@ mod tests {
 
     #[tokio::test]
     async fn it_is_asked_and_then_killed() {
-        let folder = tempfile::tempdir().unwrap();
-        let daemon =
-            script(folder.path(), "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done");
-        while last_words(&daemon.log).is_empty() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let polite = started("trap 'exit 0' TERM").await;
         let stop = Stop::default();
         stop.gently.cancel();
-        let exit = daemon.tend(stop.clone(), Duration::from_secs(10)).await;
+        let exit = polite.tend(stop.clone(), Duration::from_secs(10)).await;
         assert_eq!((exit.code, exit.asked), (Some(0), true));
 
-        let deaf = script(folder.path(), "trap '' TERM; while :; do sleep 0.05; done");
+        let deaf = started("trap '' TERM").await;
         stop.firmly.cancel();
         let exit = deaf.tend(stop, Duration::from_secs(60)).await;
         assert!(exit.how.contains("signal 9"), "{}", exit.how);
+    }
+
+    /// A daemon that has come as far as to hear signals.
+    async fn started(trap: &str) -> Daemon {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!("{trap}; echo up; while :; do sleep 0.05; done");
+        let daemon = script(folder.path(), &text);
+        while last_words(&daemon.log).is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        daemon
     }
 }
