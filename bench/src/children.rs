@@ -33,10 +33,6 @@ impl Server {
         }
         Ok(Self { addr: addr.trim().to_owned(), child, stdin })
     }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
 }
 
 impl Drop for Server {

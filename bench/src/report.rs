@@ -41,7 +41,7 @@ impl Report {
 
     pub(crate) fn print(&self) {
         let mut table = Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY);
         table.set_header(["case", "unit", "p50", "p99", "n", "beside (p50, ratio)"]);
         for case in &self.cases {
             let beside = case.vs.iter().map(|(peer, versus)| {

@@ -1,4 +1,5 @@
 //! Calls over real sockets and real TLS: what the transport promises to both sides.
+#![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 use std::net::SocketAddr;
 use std::pin::Pin;

@@ -108,7 +108,9 @@ impl Fleet {
             let worker = fleet.start_worker(rank);
             fleet.workers.push(worker);
         }
-        fleet.wait_ready(count);
+        if count > 0 {
+            fleet.wait_ready(count);
+        }
         fleet
     }
 
@@ -124,7 +126,8 @@ impl Fleet {
         init.args(["pki", "init", "--cluster", "test", "--dir"]).arg(&authority);
         let _ = Run::from(init.output().unwrap()).ok();
         // Two names each, so that every certificate has a folder of its own name.
-        let names: Vec<String> = (0..self.options.workers + 1).map(|i| format!("w{i}")).collect();
+        let names: Vec<String> =
+            (0..self.options.workers.max(1) + 1).map(|i| format!("w{i}")).collect();
         let _ = issue("worker", &names);
         let _ = issue("coordinator", &["c0".to_owned(), "c1".to_owned()]);
         let _ = issue("admin", &["a0".to_owned(), "a1".to_owned()]);

@@ -1,7 +1,7 @@
 //! What the end-to-end tests share: real processes, a real etcd, a fleet of real workers.
 //!
 //! The programs are those that cargo built beside the tests (`cargo build --workspace --bins`).
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail anywhere")]
+#![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 mod etcd;
 mod fleet;

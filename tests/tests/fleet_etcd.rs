@@ -37,13 +37,13 @@ fn coordinators_come_and_go_and_the_workers_stay() {
 
     let args = ["generate", "red heart", "-n", "6", "--steps", "4", "-o", "a.png", "--json"];
     let made = fleet.hearth(&args).ok().json();
-    let images = made["images"].as_array().expect("images");
+    let images = made["items"].as_array().expect("items");
     assert_eq!(images.len(), 6);
     let used: BTreeSet<_> = images.iter().map(|i| i["worker"].as_str().unwrap_or("")).collect();
     assert_eq!(used, BTreeSet::from(["w0", "w1", "w2"]));
 
     // A coordinator that is killed in the middle of a request.
-    let mut command = fleet.command(&["generate", "pizza", "-n", "6", "--steps", "400"]);
+    let mut command = fleet.command(&["generate", "pizza", "-n", "6", "--steps", "150"]);
     let mut killed = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("hearth");
     until("all workers compute", Duration::from_secs(20), || {
         fleet.stats("running").iter().all(|&running| running == 1).then_some(())

@@ -62,7 +62,7 @@ fn a_cancel_stops_the_computing_within_one_step() {
     let some = |fleet: &Fleet| fleet.stats("steps")[0] > 10;
     until("steps are taken", Duration::from_secs(20), || some(&fleet).then_some(()));
     let rows = fleet.hearth(&["requests", "--json"]).ok();
-    let id = rows.json()["requests"][0]["request_id"].as_str().map(str::to_owned);
+    let id = rows.json()[0]["request_id"].as_str().map(str::to_owned);
     let id = id.unwrap_or_else(|| panic!("{rows:?}"));
 
     let before = fleet.stats("steps")[0];

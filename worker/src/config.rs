@@ -1,16 +1,22 @@
 //! The worker's config: defaults, then the file, then the environment, then flags.
 
+mod sections;
+mod values;
+
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
-use hearth_fabric::registry::{RankWish, RegistryUrl, Settings as RegistrySettings};
-use hearth_protocol::{Group, Rank, WorkerId};
+use hearth_fabric::registry::{RegistryUrl, Settings as RegistrySettings};
+use hearth_protocol::WorkerId;
 use hearth_telemetry::log::LogSettings;
 use serde::{Deserialize, Serialize};
+
+pub use sections::{
+    HttpSection, ModelSection, RegistrySection, RuntimeSection, TlsSection, WorkerSection,
+};
+pub use values::{Advertise, Listen, RankSetting};
 
 /// All that a worker is told at its start.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -30,241 +36,6 @@ pub struct Config {
     pub runtime: RuntimeSection,
     /// Its log.
     pub log: LogSettings,
-}
-
-/// `[worker]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct WorkerSection {
-    /// The stable name; `{hostname}` and `{port}` are filled in.
-    pub id: String,
-    /// The group it serves in.
-    pub group: Group,
-    /// `auto`, or a number.
-    pub rank: RankSetting,
-    /// `cpu` or `cuda:I`.
-    pub device: String,
-    /// UDP address; port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// Address that others reach it under; `auto` takes the host's own.
-    pub advertise: Advertise,
-    /// What must survive a restart.
-    pub state_dir: PathBuf,
-    /// Requests that run at once.
-    pub slots: u32,
-    /// Requests that may wait.
-    pub queue: u32,
-    /// Time that a drain at the end may take.
-    #[serde(with = "humantime_serde")]
-    pub drain_timeout: Duration,
-    /// Time that one step may take before the worker counts as hung.
-    #[serde(with = "humantime_serde")]
-    pub step_timeout: Duration,
-    /// Time that a queued request waits for a caller whose connection was lost.
-    #[serde(with = "humantime_serde")]
-    pub orphan_grace: Duration,
-}
-
-/// `[models.NAME]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelSection {
-    /// The model's folder.
-    pub path: PathBuf,
-    /// Other names that requests may use.
-    #[serde(default)]
-    pub aliases: Vec<String>,
-    /// Load at start, not at the first request.
-    #[serde(default = "yes")]
-    pub preload: bool,
-}
-
-fn yes() -> bool {
-    true
-}
-
-/// `[registry]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RegistrySection {
-    /// `etcd://`, `etcds://`, `dir:` or `static:`.
-    pub url: String,
-    /// Authorities of `etcds://` (PEM file); empty for the system's.
-    pub cacert: String,
-    /// Client certificate (PEM file).
-    pub cert: String,
-    /// Its key (PEM file).
-    pub key: String,
-    /// User name.
-    pub user: String,
-    /// File that holds the password.
-    pub password_file: String,
-    /// How long a record outlives its worker.
-    #[serde(with = "humantime_serde")]
-    pub ttl: Duration,
-}
-
-/// `[tls]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TlsSection {
-    /// Folder of `ca.crt`, `tls.crt` and `tls.key`.
-    pub dir: PathBuf,
-}
-
-/// `[http]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct HttpSection {
-    /// TCP address of `/live`, `/ready` and `/metrics`; `off` for none.
-    pub listen: Listen,
-}
-
-/// `[runtime]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RuntimeSection {
-    /// `libonnxruntime.so`, or `auto`.
-    pub library: String,
-    /// Compute threads; 0 for one per core.
-    pub threads: usize,
-}
-
-impl Default for WorkerSection {
-    fn default() -> Self {
-        Self {
-            id: "{hostname}-{port}".to_owned(),
-            group: Group::default(),
-            rank: RankSetting::Auto,
-            device: "cpu".to_owned(),
-            listen: SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 7420)),
-            advertise: Advertise::Auto,
-            state_dir: PathBuf::from("/var/lib/hearth"),
-            slots: 1,
-            queue: 16,
-            drain_timeout: Duration::from_secs(600),
-            step_timeout: Duration::from_secs(300),
-            orphan_grace: Duration::from_secs(30),
-        }
-    }
-}
-
-impl Default for RegistrySection {
-    fn default() -> Self {
-        Self {
-            url: "etcd://127.0.0.1:2379".to_owned(),
-            cacert: String::new(),
-            cert: String::new(),
-            key: String::new(),
-            user: String::new(),
-            password_file: String::new(),
-            ttl: Duration::from_secs(10),
-        }
-    }
-}
-
-impl Default for TlsSection {
-    fn default() -> Self {
-        Self { dir: PathBuf::from("/etc/hearth/pki") }
-    }
-}
-
-impl Default for HttpSection {
-    fn default() -> Self {
-        Self { listen: Listen::At(SocketAddr::from(([127, 0, 0, 1], 7430))) }
-    }
-}
-
-impl Default for RuntimeSection {
-    fn default() -> Self {
-        Self { library: "auto".to_owned(), threads: 0 }
-    }
-}
-
-/// `auto`, or a rank.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Scalar")]
-pub enum RankSetting {
-    /// The lowest free one, kept from then on.
-    Auto,
-    /// This one.
-    Fixed(Rank),
-}
-
-impl From<RankSetting> for RankWish {
-    fn from(setting: RankSetting) -> Self {
-        match setting {
-            RankSetting::Auto => Self::Auto,
-            RankSetting::Fixed(rank) => Self::Fixed(rank),
-        }
-    }
-}
-
-/// `auto`, or an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Scalar")]
-pub enum Advertise {
-    /// The host's own addresses.
-    Auto,
-    /// This address, with the port that is listened on.
-    Ip(IpAddr),
-    /// This address and port.
-    Addr(SocketAddr),
-}
-
-/// `off`, or an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Scalar")]
-pub enum Listen {
-    /// Nothing is served.
-    Off,
-    /// This address.
-    At(SocketAddr),
-}
-
-/// A value that TOML may write with or without quotes.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Scalar {
-    Number(u32),
-    Text(String),
-}
-
-impl TryFrom<Scalar> for RankSetting {
-    type Error = String;
-    fn try_from(value: Scalar) -> Result<Self, String> {
-        match value {
-            Scalar::Number(rank) => Ok(Self::Fixed(Rank(rank))),
-            Scalar::Text(text) if text == "auto" => Ok(Self::Auto),
-            Scalar::Text(text) => match text.parse() {
-                Ok(rank) => Ok(Self::Fixed(Rank(rank))),
-                Err(_) => Err(format!("rank {text:?}: give \"auto\" or a number from 0")),
-            },
-        }
-    }
-}
-
-impl TryFrom<Scalar> for Advertise {
-    type Error = String;
-    fn try_from(value: Scalar) -> Result<Self, String> {
-        let Scalar::Text(text) = value else { return Err("give \"auto\" or an address".into()) };
-        if text == "auto" {
-            return Ok(Self::Auto);
-        }
-        let addr = text.parse().map(Self::Addr).or_else(|_| text.parse().map(Self::Ip));
-        addr.map_err(|_| format!("{text:?}: give \"auto\", IP or IP:PORT"))
-    }
-}
-
-impl TryFrom<Scalar> for Listen {
-    type Error = String;
-    fn try_from(value: Scalar) -> Result<Self, String> {
-        let Scalar::Text(text) = value else { return Err("give \"off\" or IP:PORT".into()) };
-        if text == "off" {
-            return Ok(Self::Off);
-        }
-        text.parse().map(Self::At).map_err(|_| format!("{text:?}: give \"off\" or IP:PORT"))
-    }
 }
 
 /// What the command line sets.
@@ -412,6 +183,10 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use hearth_protocol::Rank;
+
     use super::*;
 
     fn load(text: &str) -> Result<Config, ConfigError> {

@@ -10,7 +10,7 @@
 mod advertise;
 mod announce;
 mod app;
-mod config;
+pub mod config;
 mod engine;
 pub mod methods;
 mod parts;

@@ -1,6 +1,6 @@
 //! Hearth itself: real workers in their processes, a real external executor.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ impl Hearth {
         Self::connect_to(&pki::folder(dir, Role::Coordinator), &url, workers).await
     }
 
-    pub(crate) async fn connect_to(pki: &PathBuf, url: &str, workers: usize) -> Result<Self> {
+    pub(crate) async fn connect_to(pki: &Path, url: &str, workers: usize) -> Result<Self> {
         let url = RegistryUrl::parse(url)?;
         let executor = ExternalExecutor::start(ExternalOptions {
             registry: registry::open(&url, &registry::Settings::default())?,

@@ -1,6 +1,7 @@
 //! Frames on a QUIC stream: read with every length checked first, written without copying bulk.
 
 use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use hearth_protocol::codec;
 use hearth_protocol::frame::{FrameHeader, FrameKind, HEADER_LEN};
 use hearth_protocol::limits;
@@ -89,7 +90,11 @@ impl FrameReader {
 
     /// The frame that closes a message.
     pub(super) async fn end(&mut self) -> Result<(), Error> {
-        self.frame().await?.expect(FrameKind::End, "the end of the message").map(drop)
+        self.frame().await?.expect(FrameKind::End, "the end of the message")?;
+        // The FIN mostly comes with the frame. Taken, the stream is over for quinn too; left, its
+        // drop would send a STOP_SENDING for nothing.
+        let _ = self.stream.read_chunk(1, true).now_or_never();
+        Ok(())
     }
 
     /// Asks the peer to stop sending.

@@ -1,3 +1,5 @@
+//! The table's rules, with a clock in hand.
+
 use bytes::Bytes;
 use hearth_protocol::generation::GenerationRequest;
 use hearth_protocol::methods::{FinishReason, Generated, Part};

@@ -1,0 +1,93 @@
+//! Values that are a word or something else, as in `"auto"` or an address.
+
+use std::net::{IpAddr, SocketAddr};
+
+use hearth_fabric::registry::RankWish;
+use hearth_protocol::Rank;
+use serde::Deserialize;
+
+/// `auto`, or a rank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Scalar")]
+pub enum RankSetting {
+    /// The lowest free one, kept from then on.
+    Auto,
+    /// This one.
+    Fixed(Rank),
+}
+
+impl From<RankSetting> for RankWish {
+    fn from(setting: RankSetting) -> Self {
+        match setting {
+            RankSetting::Auto => Self::Auto,
+            RankSetting::Fixed(rank) => Self::Fixed(rank),
+        }
+    }
+}
+
+/// `auto`, or an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Scalar")]
+pub enum Advertise {
+    /// The host's own addresses.
+    Auto,
+    /// This address, with the port that is listened on.
+    Ip(IpAddr),
+    /// This address and port.
+    Addr(SocketAddr),
+}
+
+/// `off`, or an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Scalar")]
+pub enum Listen {
+    /// Nothing is served.
+    Off,
+    /// This address.
+    At(SocketAddr),
+}
+
+/// A value that TOML may write with or without quotes.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Scalar {
+    Number(u32),
+    Text(String),
+}
+
+impl TryFrom<Scalar> for RankSetting {
+    type Error = String;
+    fn try_from(value: Scalar) -> Result<Self, String> {
+        match value {
+            Scalar::Number(rank) => Ok(Self::Fixed(Rank(rank))),
+            Scalar::Text(text) if text == "auto" => Ok(Self::Auto),
+            Scalar::Text(text) => match text.parse() {
+                Ok(rank) => Ok(Self::Fixed(Rank(rank))),
+                Err(_) => Err(format!("rank {text:?}: give \"auto\" or a number from 0")),
+            },
+        }
+    }
+}
+
+impl TryFrom<Scalar> for Advertise {
+    type Error = String;
+    fn try_from(value: Scalar) -> Result<Self, String> {
+        let Scalar::Text(text) = value else { return Err("give \"auto\" or an address".into()) };
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        let addr = text.parse().map(Self::Addr).or_else(|_| text.parse().map(Self::Ip));
+        addr.map_err(|_| format!("{text:?}: give \"auto\", IP or IP:PORT"))
+    }
+}
+
+impl TryFrom<Scalar> for Listen {
+    type Error = String;
+    fn try_from(value: Scalar) -> Result<Self, String> {
+        let Scalar::Text(text) = value else { return Err("give \"off\" or IP:PORT".into()) };
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        text.parse().map(Self::At).map_err(|_| format!("{text:?}: give \"off\" or IP:PORT"))
+    }
+}
