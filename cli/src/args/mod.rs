@@ -57,17 +57,17 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "NAME", help_heading = FLEET)]
     pub(crate) context: Option<String>,
     /// Authorities (PEM) that etcds:// is checked against [env: HEARTH_ETCD_CACERT]
-    #[arg(long, global = true, value_name = "FILE", help_heading = FLEET, hide_short_help = true)]
+    #[arg(long, global = true, value_name = "FILE", help_heading = FLEET)]
     pub(crate) etcd_cacert: Option<PathBuf>,
     /// Client certificate (PEM) for etcds:// [env: HEARTH_ETCD_CERT]
-    #[arg(long, global = true, value_name = "FILE", help_heading = FLEET, hide_short_help = true)]
+    #[arg(long, global = true, value_name = "FILE", help_heading = FLEET)]
     pub(crate) etcd_cert: Option<PathBuf>,
     /// Its key (PEM) [env: HEARTH_ETCD_KEY]
-    #[arg(long, global = true, value_name = "FILE", help_heading = FLEET, hide_short_help = true)]
+    #[arg(long, global = true, value_name = "FILE", help_heading = FLEET)]
     pub(crate) etcd_key: Option<PathBuf>,
     /// etcd user; the password comes from the file in HEARTH_ETCD_PASSWORD_FILE, or from
     /// HEARTH_ETCD_PASSWORD [env: HEARTH_ETCD_USER]
-    #[arg(long, global = true, value_name = "NAME", help_heading = FLEET, hide_short_help = true)]
+    #[arg(long, global = true, value_name = "NAME", help_heading = FLEET)]
     pub(crate) etcd_user: Option<String>,
     /// Where `hearth up` keeps its files [env: HEARTH_RUNTIME_DIR]
     #[arg(long, global = true, value_name = "DIR", hide = true)]

@@ -1,6 +1,6 @@
 //! Bars on a terminal: how far each picture is, where, how fast, and how long still.
 
-use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::Output;
 
@@ -60,12 +60,24 @@ impl Bars {
     pub(crate) fn ends(&mut self, picture: usize, word: &str) {
         let many = self.bars.len() > KEPT;
         let Some(Some(bar)) = self.bars.get(picture) else { return };
+        if !self.live {
+            return;
+        }
         if many {
             bar.finish_and_clear();
             return;
         }
         bar.set_style(plain("{prefix}  {msg}"));
         bar.finish_with_message(word.to_owned());
+    }
+
+    /// Leaves the bars as they stand and draws no more: the terminal has echoed the key that
+    /// interrupted, and where the cursor is now nobody knows.
+    pub(crate) fn freeze(&mut self) {
+        if std::mem::take(&mut self.live) {
+            self.multi.set_draw_target(ProgressDrawTarget::hidden());
+            super::say("");
+        }
     }
 
     /// A line above the bars.

@@ -105,6 +105,7 @@ async fn drive(
                 if std::mem::replace(&mut interrupted, true) {
                     return Ok(Status::Interrupted);
                 }
+                report.interrupted();
                 submission.cancel().await;
             }
             event = submission.next() => match event {

@@ -101,6 +101,11 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
+    /// The request is being cancelled from here.
+    pub(super) fn interrupted(&mut self) {
+        self.bars.freeze();
+    }
+
     fn note_running(&mut self, image: u32) {
         if !std::mem::replace(&mut self.running, true) {
             let since_start = self.app.started.elapsed();
@@ -152,7 +157,11 @@ impl<'a> Report<'a> {
     }
 
     fn failed(&mut self, image: u32, error: CallError) {
-        self.bars.ends(image as usize, &format!("failed: {}", error.kind));
+        let word = match error.kind {
+            ErrorKind::Cancelled => "cancelled".to_owned(),
+            kind => format!("failed: {kind}"),
+        };
+        self.bars.ends(image as usize, &word);
         self.items.push(Item {
             index: image,
             artifact: None,
