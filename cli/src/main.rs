@@ -38,6 +38,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let env = Environment::read();
     let output = Output::new(&cli.global, &env);
+    // ring, named once for the process: a second TLS provider would make rustls guess.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let app = App { global: cli.global, env, output, started };
     let status = match start_log(&app.global).and_then(|()| run(cli.command, &app)) {
         Ok(status) => status,

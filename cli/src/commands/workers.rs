@@ -1,7 +1,6 @@
 //! `hearth workers`: who is there, once or for as long as one looks.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::time::{Duration, SystemTime};
 
 use hearth_coordinator::{FleetView, RpcOptions, WorkerStatus, WorkerView};
@@ -71,15 +70,17 @@ async fn watch(link: &Link, app: &App) -> Result<Status, Failure> {
 
 /// Draws over what was drawn before, on a terminal; elsewhere one text follows the other.
 fn draw(text: &str, drawn: &mut usize, app: &App) -> Result<(), Failure> {
-    let mut bytes = Vec::new();
-    if app.output.interactive && *drawn > 0 {
-        // Up to the first line of the last drawing, then clear to the end of the screen.
-        let _ = write!(bytes, "\x1b[{drawn}A\x1b[J");
+    if !app.output.interactive {
+        return app.output.line(text);
     }
+    // Up to the first line of the last drawing and clear from there, with lines cut at the
+    // screen's edge: a wrapped one would count as two.
+    let up = match *drawn {
+        0 => String::new(),
+        lines => format!("\x1b[{lines}A\x1b[J"),
+    };
     *drawn = text.lines().count();
-    bytes.extend_from_slice(text.as_bytes());
-    bytes.push(b'\n');
-    app.output.bytes(&bytes)
+    app.output.bytes(format!("{up}\x1b[?7l{text}\x1b[?7h\n").as_bytes())
 }
 
 fn header(link: &Link, view: &FleetView) -> String {
@@ -92,7 +93,7 @@ fn header(link: &Link, view: &FleetView) -> String {
         (None, None) => "fresh".to_owned(),
     };
     let ready = view.ready().count();
-    format!("{}, {fresh}; {ready} of {} ready", link.target, view.workers.len())
+    format!("{ready} of {} ready; {}, {fresh}", view.workers.len(), link.target)
 }
 
 /// What connected workers say of their work; of those that don't answer nothing.
@@ -113,9 +114,8 @@ async fn ask_load(link: &Link, view: &FleetView) -> BTreeMap<WorkerId, Stats> {
 
 fn table(view: &FleetView, load: &BTreeMap<WorkerId, Stats>, app: &App) -> String {
     let mut headings = vec!["id", "rank", "device", "state", "load", "models", "version", "since"];
-    let statuses = view.workers.iter().map(|worker| &worker.status);
-    let statuses = statuses.chain(view.endpoints.iter().map(|endpoint| &endpoint.status));
-    if statuses.clone().any(|status| status.reason().is_some()) {
+    let silent = view.endpoints.iter().any(|endpoint| endpoint.status.reason().is_some());
+    if silent || view.workers.iter().any(|worker| why(view, worker).is_some()) {
         headings.push("why");
     }
     let mut rows = Rows::new(&app.output, &headings);
@@ -133,7 +133,7 @@ fn table(view: &FleetView, load: &BTreeMap<WorkerId, Stats>, app: &App) -> Strin
             models(worker).into(),
             or_dash(worker.version.clone()).into(),
             or_dash(since).into(),
-            worker.status.reason().unwrap_or_default().into(),
+            why(view, worker).unwrap_or_default().into(),
         ]);
     }
     for endpoint in &view.endpoints {
@@ -144,6 +144,13 @@ fn table(view: &FleetView, load: &BTreeMap<WorkerId, Stats>, app: &App) -> Strin
         rows.add(vec![address, dash(), dash(), state, dash(), dash(), dash(), dash(), why]);
     }
     rows.text()
+}
+
+/// What a state alone does not say.
+fn why<'a>(view: &FleetView, worker: &'a WorkerView) -> Option<&'a str> {
+    // A list of addresses has no records to miss.
+    let listed = worker.in_registry || view.registry.starts_with("static:");
+    worker.status.reason().or((!listed).then_some("not in the registry"))
 }
 
 fn tint(status: &WorkerStatus) -> Tint {

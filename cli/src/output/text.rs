@@ -29,7 +29,8 @@ pub(crate) fn span(duration: Duration) -> String {
 /// `0.42 s` or `31 ms`: how long something took.
 pub(crate) fn took(duration: Duration) -> String {
     match duration.as_millis() {
-        millis @ 0..100 => format!("{millis} ms"),
+        0..10 => format!("{:.1} ms", duration.as_secs_f64() * 1e3),
+        millis @ 10..100 => format!("{millis} ms"),
         _ if duration.as_secs() < 10 => format!("{:.2} s", duration.as_secs_f64()),
         _ if duration.as_secs() < 120 => format!("{:.1} s", duration.as_secs_f64()),
         _ => span(duration),
@@ -60,6 +61,7 @@ mod tests {
         assert_eq!(bytes(2_100_000_000), "2.1 GB");
         assert_eq!(span(Duration::from_secs(90)), "90 s");
         assert_eq!(span(Duration::from_secs(7_199)), "119 min");
+        assert_eq!(took(Duration::from_micros(380)), "0.4 ms");
         assert_eq!(took(Duration::from_millis(31)), "31 ms");
         assert_eq!(took(Duration::from_millis(420)), "0.42 s");
         assert_eq!(since(10, SystemTime::UNIX_EPOCH), "0 s", "clocks may differ");
