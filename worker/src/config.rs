@@ -47,6 +47,9 @@ pub struct Overrides {
     /// `[registry]`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub registry: BTreeMap<&'static str, String>,
+    /// `[http]`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub http: BTreeMap<&'static str, String>,
     /// `[tls]`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tls: BTreeMap<&'static str, String>,

@@ -44,6 +44,12 @@ struct Args {
     /// Folder of ca.crt, tls.crt and tls.key.
     #[arg(long, value_name = "DIR")]
     pki: Option<String>,
+    /// Folder of what must survive a restart.
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<String>,
+    /// TCP address of /live, /ready and /metrics; off for none.
+    #[arg(long, value_name = "ADDR")]
+    http: Option<String>,
     /// A model to serve; may be given several times.
     #[arg(long = "model", value_name = "NAME=DIR")]
     models: Vec<String>,
@@ -60,11 +66,13 @@ impl Args {
             ("rank", &self.rank),
             ("device", &self.device),
             ("listen", &self.listen),
+            ("state_dir", &self.state_dir),
         ];
         for (key, value) in worker {
             overrides.worker.extend(value.clone().map(|value| (key, value)));
         }
         overrides.registry.extend(self.registry.clone().map(|url| ("url", url)));
+        overrides.http.extend(self.http.clone().map(|addr| ("listen", addr)));
         overrides.tls.extend(self.pki.clone().map(|dir| ("dir", dir)));
         for model in &self.models {
             let (name, dir) = model.split_once('=').ok_or_else(|| {

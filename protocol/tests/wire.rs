@@ -1,0 +1,233 @@
+//! The bytes on the wire: what version 1.0 sends is kept here, byte for byte.
+//!
+//! A fixture that differs is a change of the wire: it needs a line in `version.rs` and a way for
+//! peers of the neighbouring minors. `HEARTH_WRITE_FIXTURES=1` writes those that are missing.
+#![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::path::Path;
+
+use hearth_protocol::codec::{decode, encode};
+use hearth_protocol::generation::{GenerationRequest, OutputFormat, Task};
+use hearth_protocol::message::{
+    Accepted, Attachment, Phase, Preview, Progress, Reply, Request, Span, Trailer,
+};
+use hearth_protocol::methods::{
+    CancelArgs, DrainValue, FinishReason, GenerateArgs, Generated, GetRank, Health, Part,
+};
+use hearth_protocol::record::{Capacity, ModelRecord, WorkerRecord, WorkerState};
+use hearth_protocol::tensor::{Dtype, TensorHeader};
+use hearth_protocol::version::{Hello, ProtocolRange, Welcome};
+use hearth_protocol::{CallError, ErrorKind, Incarnation, Rank};
+use proptest::prelude::*;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, message: &T) {
+    let bytes = encode(message).unwrap();
+    assert_eq!(decode::<T>(&bytes).unwrap(), *message, "{name}");
+    compare(&format!("{name}.hex"), &hex::encode(bytes));
+}
+
+fn compare(file: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(file);
+    if !path.exists() && std::env::var_os("HEARTH_WRITE_FIXTURES").is_some() {
+        std::fs::write(&path, format!("{text}\n")).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    assert_eq!(text, kept.trim_end(), "{file}: the wire has changed");
+}
+
+fn run() -> Incarnation {
+    Incarnation::from_bits(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef)
+}
+
+fn attachment() -> Attachment {
+    let tensor = TensorHeader { dtype: Dtype::F32, shape: vec![1, 4, 8, 8] };
+    Attachment {
+        name: "latents".to_owned(),
+        media_type: "application/octet-stream".to_owned(),
+        len: 1024,
+        tensor: Some(tensor),
+    }
+}
+
+fn generation() -> GenerationRequest {
+    GenerationRequest {
+        id: Some("r-1".parse().unwrap()),
+        model: Some("sd15".to_owned()),
+        task: Some(Task::TextToImage),
+        prompt: "red heart".to_owned(),
+        negative_prompt: Some("blue".to_owned()),
+        width: Some(512),
+        height: Some(768),
+        num_images: Some(2),
+        num_inference_steps: Some(20),
+        guidance_scale: Some(7.5),
+        eta: Some(0.0),
+        clip_skip: Some(1),
+        seed: Some(42),
+        scheduler: Some("euler:use_karras_sigmas=true".to_owned()),
+        output_format: Some(OutputFormat::Png),
+        preview_every: Some(5),
+        deadline_ms: Some(60_000),
+        metadata: BTreeMap::from([("user".to_owned(), "7".to_owned())]),
+    }
+}
+
+#[test]
+fn the_greeting() {
+    let protocol = ProtocolRange { min: 0, max: 0 };
+    let capabilities = vec!["preview".to_owned()];
+    let agent = "hearth/0.1.0".to_owned();
+    check("hello", &Hello { protocol, agent: agent.clone(), capabilities: capabilities.clone() });
+    let welcome = Welcome {
+        minor: 0,
+        agent,
+        capabilities,
+        worker_id: "w0".parse().unwrap(),
+        group: "default".parse().unwrap(),
+        rank: Some(Rank(0)),
+        incarnation: run(),
+    };
+    check("welcome", &welcome);
+}
+
+#[test]
+fn a_call() {
+    let part = Part { index: 1, of: 2 };
+    let args = GenerateArgs { request: generation(), part };
+    check("generate_args", &args);
+    let request = Request {
+        id: "r-1".parse().unwrap(),
+        attempt: 1,
+        incarnation: Some(run()),
+        method: "generate".to_owned(),
+        args: encode(&CancelArgs { request_id: "r-1".parse().unwrap() }).unwrap().into(),
+        deadline_ms: Some(60_000),
+        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+        attachments: vec![attachment()],
+    };
+    check("request", &request);
+    check("accepted", &Accepted { queue_position: 3 });
+    check("progress", &Progress { phase: Phase::Generation, step: 5, steps: 20 });
+    check("preview", &Preview { step: 5, attachment: attachment() });
+    let value = Generated {
+        part,
+        seed: 43,
+        media_type: "image/png".to_owned(),
+        sha256: "00".repeat(32),
+        width: 512,
+        height: 768,
+        steps: 20,
+        timings: BTreeMap::from([("generation".to_owned(), 1234.5)]),
+        warnings: vec!["prompt was cut".to_owned()],
+        finish_reason: FinishReason::Done,
+    };
+    check("generated", &value);
+    let reply = Reply {
+        attempt: 1,
+        incarnation: run(),
+        value: Some(vec![0x80].into()),
+        error: None,
+        attachments: vec![attachment()],
+    };
+    check("reply", &reply);
+    let span = Span {
+        name: "generation".to_owned(),
+        span_id: "b7ad6b7169203331".to_owned(),
+        parent_id: Some("00f067aa0ba902b7".to_owned()),
+        start_ns: 1_700_000_000_000_000_000,
+        duration_ns: 1_000_000,
+        attributes: BTreeMap::from([("request_id".to_owned(), "r-1".to_owned())]),
+    };
+    check("trailer", &Trailer { spans: vec![span] });
+}
+
+#[test]
+fn an_error() {
+    let error = CallError {
+        param: Some("width".to_owned()),
+        causes: vec!["the cause".to_owned()],
+        ..CallError::new(ErrorKind::InvalidArgument, "width is 65")
+    };
+    let error = error.at(&"w0".parse().unwrap(), Some(Rank(0)));
+    let reply = Reply {
+        attempt: 0,
+        incarnation: run(),
+        value: None,
+        error: Some(error),
+        attachments: Vec::new(),
+    };
+    check("reply_error", &reply);
+}
+
+#[test]
+fn status() {
+    let id = "w0".parse().unwrap();
+    let group = "default".parse().unwrap();
+    check("get_rank", &GetRank { worker_id: id, group, rank: None, incarnation: run() });
+    let state = WorkerState::Draining;
+    let reason = Some("draining".to_owned());
+    check("health", &Health { healthy: false, state, reason, registered: true });
+    check("drain", &DrainValue { state, running: 1, queued: 2 });
+}
+
+#[test]
+fn the_registrys_record_is_json_for_people() {
+    let record = WorkerRecord {
+        worker_id: "w0".parse().unwrap(),
+        group: "default".parse().unwrap(),
+        rank: Rank(0),
+        incarnation: run(),
+        endpoints: vec!["10.0.0.1:7420".parse().unwrap()],
+        device: "cuda:0".to_owned(),
+        models: vec![ModelRecord {
+            name: "sd15".to_owned(),
+            aliases: vec!["default".to_owned()],
+            digest: "sha256:00".to_owned(),
+        }],
+        capacity: Capacity { slots: 1, queue: 16 },
+        state: WorkerState::Ready,
+        protocol: ProtocolRange { min: 0, max: 0 },
+        certificate: "00".repeat(32),
+        started_at: 1_700_000_000,
+        version: "0.1.0".to_owned(),
+    };
+    let json = serde_json::to_string_pretty(&record).unwrap();
+    compare("record.json", &json);
+    let newer = json.replacen('{', "{\"from_the_future\": [1],", 1);
+    assert_eq!(serde_json::from_str::<WorkerRecord>(&newer).unwrap(), record);
+}
+
+proptest! {
+    #[test]
+    fn a_request_survives_the_wire(
+        attempt: u32,
+        method in ".{0,64}",
+        args in proptest::collection::vec(any::<u8>(), 0..256),
+        deadline_ms: Option<u64>,
+        len: u64,
+    ) {
+        let request = Request {
+            id: "r".parse().unwrap(),
+            attempt,
+            incarnation: None,
+            method,
+            args: args.into(),
+            deadline_ms,
+            traceparent: None,
+            attachments: vec![Attachment { len, tensor: None, ..attachment() }],
+        };
+        prop_assert_eq!(decode::<Request>(&encode(&request).unwrap()).unwrap(), request);
+    }
+
+    #[test]
+    fn any_bytes_are_a_message_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+        let _ = decode::<Request>(&bytes);
+        let _ = decode::<Reply>(&bytes);
+        let _ = decode::<GenerateArgs>(&bytes);
+        let _ = decode::<Welcome>(&bytes);
+    }
+}
