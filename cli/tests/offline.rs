@@ -154,6 +154,7 @@ fn wrong_usage_is_2_and_says_what_would_be_right() {
         (&["generate", "x", "-n", "0"], "num_images is 0"),
         (&["generate", "x", "-n", "2", "-o", "-"], "one picture"),
         (&["generate", "x", "-o", "no/where.png"], "no folder"),
+        (&["generate", "x", "-o", "/proc/x.png"], "can't be written"),
         (&["generate", "x", "-o", "x.tiff"], "names no format"),
         (&["generate", "x", "--task", "paint"], "text-to-image"),
         (&["generate", "x", "--device", "cuda:0"], "--local"),

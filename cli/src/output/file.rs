@@ -1,8 +1,9 @@
 //! Result files: seen whole or not at all.
 
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::exit::Failure;
 
@@ -14,12 +15,24 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
     })
 }
 
+/// Whether files can be made in the folder of this path: tried before work is done for them.
+pub(crate) fn check_folder(path: &Path) -> io::Result<()> {
+    let probe = beside(path, OsStr::new("probe"));
+    OpenOptions::new().write(true).create_new(true).open(&probe)?;
+    fs::remove_file(&probe)
+}
+
+/// A name in the same folder that nobody else has.
+fn beside(path: &Path, name: &OsStr) -> PathBuf {
+    let unique = uuid::Uuid::new_v4().simple();
+    path.with_file_name(format!(".{}.{unique}", name.to_string_lossy()))
+}
+
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let Some(name) = path.file_name() else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it names no file"));
     };
-    let unique = uuid::Uuid::new_v4().simple();
-    let temporary = path.with_file_name(format!(".{}.{unique}", name.to_string_lossy()));
+    let temporary = beside(path, name);
     // `create_new` refuses a name that somebody prepared.
     let written = OpenOptions::new()
         .write(true)
@@ -49,6 +62,7 @@ mod tests {
         assert_eq!(fs::read(&other).unwrap(), b"precious");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left over");
         let nowhere = folder.path().join("no/out.png");
+        assert!(check_folder(&nowhere).is_err() && check_folder(&path).is_ok());
         assert!(write(&nowhere, b"x").unwrap_err().to_string().contains("no/out.png"));
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use hearth_protocol::generation::OutputFormat;
 
 use crate::exit::Failure;
+use crate::output::file;
 
 /// The places of one request's pictures.
 #[derive(Debug, PartialEq, Eq)]
@@ -95,6 +96,18 @@ impl Destination {
             },
         };
         Ok(Self { place, format })
+    }
+
+    /// Refuses a folder that no file can be made in, before any work is done.
+    pub(super) fn check_writable(&self) -> Result<(), Failure> {
+        let Some(first) = self.path(0) else { return Ok(()) };
+        file::check_folder(&first).map_err(|error| {
+            Failure::usage(format!(
+                "{} can't be written: name another place with -o",
+                first.display()
+            ))
+            .caused_by(Some(&error))
+        })
     }
 
     pub(super) fn is_stdout(&self) -> bool {

@@ -34,6 +34,7 @@ pub(super) async fn run(args: &GenerateArgs, app: &App) -> Result<Status, Failur
         check_stdout(app)?;
     }
     let request = request::build(args, &id, destination.format)?;
+    destination.check_writable()?;
     let timeout = args.timeout;
     if args.local {
         return run_local(args, request, &destination, &mut interrupts, app).await;
