@@ -67,7 +67,7 @@ fn main() -> anyhow::Result<()> {
                 let any = SocketAddr::from(([127, 0, 0, 1], 0));
                 match peer {
                     PeerKind::Hearth => peers::hearth::serve(&pki, &registry, &id).await,
-                    PeerKind::Quinn => peers::quinn::serve(&pki, any).await,
+                    PeerKind::Quinn => peers::bare_quic::serve(&pki, any).await,
                     PeerKind::Tcp => peers::tcp::serve(any).await,
                 }
             }

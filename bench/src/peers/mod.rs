@@ -1,7 +1,7 @@
 //! What is compared: the same fan-out over Hearth, over bare quinn, over plain TCP.
 
+pub(crate) mod bare_quic;
 pub(crate) mod hearth;
-pub(crate) mod quinn;
 pub(crate) mod tcp;
 
 use std::net::SocketAddr;

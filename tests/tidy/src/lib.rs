@@ -20,7 +20,7 @@ fn is_own(file: &File) -> bool {
 /// upgrading it touches one place.
 const VENDORS: &[(&str, &[&str])] = &[
     ("ort::", &["inference/src/session/"]),
-    ("quinn::", &["fabric/src/quic/"]),
+    ("quinn::", &["fabric/src/quic/", "bench/src/peers/bare_quic.rs"]),
     ("etcd_client::", &["fabric/src/registry/etcd"]),
     ("prometheus_client::", &["telemetry/src/"]),
     ("axum::", &["telemetry/src/probe/", "coordinator/src/gateway/"]),
