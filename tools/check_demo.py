@@ -26,7 +26,7 @@ PROMPTS = [
     "house", "rocket", "soccer ball",
 ]
 PASS = 0.6
-STEPS, GUIDANCE, SEEDS = 20, 3.0, 4
+STEPS, GUIDANCE, SEEDS = 20, 2.0, 4
 CELL = 128
 
 

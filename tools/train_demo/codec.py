@@ -92,11 +92,17 @@ class Decoder(nn.Module):
         return base + detail
 
 
-def train_decoder(analysis, pictures, minutes, checkpoint=None, batch=24, rate=3e-3, noise=0.05, say=print):
-    """Fits the decoder for so many minutes; latents get a little noise, as those of a UNet have."""
+def train_decoder(analysis, pictures, minutes, checkpoint=None, batch=24, rate=3e-3, noise=0.3, say=print):
+    """Fits the decoder for so many minutes.
+
+    Latents get up to `noise` of Gaussian noise: a small UNet's are that far off,
+    and a decoder that saw only clean ones turns it into texture.
+    """
     torch.manual_seed(1)
     pixels = to_unit(pictures)
     decoder = Decoder(analysis)
+    if checkpoint and checkpoint.exists():
+        decoder.load_state_dict(torch.load(checkpoint))
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=rate, weight_decay=1e-4)
     averaged = torch.optim.swa_utils.AveragedModel(
         decoder, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998)
