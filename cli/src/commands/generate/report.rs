@@ -94,7 +94,8 @@ impl<'a> Report<'a> {
             RequestEvent::Image(image) => self.image(image)?,
             RequestEvent::ImageFailed { image, error } => self.failed(image, error),
             RequestEvent::Retried { image, from, error } => {
-                self.bars.line(&format!("picture {image} is tried again: {from}: {error}"));
+                let why = &error.message;
+                self.bars.line(&format!("picture {image} is tried again ({from}: {why})"));
             }
             RequestEvent::Finished(_) => {}
         }
