@@ -95,22 +95,20 @@ pub(crate) struct Parts {
 pub(crate) struct Subscription {
     parts: Arc<Parts>,
     key: PartKey,
+    ticket: u64,
     pub(crate) view: watch::Receiver<PartView>,
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.parts.lock().unsubscribe(&self.key, Instant::now());
+        self.parts.lock().unsubscribe(&self.key, self.ticket, Instant::now());
     }
 }
 
 impl Subscription {
     /// Ends the part for `kind`, unless another caller waits for it too.
     pub(crate) fn give_up(&self, kind: ErrorKind) {
-        let mut table = self.parts.lock();
-        if table.subscribers(&self.key) <= 1 {
-            table.cancel(&self.key, kind, Instant::now());
-        }
+        self.parts.lock().give_up(&self.key, self.ticket, kind, Instant::now());
     }
 }
 
@@ -136,19 +134,10 @@ impl Parts {
     pub(crate) fn subscribe(self: &Arc<Self>, wanted: Wanted) -> Result<Subscription, CallError> {
         let now = Instant::now();
         let key = wanted.key.clone();
-        let admitted = self.lock().admit(wanted, now)?;
-        let view = match admitted {
-            Admitted::New(view) => {
-                self.work.notify_one();
-                view
-            }
-            Admitted::Known(view) => {
-                // An orphan may have a caller again.
-                self.work.notify_one();
-                view
-            }
-        };
-        Ok(Subscription { parts: Arc::clone(self), key, view })
+        let Admitted { view, ticket } = self.lock().admit(wanted, now)?;
+        // A new part, or an orphan that has a caller again.
+        self.work.notify_one();
+        Ok(Subscription { parts: Arc::clone(self), key, ticket, view })
     }
 
     /// The next part to compute. Waits for one when `wait`; none also once closed.
@@ -166,7 +155,11 @@ impl Parts {
     }
 
     /// Records how a part ended. An interrupted one ended for the reason that it was cancelled for.
-    pub(crate) fn finish(&self, key: &PartKey, outcome: Result<Finished, Ended>) -> ErrorKind {
+    pub(crate) fn finish(
+        &self,
+        key: &PartKey,
+        outcome: Result<Finished, Ended>,
+    ) -> Option<ErrorKind> {
         self.lock().finish(key, outcome, Instant::now())
     }
 

@@ -238,10 +238,10 @@ impl Shared {
     fn ended(&self, job: &Job, outcome: Result<crate::parts::Finished, Ended>) {
         let kind = self.parts.finish(&job.key, outcome);
         let outcome = match kind {
-            ErrorKind::Unknown => Outcome::Done,
-            ErrorKind::Cancelled => Outcome::Cancelled,
-            ErrorKind::DeadlineExceeded => Outcome::Deadline,
-            _ => Outcome::Error,
+            None => Outcome::Done,
+            Some(ErrorKind::Cancelled) => Outcome::Cancelled,
+            Some(ErrorKind::DeadlineExceeded) => Outcome::Deadline,
+            Some(_) => Outcome::Error,
         };
         self.metrics.request_ended(outcome, job.accepted_at.elapsed());
     }

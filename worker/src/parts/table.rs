@@ -42,6 +42,8 @@ pub(crate) struct Counts {
 }
 
 struct Entry {
+    /// Tells the entries that had one key after another apart.
+    ticket: u64,
     digest: String,
     args: Arc<GenerateArgs>,
     model: String,
@@ -63,12 +65,11 @@ impl Entry {
     }
 }
 
-/// What became of a wish.
-pub(super) enum Admitted {
-    /// It waits for the engine.
-    New(watch::Receiver<PartView>),
-    /// It was there already.
-    Known(watch::Receiver<PartView>),
+/// A caller's place at a part, which waits for the engine or was there already.
+pub(super) struct Admitted {
+    pub(super) view: watch::Receiver<PartView>,
+    /// Which of the entries that have the part's key after one another.
+    pub(super) ticket: u64,
 }
 
 pub(super) struct Table {
@@ -79,6 +80,7 @@ pub(super) struct Table {
     /// Parts that ended, oldest first.
     ended: VecDeque<PartKey>,
     kept_bytes: usize,
+    next_ticket: u64,
     running: u32,
     draining: bool,
     closed: bool,
@@ -93,6 +95,7 @@ impl Table {
             queue: VecDeque::new(),
             ended: VecDeque::new(),
             kept_bytes: 0,
+            next_ticket: 0,
             running: 0,
             draining: false,
             closed: false,
@@ -112,7 +115,7 @@ impl Table {
                 entry.subscribers += 1;
                 entry.orphaned_at = None;
                 entry.deadline = entry.deadline.zip(deadline).map(|(a, b)| a.max(b));
-                return Ok(Admitted::Known(entry.view.subscribe()));
+                return Ok(Admitted { view: entry.view.subscribe(), ticket: entry.ticket });
             }
             self.forget(&wanted.key);
         }
@@ -138,7 +141,10 @@ impl Table {
             preview: None,
             outcome: None,
         });
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
         let entry = Entry {
+            ticket,
             digest,
             args: Arc::new(wanted.args),
             model: wanted.model,
@@ -154,7 +160,7 @@ impl Table {
         };
         self.entries.insert(wanted.key.clone(), entry);
         self.queue.push_back(wanted.key);
-        Ok(Admitted::New(receiver))
+        Ok(Admitted { view: receiver, ticket })
     }
 
     fn refuse(&mut self, error: CallError) -> CallError {
@@ -199,20 +205,20 @@ impl Table {
         }
     }
 
-    /// Records how a running part ended; says as which kind ([`ErrorKind::Unknown`] for a result).
+    /// Records how a running part ended; says of what kind its error is, if it has one.
     pub(super) fn finish(
         &mut self,
         key: &PartKey,
         outcome: Result<Finished, Ended>,
         now: Instant,
-    ) -> ErrorKind {
+    ) -> Option<ErrorKind> {
         self.running = self.running.saturating_sub(1);
-        let Some(entry) = self.entries.get(key) else { return ErrorKind::Unknown };
+        let entry = self.entries.get(key)?;
         let outcome = outcome.map_err(|ended| match ended {
             Ended::Interrupted => stopped(entry.stopping.unwrap_or(ErrorKind::Cancelled)),
             Ended::Failed(error) => error,
         });
-        let kind = outcome.as_ref().err().map_or(ErrorKind::Unknown, |error| error.kind);
+        let kind = outcome.as_ref().err().map(|error| error.kind);
         self.end(key, outcome, now);
         kind
     }
@@ -252,16 +258,24 @@ impl Table {
         self.ended.retain(|ended| ended != key);
     }
 
-    pub(super) fn subscribers(&self, key: &PartKey) -> u32 {
-        self.entries.get(key).map_or(0, |entry| entry.subscribers)
+    /// The entry that a caller was admitted to; none once another has its key.
+    fn held(&mut self, key: &PartKey, ticket: u64) -> Option<&mut Entry> {
+        self.entries.get_mut(key).filter(|entry| entry.ticket == ticket)
     }
 
-    pub(super) fn unsubscribe(&mut self, key: &PartKey, now: Instant) {
-        if let Some(entry) = self.entries.get_mut(key) {
+    pub(super) fn unsubscribe(&mut self, key: &PartKey, ticket: u64, now: Instant) {
+        if let Some(entry) = self.held(key, ticket) {
             entry.subscribers = entry.subscribers.saturating_sub(1);
             if entry.subscribers == 0 {
                 entry.orphaned_at = Some(now);
             }
+        }
+    }
+
+    /// Ends a part for a caller that gives it up, unless another one waits for it too.
+    pub(super) fn give_up(&mut self, key: &PartKey, ticket: u64, kind: ErrorKind, now: Instant) {
+        if self.held(key, ticket).is_some_and(|entry| entry.subscribers <= 1) {
+            self.cancel(key, kind, now);
         }
     }
 

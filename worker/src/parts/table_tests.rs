@@ -40,9 +40,7 @@ fn finished(bytes: usize) -> Finished {
 }
 
 fn view(admitted: Admitted) -> watch::Receiver<PartView> {
-    match admitted {
-        Admitted::New(view) | Admitted::Known(view) => view,
-    }
+    admitted.view
 }
 
 fn kind(view: &watch::Receiver<PartView>) -> Option<ErrorKind> {
@@ -67,8 +65,9 @@ fn the_queue_has_a_bound_and_a_free_slot_does_not_count() {
 fn the_same_content_attaches_and_another_conflicts() {
     let now = Instant::now();
     let mut table = table(4);
-    view(table.admit(wanted(0, "x"), now).unwrap());
-    assert!(matches!(table.admit(wanted(0, "x"), now), Ok(Admitted::Known(_))));
+    let first = table.admit(wanted(0, "x"), now).unwrap();
+    let again = table.admit(wanted(0, "x"), now).unwrap();
+    assert_eq!((first.ticket, table.counts().queued), (again.ticket, 1));
     let error = table.admit(wanted(0, "y"), now).map(drop).unwrap_err();
     assert_eq!((error.kind, error.param.as_deref()), (ErrorKind::IdConflict, Some("id")));
     table.next().unwrap();
@@ -82,25 +81,25 @@ fn the_same_content_attaches_and_another_conflicts() {
 fn a_running_part_outlives_its_caller_and_a_waiting_one_is_abandoned() {
     let now = Instant::now();
     let mut table = table(4);
-    let running = view(table.admit(wanted(0, "x"), now).unwrap());
-    let waiting = view(table.admit(wanted(1, "x"), now).unwrap());
+    let running = table.admit(wanted(0, "x"), now).unwrap();
+    let waiting = table.admit(wanted(1, "x"), now).unwrap();
     let job = table.next().unwrap();
-    table.unsubscribe(&key(0), now);
-    table.unsubscribe(&key(1), now);
+    table.unsubscribe(&key(0), running.ticket, now);
+    table.unsubscribe(&key(1), waiting.ticket, now);
     assert!(table.next().is_none(), "nobody waits for it");
     table.sweep(now + GRACE);
-    assert_eq!(kind(&waiting), Some(ErrorKind::Abandoned));
+    assert_eq!(kind(&waiting.view), Some(ErrorKind::Abandoned));
     assert!(!job.interrupt.is_interrupted());
     table.finish(&key(0), Ok(finished(3)), now);
-    assert_eq!(running.borrow().state, RequestState::Done);
+    assert_eq!(running.view.borrow().state, RequestState::Done);
 }
 
 #[test]
 fn a_caller_that_comes_back_in_time_gets_its_turn() {
     let now = Instant::now();
     let mut table = table(4);
-    view(table.admit(wanted(0, "x"), now).unwrap());
-    table.unsubscribe(&key(0), now);
+    let gone = table.admit(wanted(0, "x"), now).unwrap();
+    table.unsubscribe(&key(0), gone.ticket, now);
     view(table.admit(wanted(0, "x"), now).unwrap());
     table.sweep(now + GRACE);
     assert_eq!(table.next().unwrap().key, key(0));
@@ -119,7 +118,21 @@ fn cancelling_ends_what_waits_and_interrupts_what_runs() {
     table.finish(&key(0), Err(Ended::Interrupted), now);
     assert_eq!(kind(&running), Some(ErrorKind::Cancelled));
     assert_eq!(table.counts().cancelled, 2);
-    assert!(matches!(table.admit(wanted(0, "x"), now), Ok(Admitted::New(_))), "asked for anew");
+    let anew = table.admit(wanted(0, "x"), now).unwrap();
+    assert_eq!(anew.view.borrow().state, RequestState::Queued, "asked for anew");
+}
+
+#[test]
+fn a_late_caller_of_an_ended_part_does_not_touch_its_successor() {
+    let now = Instant::now();
+    let mut table = table(4);
+    let first = table.admit(wanted(0, "x"), now).unwrap();
+    table.cancel_request(&"r".parse().unwrap(), now);
+    let second = table.admit(wanted(0, "x"), now).unwrap();
+    table.give_up(&key(0), first.ticket, ErrorKind::Cancelled, now);
+    table.unsubscribe(&key(0), first.ticket, now);
+    assert_eq!(second.view.borrow().state, RequestState::Queued);
+    assert_eq!(table.next().unwrap().key, key(0), "its caller still waits for it");
 }
 
 #[test]
@@ -134,7 +147,10 @@ fn a_deadline_ends_a_part_wherever_it_is() {
     let job = table.next().unwrap();
     table.sweep(now + limit);
     assert!(job.interrupt.is_interrupted());
-    assert_eq!(table.finish(&key(0), Err(Ended::Interrupted), now), ErrorKind::DeadlineExceeded);
+    assert_eq!(
+        table.finish(&key(0), Err(Ended::Interrupted), now),
+        Some(ErrorKind::DeadlineExceeded)
+    );
     assert_eq!(table.counts().failed, 2);
 }
 
