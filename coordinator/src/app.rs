@@ -11,6 +11,7 @@ use hearth_fabric::task::OwnedTask;
 use hearth_protocol::version;
 use hearth_telemetry::metrics::{BuildInfo, Registry as Metrics};
 use hearth_telemetry::probe::{self, Probe, Readiness};
+use hearth_telemetry::systemd;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -85,11 +86,11 @@ pub async fn run(
     let engine = Engine::with_options(executor, limits);
 
     tracing::info!(version = VERSION, registry = config.registry.url, "started");
-    notify(&[sd_notify::NotifyState::Ready]);
+    systemd::ready();
     follow(&engine, config.executor.min_workers, &readiness, &stop).await;
 
     tracing::info!("stopping");
-    notify(&[sd_notify::NotifyState::Stopping]);
+    systemd::stopping();
     readiness.send_replace(Readiness::NotReady("stopping".to_owned()));
     engine.close().await;
     if let Some(probe) = probe {
@@ -159,19 +160,12 @@ fn report(readiness: &Readiness) {
     match readiness {
         Readiness::Ready => {
             tracing::info!("ready");
-            notify(&[sd_notify::NotifyState::Status("ready")]);
+            systemd::status("ready");
         }
         Readiness::NotReady(reason) => {
             tracing::warn!(reason, "not ready");
-            notify(&[sd_notify::NotifyState::Status(reason)]);
+            systemd::status(reason);
         }
-    }
-}
-
-/// Without systemd there is nobody to tell.
-fn notify(states: &[sd_notify::NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "systemd was not told");
     }
 }
 

@@ -1,22 +1,21 @@
 //! Keeps the registry's record of this worker true: its state, its models, its rank.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hearth_fabric::registry::{AnnounceStatus, Announcement, Error};
-use tokio_util::sync::CancellationToken;
 
 use crate::state::Shared;
 
-/// Follows the worker's state and the registration until `cancel`; a final refusal is the error.
-pub(crate) async fn keep(
-    announcement: &Announcement,
-    shared: &Shared,
-    cancel: &CancellationToken,
-) -> Result<(), Arc<Error>> {
+/// Follows the worker's state and the registration. Ends only when the registry refuses the worker
+/// for good.
+pub(crate) async fn keep(announcement: &Announcement, shared: &Shared) -> Arc<Error> {
     let mut status = announcement.status();
     let mut state = shared.state.subscribe();
     loop {
-        note(&status.borrow_and_update().clone(), shared)?;
+        if let Some(refusal) = note(&status.borrow_and_update(), shared) {
+            return refusal;
+        }
         let now = *state.borrow_and_update();
         let updated = announcement.update(|record| {
             record.state = now;
@@ -27,20 +26,19 @@ pub(crate) async fn keep(
         }
         tokio::select! {
             biased;
-            () = cancel.cancelled() => return Ok(()),
-            changed = status.changed() => {
-                if changed.is_err() {
-                    return Ok(());
-                }
-            }
+            changed = status.changed() => if changed.is_err() {
+                return Arc::new(Error::Ended);
+            },
             _ = state.changed() => {}
         }
     }
 }
 
-fn note(status: &AnnounceStatus, shared: &Shared) -> Result<(), Arc<Error>> {
+/// Takes note of how the registration stands; gives a refusal back.
+fn note(status: &AnnounceStatus, shared: &Shared) -> Option<Arc<Error>> {
     match status {
         AnnounceStatus::Registered { rank } => {
+            shared.registered.store(true, Ordering::Relaxed);
             if shared.rank.send_replace(Some(*rank)) != Some(*rank) {
                 tracing::info!(%rank, "registered");
             }
@@ -49,10 +47,11 @@ fn note(status: &AnnounceStatus, shared: &Shared) -> Result<(), Arc<Error>> {
             if let Some(reason) = reason {
                 tracing::warn!(error = &**reason as &dyn std::error::Error, "not registered");
             }
+            shared.registered.store(false, Ordering::Relaxed);
             // The rank stays: callers that are connected go on as before.
         }
-        AnnounceStatus::Refused(error) => return Err(Arc::clone(error)),
+        AnnounceStatus::Refused(error) => return Some(Arc::clone(error)),
         AnnounceStatus::Withdrawn => {}
     }
-    Ok(())
+    None
 }

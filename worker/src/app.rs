@@ -1,13 +1,13 @@
 //! The composition root: builds the worker's parts, runs them, takes them down in order.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use hearth_fabric::identity::Identity;
 use hearth_fabric::quic::{EndpointKeys, Listener, Settings};
-use hearth_fabric::registry::{self, Announcement, Registry};
+use hearth_fabric::registry::{self, Registry};
 use hearth_fabric::task::OwnedTask;
 use hearth_protocol::Incarnation;
 use hearth_protocol::record::{Capacity, WorkerRecord, WorkerState};
@@ -15,6 +15,7 @@ use hearth_protocol::version::ProtocolRange;
 use hearth_telemetry::metrics::{BuildInfo, Registry as Metrics, WorkerMetrics};
 use hearth_telemetry::probe::{self, Probe, Readiness};
 use hearth_telemetry::procinfo::Process;
+use hearth_telemetry::systemd;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -24,11 +25,15 @@ use crate::config::{Config, ConfigError, Listen};
 use crate::engine::{Engine, LoadError};
 use crate::methods::Methods;
 use crate::parts::{Bounds, Parts};
+use crate::report::Reporter;
 use crate::service::WorkerService;
 use crate::state::{EngineGauge, Model, Models, Shared};
 
-/// How often deadlines and orphans are looked after, and systemd is told that all is well.
+/// How often deadlines and orphans are looked after, and what has changed is reported.
 const TICK: Duration = Duration::from_millis(500);
+
+/// How often a drain looks whether it is over.
+const DRAIN_TICK: Duration = Duration::from_millis(50);
 
 /// How long the replies of the last requests may take to be written once a drain is over.
 const LAST_REPLIES: Duration = Duration::from_secs(5);
@@ -87,9 +92,8 @@ impl Error {
                 | Self::StateDir { .. }
                 | Self::Keys(_)
                 | Self::Registry(_)
-                | Self::Refused(_)
                 | Self::Model(_)
-        )
+        ) || matches!(self, Self::Refused(error) if !matches!(**error, registry::Error::Ended))
     }
 }
 
@@ -174,8 +178,11 @@ impl Worker {
             models: Models::new(models.collect()),
             engine: EngineGauge::default(),
             connections: AtomicU32::new(0),
+            step_timeout: config.worker.step_timeout,
+            ending: Mutex::new(false),
             state: watch::Sender::new(WorkerState::Loading),
             rank: watch::Sender::new(None),
+            registered: AtomicBool::new(false),
             shutdown: CancellationToken::new(),
             drain_marker: dir.join("drained"),
         });
@@ -244,10 +251,26 @@ impl Worker {
         let server = OwnedTask::spawn("quic", |cancel| listener.run(service, cancel));
         let probe = probe.map(|probe| OwnedTask::spawn("probe", |cancel| probe.run(cancel)));
 
-        let daemon = Daemon { shared: &shared, config: &config, engine: &engine, readiness };
-        let outcome = daemon.serve(&announcement, loaded, &stop).await;
-
-        daemon.finish_requests(&now, &open).await;
+        let mut daemon = Daemon {
+            shared: &shared,
+            engine: &engine,
+            reporter: Reporter::new(Arc::clone(&shared), readiness),
+        };
+        let outcome = tokio::select! {
+            biased;
+            refusal = announce::keep(&announcement, &shared) => Err(Error::Refused(refusal)),
+            outcome = daemon.serve(loaded, &stop) => outcome,
+        };
+        // The record says `draining` meanwhile.
+        let announced = async {
+            announce::keep(&announcement, &shared).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            () = announced => {}
+            () = daemon.finish_requests(config.worker.drain_timeout, &now, &open) => {}
+        }
         announcement.withdraw().await;
         server.stop_within(LAST_REPLIES).await;
         if let Some(probe) = probe {
@@ -279,22 +302,17 @@ fn warn_of_small_buffers(listener: &Listener) {
 /// The running worker's control loop.
 struct Daemon<'a> {
     shared: &'a Shared,
-    config: &'a Config,
     engine: &'a Engine,
-    readiness: watch::Sender<Readiness>,
+    reporter: Reporter,
 }
 
 impl Daemon<'_> {
     /// Serves until it is asked to stop, or can't go on.
     async fn serve(
-        &self,
-        announcement: &Announcement,
+        &mut self,
         loaded: oneshot::Receiver<Result<(), LoadError>>,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
-        let keeping = CancellationToken::new();
-        let announce = announce::keep(announcement, self.shared, &keeping);
-        tokio::pin!(announce);
         let mut loading = Some(loaded);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -303,79 +321,55 @@ impl Daemon<'_> {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 () = self.shared.shutdown.cancelled() => return Ok(()),
-                refused = &mut announce => {
-                    return refused.map_err(Error::Refused);
-                }
                 outcome = wait_loaded(&mut loading) => {
                     outcome?;
                     self.ready();
                 }
-                _ = tick.tick() => self.tick()?,
+                _ = tick.tick() => {
+                    if self.engine.has_ended() {
+                        return Err(Error::EngineEnded);
+                    }
+                    self.look();
+                }
             }
         }
     }
 
-    fn ready(&self) {
-        if self.shared.drain_marker.exists() {
-            self.shared.state.send_replace(WorkerState::Draining);
-            tracing::info!("loaded; drained before its restart: hearth resume ends that");
-        } else {
-            self.shared.state.send_replace(WorkerState::Ready);
-            tracing::info!("ready");
+    fn ready(&mut self) {
+        match self.shared.started() {
+            WorkerState::Draining => {
+                tracing::info!("loaded; drained before its restart: hearth resume ends that");
+            }
+            _ => tracing::info!("ready"),
         }
-        notify(&[sd_notify::NotifyState::Ready]);
+        self.reporter.report();
+        systemd::ready();
     }
 
-    fn tick(&self) -> Result<(), Error> {
-        if self.engine.has_ended() {
-            return Err(Error::EngineEnded);
-        }
+    fn look(&mut self) {
         self.shared.parts.sweep();
-        let counts = self.shared.parts.counts();
-        self.shared.metrics.set_queue_depth(counts.queued as usize);
-        self.shared.metrics.set_running(counts.running as usize);
-
-        let busy = self.shared.engine.busy_for();
-        let loading = *self.shared.state.borrow() == WorkerState::Loading;
-        let hung = !loading && busy > self.config.worker.step_timeout;
-        let registered = self.shared.rank.borrow().is_some();
-        self.readiness.send_if_modified(|readiness| {
-            let now = match *self.shared.state.borrow() {
-                _ if hung => Readiness::NotReady(format!("a step has taken {busy:.0?}")),
-                WorkerState::Ready => Readiness::Ready,
-                state => Readiness::NotReady(state.to_string()),
-            };
-            let changed = *readiness != now;
-            *readiness = now;
-            changed
-        });
-        let status = if registered { "" } else { " (not registered yet)" };
-        let state = *self.shared.state.borrow();
-        let status = format!("{state}{status}: {} run, {} wait", counts.running, counts.queued);
-        if hung {
-            notify(&[sd_notify::NotifyState::Status(&status)]);
-        } else {
-            notify(&[sd_notify::NotifyState::Status(&status), sd_notify::NotifyState::Watchdog]);
-        }
-        Ok(())
+        self.reporter.report();
     }
 
-    /// Refuses new requests and waits for those accepted, at most `worker.drain_timeout`.
-    async fn finish_requests(&self, now: &CancellationToken, open: &AtomicUsize) {
-        notify(&[sd_notify::NotifyState::Stopping]);
-        self.shared.stop_admitting();
+    /// Refuses new requests and waits for those accepted, at most `limit`.
+    async fn finish_requests(
+        &mut self,
+        limit: Duration,
+        now: &CancellationToken,
+        open: &AtomicUsize,
+    ) {
+        systemd::stopping();
+        self.shared.end();
         let drained = async {
-            while !self.engine.has_ended() {
-                self.shared.parts.sweep();
+            loop {
+                self.look();
                 let counts = self.shared.parts.counts();
-                if counts.running == 0 && counts.queued == 0 {
+                if self.engine.has_ended() || counts.running == 0 && counts.queued == 0 {
                     break;
                 }
-                notify(&[sd_notify::NotifyState::Watchdog]);
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                tokio::time::sleep(DRAIN_TICK).await;
             }
         };
-        let limit = self.config.worker.drain_timeout;
         let ended = tokio::select! {
             ended = tokio::time::timeout(limit, drained) => ended.is_ok(),
             () = now.cancelled() => false,
@@ -406,12 +400,5 @@ async fn wait_loaded(
             *loading = None;
             outcome.map_err(|_| Error::EngineEnded)?.map_err(Error::from)
         }
-    }
-}
-
-/// Without systemd there is nobody to tell.
-fn notify(states: &[sd_notify::NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "systemd was not told");
     }
 }

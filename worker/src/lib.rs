@@ -14,6 +14,7 @@ pub mod config;
 mod engine;
 pub mod methods;
 mod parts;
+mod report;
 mod service;
 mod state;
 

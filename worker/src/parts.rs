@@ -178,6 +178,10 @@ impl Parts {
         self.lock().set_draining(draining);
     }
 
+    pub(crate) fn is_draining(&self) -> bool {
+        self.lock().is_draining()
+    }
+
     /// Lets the engine end once nothing is left.
     pub(crate) fn close(&self) {
         self.lock().close();

@@ -1,7 +1,7 @@
 //! What the worker's halves share: who it is, what it does, what it has counted.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use hearth_inference::pipelines::Description;
@@ -26,10 +26,16 @@ pub(crate) struct Shared {
     pub(crate) models: Models,
     pub(crate) engine: EngineGauge,
     pub(crate) connections: AtomicU32,
+    /// Time that one step may take before the worker counts as hung.
+    pub(crate) step_timeout: Duration,
+    /// Whether this run is about to end.
+    pub(crate) ending: Mutex<bool>,
     /// What the worker does now.
     pub(crate) state: watch::Sender<WorkerState>,
-    /// The rank that the registry has confirmed; none while it has not.
+    /// The rank that the registry confirmed last; none while it has not.
     pub(crate) rank: watch::Sender<Option<Rank>>,
+    /// Whether the registry has the worker's record, as far as is known.
+    pub(crate) registered: AtomicBool,
     /// Asked to end by a call.
     pub(crate) shutdown: tokio_util::sync::CancellationToken,
     /// Kept across restarts.
@@ -42,33 +48,72 @@ impl Shared {
         if let Err(error) = std::fs::write(&self.drain_marker, b"") {
             tracing::warn!(%error, "the drain will not survive a restart");
         }
-        self.stop_admitting();
-    }
-
-    /// Refuses new requests for the rest of this run.
-    pub(crate) fn stop_admitting(&self) {
+        let ending = self.ending();
         self.parts.set_draining(true);
-        self.state.send_replace(WorkerState::Draining);
+        self.settle(ending);
     }
 
     /// Takes requests again.
-    pub(crate) fn resume(&self) {
+    ///
+    /// # Errors
+    /// `draining` for a worker that is about to end.
+    pub(crate) fn resume(&self) -> Result<(), CallError> {
         let removed = std::fs::remove_file(&self.drain_marker);
         if let Err(error) = removed
             && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(%error, "the worker will drain again after a restart");
         }
+        let ending = self.ending();
+        if *ending {
+            let message = "the worker is about to end: start it again";
+            return Err(CallError::new(ErrorKind::Draining, message));
+        }
         self.parts.set_draining(false);
-        let state = if self.models.loaded() { WorkerState::Ready } else { WorkerState::Loading };
+        self.settle(ending);
+        Ok(())
+    }
+
+    /// Refuses new requests for the rest of this run.
+    pub(crate) fn end(&self) {
+        let mut ending = self.ending();
+        *ending = true;
+        self.parts.set_draining(true);
+        self.settle(ending);
+    }
+
+    /// The models of the start are there. Gives what the worker does now.
+    pub(crate) fn started(&self) -> WorkerState {
+        self.settle(self.ending())
+    }
+
+    fn ending(&self) -> MutexGuard<'_, bool> {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says what the worker does now. Under the lock, so that the last change is said last.
+    fn settle(&self, _ending: MutexGuard<'_, bool>) -> WorkerState {
+        let state = match (self.parts.is_draining(), self.models.loaded()) {
+            (true, _) => WorkerState::Draining,
+            (false, true) => WorkerState::Ready,
+            (false, false) => WorkerState::Loading,
+        };
         self.state.send_replace(state);
+        state
+    }
+
+    /// Since when one step has taken longer than it may; none while all is well.
+    pub(crate) fn hung(&self) -> Option<Duration> {
+        let loading = *self.state.borrow() == WorkerState::Loading;
+        let busy = self.engine.busy_for();
+        (!loading && busy > self.step_timeout).then_some(busy)
     }
 }
 
 /// Since when the engine has been at one piece of work.
 #[derive(Default)]
 pub(crate) struct EngineGauge {
-    since: std::sync::Mutex<Option<Instant>>,
+    since: Mutex<Option<Instant>>,
     /// Bytes of weights read.
     loaded_bytes: AtomicU64,
 }

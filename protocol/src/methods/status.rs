@@ -28,7 +28,7 @@ pub struct Health {
     /// Why it is not healthy, or what a person should know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Whether the registry has the worker's record; none when it is not asked.
+    /// Whether the registry has the worker's record, as far as the worker knows.
     pub registered: bool,
 }
 

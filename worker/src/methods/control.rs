@@ -22,13 +22,13 @@ pub(crate) fn drain(shared: &Shared) -> Result<Vec<u8>, CallError> {
 }
 
 pub(crate) fn resume(shared: &Shared) -> Result<Vec<u8>, CallError> {
-    shared.resume();
+    shared.resume()?;
     standing(shared)
 }
 
 pub(crate) fn shutdown(shared: &Shared) -> Result<Vec<u8>, CallError> {
+    shared.end();
     shared.shutdown.cancel();
-    shared.stop_admitting();
     standing(shared)
 }
 

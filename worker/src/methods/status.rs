@@ -21,15 +21,22 @@ pub(crate) fn get_rank(shared: &Shared) -> Result<Vec<u8>, CallError> {
 
 pub(crate) fn check_health(shared: &Shared) -> Result<Vec<u8>, CallError> {
     let state = *shared.state.borrow();
+    let hung = shared.hung();
     let reason = match state {
+        _ if hung.is_some() => hung.map(|busy| format!("a step has taken {busy:.0?}")),
         WorkerState::Ready => None,
         WorkerState::Loading => Some("models are being loaded".to_owned()),
         WorkerState::Draining => Some("draining: hearth resume ends that".to_owned()),
         WorkerState::Sleeping => Some("sleeping: hearth wake ends that".to_owned()),
         WorkerState::Unknown => Some("the state is unknown".to_owned()),
     };
-    let registered = shared.rank.borrow().is_some();
-    value(&Health { healthy: state == WorkerState::Ready, state, reason, registered })
+    let registered = shared.registered.load(Ordering::Relaxed);
+    value(&Health {
+        healthy: state == WorkerState::Ready && hung.is_none(),
+        state,
+        reason,
+        registered,
+    })
 }
 
 pub(crate) fn stats(shared: &Shared) -> Result<Vec<u8>, CallError> {

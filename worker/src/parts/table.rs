@@ -316,6 +316,10 @@ impl Table {
         self.draining = draining;
     }
 
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
     pub(super) fn close(&mut self) {
         self.closed = true;
     }

@@ -1,0 +1,57 @@
+//! What the worker says of itself without being called: to its probe, its metrics and systemd.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hearth_protocol::record::WorkerState;
+use hearth_telemetry::probe::Readiness;
+use hearth_telemetry::systemd;
+use tokio::sync::watch;
+
+use crate::state::Shared;
+
+/// Says again, a few times a second, what has changed.
+pub(crate) struct Reporter {
+    shared: Arc<Shared>,
+    readiness: watch::Sender<Readiness>,
+    /// What systemd was told last.
+    status: String,
+}
+
+impl Reporter {
+    pub(crate) fn new(shared: Arc<Shared>, readiness: watch::Sender<Readiness>) -> Self {
+        Self { shared, readiness, status: String::new() }
+    }
+
+    /// Says how the worker is, and that it lives unless a step hangs.
+    pub(crate) fn report(&mut self) {
+        let shared = &*self.shared;
+        let counts = shared.parts.counts();
+        shared.metrics.set_queue_depth(counts.queued as usize);
+        shared.metrics.set_running(counts.running as usize);
+
+        let state = *shared.state.borrow();
+        let hung = shared.hung();
+        let now = match (hung, state) {
+            (Some(busy), _) => Readiness::NotReady(format!("a step has taken {busy:.0?}")),
+            (None, WorkerState::Ready) => Readiness::Ready,
+            (None, state) => Readiness::NotReady(state.to_string()),
+        };
+        self.readiness.send_if_modified(|known| {
+            let differs = *known != now;
+            *known = now;
+            differs
+        });
+
+        let registered = shared.registered.load(Ordering::Relaxed);
+        let apart = if registered { "" } else { " (not registered)" };
+        let status = format!("{state}{apart}: {} run, {} wait", counts.running, counts.queued);
+        if status != self.status {
+            systemd::status(&status);
+            self.status = status;
+        }
+        if hung.is_none() {
+            systemd::watchdog();
+        }
+    }
+}
