@@ -35,6 +35,7 @@ enum Serve {
     #[command(hide = true)]
     Serve {
         /// Which peer.
+        #[arg(value_enum)]
         peer: PeerKind,
         /// The certificates' folder.
         #[arg(long)]
@@ -53,6 +54,8 @@ enum PeerKind {
     Hearth,
     Quinn,
     Tcp,
+    /// The demo model alone, loaded and warm: its "address" is its resident memory.
+    Model,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -69,6 +72,7 @@ fn main() -> anyhow::Result<()> {
                     PeerKind::Hearth => peers::hearth::serve(&pki, &registry, &id).await,
                     PeerKind::Quinn => peers::bare_quic::serve(&pki, any).await,
                     PeerKind::Tcp => peers::tcp::serve(any).await,
+                    PeerKind::Model => peers::model::serve().await,
                 }
             }
         }

@@ -9,6 +9,7 @@ use hearth_coordinator::Backends;
 use hearth_coordinator::app;
 use hearth_coordinator::config::Config;
 use hearth_fabric::task::OwnedTask;
+use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,9 @@ struct Args {
     /// Check the config and end.
     #[arg(long)]
     check_config: bool,
+    /// End when standard input is closed: for a program that owns this coordinator.
+    #[arg(long)]
+    lifeline: bool,
 }
 
 fn main() -> ExitCode {
@@ -48,7 +52,10 @@ fn main() -> ExitCode {
             Ok(runtime) => runtime,
             Err(error) => return fail(&error.into(), false),
         };
-    match runtime.block_on(run(&config, &backends)) {
+    let ended = runtime.block_on(run(&config, &backends, args.lifeline));
+    // A read of standard input may not keep the process.
+    runtime.shutdown_background();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let configuration = error.is_configuration();
@@ -57,11 +64,11 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(config: &Config, backends: &Backends) -> Result<(), app::Error> {
+async fn run(config: &Config, backends: &Backends, lifeline: bool) -> Result<(), app::Error> {
     let stop = CancellationToken::new();
     let stopping = stop.clone();
     let signals = OwnedTask::spawn("signals", move |_| async move {
-        match wait_for_signal().await {
+        match wait_for_the_end(lifeline).await {
             Ok(()) => stopping.cancel(),
             Err(error) => tracing::error!(%error, "signals can't be listened to"),
         }
@@ -71,12 +78,23 @@ async fn run(config: &Config, backends: &Backends) -> Result<(), app::Error> {
     ended
 }
 
-async fn wait_for_signal() -> std::io::Result<()> {
+/// A signal, or the end of standard input where that is the owner's lifeline.
+async fn wait_for_the_end(lifeline: bool) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let owner_gone = async {
+        if lifeline {
+            let mut buffer = [0; 64];
+            let mut stdin = tokio::io::stdin();
+            while matches!(stdin.read(&mut buffer).await, Ok(1..)) {}
+        } else {
+            std::future::pending::<()>().await;
+        }
+    };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = owner_gone => tracing::info!("the owner is gone"),
     }
     Ok(())
 }

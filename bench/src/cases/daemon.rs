@@ -10,6 +10,7 @@ use hearth_protocol::methods::Stats;
 use hearth_protocol::role::Role;
 
 use super::Effort;
+use crate::children::Server;
 use crate::measure::Samples;
 use crate::peers::hearth::Hearth;
 use crate::pki;
@@ -70,6 +71,18 @@ fn beside(name: &str) -> Result<PathBuf> {
 
 pub(crate) async fn run(report: &mut Report, effort: Effort) -> Result<()> {
     say("measuring worker");
+    let mut over = Samples::default();
+    for _ in 0..3 {
+        let daemon = Daemon::start().await?;
+        let nowhere = Path::new("");
+        let model: u64 = Server::start("model", nowhere, nowhere, "model")?.addr.parse()?;
+        let worker = daemon.stats().await?.rss_bytes;
+        #[expect(clippy::cast_precision_loss, reason = "some hundred megabytes")]
+        over.add((worker as f64 - model as f64) / 1e6);
+        daemon.stop().await?;
+    }
+    report.cases.push(over.case("worker.rss_over_ort", "MB", Vec::new()));
+
     let daemon = Daemon::start().await?;
     let mut idle = Samples::default();
     for _ in 0..3 {

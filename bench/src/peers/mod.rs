@@ -2,6 +2,7 @@
 
 pub(crate) mod bare_quic;
 pub(crate) mod hearth;
+pub(crate) mod model;
 pub(crate) mod tcp;
 
 use std::net::SocketAddr;
