@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hearth_inference::pipelines::{Output, Settings};
 use hearth_media::{Infotext, Media, OutputFormat, TextChunk};
+use hearth_protocol::CallError;
 use hearth_protocol::generation::GenerationRequest;
 use hearth_protocol::message::Phase;
 use hearth_protocol::methods::{FinishReason, Generated};
-use hearth_protocol::{CallError, ErrorKind};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::Times;
+use super::{Times, guarded};
 use crate::parts::{Ended, Finished, Job};
 use crate::state::Shared;
 
@@ -31,74 +31,69 @@ pub(super) struct ToEncode {
 }
 
 /// The encoder's thread; it ends when the engine's has.
-pub(super) struct Encoder(Option<JoinHandle<()>>);
+pub(super) struct Encoder(JoinHandle<()>);
 
 impl Encoder {
-    pub(super) fn start(results: Receiver<ToEncode>, shared: Arc<Shared>) -> Self {
+    pub(super) fn start(results: Receiver<ToEncode>, shared: Arc<Shared>) -> std::io::Result<Self> {
         let work = move || {
-            for result in results {
-                encode(result, &shared);
+            for ToEncode { job, output, steps, times, digest } in results {
+                job.progress(Phase::OutputPostprocessing, steps, steps);
+                let encoded = guarded(|| encode(&job, output, steps, times, &digest));
+                shared.ended(&job, encoded);
             }
         };
-        let thread = std::thread::Builder::new().name("encoder".to_owned()).spawn(work);
-        if let Err(error) = &thread {
-            tracing::error!(%error, "the encoder's thread can't be started");
-        }
-        Self(thread.ok())
+        let thread = std::thread::Builder::new().name("encoder".to_owned()).spawn(work)?;
+        Ok(Self(thread))
     }
 
     pub(super) fn join(self) {
-        if self.0.is_some_and(|thread| thread.join().is_err()) {
+        if self.0.join().is_err() {
             tracing::error!("the encoder's thread panicked");
         }
     }
 }
 
-fn encode(result: ToEncode, shared: &Shared) {
-    let ToEncode { job, output, steps, times, digest } = result;
-    job.progress(Phase::OutputPostprocessing, steps, steps);
+fn encode(
+    job: &Job,
+    output: Output,
+    steps: usize,
+    times: Times,
+    digest: &str,
+) -> Result<Finished, Ended> {
     let began = Instant::now();
     let generation = times.began.map(|start| began - start).unwrap_or_default();
     let request = &job.args.request;
-    let format = match request.output_format.map(media_format) {
-        None => OutputFormat::Png,
-        Some(format) => format,
-    };
+    let format = request.output_format.map_or(OutputFormat::Png, media_format);
     let parameters = infotext(&output.settings, output.seed, &job.model);
-    let record = record(request, &output, &job.model, &digest);
+    let record = record(request, &output, &job.model, digest);
     let text = [
         TextChunk { keyword: "parameters", text: &parameters },
         TextChunk { keyword: "hearth", text: &record },
     ];
-    let encoded = hearth_media::encode(&output.media, format, &text).map_err(|error| {
-        let kind = ErrorKind::InvalidArgument;
-        CallError { param: Some("output_format".into()), ..CallError::new(kind, error.to_string()) }
-    });
-    let finished = encoded.map(|bytes| {
-        let ms = |duration: std::time::Duration| duration.as_secs_f64() * 1e3;
-        let (width, height) = size(&output.media);
-        let timings = BTreeMap::from([
-            ("queue".to_owned(), ms(times.queue)),
-            ("model_load".to_owned(), ms(times.model_load)),
-            ("generation".to_owned(), ms(generation)),
-            ("sessions".to_owned(), ms(output.session_time)),
-            ("output_postprocessing".to_owned(), ms(began.elapsed())),
-        ]);
-        let value = Generated {
-            part: job.args.part,
-            seed: output.seed,
-            media_type: format.media_type().to_owned(),
-            sha256: hex::encode(Sha256::digest(&bytes)),
-            width,
-            height,
-            steps: u32::try_from(steps).unwrap_or(u32::MAX),
-            timings,
-            warnings: output.warnings,
-            finish_reason: FinishReason::Done,
-        };
-        Finished { value, bytes: Bytes::from(bytes) }
-    });
-    shared.ended(&job, finished.map_err(Ended::Failed));
+    let bytes = hearth_media::encode(&output.media, format, &text)
+        .map_err(|error| Ended::Failed(CallError::invalid("output_format", error.to_string())))?;
+    let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
+    let (width, height) = size(&output.media);
+    let timings = BTreeMap::from([
+        ("queue".to_owned(), ms(times.queue)),
+        ("model_load".to_owned(), ms(times.model_load)),
+        ("generation".to_owned(), ms(generation)),
+        ("sessions".to_owned(), ms(output.session_time)),
+        ("output_postprocessing".to_owned(), ms(began.elapsed())),
+    ]);
+    let value = Generated {
+        part: job.args.part,
+        seed: output.seed,
+        media_type: format.media_type().to_owned(),
+        sha256: hex::encode(Sha256::digest(&bytes)),
+        width,
+        height,
+        steps: u32::try_from(steps).unwrap_or(u32::MAX),
+        timings,
+        warnings: output.warnings,
+        finish_reason: FinishReason::Done,
+    };
+    Ok(Finished { value, bytes: Bytes::from(bytes) })
 }
 
 fn media_format(format: hearth_protocol::generation::OutputFormat) -> OutputFormat {

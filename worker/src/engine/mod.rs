@@ -9,13 +9,14 @@ mod load;
 mod translate;
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hearth_inference::pipelines::{Error, Pipeline, State};
+use hearth_inference::pipelines::{Error, Output, Pipeline, State};
 use hearth_media::Media;
 use hearth_protocol::message::Phase;
 use hearth_protocol::{CallError, ErrorKind};
@@ -44,10 +45,9 @@ impl Engine {
     ) -> std::io::Result<(Self, oneshot::Receiver<Result<(), LoadError>>)> {
         let (loaded, receiver) = oneshot::channel();
         let loader = Loader::new(config);
-        let slots = shared.capacity.slots as usize;
+        let (to_encoder, results) = sync_channel(shared.capacity.slots as usize);
+        let encoder = Encoder::start(results, Arc::clone(&shared))?;
         let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
-            let (to_encoder, results) = sync_channel(slots);
-            let encoder = Encoder::start(results, Arc::clone(&shared));
             let mut engine = Running {
                 shared,
                 loader,
@@ -143,7 +143,7 @@ impl Running {
     fn begin(&mut self, job: Job) {
         let mut times = Times { queue: job.accepted_at.elapsed(), ..Times::default() };
         let shared = Arc::clone(&self.shared);
-        match shared.engine.during(|| self.start(&job, &mut times)) {
+        match shared.engine.during(|| guarded(|| self.start(&job, &mut times))) {
             Ok(state) => {
                 job.progress(Phase::Generation, 0, state.steps());
                 self.active.push(Active { job, state, times });
@@ -160,45 +160,74 @@ impl Running {
             times.model_load = began.elapsed();
             loaded.map_err(|error| Ended::Failed(error.into()))?;
         }
-        let Some(pipeline) = self.pipelines.get_mut(&job.model) else {
-            let message = format!("model {:?} is not loaded", job.model);
-            return Err(Ended::Failed(CallError::new(ErrorKind::Internal, message)));
-        };
         times.began = Some(Instant::now());
         let request = &job.args.request;
         let generation = to_generation(request).map_err(Ended::Failed)?;
         let seed = request.seed.unwrap_or(0).wrapping_add(u64::from(job.args.part.index));
-        pipeline.start(&generation, seed, &job.interrupt).map_err(failure)
+        self.pipeline(&job.model)?.start(&generation, seed, &job.interrupt).map_err(failure)
     }
 
     /// Takes one step of a part; the last one decodes it.
     fn advance(&mut self, mut active: Active) {
-        let Some(pipeline) = self.pipelines.get_mut(&active.job.model) else { return };
-        let Active { job, state, .. } = &mut active;
-        if let Err(error) = pipeline.step(&mut [&mut *state], &job.interrupt) {
-            return self.shared.ended(job, Err(failure(error)));
+        if let Err(ended) = guarded(|| self.step(&mut active)) {
+            return self.shared.ended(&active.job, Err(ended));
         }
-        self.shared.metrics.step_computed();
-        job.progress(Phase::Generation, state.step_index(), state.steps());
-        if !state.is_done() {
-            show_preview(pipeline.as_mut(), job, state);
-            self.active.push(active);
-            return;
+        if !active.state.is_done() {
+            return self.active.push(active);
         }
         let Active { job, state, times } = active;
         let steps = state.steps();
-        match pipeline.finish(state, &job.interrupt) {
-            Ok(output) => {
-                let digest = pipeline.description().digest.clone();
+        match guarded(|| self.decode(&job, state)) {
+            Ok((output, digest)) => {
                 let result = ToEncode { job, output, steps, times, digest };
                 if let Err(error) = self.to_encoder.send(result) {
                     let gone = CallError::new(ErrorKind::Internal, "the encoder has ended");
                     self.shared.ended(&error.0.job, Err(Ended::Failed(gone)));
                 }
             }
-            Err(error) => self.shared.ended(&job, Err(failure(error))),
+            Err(ended) => self.shared.ended(&job, Err(ended)),
         }
     }
+
+    fn step(&mut self, active: &mut Active) -> Result<(), Ended> {
+        let Active { job, state, .. } = active;
+        let shared = Arc::clone(&self.shared);
+        let pipeline = self.pipeline(&job.model)?;
+        pipeline.step(&mut [&mut *state], &job.interrupt).map_err(failure)?;
+        shared.metrics.step_computed();
+        job.progress(Phase::Generation, state.step_index(), state.steps());
+        if !state.is_done() {
+            show_preview(pipeline, job, state);
+        }
+        Ok(())
+    }
+
+    /// The finished picture, and the model's digest.
+    fn decode(&mut self, job: &Job, state: State) -> Result<(Output, String), Ended> {
+        let pipeline = self.pipeline(&job.model)?;
+        let output = pipeline.finish(state, &job.interrupt).map_err(failure)?;
+        Ok((output, pipeline.description().digest.clone()))
+    }
+
+    fn pipeline(&mut self, model: &str) -> Result<&mut dyn Pipeline, Ended> {
+        match self.pipelines.get_mut(model) {
+            Some(pipeline) => Ok(pipeline.as_mut()),
+            None => {
+                let message = format!("model {model:?} is not loaded");
+                Err(Ended::Failed(CallError::new(ErrorKind::Internal, message)))
+            }
+        }
+    }
+}
+
+/// Does a part's work. A panic in it is a fault of the program; it costs this part and no other,
+/// and neither the thread nor its loaded models.
+fn guarded<T>(work: impl FnOnce() -> Result<T, Ended>) -> Result<T, Ended> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        tracing::error!("a part's work panicked: standard error says where");
+        let message = "the worker failed by a fault of its own: its log says more";
+        Err(Ended::Failed(CallError::new(ErrorKind::Internal, message)))
+    })
 }
 
 fn show_preview(pipeline: &mut dyn Pipeline, job: &Job, state: &State) {
@@ -244,5 +273,20 @@ impl Shared {
             Some(_) => Outcome::Error,
         };
         self.metrics.request_ended(outcome, job.accepted_at.elapsed());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_the_parts_error() {
+        let nothing: [u8; 0] = [];
+        let Err(Ended::Failed(error)) = guarded(|| Ok(nothing[std::hint::black_box(0)])) else {
+            panic!("the panic went on");
+        };
+        assert_eq!(error.kind, ErrorKind::Internal);
+        assert!(!error.retryable, "the next worker would panic as well");
     }
 }
