@@ -128,7 +128,7 @@ async fn run(config: Config, lifeline: bool) -> Result<(), Error> {
         OwnedTask::spawn("signals", move |_| listen_to_signals(lifeline, stop, now))
     };
     let ended = worker.run(stop, now).await;
-    signals.stop_within(std::time::Duration::ZERO).await;
+    drop(signals);
     ended
 }
 
