@@ -10,12 +10,12 @@ use hearth_fabric::registry;
 use hearth_fabric::task::OwnedTask;
 use hearth_protocol::version;
 use hearth_telemetry::metrics::{BuildInfo, Registry as Metrics};
-use hearth_telemetry::probe::{self, Probe, Readiness};
+use hearth_telemetry::probe::{self, Listen, Probe, Readiness};
 use hearth_telemetry::systemd;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, ConfigError, Listen};
+use crate::config::{Config, ConfigError};
 use crate::fleet::FleetView;
 use crate::{Backends, Engine, EngineOptions, ExternalOptions, executors};
 
@@ -69,7 +69,7 @@ pub async fn run(
     backends: &Backends,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let registry = registry::open(&config.registry_url()?, &config.registry_settings()?)?;
+    let registry = registry::open(&config.registry.url()?, &config.registry.settings()?)?;
     let identity = Arc::new(Identity::load(&config.tls.dir)?);
     let (readiness, watched) = watch::channel(Readiness::NotReady("starting".to_owned()));
     let probe = start_probe(config.http.listen, watched).await?;

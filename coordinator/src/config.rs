@@ -1,13 +1,14 @@
 //! The coordinator's config: defaults, then the file, then the environment.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use figment::Figment;
-use figment::providers::{Env, Format as _, Toml};
-use hearth_fabric::registry::{RegistryUrl, Settings as RegistrySettings};
+pub use hearth_fabric::config::{Error as ConfigError, RegistrySection, TlsSection};
+
+use hearth_fabric::config;
 use hearth_telemetry::log::LogSettings;
+use hearth_telemetry::probe::Listen;
 use serde::Deserialize;
 
 use crate::Backends;
@@ -40,35 +41,6 @@ pub struct ExecutorSection {
     pub min_workers: usize,
 }
 
-/// `[registry]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RegistrySection {
-    /// `etcd://`, `etcds://`, `dir:` or `static:`.
-    pub url: String,
-    /// Authorities of `etcds://` (PEM file); empty for the system's.
-    pub cacert: String,
-    /// Client certificate (PEM file).
-    pub cert: String,
-    /// Its key (PEM file).
-    pub key: String,
-    /// User name.
-    pub user: String,
-    /// File that holds the password.
-    pub password_file: String,
-    /// How long a record outlives its worker; of use to workers only.
-    #[serde(with = "humantime_serde")]
-    pub ttl: Duration,
-}
-
-/// `[tls]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TlsSection {
-    /// Folder of `ca.crt`, `tls.crt` and `tls.key`.
-    pub dir: PathBuf,
-}
-
 /// `[http]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -94,26 +66,6 @@ impl Default for ExecutorSection {
     }
 }
 
-impl Default for RegistrySection {
-    fn default() -> Self {
-        Self {
-            url: "etcd://127.0.0.1:2379".to_owned(),
-            cacert: String::new(),
-            cert: String::new(),
-            key: String::new(),
-            user: String::new(),
-            password_file: String::new(),
-            ttl: RegistrySettings::default().ttl,
-        }
-    }
-}
-
-impl Default for TlsSection {
-    fn default() -> Self {
-        Self { dir: PathBuf::from("/etc/hearth/pki") }
-    }
-}
-
 impl Default for HttpSection {
     fn default() -> Self {
         Self { listen: Listen::At(SocketAddr::from(([127, 0, 0, 1], 8000))) }
@@ -126,51 +78,6 @@ impl Default for RequestsSection {
     }
 }
 
-/// `off`, or an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub enum Listen {
-    /// Nothing is served.
-    Off,
-    /// This address.
-    At(SocketAddr),
-}
-
-impl TryFrom<String> for Listen {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        if text == "off" {
-            return Ok(Self::Off);
-        }
-        text.parse().map(Self::At).map_err(|_| format!("{text:?}: give \"off\" or IP:PORT"))
-    }
-}
-
-/// Why a config can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file can't be read.
-    #[error("{path} can't be read")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The reason.
-        source: std::io::Error,
-    },
-    /// A key or value is wrong.
-    #[error("{0}")]
-    Key(Box<figment::Error>),
-    /// A value breaks a rule.
-    #[error("{key}: {reason}")]
-    Value {
-        /// The key, with its section.
-        key: &'static str,
-        /// What is wrong, and the remedy.
-        reason: String,
-    },
-}
-
-/// Other variables of the same prefix are other programs'.
 const SECTIONS: [&str; 6] = ["executor", "registry", "tls", "http", "requests", "log"];
 
 /// Most requests under way at once; each holds its images until it ends.
@@ -183,71 +90,25 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] names the file or the key.
     pub fn load(file: Option<&Path>, backends: &Backends) -> Result<Self, ConfigError> {
-        let mut figment = Figment::new();
-        if let Some(path) = file {
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
-            figment = figment.merge(Toml::string(&text));
-        }
-        let ours = |key: &str| {
-            let section = key.split_once("__").map(|(section, _)| section.to_ascii_lowercase());
-            section.is_some_and(|section| SECTIONS.contains(&section.as_str()))
-        };
-        let environment = Env::prefixed("HEARTH_").filter(move |key| ours(key.as_str()));
-        let config: Self = figment
-            .merge(environment.split("__"))
-            .extract()
-            .map_err(|error| ConfigError::Key(Box::new(error)))?;
+        let config: Self = config::load(file, &SECTIONS, config::NoOverrides {})?;
         config.check(backends)?;
         Ok(config)
     }
 
     fn check(&self, backends: &Backends) -> Result<(), ConfigError> {
-        let wrong = |key, reason: String| Err(ConfigError::Value { key, reason });
-        backends.check(&self.executor.backend).map_err(|error| ConfigError::Value {
-            key: "executor.backend",
-            reason: error.to_string(),
-        })?;
+        backends
+            .check(&self.executor.backend)
+            .map_err(|error| ConfigError::value("executor.backend", error))?;
         if !(1..=MAX_QUEUE).contains(&self.requests.queue) {
-            return wrong("requests.queue", format!("give 1 to {MAX_QUEUE}"));
+            let reason = format!("give 1 to {MAX_QUEUE}");
+            return Err(ConfigError::value("requests.queue", reason));
         }
         if self.requests.timeout.is_zero() {
-            return wrong("requests.timeout", "give a time, as in \"10m\"".to_owned());
+            return Err(ConfigError::value("requests.timeout", "give a time, as in \"10m\""));
         }
-        self.registry_url().map(drop)
-    }
-
-    /// Where workers are found.
-    ///
-    /// # Errors
-    /// [`ConfigError::Value`] for a URL that no registry has.
-    pub fn registry_url(&self) -> Result<RegistryUrl, ConfigError> {
-        RegistryUrl::parse(&self.registry.url)
-            .map_err(|error| ConfigError::Value { key: "registry.url", reason: error.to_string() })
-    }
-
-    /// How the registry is reached.
-    ///
-    /// # Errors
-    /// [`ConfigError::File`] for a password file that can't be read.
-    pub fn registry_settings(&self) -> Result<RegistrySettings, ConfigError> {
-        let section = &self.registry;
-        let path = |text: &String| (!text.is_empty()).then(|| PathBuf::from(text));
-        let password = match path(&section.password_file) {
-            None => None,
-            Some(path) => match std::fs::read_to_string(&path) {
-                Ok(text) => Some(text.trim_end_matches('\n').to_owned()),
-                Err(source) => return Err(ConfigError::File { path, source }),
-            },
-        };
-        Ok(RegistrySettings {
-            cacert: path(&section.cacert),
-            cert: path(&section.cert),
-            key: path(&section.key),
-            user: (!section.user.is_empty()).then(|| section.user.clone()),
-            password,
-            ttl: section.ttl,
-        })
+        // Its message names the key.
+        self.log.check().map_err(|error| ConfigError::value("log", error))?;
+        self.registry.url().map(drop)
     }
 }
 
@@ -281,7 +142,7 @@ mod tests {
         .unwrap();
         assert_eq!(config.http.listen, Listen::Off);
         assert_eq!(config.requests.timeout, Duration::from_secs(5400));
-        assert_eq!(config.registry_url().unwrap().to_string(), "dir:/run/hearth");
+        assert_eq!(config.registry.url().unwrap().to_string(), "dir:/run/hearth");
     }
 
     #[test]

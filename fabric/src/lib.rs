@@ -1,9 +1,10 @@
 //! How Hearth processes find and reach each other.
 //!
 //! [`identity`] says who a process is (certificates, roles), [`registry`] where workers announce
-//! themselves, [`quic`] how calls travel. Nothing here judges a worker's health or routes a
+//! themselves, [`quic`] how calls travel, [`config`] reads what a daemon is told of these. Nothing here judges a worker's health or routes a
 //! request; that is the coordinator's.
 
+pub mod config;
 mod files;
 pub mod identity;
 pub mod quic;

@@ -28,6 +28,16 @@ impl Default for LogSettings {
     }
 }
 
+impl LogSettings {
+    /// Checks the level, without starting anything.
+    ///
+    /// # Errors
+    /// [`Error::Level`] if it can't be read.
+    pub fn check(&self) -> Result<(), Error> {
+        parse_level(&self.level).map(drop)
+    }
+}
+
 /// How a log line is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -13,7 +13,7 @@ use hearth_protocol::Incarnation;
 use hearth_protocol::record::{Capacity, WorkerRecord, WorkerState};
 use hearth_protocol::version::ProtocolRange;
 use hearth_telemetry::metrics::{BuildInfo, Registry as Metrics, WorkerMetrics};
-use hearth_telemetry::probe::{self, Probe, Readiness};
+use hearth_telemetry::probe::{self, Listen, Probe, Readiness};
 use hearth_telemetry::procinfo::Process;
 use hearth_telemetry::systemd;
 use tokio::sync::{oneshot, watch};
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::advertise;
 use crate::announce;
-use crate::config::{Config, ConfigError, Listen};
+use crate::config::{Config, ConfigError};
 use crate::engine::{Engine, LoadError};
 use crate::methods::Methods;
 use crate::parts::{Bounds, Parts};
@@ -201,7 +201,7 @@ impl Worker {
         };
         let url = config.registry_url()?;
         let registry =
-            registry::open(&url, &config.registry_settings()?).map_err(Error::Registry)?;
+            registry::open(&url, &config.registry.settings()?).map_err(Error::Registry)?;
         let started = shared.process.started_at.duration_since(UNIX_EPOCH).unwrap_or_default();
         let record = WorkerRecord {
             worker_id: id,

@@ -4,19 +4,18 @@ mod sections;
 mod values;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use figment::Figment;
-use figment::providers::{Env, Format as _, Serialized, Toml};
-use hearth_fabric::registry::{RegistryUrl, Settings as RegistrySettings};
+pub use hearth_fabric::config::{Error as ConfigError, RegistrySection, TlsSection};
+
+use hearth_fabric::config;
+use hearth_fabric::registry::RegistryUrl;
 use hearth_protocol::WorkerId;
 use hearth_telemetry::log::LogSettings;
 use serde::{Deserialize, Serialize};
 
-pub use sections::{
-    HttpSection, ModelSection, RegistrySection, RuntimeSection, TlsSection, WorkerSection,
-};
-pub use values::{Advertise, Listen, RankSetting};
+pub use sections::{HttpSection, ModelSection, RuntimeSection, WorkerSection};
+pub use values::{Advertise, RankSetting};
 
 /// All that a worker is told at its start.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -58,30 +57,6 @@ pub struct Overrides {
     pub models: BTreeMap<String, BTreeMap<&'static str, String>>,
 }
 
-/// Why a config can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file can't be read.
-    #[error("{path} can't be read")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The reason.
-        source: std::io::Error,
-    },
-    /// A key or value is wrong.
-    #[error("{0}")]
-    Key(Box<figment::Error>),
-    /// A value breaks a rule.
-    #[error("{key}: {reason}")]
-    Value {
-        /// The key, with its section.
-        key: &'static str,
-        /// What is wrong, and the remedy.
-        reason: String,
-    },
-}
-
 const SECTIONS: [&str; 7] = ["worker", "models", "registry", "tls", "http", "runtime", "log"];
 
 impl Config {
@@ -91,36 +66,21 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] names the file or the key.
     pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Self, ConfigError> {
-        let mut figment = Figment::new();
-        if let Some(path) = file {
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
-            figment = figment.merge(Toml::string(&text));
-        }
-        let ours = |key: &str| {
-            let section = key.split_once("__").map(|(section, _)| section.to_ascii_lowercase());
-            section.is_some_and(|section| SECTIONS.contains(&section.as_str()))
-        };
-        let environment = Env::prefixed("HEARTH_").filter(move |key| ours(key.as_str()));
-        let config: Self = figment
-            .merge(environment.split("__"))
-            .merge(Serialized::defaults(overrides))
-            .extract()
-            .map_err(|error| ConfigError::Key(Box::new(error)))?;
+        let config: Self = config::load(file, &SECTIONS, overrides)?;
         config.check()?;
         Ok(config)
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let wrong = |key, reason: &str| Err(ConfigError::Value { key, reason: reason.to_owned() });
-        if self.worker.slots == 0 || self.worker.slots > 64 {
-            return wrong("worker.slots", "give 1 to 64");
+        if !(1..=64).contains(&self.worker.slots) {
+            return Err(ConfigError::value("worker.slots", "give 1 to 64"));
         }
         if self.worker.queue > 4096 {
-            return wrong("worker.queue", "give at most 4096");
+            return Err(ConfigError::value("worker.queue", "give at most 4096"));
         }
         if self.models.is_empty() {
-            return wrong("models", "none is named: add [models.NAME] with path = \"DIR\"");
+            let reason = "none is named: add [models.NAME] with path = \"DIR\"";
+            return Err(ConfigError::value("models", reason));
         }
         let mut names: Vec<&String> = Vec::new();
         for (name, model) in &self.models {
@@ -129,13 +89,13 @@ impl Config {
         }
         names.sort();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return wrong("models", &format!("two models are called {:?}", twice[0]));
+            let reason = format!("two models are called {:?}", twice[0]);
+            return Err(ConfigError::value("models", reason));
         }
-        hearth_inference::session::Device::parse(&self.worker.device).map_err(|error| {
-            ConfigError::Value { key: "worker.device", reason: error.to_string() }
-        })?;
-        self.registry_url()?;
-        Ok(())
+        hearth_inference::session::Device::parse(&self.worker.device)
+            .map_err(|error| ConfigError::value("worker.device", error))?;
+        self.log.check().map_err(|error| ConfigError::value("log", error))?;
+        self.registry_url().map(drop)
     }
 
     /// Where the worker announces itself, with the group of `[worker]`.
@@ -143,33 +103,8 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Value`] for a URL that no registry has.
     pub fn registry_url(&self) -> Result<RegistryUrl, ConfigError> {
-        RegistryUrl::parse(&self.registry.url)
-            .and_then(|url| url.in_group(&self.worker.group))
-            .map_err(|error| ConfigError::Value { key: "registry.url", reason: error.to_string() })
-    }
-
-    /// How the registry is reached.
-    ///
-    /// # Errors
-    /// [`ConfigError::File`] for a password file that can't be read.
-    pub fn registry_settings(&self) -> Result<RegistrySettings, ConfigError> {
-        let section = &self.registry;
-        let path = |text: &String| (!text.is_empty()).then(|| PathBuf::from(text));
-        let password = match path(&section.password_file) {
-            None => None,
-            Some(path) => match std::fs::read_to_string(&path) {
-                Ok(text) => Some(text.trim_end_matches('\n').to_owned()),
-                Err(source) => return Err(ConfigError::File { path, source }),
-            },
-        };
-        Ok(RegistrySettings {
-            cacert: path(&section.cacert),
-            cert: path(&section.cert),
-            key: path(&section.key),
-            user: (!section.user.is_empty()).then(|| section.user.clone()),
-            password,
-            ttl: section.ttl,
-        })
+        let url = self.registry.url()?.in_group(&self.worker.group);
+        url.map_err(|error| ConfigError::value("registry.url", error))
     }
 
     /// The worker's name for the port that it listens on.
@@ -179,8 +114,7 @@ impl Config {
     pub fn worker_id(&self, port: u16) -> Result<WorkerId, ConfigError> {
         let host = gethostname::gethostname().to_string_lossy().into_owned();
         let id = self.worker.id.replace("{hostname}", &host).replace("{port}", &port.to_string());
-        WorkerId::new(id)
-            .map_err(|error| ConfigError::Value { key: "worker.id", reason: error.to_string() })
+        WorkerId::new(id).map_err(|error| ConfigError::value("worker.id", error))
     }
 }
 
@@ -189,6 +123,7 @@ mod tests {
     use std::time::Duration;
 
     use hearth_protocol::Rank;
+    use hearth_telemetry::probe::Listen;
 
     use super::*;
 
@@ -227,6 +162,7 @@ mod tests {
             ("[models.a]\npath = \"/m\"\n[worker]\ndevice = \"tpu\"\n", "cuda"),
             ("[models.a]\npath = \"/m\"\n[registry]\nurl = \"zk://x\"\n", "etcd"),
             ("[models.a]\npath = \"/m\"\n[worker]\nslots = 0\n", "slots"),
+            ("[models.a]\npath = \"/m\"\n[log]\nlevel = \"inof\"\n", "log.level"),
         ] {
             let error = load(text).unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");

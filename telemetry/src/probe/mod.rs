@@ -16,6 +16,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -32,6 +33,26 @@ pub struct Config {
     pub max_connections: usize,
     /// How long a connection may last, from its start to the end of the answer.
     pub connection_timeout: Duration,
+}
+
+/// Where a daemon's config has the probe listen: `off`, or an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Listen {
+    /// Nothing is served.
+    Off,
+    /// This TCP address.
+    At(SocketAddr),
+}
+
+impl TryFrom<String> for Listen {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        text.parse().map(Self::At).map_err(|_| format!("{text:?}: give \"off\" or IP:PORT"))
+    }
 }
 
 impl Config {

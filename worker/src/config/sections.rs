@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hearth_protocol::Group;
+use hearth_telemetry::probe::Listen;
 use serde::Deserialize;
 
-use super::{Advertise, Listen, RankSetting};
+use super::{Advertise, RankSetting};
 
 /// `[worker]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -60,35 +61,6 @@ fn yes() -> bool {
     true
 }
 
-/// `[registry]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RegistrySection {
-    /// `etcd://`, `etcds://`, `dir:` or `static:`.
-    pub url: String,
-    /// Authorities of `etcds://` (PEM file); empty for the system's.
-    pub cacert: String,
-    /// Client certificate (PEM file).
-    pub cert: String,
-    /// Its key (PEM file).
-    pub key: String,
-    /// User name.
-    pub user: String,
-    /// File that holds the password.
-    pub password_file: String,
-    /// How long a record outlives its worker.
-    #[serde(with = "humantime_serde")]
-    pub ttl: Duration,
-}
-
-/// `[tls]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TlsSection {
-    /// Folder of `ca.crt`, `tls.crt` and `tls.key`.
-    pub dir: PathBuf,
-}
-
 /// `[http]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -123,26 +95,6 @@ impl Default for WorkerSection {
             step_timeout: Duration::from_secs(300),
             orphan_grace: Duration::from_secs(30),
         }
-    }
-}
-
-impl Default for RegistrySection {
-    fn default() -> Self {
-        Self {
-            url: "etcd://127.0.0.1:2379".to_owned(),
-            cacert: String::new(),
-            cert: String::new(),
-            key: String::new(),
-            user: String::new(),
-            password_file: String::new(),
-            ttl: Duration::from_secs(10),
-        }
-    }
-}
-
-impl Default for TlsSection {
-    fn default() -> Self {
-        Self { dir: PathBuf::from("/etc/hearth/pki") }
     }
 }
 

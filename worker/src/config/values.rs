@@ -37,16 +37,6 @@ pub enum Advertise {
     Addr(SocketAddr),
 }
 
-/// `off`, or an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Scalar")]
-pub enum Listen {
-    /// Nothing is served.
-    Off,
-    /// This address.
-    At(SocketAddr),
-}
-
 /// A value that TOML may write with or without quotes.
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -78,16 +68,5 @@ impl TryFrom<Scalar> for Advertise {
         }
         let addr = text.parse().map(Self::Addr).or_else(|_| text.parse().map(Self::Ip));
         addr.map_err(|_| format!("{text:?}: give \"auto\", IP or IP:PORT"))
-    }
-}
-
-impl TryFrom<Scalar> for Listen {
-    type Error = String;
-    fn try_from(value: Scalar) -> Result<Self, String> {
-        let Scalar::Text(text) = value else { return Err("give \"off\" or IP:PORT".into()) };
-        if text == "off" {
-            return Ok(Self::Off);
-        }
-        text.parse().map(Self::At).map_err(|_| format!("{text:?}: give \"off\" or IP:PORT"))
     }
 }

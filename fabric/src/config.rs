@@ -1,0 +1,158 @@
+//! What the daemons' configs have in common: how one is read, and the sections that say where the
+//! registry is and which certificate to bear.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Env, Format as _, Serialized, Toml};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::registry::{RegistryUrl, Settings};
+
+/// Why a config can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file can't be read.
+    #[error("{path} can't be read")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// A key or value is wrong.
+    #[error("{0}")]
+    Key(Box<figment::Error>),
+    /// A value breaks a rule.
+    #[error("{key}: {reason}")]
+    Value {
+        /// The key, with its section.
+        key: &'static str,
+        /// What is wrong, and the remedy.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// A value that breaks a rule.
+    pub fn value(key: &'static str, reason: impl ToString) -> Self {
+        Self::Value { key, reason: reason.to_string() }
+    }
+}
+
+/// Reads a config: a file (TOML), then variables such as `HEARTH_WORKER__LISTEN` (section, two
+/// underscores, key), then `overrides`, each over the one before. What no source names is the
+/// type's default. Variables of sections that `sections` does not name are other programs'.
+///
+/// # Errors
+/// [`Error`] names the file or the key.
+pub fn load<T: DeserializeOwned>(
+    file: Option<&Path>,
+    sections: &'static [&'static str],
+    overrides: impl Serialize,
+) -> Result<T, Error> {
+    let mut figment = Figment::new();
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| Error::File { path: path.to_owned(), source })?;
+        figment = figment.merge(Toml::string(&text));
+    }
+    let ours = |key: &str| {
+        let section = key.split_once("__").map(|(section, _)| section.to_ascii_lowercase());
+        section.is_some_and(|section| sections.contains(&section.as_str()))
+    };
+    let environment = Env::prefixed("HEARTH_").filter(move |key| ours(key.as_str()));
+    figment
+        .merge(environment.split("__"))
+        .merge(Serialized::defaults(overrides))
+        .extract()
+        .map_err(|error| Error::Key(Box::new(error)))
+}
+
+/// For [`load`]: a program whose command line sets no key.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct NoOverrides {}
+
+/// `[registry]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RegistrySection {
+    /// `etcd://`, `etcds://`, `dir:` or `static:`.
+    pub url: String,
+    /// Authority of `etcds://` (PEM file).
+    pub cacert: String,
+    /// Client certificate (PEM file).
+    pub cert: String,
+    /// Its key (PEM file).
+    pub key: String,
+    /// User name.
+    pub user: String,
+    /// File that holds the password.
+    pub password_file: String,
+    /// How long a record outlives its worker; of use to workers only.
+    #[serde(with = "humantime_serde")]
+    pub ttl: Duration,
+}
+
+impl Default for RegistrySection {
+    fn default() -> Self {
+        Self {
+            url: "etcd://127.0.0.1:2379".to_owned(),
+            cacert: String::new(),
+            cert: String::new(),
+            key: String::new(),
+            user: String::new(),
+            password_file: String::new(),
+            ttl: Settings::default().ttl,
+        }
+    }
+}
+
+impl RegistrySection {
+    /// Which registry.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for a URL that no registry has.
+    pub fn url(&self) -> Result<RegistryUrl, Error> {
+        RegistryUrl::parse(&self.url).map_err(|error| Error::value("registry.url", error))
+    }
+
+    /// How the registry is reached.
+    ///
+    /// # Errors
+    /// [`Error::File`] for a password file that can't be read.
+    pub fn settings(&self) -> Result<Settings, Error> {
+        let path = |text: &String| (!text.is_empty()).then(|| PathBuf::from(text));
+        let password = match path(&self.password_file) {
+            None => None,
+            Some(path) => match std::fs::read_to_string(&path) {
+                Ok(text) => Some(text.trim_end_matches(['\n', '\r']).to_owned()),
+                Err(source) => return Err(Error::File { path, source }),
+            },
+        };
+        Ok(Settings {
+            cacert: path(&self.cacert),
+            cert: path(&self.cert),
+            key: path(&self.key),
+            user: (!self.user.is_empty()).then(|| self.user.clone()),
+            password,
+            ttl: self.ttl,
+        })
+    }
+}
+
+/// `[tls]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsSection {
+    /// Folder of `ca.crt`, `tls.crt` and `tls.key`.
+    pub dir: PathBuf,
+}
+
+impl Default for TlsSection {
+    fn default() -> Self {
+        Self { dir: PathBuf::from("/etc/hearth/pki") }
+    }
+}
