@@ -74,7 +74,7 @@ pub(crate) async fn run(report: &mut Report, effort: Effort) -> Result<()> {
     let mut over = Samples::default();
     for _ in 0..3 {
         let daemon = Daemon::start().await?;
-        let nowhere = Path::new("");
+        let nowhere = Path::new(".");
         let model: u64 = Server::start("model", nowhere, nowhere, "model")?.addr.parse()?;
         let worker = daemon.stats().await?.rss_bytes;
         #[expect(clippy::cast_precision_loss, reason = "some hundred megabytes")]
