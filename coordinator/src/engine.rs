@@ -19,6 +19,9 @@ use crate::request::{Accepted, Dispatcher, RequestOutput, Submission};
 /// No request takes longer, whatever it asks for: clocks must be able to count it.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
+/// How long closing waits for the requests under way to end, and for their workers to know.
+const CLOSE_LIMIT: Duration = Duration::from_millis(500);
+
 /// The bounds of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineOptions {
@@ -58,6 +61,8 @@ impl Engine {
     /// An engine with bounds of one's own.
     #[must_use]
     pub fn with_options(executor: Arc<dyn Executor>, options: EngineOptions) -> Self {
+        let queue = options.queue.clamp(1, Semaphore::MAX_PERMITS);
+        let options = EngineOptions { queue, ..options };
         let shared = Shared {
             dispatcher: Dispatcher::new(executor),
             options,
@@ -74,7 +79,7 @@ impl Engine {
         requests: Vec<GenerationRequest>,
     ) -> Vec<Result<RequestOutput, CallError>> {
         let run = |request| async { self.submit(request).await?.finish().await };
-        let at_once = self.shared.options.queue.max(1);
+        let at_once = self.shared.options.queue;
         stream::iter(requests).map(run).buffered(at_once).collect().await
     }
 
@@ -129,9 +134,18 @@ impl Engine {
         Err(fleet::no_worker(&view, &wanted))
     }
 
-    /// Ends the requests under way as `cancelled` and disconnects. Workers are left as they are.
+    /// Ends the requests under way as `cancelled`, on their workers too, and disconnects. Workers are
+    /// left as they are.
     pub async fn close(&self) {
         self.shared.closing.cancel();
+        let Shared { room, options, .. } = &*self.shared;
+        if room.available_permits() < options.queue {
+            let all = u32::try_from(options.queue).unwrap_or(u32::MAX);
+            let _ = tokio::time::timeout(CLOSE_LIMIT, room.acquire_many(all)).await;
+            // A closed connection sends nothing any more. What is answered was sent behind the
+            // cancels, so they have arrived.
+            self.check_health(CLOSE_LIMIT).await;
+        }
         self.executor().close().await;
     }
 

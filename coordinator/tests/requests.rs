@@ -240,10 +240,12 @@ async fn closing_ends_requests_and_leaves_workers_alone() {
     let engine = cluster.engine();
     engine.wait_ready(1, SOON).await.unwrap();
     worker.will(Behaviour::Hang);
-    let submission = engine.submit(request(1)).await.unwrap();
+    let mut submission = engine.submit(request(1)).await.unwrap();
+    while !matches!(submission.next().await.unwrap(), RequestEvent::Progress { .. }) {}
     engine.close().await;
     let error = submission.finish().await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Cancelled);
+    cancelled(&worker, 1).await;
 
     worker.will(Behaviour::Draw);
     let next = cluster.engine();
