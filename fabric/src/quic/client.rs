@@ -7,6 +7,7 @@ use bytes::Bytes;
 use hearth_protocol::frame::FrameKind;
 use hearth_protocol::message::{Request, code};
 use hearth_protocol::version::{Hello, ProtocolRange, Welcome};
+use quinn::crypto::rustls::QuicClientConfig;
 
 use super::call::Call;
 use super::stream::{FrameReader, FrameWriter};
@@ -17,7 +18,7 @@ use crate::identity::Identity;
 #[derive(Clone)]
 pub struct Connector {
     endpoint: quinn::Endpoint,
-    identity: Arc<Identity>,
+    tls: Arc<QuicClientConfig>,
     settings: Settings,
     agent: Arc<str>,
 }
@@ -35,8 +36,9 @@ impl Connector {
     /// Binds a socket on a free port. `agent` is program and version, for the workers' logs.
     ///
     /// # Errors
-    /// [`Error::Bind`]. Must be called on a tokio runtime.
+    /// [`Error::Bind`], [`Error::Identity`]. Must be called on a tokio runtime.
     pub fn new(identity: Arc<Identity>, settings: Settings, agent: &str) -> Result<Self, Error> {
+        let tls = Arc::new(tls::client(&identity)?);
         let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
         let failed = |source| Error::Bind { addr: any, source };
         // A machine without IPv6 has no such address to bind.
@@ -49,7 +51,7 @@ impl Connector {
             .map_err(|error| failed(std::io::Error::other(error)))?;
         let runtime = Arc::new(quinn::TokioRuntime);
         let endpoint = quinn::Endpoint::new(config, None, udp, runtime).map_err(failed)?;
-        Ok(Self { endpoint, identity, settings, agent: agent.into() })
+        Ok(Self { endpoint, tls, settings, agent: agent.into() })
     }
 
     /// Connects to a worker at the first of its addresses that answers, and greets it.
@@ -73,8 +75,7 @@ impl Connector {
         addr: SocketAddr,
         fingerprint: Option<&str>,
     ) -> Result<Connection, Error> {
-        let tls = tls::client(&self.identity, fingerprint)?;
-        let mut config = quinn::ClientConfig::new(Arc::new(tls));
+        let mut config = quinn::ClientConfig::new(Arc::<QuicClientConfig>::clone(&self.tls));
         config.transport_config(self.settings.transport(addr));
         let addr = self.reachable(addr);
         let refused = |error: quinn::ConnectError| Error::Connect {
@@ -86,6 +87,9 @@ impl Connector {
         let limit = self.settings.connect_timeout;
         let made = async {
             let quic = connecting.await?;
+            if let Some(expected) = fingerprint {
+                tls::check_fingerprint(&quic, expected)?;
+            }
             let welcome = greet(&quic, &self.agent).await?;
             Ok(Connection { quic, welcome: Arc::new(welcome) })
         };

@@ -19,8 +19,8 @@ use rustls::{
     SignatureScheme,
 };
 
-use super::Error;
-use crate::identity::{Identity, SpiffeId, fingerprint, peer_id};
+use super::{CloseReason, Error};
+use crate::identity::{Identity, fingerprint, peer_id};
 
 /// The TLS name in a caller's greeting. Workers are known by the SPIFFE id in their certificate
 /// and not by a host name, so it says nothing.
@@ -60,17 +60,12 @@ pub(super) fn server(identity: &Identity) -> Result<QuicServerConfig, Error> {
     QuicServerConfig::try_from(config).map_err(unusable)
 }
 
-/// A caller's side: the peer is a worker of the same cluster and, where its registry record says
-/// which certificate it has, bears that one.
-pub(super) fn client(
-    identity: &Identity,
-    expected: Option<&str>,
-) -> Result<QuicClientConfig, Error> {
+/// A caller's side: the peer is a worker of the same cluster.
+pub(super) fn client(identity: &Identity) -> Result<QuicClientConfig, Error> {
     let verifier = WorkerVerifier {
         roots: root_store(identity)?,
         provider: provider(),
         cluster: identity.id.cluster().to_owned(),
-        fingerprint: expected.map(str::to_owned),
     };
     let mut config = rustls::ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -82,6 +77,18 @@ pub(super) fn client(
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = Resumption::disabled();
     QuicClientConfig::try_from(config).map_err(unusable)
+}
+
+/// Checks that the peer bears the certificate that its registry record names, by its SHA-256.
+pub(super) fn check_fingerprint(quic: &quinn::Connection, expected: &str) -> Result<(), Error> {
+    let identity = quic.peer_identity();
+    let chain = identity.as_ref().and_then(|identity| identity.downcast_ref::<Vec<_>>());
+    let certificate: Option<&CertificateDer<'static>> = chain.and_then(|chain| chain.first());
+    if certificate.is_some_and(|certificate| fingerprint(certificate) == expected) {
+        return Ok(());
+    }
+    let reason = "it bears another certificate than its registry record says";
+    Err(Error::Lost(CloseReason::Tls(reason.to_owned())))
 }
 
 /// What the certificate says that is wrong, in the TLS library's terms.
@@ -96,7 +103,7 @@ fn check_peer(
     certificate: &CertificateDer<'_>,
     cluster: &str,
     roles: &[Role],
-) -> Result<SpiffeId, rustls::Error> {
+) -> Result<(), rustls::Error> {
     let id = peer_id(certificate).map_err(|error| refuse(error.to_string()))?;
     if id.cluster() != cluster {
         return Err(refuse(format!("{id} is of another cluster than {cluster}")));
@@ -104,7 +111,7 @@ fn check_peer(
     if !roles.contains(&id.role()) {
         return Err(refuse(format!("{id} has not the role {roles:?} that this side asks for")));
     }
-    Ok(id)
+    Ok(())
 }
 
 #[derive(Debug)]
@@ -159,7 +166,6 @@ struct WorkerVerifier {
     roots: Arc<RootCertStore>,
     provider: Arc<CryptoProvider>,
     cluster: String,
-    fingerprint: Option<String>,
 }
 
 impl ServerCertVerifier for WorkerVerifier {
@@ -178,11 +184,7 @@ impl ServerCertVerifier for WorkerVerifier {
             now,
             self.provider.signature_verification_algorithms.all,
         )?;
-        let id = check_peer(certificate, &self.cluster, &[Role::Worker])?;
-        let found = fingerprint(certificate);
-        if self.fingerprint.as_ref().is_some_and(|expected| *expected != found) {
-            return Err(refuse(format!("{id} bears another certificate than its registry record")));
-        }
+        check_peer(certificate, &self.cluster, &[Role::Worker])?;
         Ok(ServerCertVerified::assertion())
     }
 
