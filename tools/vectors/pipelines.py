@@ -1,6 +1,6 @@
 """Pictures and latents of diffusers' pipeline code over an ONNX folder.
 
-    python -m vectors.pipelines emoji [tiny-sd]
+    python -m vectors.pipelines emoji [tiny-sd] [--only SCHEDULER ...]
 
 optimum's ORTStableDiffusionPipeline runs diffusers' own prompt encoding,
 guidance loop and post-processing; only the networks go through ONNX Runtime, as
@@ -24,6 +24,7 @@ SCHEDULERS = {
     "euler_a": ("EulerAncestralDiscreteScheduler", {}),
     "dpmpp_2m": ("DPMSolverMultistepScheduler", {}),
     "dpmpp_2m_karras": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
+    "pndm": ("PNDMScheduler", {"skip_prk_steps": True}),
 }
 
 # Requests that every scheduler answers. `keep_steps`: latents after each step are kept as well.
@@ -52,6 +53,7 @@ MORE = {
         {"prompt": "lion", "seed": 12, "num_inference_steps": 1, "guidance_scale": 3.0},
     ],
     "dpmpp_2m_karras": [],
+    "pndm": [{"prompt": "dog face", "seed": 21, "num_inference_steps": 4, "guidance_scale": 3.0}],
 }
 
 ABOUT = """\
@@ -69,18 +71,22 @@ step, which set_alpha_to_one=false ends at the first alpha: about 60 dB apart, w
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="+", choices=list(MODELS))
-    for name in parser.parse_args().names:
-        write_model(name)
+    parser.add_argument("--only", nargs="+", choices=list(SCHEDULERS), default=list(SCHEDULERS), metavar="SCHEDULER",
+                        help="leave the other schedulers' files as they are")
+    args = parser.parse_args()
+    for name in args.names:
+        write_model(name, args.only)
 
 
-def write_model(name):
+def write_model(name, schedulers):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     pipe = ORTStableDiffusionPipeline.from_pretrained(files.ROOT / MODELS[name], session_options=options)
     pipe.set_progress_bar_config(disable=True)
     config = dict(pipe.scheduler.config)
     head = {"about": ABOUT, "model": MODELS[name], "diffusers": diffusers.__version__, "onnxruntime": onnxruntime.__version__}
-    for short, (cls, overrides) in SCHEDULERS.items():
+    for short in schedulers:
+        cls, overrides = SCHEDULERS[short]
         requests = REQUESTS + MORE[short]
         cases = []
         for request in requests:

@@ -58,6 +58,7 @@ PREDICTIONS = [{"prediction_type": kind} for kind in ("epsilon", "v_prediction",
 BETAS = [{"beta_schedule": "squaredcos_cap_v2"}, {"beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02}]
 KARRAS, EXPONENTIAL, BETA = {"use_karras_sigmas": True}, {"use_exponential_sigmas": True}, {"use_beta_sigmas": True}
 ZERO_SNR = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing", "prediction_type": "v_prediction"}
+PRK = {"skip_prk_steps": False}
 THRESHOLD = {"thresholding": True, "dynamic_thresholding_ratio": 0.9, "sample_max_value": 1.5}
 
 
@@ -121,6 +122,16 @@ CASES = {
         case("sd15", 2),
         case("demo", 14),
         case("demo", 15),
+    ],
+    # The demo's config says nothing of skip_prk_steps, so its first three steps are Runge-Kutta's.
+    "PNDMScheduler": [
+        *common({"set_alpha_to_one": True}, {"steps_offset": 0}),
+        *[case("sd15", 10, PRK | extra) for extra in [{}, *SPACINGS, {"prediction_type": "v_prediction"}]],
+        case("sd15", 10, PRK | {"set_alpha_to_one": True, "steps_offset": 0}),
+        case("demo", 10, {"skip_prk_steps": True}),
+        case("demo", 20, {"skip_prk_steps": True}),
+        *[case("sd15", steps) for steps in (1, 2, 3, 7, 999)],
+        *[case("sd15", steps, PRK) for steps in (3, 4, 7, 30)],
     ],
 }
 
