@@ -76,7 +76,7 @@ impl Connector {
         fingerprint: Option<&str>,
     ) -> Result<Connection, Error> {
         let mut config = quinn::ClientConfig::new(Arc::<QuicClientConfig>::clone(&self.tls));
-        config.transport_config(self.settings.transport(addr));
+        config.transport_config(self.settings.transport(settings::Side::Caller, addr));
         let addr = self.reachable(addr);
         let refused = |error: quinn::ConnectError| Error::Connect {
             addr,

@@ -99,16 +99,22 @@ impl From<quinn::ConnectionError> for CloseReason {
             E::TimedOut => Self::Silent,
             E::ApplicationClosed(close) if close.error_code == code::BYE.into() => Self::Peer,
             E::ApplicationClosed(close) => {
-                Self::Refused(String::from_utf8_lossy(&close.reason).into_owned())
+                Self::Refused(plain(&String::from_utf8_lossy(&close.reason)))
             }
             // Codes 0x100 to 0x1ff are TLS alerts (RFC 9001, section 4.8).
             E::ConnectionClosed(close) if is_tls(close.error_code) => {
-                Self::Tls(format!("the peer says {close}"))
+                Self::Tls(plain(&format!("the peer says {close}")))
             }
-            E::TransportError(error) if is_tls(error.code) => Self::Tls(error.reason),
-            other => Self::Other(other.to_string()),
+            E::TransportError(error) if is_tls(error.code) => Self::Tls(plain(&error.reason)),
+            other => Self::Other(plain(&other.to_string())),
         }
     }
+}
+
+/// A peer's words as they may stand in one line of a log.
+pub(super) fn plain(text: &str) -> String {
+    const MOST: usize = 512;
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(MOST).collect()
 }
 
 fn is_tls(code: quinn_proto::TransportErrorCode) -> bool {

@@ -1,27 +1,32 @@
 //! The worker's side: an endpoint that takes connections and hands each call to a [`Service`].
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::Bytes;
 use hearth_protocol::frame::FrameKind;
-use hearth_protocol::message::{
-    Accepted, Attachment, Preview, Progress, Reply, Request, Trailer, check_attachments, code,
-};
+use hearth_protocol::message::{Request, code};
 use hearth_protocol::version::{Hello, ProtocolRange, Welcome};
 use hearth_protocol::{CallError, Incarnation};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::call::Payload;
+use super::error::plain;
+use super::memory::Memory;
+use super::responder::Responder;
 use super::stream::{FrameReader, FrameWriter};
 use super::{EndpointKeys, Error, GrantedBuffers, Settings, settings, socket, tls};
 use crate::identity::{Identity, SpiffeId, peer_id};
 
 /// Connections that a worker holds at once.
 const CONNECTIONS: usize = 512;
+
+/// Handshakes under way at once.
+const HANDSHAKES: usize = 128;
 
 /// Handshakes under way above which a caller must first prove its address (RFC 9000, section 8.1).
 const UNPROVEN_HANDSHAKES: usize = 64;
@@ -85,7 +90,7 @@ impl Listener {
         settings: Settings,
     ) -> Result<Self, Error> {
         let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls::server(identity)?));
-        server.max_incoming(CONNECTIONS).migration(true);
+        server.max_incoming(HANDSHAKES).migration(true);
         let failed = |source| Error::Bind { addr, source };
         let (udp, granted) = socket::bind(addr).map_err(failed)?;
         let mut config = keys.endpoint_config();
@@ -113,72 +118,134 @@ impl Listener {
 
     /// Takes connections until `cancel`, then closes them all in good order.
     pub async fn run(self, service: Arc<dyn Service>, cancel: CancellationToken) {
+        let memory = Memory::new(self.settings.request_timeout);
+        let mut handshakes = Handshakes::default();
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => break,
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
+                Some(greeted) = handshakes.next() => {
+                    if let Some(greeted) = self.settle(greeted, connections.len()) {
+                        let (service, memory) = (Arc::clone(&service), memory.share());
+                        connections.spawn(serve(greeted, service, memory, self.settings));
+                    }
+                }
                 incoming = self.endpoint.accept() => {
                     let Some(incoming) = incoming else { break };
-                    self.admit(incoming, &service, &mut connections);
+                    self.admit(incoming, &service, &mut handshakes);
                 }
             }
         }
         self.endpoint.close(code::BYE.into(), b"");
+        handshakes.tasks.shutdown().await;
         connections.shutdown().await;
         self.endpoint.wait_idle().await;
     }
 
+    /// Starts a handshake. When too many are under way the oldest makes room: a peer of good will is
+    /// done long before it is the oldest, and refusing the newest would let a flood shut all out.
     fn admit(
         &self,
         incoming: quinn::Incoming,
         service: &Arc<dyn Service>,
-        connections: &mut JoinSet<()>,
+        handshakes: &mut Handshakes,
     ) {
         let address = incoming.remote_address();
-        if connections.len() >= CONNECTIONS {
-            tracing::warn!(%address, "refused a connection: {CONNECTIONS} are open");
-            incoming.refuse();
-            return;
-        }
-        let under_way = connections.len().saturating_sub(self.endpoint.open_connections());
-        if under_way >= UNPROVEN_HANDSHAKES && incoming.may_retry() {
+        if handshakes.tasks.len() >= UNPROVEN_HANDSHAKES && incoming.may_retry() {
             let _ = incoming.retry();
             return;
         }
         let mut server = self.server.clone();
-        server.transport_config(self.settings.transport(address));
+        server.transport_config(self.settings.transport(settings::Side::Worker, address));
         match incoming.accept_with(Arc::new(server)) {
             Ok(connecting) => {
-                let (service, settings) = (Arc::clone(service), self.settings);
-                connections.spawn(async move {
-                    if let Err(error) = connection(connecting, service, settings).await {
-                        let error = CallError::from(error);
-                        tracing::warn!(%address, %error, "refused a connection");
-                    }
-                });
+                let limit = self.settings.connect_timeout;
+                handshakes.start(address, greeted(connecting, Arc::clone(service), limit));
             }
             Err(error) => tracing::warn!(%address, %error, "refused a connection"),
         }
     }
+
+    /// The peer of a handshake that has ended, if it may stay.
+    fn settle(&self, (address, ended): Ended, connections: usize) -> Option<Greeted> {
+        let refused = match ended {
+            Ok(greeted) if connections < CONNECTIONS => return Some(greeted),
+            Ok(greeted) => {
+                greeted.quic.close(code::BUSY.into(), b"too many connections");
+                format!("{CONNECTIONS} are open")
+            }
+            Err(error) => CallError::from(error).to_string(),
+        };
+        tracing::warn!(%address, error = refused, "refused a connection");
+        None
+    }
 }
 
-/// Serves one connection until it ends.
-async fn connection(
+/// A peer that has shown its certificate and greeted.
+struct Greeted {
+    quic: quinn::Connection,
+    peer: Arc<Peer>,
+    incarnation: Incarnation,
+}
+
+/// What became of a handshake, and with whom.
+type Ended = (SocketAddr, Result<Greeted, Error>);
+
+/// Handshakes under way.
+#[derive(Default)]
+struct Handshakes {
+    tasks: JoinSet<Ended>,
+    /// Oldest first.
+    order: VecDeque<AbortHandle>,
+}
+
+impl Handshakes {
+    fn start(
+        &mut self,
+        address: SocketAddr,
+        handshake: impl Future<Output = Result<Greeted, Error>> + Send + 'static,
+    ) {
+        self.order.retain(|task| !task.is_finished());
+        if self.order.len() >= HANDSHAKES
+            && let Some(oldest) = self.order.pop_front()
+        {
+            oldest.abort();
+        }
+        let task = self.tasks.spawn(async move { (address, handshake.await) });
+        self.order.push_back(task);
+    }
+
+    /// The next that ends by itself; none while nothing is under way.
+    async fn next(&mut self) -> Option<Ended> {
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Ok(ended) = ended {
+                return Some(ended);
+            }
+        }
+        None
+    }
+}
+
+/// Takes a connection and its greeting.
+async fn greeted(
     connecting: quinn::Connecting,
     service: Arc<dyn Service>,
-    settings: Settings,
-) -> Result<(), Error> {
-    let limit = settings.connect_timeout;
+    limit: Duration,
+) -> Result<Greeted, Error> {
     let greeted = async {
         let quic = connecting.await?;
         let (peer, incarnation) = greet(&quic, &*service).await?;
-        Ok::<_, Error>((quic, Arc::new(peer), incarnation))
+        Ok(Greeted { quic, peer: Arc::new(peer), incarnation })
     };
     let late = |_| Error::TimedOut("the handshake", limit);
-    let (quic, peer, incarnation) = tokio::time::timeout(limit, greeted).await.map_err(late)??;
+    tokio::time::timeout(limit, greeted).await.map_err(late)?
+}
 
+/// Serves one connection until it ends.
+async fn serve(greeted: Greeted, service: Arc<dyn Service>, memory: Memory, settings: Settings) {
+    let Greeted { quic, peer, incarnation } = greeted;
     tracing::info!(peer = %peer.id, agent = %peer.agent, address = %peer.address, "connected");
     service.connections(1);
     let bulk = Arc::new(Semaphore::new(settings::BULK_STREAMS));
@@ -192,9 +259,10 @@ async fn connection(
                 Ok((send, receive)) => {
                     let responder = Responder::new(send, incarnation, Arc::clone(&bulk));
                     let (service, peer) = (Arc::clone(&service), Arc::clone(&peer));
+                    // It holds the request's memory until the call has ended.
+                    let mut frames = FrameReader::bounded(receive, memory.clone());
                     calls.spawn(async move {
-                        let frames = FrameReader::new(receive);
-                        if let Some(call) = receive_call(frames, responder, settings).await {
+                        if let Some(call) = receive_call(&mut frames, responder, settings).await {
                             service.serve(&peer, call).await;
                         }
                     });
@@ -204,7 +272,6 @@ async fn connection(
     };
     service.connections(-1);
     tracing::info!(peer = %peer.id, agent = %peer.agent, %reason, "disconnected");
-    Ok(())
 }
 
 /// Answers the greeting on the connection's first stream.
@@ -229,7 +296,7 @@ async fn greet(
         quic.close(code::ROLE.into(), b"the certificate has no role");
         Error::Identity("the peer's certificate has no role".to_owned())
     })?;
-    let peer = Peer { id, agent: hello.agent, address: quic.remote_address() };
+    let peer = Peer { id, agent: plain(&hello.agent), address: quic.remote_address() };
     Ok((peer, welcome.incarnation))
 }
 
@@ -242,11 +309,11 @@ fn certified_id(quic: &quinn::Connection) -> Option<SpiffeId> {
 
 /// Reads a call; what is malformed, late or too large is answered here.
 async fn receive_call(
-    mut frames: FrameReader,
+    frames: &mut FrameReader,
     mut responder: Responder,
     settings: Settings,
 ) -> Option<IncomingCall> {
-    match read_request(&mut frames, settings).await {
+    match read_request(frames, settings).await {
         Ok((request, payload)) => {
             responder.attempt = request.attempt;
             Some(IncomingCall { request, payload, responder })
@@ -276,123 +343,4 @@ async fn read_request(
     let late = |_| Error::TimedOut("the request's attachments", limit);
     let payload = tokio::time::timeout(limit, rest).await.map_err(late)??;
     Ok((request, payload))
-}
-
-/// Where a call's events and its one reply go. Dropped without a reply, the caller is told that
-/// the call failed.
-pub struct Responder {
-    writer: FrameWriter,
-    incarnation: Incarnation,
-    attempt: u32,
-    bulk: Arc<Semaphore>,
-}
-
-/// Streams are served in this order: control calls and progress, results, previews.
-mod priority {
-    pub(super) const CONTROL: i32 = 2;
-    pub(super) const RESULT: i32 = 1;
-    pub(super) const PREVIEW: i32 = 0;
-}
-
-impl Responder {
-    fn new(stream: quinn::SendStream, incarnation: Incarnation, bulk: Arc<Semaphore>) -> Self {
-        let writer = FrameWriter::new(stream);
-        writer.set_priority(priority::CONTROL);
-        Self { writer, incarnation, attempt: 0, bulk }
-    }
-
-    /// Completes when the caller cancels; never when the caller's connection is lost.
-    pub fn cancelled(&self) -> impl Future<Output = ()> + Send + 'static {
-        let stopped = self.writer.stream().stopped();
-        async move {
-            match stopped.await {
-                Ok(Some(stop)) if stop == code::CANCEL.into() => {}
-                _ => std::future::pending().await,
-            }
-        }
-    }
-
-    /// Says that the call is taken on.
-    ///
-    /// # Errors
-    /// [`Error`]: the caller is gone.
-    pub async fn accepted(&mut self, accepted: Accepted) -> Result<(), Error> {
-        self.writer.put(FrameKind::Accepted, &accepted)?;
-        self.writer.flush().await
-    }
-
-    /// Says how far the call is.
-    ///
-    /// # Errors
-    /// [`Error`]: the caller is gone.
-    pub async fn progress(&mut self, progress: &Progress) -> Result<(), Error> {
-        self.writer.put(FrameKind::Progress, progress)?;
-        self.writer.flush().await
-    }
-
-    /// Shows an unfinished result.
-    ///
-    /// # Errors
-    /// [`Error`]: the caller is gone.
-    pub async fn preview(&mut self, preview: &Preview, body: Bytes) -> Result<(), Error> {
-        self.writer.set_priority(priority::PREVIEW);
-        self.writer.put(FrameKind::Preview, preview)?;
-        let sent = self.writer.bulk(&[body]).await;
-        self.writer.set_priority(priority::CONTROL);
-        sent
-    }
-
-    /// Ends the call with a value (an encoded MessagePack map) and its attachments.
-    pub async fn succeed(
-        self,
-        value: Vec<u8>,
-        attachments: Vec<Attachment>,
-        payload: Payload,
-        trailer: Trailer,
-    ) {
-        if let Err(error) = check_attachments(&attachments) {
-            return self.fail(error).await;
-        }
-        let (attempt, incarnation) = (self.attempt, self.incarnation);
-        let value = Some(value.into());
-        let reply = Reply { attempt, incarnation, value, error: None, attachments };
-        self.end(&reply, &payload, &trailer).await;
-    }
-
-    /// Ends the call with an error.
-    pub async fn fail(self, error: CallError) {
-        let (attempt, incarnation) = (self.attempt, self.incarnation);
-        let reply = Reply {
-            attempt,
-            incarnation,
-            value: None,
-            error: Some(error),
-            attachments: Vec::new(),
-        };
-        self.end(&reply, &[], &Trailer::default()).await;
-    }
-
-    /// A caller that has gone or cancelled is not an error here: its reply is of no use to it.
-    async fn end(mut self, reply: &Reply, payload: &[Bytes], trailer: &Trailer) {
-        let sent = async {
-            self.writer.put(FrameKind::Reply, reply)?;
-            if !payload.is_empty() {
-                self.writer.set_priority(priority::RESULT);
-                let _turn = self.bulk.acquire().await;
-                self.writer.bulk(payload).await?;
-            }
-            self.writer.put(FrameKind::Trailer, trailer)?;
-            self.writer.put_end();
-            self.writer.flush().await
-        };
-        match sent.await {
-            Ok(()) => drop(self.writer.finish().await),
-            Err(Error::Stopped | Error::Lost(_)) => {}
-            Err(error) => {
-                let error = CallError::from(error);
-                tracing::error!(%error, "a reply could not be sent");
-                self.writer.reset(code::PROTOCOL);
-            }
-        }
-    }
 }

@@ -18,6 +18,11 @@ pub(super) const BULK_STREAMS: usize = 8;
 const CONNECTION_WINDOW: u32 = BULK_STREAMS as u32 * STREAM_WINDOW + RESERVE;
 const RESERVE: u32 = 32 << 20;
 
+/// The same for what callers send to a worker. Requests are small, and callers are many: what they
+/// can make a worker hold must not be.
+const REQUEST_STREAM_WINDOW: u32 = 2 << 20;
+const REQUEST_WINDOW: u32 = 16 << 20;
+
 /// Calls that a peer may have open at once.
 const STREAMS: u32 = 256;
 
@@ -55,16 +60,27 @@ impl Default for Settings {
     }
 }
 
+/// Which end of a connection a transport is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Worker,
+    Caller,
+}
+
 impl Settings {
     /// The transport for a connection to `peer`.
-    pub(super) fn transport(&self, peer: SocketAddr) -> Arc<TransportConfig> {
+    pub(super) fn transport(&self, side: Side, peer: SocketAddr) -> Arc<TransportConfig> {
+        let (stream_window, window) = match side {
+            Side::Worker => (REQUEST_STREAM_WINDOW, REQUEST_WINDOW),
+            Side::Caller => (STREAM_WINDOW, CONNECTION_WINDOW),
+        };
         let mut config = TransportConfig::default();
         config
             .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS))
             .max_concurrent_uni_streams(VarInt::from_u32(0))
             .datagram_receive_buffer_size(None)
-            .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
-            .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
+            .stream_receive_window(VarInt::from_u32(stream_window))
+            .receive_window(VarInt::from_u32(window))
             .send_window(u64::from(CONNECTION_WINDOW))
             .keep_alive_interval(Some(self.keep_alive))
             .max_idle_timeout(IdleTimeout::try_from(self.idle_timeout).ok());

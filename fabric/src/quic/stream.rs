@@ -11,10 +11,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Error;
+use super::memory::{Memory, Taken};
 
 /// Reads frames.
 pub(super) struct FrameReader {
     stream: RecvStream,
+    /// Where memory for what is read is asked for, if it is bounded.
+    memory: Option<Memory>,
+    /// Memory that was taken, held as long as the reader.
+    taken: Vec<Taken>,
     /// What has come of the next structured frame, so that a dropped read loses nothing.
     partial: BytesMut,
 }
@@ -40,7 +45,19 @@ impl Frame {
 
 impl FrameReader {
     pub(super) fn new(stream: RecvStream) -> Self {
-        Self { stream, partial: BytesMut::new() }
+        Self { stream, memory: None, taken: Vec::new(), partial: BytesMut::new() }
+    }
+
+    /// A reader whose messages count against `memory` for as long as it is there.
+    pub(super) fn bounded(stream: RecvStream, memory: Memory) -> Self {
+        Self { memory: Some(memory), ..Self::new(stream) }
+    }
+
+    async fn take(&mut self, bytes: u64) -> Result<(), Error> {
+        if let Some(memory) = &self.memory {
+            self.taken.extend(memory.take(bytes).await?);
+        }
+        Ok(())
     }
 
     /// The next frame; bulk is refused. Dropping the future loses nothing.
@@ -49,6 +66,7 @@ impl FrameReader {
         if header.kind == FrameKind::Bulk {
             return Err(Error::Unexpected { found: header.kind, expected: "a structured frame" });
         }
+        self.take(header.len.into()).await?;
         self.fill(HEADER_LEN + header.len as usize).await?;
         let payload = self.partial.split().freeze().slice(HEADER_LEN..);
         Ok(Frame { kind: header.kind, payload })
@@ -60,6 +78,7 @@ impl FrameReader {
     /// Dropping the future loses the message.
     pub(super) async fn attachments(&mut self, parts: &[Attachment]) -> Result<Vec<Bytes>, Error> {
         check_attachments(parts).map_err(Error::Refused)?;
+        self.take(parts.iter().map(|part| part.len).sum()).await?;
         let mut bodies = Vec::with_capacity(parts.len());
         for (index, part) in parts.iter().enumerate() {
             bodies.push(self.attachment(index, part.len).await?);
