@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Rank, WorkerId};
+use crate::limits;
 
 /// What went wrong, as a stable code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -195,6 +196,28 @@ impl CallError {
         }
         self
     }
+
+    /// Brings the texts within the limits: a message that quotes a peer must not be as long as what
+    /// the peer sent.
+    #[must_use]
+    pub fn shortened(mut self) -> Self {
+        self.causes.truncate(limits::ERROR_CAUSES);
+        let texts = self.causes.iter_mut().chain(self.param.as_mut());
+        for text in texts.chain(std::iter::once(&mut self.message)) {
+            shorten(text);
+        }
+        self
+    }
+}
+
+/// Takes the middle out of a long text: what happened is at its start, the remedy at its end.
+fn shorten(text: &mut String) {
+    if text.len() <= limits::ERROR_TEXT {
+        return;
+    }
+    let half = limits::ERROR_TEXT / 2 - " … ".len();
+    let (head, tail) = (text.floor_char_boundary(half), text.ceil_char_boundary(text.len() - half));
+    text.replace_range(head..tail, " … ");
 }
 
 impl fmt::Display for CallError {
@@ -215,6 +238,19 @@ impl std::error::Error for CallError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_quotation_loses_its_middle() {
+        let long = format!("method {:?} is unknown: known are ä", "ö".repeat(500_000));
+        let error = CallError::invalid("p".repeat(5000), long.clone());
+        let error = CallError { causes: vec![long; 20], ..error }.shortened();
+        assert!(error.message.len() <= limits::ERROR_TEXT, "{}", error.message.len());
+        assert!(error.message.starts_with("method \"ö"), "{}", error.message);
+        assert!(error.message.ends_with("known are ä"), "{}", error.message);
+        assert_eq!(error.causes.len(), limits::ERROR_CAUSES);
+        let short = CallError::invalid("p", "short");
+        assert_eq!(short.clone().shortened(), short);
+    }
 
     #[test]
     fn serde_and_code_agree_for_every_kind() {

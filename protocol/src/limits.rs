@@ -26,3 +26,9 @@ pub const IMAGES: u32 = 64;
 
 /// Most entries of a request's `metadata`, and the most bytes of one entry.
 pub const METADATA: (usize, usize) = (32, 1024);
+
+/// Longest text of an error, in bytes; what a peer's own words make longer loses its middle.
+pub const ERROR_TEXT: usize = 2048;
+
+/// Most causes of an error.
+pub const ERROR_CAUSES: usize = 16;

@@ -65,8 +65,10 @@ enum Over {
 fn admit(shared: &Arc<Shared>, request: &Request) -> Result<Subscription, CallError> {
     let args: GenerateArgs = arguments(request)?;
     args.request.check()?;
-    if args.part.index >= args.part.of {
-        let message = format!("part {} of {} does not exist", args.part.index, args.part.of);
+    let (part, images) = (args.part, args.request.images());
+    if part.index >= part.of || part.of != images {
+        let message =
+            format!("part {} of {} does not exist: {images} are asked for", part.index, part.of);
         return Err(CallError::invalid("part", message));
     }
     if args.request.task.is_some_and(|task| task != Task::TextToImage) {
