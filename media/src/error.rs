@@ -6,12 +6,6 @@ use crate::OutputFormat;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The name is none of the formats.
-    #[error("output_format {name:?} is unknown; known: {known}", known = OutputFormat::known())]
-    UnknownFormat {
-        /// The name as given.
-        name: String,
-    },
     /// The format exists, but this kind of item can't be written in it.
     #[error("{format} can't hold {what}; choose {remedy}")]
     Mismatch {

@@ -102,7 +102,12 @@ impl Shared {
         state
     }
 
-    /// Since when one step has taken longer than it may; none while all is well.
+    /// An error, with the word of where it happened.
+    pub(crate) fn located(&self, error: CallError) -> CallError {
+        error.at(&self.id, *self.rank.borrow())
+    }
+
+    /// How long a step takes that takes longer than it may; none while all is well.
     pub(crate) fn hung(&self) -> Option<Duration> {
         let loading = *self.state.borrow() == WorkerState::Loading;
         let busy = self.engine.busy_for();

@@ -1,0 +1,175 @@
+//! Too many, too slow, too large: whoever does it is bounded, and nobody else waits for it.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use hearth_protocol::ErrorKind;
+use hearth_protocol::frame::FrameKind;
+use hearth_protocol::methods::{Health, Stats};
+
+use super::client::{
+    LIMIT, connect, credentials, endpoint, frame, message, refusal, reply, request, send,
+};
+use super::{bulk, call, fleet, peer, resident, with_attachments};
+
+/// How long a legitimate peer may wait for its connection while others flood.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// The second longest of a hundred control calls, and the middle one.
+async fn control_calls(peer: &hearth_fabric::quic::Connection) -> (Duration, Duration) {
+    let mut times = Vec::new();
+    for _ in 0..100 {
+        let start = Instant::now();
+        let _: Health = call(peer, "check_health").await;
+        times.push(start.elapsed());
+    }
+    times.sort();
+    (times[98], times[50])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stalled_streams_end_and_leave_other_peers_alone() {
+    let fleet = fleet();
+    let (_connector, good) = peer(&fleet).await;
+    let quiet = control_calls(&good).await;
+    let endpoint = endpoint(credentials(&fleet.pki("coordinator-c1")));
+    let hostile = connect(&endpoint, fleet.address(0)).await;
+
+    // A hundred requests whose attachment never comes.
+    let mut stalled = Vec::new();
+    for _ in 0..100 {
+        let mut bytes = frame(FrameKind::Request, &with_attachments(&[1 << 20]));
+        bytes.extend(bulk(0, 1000));
+        let (mut send, receive) = hostile.open_bi().await.unwrap();
+        send.write_all(&bytes).await.unwrap();
+        stalled.push((send, receive));
+    }
+    let busy = control_calls(&good).await;
+    println!("control calls, p99 and p50: {quiet:?} quiet, {busy:?} beside 100 stalled streams");
+    assert!(busy.1 < quiet.1 * 2 + Duration::from_millis(5), "{quiet:?} {busy:?}");
+    drop(stalled);
+
+    // Three hundred that begin a request and go no further: 256 at once, each two seconds.
+    let start = Instant::now();
+    let slow = (0..300).map(|_| async {
+        let (mut send, receive) = hostile.open_bi().await.unwrap();
+        send.write_all(&[FrameKind::Request as u8]).await.unwrap();
+        let (reply, _) = reply(receive).await.unwrap();
+        (reply.error.unwrap().kind, start.elapsed())
+    });
+    let ended = join_all(slow).await;
+    assert!(ended.iter().all(|(kind, _)| *kind == ErrorKind::DeadlineExceeded), "{ended:?}");
+    let first = ended.iter().map(|(_, time)| *time).min().unwrap();
+    println!(
+        "the first of 300 slow requests ended after {first:?}, the last after {:?}",
+        start.elapsed()
+    );
+    assert!(first >= Duration::from_secs(1) && first < Duration::from_secs(4), "{first:?}");
+
+    // What is declared is counted before it comes, for each connection alone.
+    let (_first_send, first) = send_unfinished(&hostile).await;
+    let (_second_send, second) = send_unfinished(&hostile).await;
+    let refused = tokio::select! {
+        refused = reply(first) => refused,
+        refused = reply(second) => refused,
+    };
+    assert_eq!(refused.unwrap().0.error.map(|error| error.kind), Some(ErrorKind::QueueFull));
+    let (error, _) = refusal(&hostile, &message(&request("none"))).await.unwrap();
+    assert_eq!(error.kind, ErrorKind::UnknownMethod, "small calls go on");
+    let another = connect(&endpoint, fleet.address(0)).await;
+    let (_send, receive) = send_unfinished(&another).await;
+    let answered = tokio::time::timeout(Duration::from_secs(4), reply(receive)).await;
+    assert!(answered.is_err(), "another connection has its own share: {answered:?}");
+    let stats: Stats = call(&good, "stats").await;
+    assert_eq!(stats.connections, 3);
+}
+
+/// Opens connections from an address that never answers.
+struct Unanswered {
+    worker: SocketAddr,
+    sink: UdpSocket,
+    spoof: UdpSocket,
+}
+
+impl Unanswered {
+    fn new(worker: SocketAddr) -> Self {
+        let sink = UdpSocket::bind("127.0.0.1:0").unwrap();
+        sink.set_read_timeout(Some(LIMIT)).unwrap();
+        Self { worker, sink, spoof: UdpSocket::bind("127.0.0.1:0").unwrap() }
+    }
+
+    /// Takes a client's first packets, and sends them on as its own.
+    fn send(&self, endpoint: &quinn::Endpoint, count: usize) {
+        let mut packet = [0; 2048];
+        for _ in 0..count {
+            let connecting = endpoint.connect(self.sink.local_addr().unwrap(), "hearth").unwrap();
+            let (len, _) = self.sink.recv_from(&mut packet).unwrap();
+            self.spoof.send_to(&packet[..len], self.worker).unwrap();
+            drop(connecting);
+        }
+    }
+}
+
+/// A request of a large attachment of which a little comes.
+async fn send_unfinished(connection: &quinn::Connection) -> (quinn::SendStream, quinn::RecvStream) {
+    let mut bytes = frame(FrameKind::Request, &with_attachments(&[200 << 20]));
+    bytes.extend(bulk(0, 1000));
+    let (mut send, receive) = connection.open_bi().await.unwrap();
+    send.write_all(&bytes).await.unwrap();
+    (send, receive)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn floods_of_connections_shut_nobody_out() {
+    let mut fleet = fleet();
+    let (_connector, good) = peer(&fleet).await;
+    let _: Health = call(&good, "check_health").await;
+    let first = resident(&fleet);
+    let addr = fleet.address(0);
+    let endpoint = endpoint(credentials(&fleet.pki("coordinator-c1")));
+
+    for _ in 0..200 {
+        connect(&endpoint, addr).await.close(0_u32.into(), b"");
+    }
+    let unanswered = Unanswered::new(addr);
+    unanswered.send(&endpoint, 1000);
+    let start = Instant::now();
+    let (_other, late) = peer(&fleet).await;
+    let waited = start.elapsed();
+    println!("connected in {waited:?} beside 1000 unfinished handshakes");
+    assert!(waited < CONNECT, "{waited:?}");
+    let _: Health = call(&late, "check_health").await;
+
+    // Peers that never greet take no place from those that do.
+    let mute: Vec<_> = (0..300).map(|_| endpoint.connect(addr, "hearth").unwrap()).collect();
+    let mute = join_all(mute).await;
+    let start = Instant::now();
+    let (_third, last) = peer(&fleet).await;
+    let waited = start.elapsed();
+    println!("connected in {waited:?} beside 300 mute peers");
+    assert!(waited < CONNECT, "{waited:?}");
+    drop(mute);
+
+    // All of it again. The allocator keeps what a flood needed, so the bound is not the start's.
+    unanswered.send(&endpoint, 1000);
+    let mute: Vec<_> = (0..300).map(|_| endpoint.connect(addr, "hearth").unwrap()).collect();
+    drop(join_all(mute).await);
+    let _: Health = call(&last, "check_health").await;
+    let after = resident(&fleet);
+    println!("{first} KiB at first, {after} KiB after two floods");
+    assert!(after < first + (192 << 10), "{first} KiB at first, {after} KiB after two floods");
+    let stats: Stats = call(&good, "stats").await;
+    assert!(stats.connections >= 3, "{stats:?}");
+    let log = fleet.workers[0].log();
+    // Two for each connection that was made, one for each handshake that was not.
+    let lines = log.lines().count();
+    println!("{lines} lines of log, {} bytes", log.len());
+    assert!(lines < 2 * 225 + 1000, "{lines} lines of log");
+    assert!(fleet.workers[0].ended().is_none());
+    let _ = send(&connect_again(&fleet).await, &message(&request("stats"))).await;
+}
+
+async fn connect_again(fleet: &hearth_tests::Fleet) -> quinn::Connection {
+    connect(&endpoint(credentials(&fleet.pki("admin-a0"))), fleet.address(0)).await
+}
