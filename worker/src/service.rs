@@ -11,7 +11,7 @@ use hearth_protocol::methods::Method;
 use hearth_protocol::version::Welcome;
 use hearth_protocol::{CallError, ErrorKind, codec};
 
-use crate::methods::{self, Answer, Call, Methods};
+use crate::methods::{self, Answer, Call, Handler, Methods};
 use crate::state::Shared;
 
 /// Serves the calls of all connections.
@@ -59,7 +59,7 @@ impl Service for WorkerService {
             Err(error) => self.refuse(call, error),
             Ok(Route::Generate) => Box::pin(methods::generate(Arc::clone(&self.shared), call)),
             Ok(Route::Control(method)) => self.control(method, call),
-            Ok(Route::Registered(handler)) => registered(&handler, peer, call),
+            Ok(Route::Registered(handler)) => self.registered(&handler, peer, call),
         };
         Box::pin(async move {
             served.await;
@@ -78,7 +78,7 @@ impl Service for WorkerService {
 enum Route {
     Generate,
     Control(Method),
-    Registered(methods::Handler),
+    Registered(Handler),
 }
 
 impl WorkerService {
@@ -101,8 +101,7 @@ impl WorkerService {
     }
 
     fn refuse(&self, call: IncomingCall, error: CallError) -> Served {
-        let error = error.at(&self.shared.id, *self.shared.rank.borrow());
-        Box::pin(call.responder.fail(error))
+        Box::pin(call.responder.fail(self.shared.located(error)))
     }
 
     fn control(&self, method: Method, call: IncomingCall) -> Served {
@@ -126,27 +125,28 @@ impl WorkerService {
             Err(error) => self.refuse(call, error),
         }
     }
-}
 
-/// Runs an embedding program's method until it ends, its caller cancels or its deadline passes.
-fn registered(handler: &methods::Handler, peer: &Arc<Peer>, call: IncomingCall) -> Served {
-    let IncomingCall { request, payload, responder } = call;
-    let limit = request.deadline_ms.map_or(Duration::MAX, Duration::from_millis);
-    let answer = handler(Call { peer: Arc::clone(peer), request, payload });
-    let cancelled = responder.cancelled();
-    Box::pin(async move {
-        let answer = tokio::select! {
-            biased;
-            () = cancelled => return,
-            answer = tokio::time::timeout(limit, answer) => answer,
-        };
-        let late = |_| CallError::new(ErrorKind::DeadlineExceeded, "the deadline passed");
-        match answer.map_err(late).flatten() {
-            Ok(Answer { value, attachments, payload }) => {
-                let value = if value.is_empty() { codec::EMPTY.to_vec() } else { value };
-                responder.succeed(value, attachments, payload, Trailer::default()).await;
+    /// Runs an embedding program's method until it ends, its caller cancels or its deadline passes.
+    fn registered(&self, handler: &Handler, peer: &Arc<Peer>, call: IncomingCall) -> Served {
+        let IncomingCall { request, payload, responder } = call;
+        let shared = Arc::clone(&self.shared);
+        let limit = request.deadline_ms.map_or(Duration::MAX, Duration::from_millis);
+        let answer = handler(Call { peer: Arc::clone(peer), request, payload });
+        let cancelled = responder.cancelled();
+        Box::pin(async move {
+            let answer = tokio::select! {
+                biased;
+                () = cancelled => return,
+                answer = tokio::time::timeout(limit, answer) => answer,
+            };
+            let late = |_| CallError::new(ErrorKind::DeadlineExceeded, "the deadline passed");
+            match answer.map_err(late).flatten() {
+                Ok(Answer { value, attachments, payload }) => {
+                    let value = if value.is_empty() { codec::EMPTY.to_vec() } else { value };
+                    responder.succeed(value, attachments, payload, Trailer::default()).await;
+                }
+                Err(error) => responder.fail(shared.located(error)).await,
             }
-            Err(error) => responder.fail(error).await,
-        }
-    })
+        })
+    }
 }
