@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 /// A spawned task that ends with its owner.
@@ -76,6 +76,15 @@ impl Drop for OwnedTask {
         if let Some(handle) = &self.handle {
             handle.abort();
         }
+    }
+}
+
+/// Says it when a task of a set has panicked: nobody else would.
+pub(crate) fn note_panic<T>(name: &'static str, ended: &Result<T, JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        tracing::error!(task = name, %error, "a task panicked: standard error says where");
     }
 }
 

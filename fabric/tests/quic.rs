@@ -28,6 +28,8 @@ struct TestService {
     connections: AtomicI32,
     waiting: AtomicU32,
     cancelled: Arc<Notify>,
+    /// A `bulk` reply is with its caller.
+    delivered: Arc<Notify>,
 }
 
 impl Service for TestService {
@@ -50,6 +52,7 @@ impl Service for TestService {
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let IncomingCall { request, payload, mut responder } = call;
         let cancelled = Arc::clone(&self.cancelled);
+        let delivered = Arc::clone(&self.delivered);
         self.waiting.fetch_add(1, Ordering::SeqCst);
         Box::pin(async move {
             let attach = |len: u64| Attachment {
@@ -73,6 +76,7 @@ impl Service for TestService {
                     responder
                         .succeed(codec::EMPTY.to_vec(), parts, vec![body], Trailer::default())
                         .await;
+                    delivered.notify_one();
                 }
                 "wait" => {
                     responder.accepted(Accepted { queue_position: 3 }).await.unwrap();
@@ -125,6 +129,7 @@ fn serve(identity: &Identity, keys: &EndpointKeys, addr: SocketAddr, run: u128) 
         connections: AtomicI32::new(0),
         waiting: AtomicU32::new(0),
         cancelled: Arc::new(Notify::new()),
+        delivered: Arc::new(Notify::new()),
     });
     let shared: Arc<dyn Service> = service.clone();
     let task = OwnedTask::spawn("server", |cancel| listener.run(shared, cancel));
@@ -171,6 +176,17 @@ async fn connected() -> (Pki, Server, Connector, Connection) {
     let connector = Connector::new(identity, Settings::default(), "test").unwrap();
     let connection = connector.connect(&target(server.addr)).await.unwrap();
     (pki, server, connector, connection)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reply_that_was_sent_survives_the_worker() {
+    let (_pki, server, _connector, connection) = connected().await;
+    let size = 4 * MIB;
+    let mut call = connection.call(&request(&format!("bulk {size}")), &[]).await.unwrap();
+    server.service.delivered.notified().await;
+    server.task.stop().await;
+    let CallEvent::Reply(_, payload, _) = call.next().await.unwrap() else { panic!("no reply") };
+    assert_eq!(payload[0].len(), size);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

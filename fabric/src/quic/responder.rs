@@ -82,7 +82,8 @@ impl Responder {
         sent
     }
 
-    /// Ends the call with a value (an encoded MessagePack map) and its attachments.
+    /// Ends the call with a value (an encoded MessagePack map) and its attachments, and waits until
+    /// the caller has them.
     pub async fn succeed(
         self,
         value: Vec<u8>,
@@ -126,7 +127,8 @@ impl Responder {
             self.writer.flush().await
         };
         match sent.await {
-            Ok(()) => drop(self.writer.finish().await),
+            Ok(()) if payload.is_empty() => drop(self.writer.finish().await),
+            Ok(()) => drop(self.writer.deliver().await),
             Err(Error::Stopped | Error::Lost(_)) => {}
             Err(error) => {
                 let error = CallError::from(error);

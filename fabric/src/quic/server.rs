@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hearth_protocol::frame::FrameKind;
 use hearth_protocol::message::{Request, code};
@@ -21,6 +21,7 @@ use super::responder::Responder;
 use super::stream::{FrameReader, FrameWriter};
 use super::{EndpointKeys, Error, GrantedBuffers, Settings, settings, socket, tls};
 use crate::identity::{Identity, SpiffeId, peer_id};
+use crate::task::note_panic;
 
 /// Connections that a worker holds at once.
 const CONNECTIONS: usize = 512;
@@ -120,14 +121,17 @@ impl Listener {
     pub async fn run(self, service: Arc<dyn Service>, cancel: CancellationToken) {
         let memory = Memory::new(self.settings.request_timeout);
         let mut handshakes = Handshakes::default();
+        let mut quota = Quota::new(Instant::now());
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => break,
-                Some(_) = connections.join_next(), if !connections.is_empty() => {}
+                Some(ended) = connections.join_next(), if !connections.is_empty() => {
+                    note_panic("connection", &ended);
+                }
                 Some(greeted) = handshakes.next() => {
-                    if let Some(greeted) = self.settle(greeted, connections.len()) {
+                    if let Some(greeted) = self.settle(greeted, connections.len(), &mut quota) {
                         let (service, memory) = (Arc::clone(&service), memory.share());
                         connections.spawn(serve(greeted, service, memory, self.settings));
                     }
@@ -169,7 +173,12 @@ impl Listener {
     }
 
     /// The peer of a handshake that has ended, if it may stay.
-    fn settle(&self, (address, ended): Ended, connections: usize) -> Option<Greeted> {
+    fn settle(
+        &self,
+        (address, ended): Ended,
+        connections: usize,
+        quota: &mut Quota,
+    ) -> Option<Greeted> {
         let refused = match ended {
             Ok(greeted) if connections < CONNECTIONS => return Some(greeted),
             Ok(greeted) => {
@@ -178,7 +187,9 @@ impl Listener {
             }
             Err(error) => CallError::from(error).to_string(),
         };
-        tracing::warn!(%address, error = refused, "refused a connection");
+        if quota.take(Instant::now()) {
+            tracing::warn!(%address, error = refused, "refused a connection");
+        }
         None
     }
 }
@@ -220,6 +231,7 @@ impl Handshakes {
     /// The next that ends by itself; none while nothing is under way.
     async fn next(&mut self) -> Option<Ended> {
         while let Some(ended) = self.tasks.join_next().await {
+            note_panic("handshake", &ended);
             if let Ok(ended) = ended {
                 return Some(ended);
             }
@@ -253,7 +265,7 @@ async fn serve(greeted: Greeted, service: Arc<dyn Service>, memory: Memory, sett
     let reason = loop {
         tokio::select! {
             biased;
-            Some(_) = calls.join_next(), if !calls.is_empty() => {}
+            Some(ended) = calls.join_next(), if !calls.is_empty() => note_panic("call", &ended),
             stream = quic.accept_bi() => match stream {
                 Err(error) => break super::CloseReason::from(error),
                 Ok((send, receive)) => {
@@ -272,6 +284,33 @@ async fn serve(greeted: Greeted, service: Arc<dyn Service>, memory: Memory, sett
     };
     service.connections(-1);
     tracing::info!(peer = %peer.id, agent = %peer.agent, %reason, "disconnected");
+}
+
+/// How many refusals are logged: strangers cost nothing, and must not fill a disk.
+struct Quota {
+    since: Instant,
+    lines: u32,
+}
+
+impl Quota {
+    const LINES: u32 = 100;
+    const SPAN: Duration = Duration::from_secs(60);
+
+    fn new(now: Instant) -> Self {
+        Self { since: now, lines: 0 }
+    }
+
+    /// Whether one more is logged. The last one that is says that more may follow unsaid.
+    fn take(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.since) >= Self::SPAN {
+            *self = Self::new(now);
+        }
+        self.lines = self.lines.saturating_add(1);
+        if self.lines == Self::LINES {
+            tracing::warn!("more refused connections are not logged for up to {:?}", Self::SPAN);
+        }
+        self.lines < Self::LINES
+    }
 }
 
 /// Answers the greeting on the connection's first stream.
@@ -343,4 +382,17 @@ async fn read_request(
     let late = |_| Error::TimedOut("the request's attachments", limit);
     let payload = tokio::time::timeout(limit, rest).await.map_err(late)??;
     Ok((request, payload))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_logged_up_to_a_bound_and_again_later() {
+        let start = Instant::now();
+        let mut quota = Quota::new(start);
+        assert_eq!((0..1000).filter(|_| quota.take(start)).count(), 99);
+        assert!(quota.take(start + Quota::SPAN));
+    }
 }

@@ -204,6 +204,15 @@ impl FrameWriter {
         Ok(())
     }
 
+    /// Finishes the stream, and waits until the peer has all of it or wants no more: what closes the
+    /// connection after that loses nothing.
+    pub(super) async fn deliver(mut self) -> Result<(), Error> {
+        self.flush().await?;
+        let _ = self.stream.finish();
+        let _ = self.stream.stopped().await;
+        Ok(())
+    }
+
     /// Abandons an unfinished message, so that the peer does not take it for a whole one.
     pub(super) fn reset(mut self, code: u32) {
         let _ = self.stream.reset(code.into());
