@@ -22,6 +22,8 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("ort::", &["inference/src/session/"]),
     ("quinn::", &["fabric/src/quic/", "bench/src/peers/bare_quic.rs"]),
     ("etcd_client::", &["fabric/src/registry/etcd"]),
+    ("figment::", &["fabric/src/config.rs"]),
+    ("sd_notify::", &["telemetry/src/systemd.rs"]),
     ("prometheus_client::", &["telemetry/src/"]),
     ("axum::", &["telemetry/src/probe/", "coordinator/src/gateway/"]),
     ("hyper::", &["telemetry/src/probe/", "coordinator/src/gateway/"]),
