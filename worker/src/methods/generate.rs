@@ -21,7 +21,7 @@ pub(crate) async fn generate(shared: Arc<Shared>, call: IncomingCall) {
     let cancelled = responder.cancelled();
     let mut subscription = match admit(&shared, &request) {
         Ok(subscription) => subscription,
-        Err(error) => return responder.fail(located(&shared, error)).await,
+        Err(error) => return responder.fail(shared.located(error)).await,
     };
     let deadline = async {
         match request.deadline_ms {
@@ -46,7 +46,7 @@ pub(crate) async fn generate(shared: Arc<Shared>, call: IncomingCall) {
             subscription.give_up(ErrorKind::DeadlineExceeded);
             let message = "the deadline passed: give more time or fewer steps";
             let error = CallError::new(ErrorKind::DeadlineExceeded, message);
-            responder.fail(located(&shared, error)).await;
+            responder.fail(shared.located(error)).await;
         }
         // The part goes on without this caller.
         Over::Connection => {}
@@ -151,10 +151,6 @@ fn attachment(name: &str, media_type: &str, body: &Bytes) -> Attachment {
     }
 }
 
-fn located(shared: &Shared, error: CallError) -> CallError {
-    error.at(&shared.id, *shared.rank.borrow())
-}
-
 async fn reply(shared: &Shared, subscription: &Subscription, responder: Responder) {
     let outcome = subscription.view.borrow().outcome.clone();
     let sent = match outcome.as_deref() {
@@ -169,6 +165,6 @@ async fn reply(shared: &Shared, subscription: &Subscription, responder: Responde
             let payload = vec![bytes.clone()];
             responder.succeed(encoded, vec![attachment], payload, Trailer::default()).await;
         }
-        Err(error) => responder.fail(located(shared, error)).await,
+        Err(error) => responder.fail(shared.located(error)).await,
     }
 }
