@@ -115,6 +115,9 @@ impl Responder {
 
     /// A caller that has gone or cancelled is not an error here: its reply is of no use to it.
     async fn end(mut self, reply: &Reply, payload: &[Bytes], trailer: &Trailer) {
+        if self.writer.is_torn() {
+            return self.writer.reset(code::PROTOCOL);
+        }
         let sent = async {
             self.writer.put(FrameKind::Reply, reply)?;
             if !payload.is_empty() {

@@ -143,15 +143,23 @@ impl FrameReader {
 pub(super) struct FrameWriter {
     stream: SendStream,
     pending: Vec<u8>,
+    /// A write is under way, or was dropped in the middle of a frame.
+    torn: bool,
 }
 
 impl FrameWriter {
     pub(super) fn new(stream: SendStream) -> Self {
-        Self { stream, pending: Vec::new() }
+        Self { stream, pending: Vec::new(), torn: false }
     }
 
     pub(super) fn stream(&self) -> &SendStream {
         &self.stream
+    }
+
+    /// Whether a write was dropped in the middle of a frame: nothing that follows would be read as
+    /// what it is.
+    pub(super) fn is_torn(&self) -> bool {
+        self.torn
     }
 
     /// Adds a structured frame.
@@ -173,13 +181,16 @@ impl FrameWriter {
     pub(super) async fn flush(&mut self) -> Result<(), Error> {
         if !self.pending.is_empty() {
             let pending = Bytes::from(std::mem::take(&mut self.pending));
+            self.torn = true;
             self.stream.write_chunk(pending).await?;
+            self.torn = false;
         }
         Ok(())
     }
 
     /// Sends what was added, then the attachments without copying them.
     pub(super) async fn bulk(&mut self, bodies: &[Bytes]) -> Result<(), Error> {
+        self.torn = true;
         for (index, body) in bodies.iter().enumerate() {
             // `check_attachments` keeps to `limits::ATTACHMENTS`, which fits.
             let attachment = u16::try_from(index).unwrap_or(u16::MAX);
@@ -193,6 +204,7 @@ impl FrameWriter {
                 self.stream.write_all_chunks(&mut [header, piece]).await?;
             }
         }
+        self.torn = false;
         Ok(())
     }
 
