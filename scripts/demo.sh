@@ -61,14 +61,14 @@ ticks=$(started "${pids[@]}")
 loads=$(counter model_loads)
 
 say "A first coordinator comes, has a picture made, and goes:"
-coordinate "first coordinator " "red heart" --seed 42 --steps 20 --guidance 3 -o "$out/red-heart.png"
+coordinate "first coordinator " "red heart" --seed 42 -o "$out/red-heart.png"
 
 say "A second one, another process, finds the same workers warm:"
-coordinate "second coordinator" "pizza" --seed 7 --steps 20 --guidance 3 -o "$out/pizza.png"
+coordinate "second coordinator" "pizza" --seed 7 -o "$out/pizza.png"
 
 say "And four pictures of one prompt over both workers:"
-hearth -q generate "dog face" -n 4 --seed 1 --steps 20 --guidance 3 -o "$out/dog-face.png" >/dev/null
-hearth -q generate "blue heart" --seed 3 --steps 20 --guidance 3 --scheduler euler_a -o "$out/blue-heart.png" >/dev/null
+hearth -q generate "dog face" -n 4 --seed 1 -o "$out/dog-face.png" >/dev/null
+hearth -q generate "blue heart" --seed 3 --scheduler euler_a -o "$out/blue-heart.png" >/dev/null
 
 say "The workers are the same processes, and loaded their model once:"
 printf '  pids                          %s\n' "${pids[*]}"
