@@ -87,6 +87,11 @@ fn dpm_multistep_steps_as_diffusers() {
     check_class(include_str!("vectors/schedulers/DPMSolverMultistepScheduler.json"));
 }
 
+#[test]
+fn pndm_steps_as_diffusers() {
+    check_class(include_str!("vectors/schedulers/PNDMScheduler.json"));
+}
+
 fn check_class(json: &str) {
     let vectors: Vectors = serde_json::from_str(json).unwrap();
     let mut checked = 0;
@@ -203,7 +208,8 @@ fn every_name_of_the_table_builds() {
     for row in table() {
         for name in row.aliases.iter().chain([&row.name, &row.class]) {
             let scheduler = sd15(name, &Run { steps: 7, ..Run::default() }).unwrap();
-            assert_eq!(scheduler.timesteps().len(), 7, "{name}");
+            let calls = if row.name == "pndm" { 8 } else { 7 };
+            assert_eq!(scheduler.timesteps().len(), calls, "{name}");
         }
     }
 }
@@ -217,8 +223,11 @@ fn without_a_choice_the_folders_class_is_built() {
     assert_eq!(build(&config, None, &run).unwrap().timesteps(), [999.0, 499.5, 0.0]);
 
     let config = SchedulerConfig::parse(SD15).unwrap();
+    assert_eq!(build(&config, None, &run).unwrap().timesteps(), [667.0, 334.0, 334.0, 1.0]);
+
+    let config = SchedulerConfig::parse(&SD15.replace("PNDM", "HeunDiscrete")).unwrap();
     let message = build(&config, None, &run).err().unwrap().to_string();
-    assert!(message.starts_with("unknown scheduler `PNDMScheduler`"), "{message}");
+    assert!(message.starts_with("unknown scheduler `HeunDiscreteScheduler`"), "{message}");
     assert!(message.contains("known: ddim, euler,"), "{message}");
 }
 
@@ -226,7 +235,7 @@ fn without_a_choice_the_folders_class_is_built() {
 fn runs_that_make_no_sense_are_refused() {
     let steps = |steps| Run { steps, ..Run::default() };
     for count in [0, 1001, 1_000_000, usize::MAX] {
-        for name in ["ddim", "euler", "euler_a", "dpmpp_2m"] {
+        for name in ["ddim", "euler", "euler_a", "dpmpp_2m", "pndm"] {
             let message = refusal(name, &steps(count));
             let start = format!("`num_inference_steps` is {count}; give a whole number from 1 to");
             assert!(message.starts_with(&start), "{message}");
@@ -236,8 +245,14 @@ fn runs_that_make_no_sense_are_refused() {
         let message = refusal("ddim", &Run { eta, ..Run::default() });
         assert!(message.starts_with(&format!("`eta` is {eta}; give a number from 0")), "{message}");
     }
-    let message = refusal("ddim", &steps(1000));
-    assert!(message.contains("timestep 1000 is beyond the schedule"), "{message}");
+    for name in ["ddim", "pndm"] {
+        let message = refusal(name, &steps(1000));
+        assert!(message.contains("timestep 1000 is beyond the schedule"), "{message}");
+    }
+    for count in 1..4 {
+        let message = refusal("pndm:skip_prk_steps=false", &steps(count));
+        assert!(message.contains("at least 4 steps; take more steps, or set"), "{message}");
+    }
 }
 
 #[test]
@@ -259,6 +274,10 @@ fn values_and_combinations_that_diffusers_rejects_are_refused() {
         ("dpmpp_2m:prediction_type=flow_prediction", "is not supported for DPMSolverMultistep"),
         ("dpmpp_2m:use_beta_sigmas=true", "`use_beta_sigmas` = true is not supported"),
         ("dpmpp_2m:lambda_min_clipped=Infinity", "`lambda_min_clipped` is inf; give"),
+        ("pndm:prediction_type=sample", "PNDMScheduler can't take `prediction_type` = sample"),
+        ("pndm:skip_prk_steps=1", "`skip_prk_steps` is 1; give true or false"),
+        ("pndm:steps_offset=100", "timestep 1000 is beyond the schedule"),
+        ("pndm:rescale_betas_zero_snr=true", "is not one of PNDMScheduler's"),
         (
             "ddim:rescale_betas_zero_snr=true,timestep_spacing=trailing",
             "at zero SNR the noise says nothing",
@@ -291,7 +310,15 @@ fn trained_betas_override_the_schedule() {
 /// Image-to-image starts in the middle: the first steps taken are of low order then, too.
 #[test]
 fn a_run_may_start_at_any_step() {
-    for name in ["ddim", "euler", "euler_a", "dpmpp_2m", "dpmpp_2m:solver_order=3"] {
+    for name in [
+        "ddim",
+        "euler",
+        "euler_a",
+        "dpmpp_2m",
+        "dpmpp_2m:solver_order=3",
+        "pndm",
+        "pndm:skip_prk_steps=false",
+    ] {
         let mut scheduler = sd15(name, &Run { steps: 10, ..Run::default() }).unwrap();
         let mut sample = [0.5, -1.0, 2.0];
         for step in 4..10 {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hearth_tests::{Fleet, FleetOptions, Picture, reference, source, until};
 
-const SCHEDULERS: [&str; 5] = ["ddim", "euler", "euler_a", "dpmpp_2m", "dpmpp_2m_karras"];
+const SCHEDULERS: [&str; 6] = ["ddim", "euler", "euler_a", "dpmpp_2m", "dpmpp_2m_karras", "pndm"];
 
 fn make(fleet: &Fleet, model: &str, scheduler: &str) -> Picture {
     let (request, _) = reference(model, scheduler);

@@ -107,6 +107,10 @@ pub fn load(
 /// Takes one real step and decodes its result, so that the first request finds everything warm
 /// and a broken model shows before it is announced.
 ///
+/// The step is Euler's, whatever the folder names: the graphs are the same, every run of Euler may
+/// have one step (PNDM's Runge-Kutta start may not), and a folder whose own scheduler isn't built
+/// yet is of use to requests that name another.
+///
 /// On a GPU the picture has the default size, as kernels are chosen by size there. On the CPU a
 /// small one does: it reads every weight as well, in a fraction of the time and memory.
 ///
@@ -119,18 +123,17 @@ pub fn warm_up(pipeline: &mut dyn Pipeline, interrupt: &Interrupt) -> Result<(),
         true => (default / 4).next_multiple_of(description.size_factor),
         false => default,
     };
-    let mut request = Generation {
-        prompt: "warm-up".to_owned(),
+    let plain = Generation { prompt: "warm-up".to_owned(), ..Generation::default() };
+    if let Err(invalid) = description.check(&plain) {
+        tracing::warn!(%invalid, "a request must name a scheduler: the folder's own can't be used");
+    }
+    let request = Generation {
         width: Some(side(description.default_width)),
         height: Some(side(description.default_height)),
         num_inference_steps: Some(1),
-        ..Generation::default()
+        scheduler: SchedulerSpec::parse("euler").ok(),
+        ..plain
     };
-    // A folder may name a scheduler that isn't built yet; requests can choose another.
-    if let Err(invalid) = description.check(&request) {
-        tracing::warn!(%invalid, "the model folder's own scheduler can't be used");
-        request.scheduler = SchedulerSpec::parse("euler").ok();
-    }
     let mut state = pipeline.start(&request, 0, interrupt)?;
     pipeline.step(&mut [&mut state], interrupt)?;
     pipeline.finish(state, interrupt).map(drop)

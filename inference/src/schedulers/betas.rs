@@ -29,10 +29,11 @@ enum BetaSchedule {
 }
 
 impl Training {
-    /// Reads the schedule's keys, which all classes share.
+    /// Reads the schedule's keys, which all classes share (but for `rescale_betas_zero_snr`).
     pub(super) fn read(fields: &Fields<'_>) -> Result<Self, Error> {
         let steps = fields.integer("num_train_timesteps", 1000, 1..=100_000)?;
-        let zero_snr = fields.bool("rescale_betas_zero_snr", false)?;
+        let zero_snr =
+            fields.has("rescale_betas_zero_snr") && fields.bool("rescale_betas_zero_snr", false)?;
         let schedule = BetaSchedule::read(fields)?;
         let mut betas = match fields.optional_list("trained_betas")? {
             Some(betas) => trained(&betas, steps)?,

@@ -18,6 +18,7 @@ mod euler;
 mod euler_ancestral;
 mod fields;
 mod names;
+mod pndm;
 mod prediction;
 mod sigmas;
 mod spec;
@@ -36,13 +37,14 @@ use names::Class;
 /// `sample` is the image's latent, flattened; every slice of one run has its length. Steps are
 /// taken in order, from any first one on: rules that look back keep what they need themselves.
 pub trait Scheduler: Send {
-    /// The timesteps given to the model, in the order of the steps; one model call for each.
+    /// The timesteps given to the model, in the order of the calls: what the other methods call
+    /// a step is one call. Some rules make more calls than the run has steps (PNDM).
     ///
     /// In units of the training schedule (0 to `num_train_timesteps`), fractional for some.
     fn timesteps(&self) -> &[f32];
 
     /// The noise levels of the steps and, last, the level that the run ends at: one more than
-    /// there are steps. Empty for rules that are not written in terms of sigmas (DDIM).
+    /// there are steps. Empty for rules that are not written in terms of sigmas (DDIM, PNDM).
     fn sigmas(&self) -> &[f32] {
         &[]
     }
@@ -111,6 +113,7 @@ pub fn build(
         Class::Euler => Box::new(euler::Euler::new(&fields, run)?),
         Class::EulerAncestral => Box::new(euler_ancestral::EulerAncestral::new(&fields, run)?),
         Class::DpmMultistep => Box::new(dpm_multistep::DpmMultistep::new(&fields, run)?),
+        Class::Pndm => Box::new(pndm::Pndm::new(&fields, run)?),
     })
 }
 

@@ -9,10 +9,12 @@ pub(super) enum Class {
     Euler,
     EulerAncestral,
     DpmMultistep,
+    Pndm,
 }
 
 impl Class {
-    const ALL: [Self; 4] = [Self::Ddim, Self::Euler, Self::EulerAncestral, Self::DpmMultistep];
+    const ALL: [Self; 5] =
+        [Self::Ddim, Self::Euler, Self::EulerAncestral, Self::DpmMultistep, Self::Pndm];
 
     /// Diffusers' name of the class.
     pub(super) const fn name(self) -> &'static str {
@@ -21,6 +23,7 @@ impl Class {
             Self::Euler => "EulerDiscreteScheduler",
             Self::EulerAncestral => "EulerAncestralDiscreteScheduler",
             Self::DpmMultistep => "DPMSolverMultistepScheduler",
+            Self::Pndm => "PNDMScheduler",
         }
     }
 
@@ -31,6 +34,7 @@ impl Class {
             Self::Euler => super::euler::KEYS,
             Self::EulerAncestral => super::euler_ancestral::KEYS,
             Self::DpmMultistep => super::dpm_multistep::KEYS,
+            Self::Pndm => super::pndm::KEYS,
         }
     }
 }
@@ -87,6 +91,8 @@ fn unknown(name: &str) -> Error {
 const KARRAS: (&str, &str) = ("use_karras_sigmas", "true");
 const EXPONENTIAL: (&str, &str) = ("use_exponential_sigmas", "true");
 const PLUS_PLUS: (&str, &str) = ("algorithm_type", "dpmsolver++");
+/// Folders of other classes say nothing of this key, and latent models do better with it.
+const MULTISTEP_ONLY: (&str, &str) = ("skip_prk_steps", "true");
 const SECOND_ORDER: (&str, &str) = ("solver_order", "2");
 
 const ROWS: &[(Class, Row)] = &[
@@ -113,6 +119,7 @@ const ROWS: &[(Class, Row)] = &[
         &["dpm_solver++_exponential", "dpm_solver_multistep_exponential"],
         &[PLUS_PLUS, SECOND_ORDER, EXPONENTIAL],
     ),
+    row(Class::Pndm, "pndm", &["plms", "k_plms", "pndm_plms"], &[MULTISTEP_ONLY]),
 ];
 
 const fn row(

@@ -120,6 +120,7 @@ mod tests {
             ("euler_ancestral", "euler_a", Class::EulerAncestral),
             ("DPM++ 2M Karras", "dpmpp_2m_karras", Class::DpmMultistep),
             ("dpm++_2m", "dpmpp_2m", Class::DpmMultistep),
+            ("PLMS", "pndm", Class::Pndm),
         ] {
             let spec = SchedulerSpec::parse(text).unwrap();
             assert_eq!((spec.to_string().as_str(), spec.class()), (shown, class), "{text}");

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use base64::Engine;
-use hearth_inference::pipelines::{Generation, Pipeline};
+use hearth_inference::pipelines::{self, Generation, Pipeline};
 use hearth_inference::schedulers::SchedulerSpec;
 use hearth_inference::session::Interrupt;
 use hearth_media::Media;
@@ -72,7 +72,8 @@ impl Array {
 }
 
 impl Request {
-    fn generation(&self, scheduler: &str) -> Generation {
+    /// With the scheduler named, or else with the folder's own.
+    fn generation(&self, scheduler: Option<&str>) -> Generation {
         Generation {
             prompt: self.prompt.clone(),
             negative_prompt: self.negative_prompt.clone(),
@@ -80,7 +81,7 @@ impl Request {
             height: self.height,
             num_inference_steps: Some(self.num_inference_steps),
             guidance_scale: Some(self.guidance_scale),
-            scheduler: Some(SchedulerSpec::parse(scheduler).unwrap()),
+            scheduler: scheduler.map(|name| SchedulerSpec::parse(name).unwrap()),
             eta: self.eta,
             clip_skip: None,
         }
@@ -92,7 +93,7 @@ fn files(model: &str) -> Vec<File> {
     let mut paths: Vec<_> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    assert!(paths.len() >= 5, "vectors are missing");
+    assert!(paths.len() >= 6, "vectors are missing");
     paths
         .iter()
         .map(|path| serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap())
@@ -119,7 +120,7 @@ fn check_model(name: &str, folder: &Path) {
             if case.request.prompt.is_empty() {
                 continue;
             }
-            let latents = check_case(pipeline.as_mut(), file, case);
+            let latents = check_case(pipeline.as_mut(), Some(&file.scheduler), case);
             check_nearest(&files, file, case, &latents);
             checked += 1;
         }
@@ -127,11 +128,42 @@ fn check_model(name: &str, folder: &Path) {
     assert!(checked >= 15, "{checked} cases");
 }
 
+/// Stable Diffusion 1.5's own file. Over it and over tiny-sd's the same schedule stands, so their
+/// pictures with PNDM are the same.
+const STOCK: &str = r#"{"_class_name": "PNDMScheduler", "_diffusers_version": "0.6.0",
+    "beta_end": 0.012, "beta_schedule": "scaled_linear", "beta_start": 0.00085,
+    "num_train_timesteps": 1000, "set_alpha_to_one": false, "skip_prk_steps": true,
+    "steps_offset": 1, "trained_betas": null, "clip_sample": false}"#;
+
+#[test]
+fn a_stock_folder_draws_with_its_own_pndm() {
+    let model = support::copy_of(&support::repository().join("tests/models/tiny-sd"));
+    let config = model.path().join("scheduler/scheduler_config.json");
+    fs::write(&config, STOCK).unwrap();
+    let mut pipeline = support::load(model.path()).unwrap();
+    assert_eq!(pipeline.description().scheduler, "PNDMScheduler");
+    pipelines::warm_up(pipeline.as_mut(), &Interrupt::new()).unwrap();
+    let files = files("tiny-sd");
+    let file = files.iter().find(|file| file.scheduler == "pndm").unwrap();
+    for case in &file.cases {
+        check_case(pipeline.as_mut(), None, case);
+    }
+
+    fs::write(&config, STOCK.replace("\"skip_prk_steps\": true", "\"skip_prk_steps\": false"))
+        .unwrap();
+    let mut pipeline = support::load(model.path()).unwrap();
+    pipelines::warm_up(pipeline.as_mut(), &Interrupt::new()).unwrap();
+    let state = pipeline.start(&support::red_heart(4), 1, &Interrupt::new()).unwrap();
+    assert_eq!(state.steps(), 13, "three steps of four calls, one of one");
+    let refused = pipeline.description().check(&support::red_heart(3)).unwrap_err().to_string();
+    assert!(refused.contains("set skip_prk_steps to true"), "{refused}");
+}
+
 /// Makes the case's pictures and compares them; returns their latents.
-fn check_case(pipeline: &mut dyn Pipeline, file: &File, case: &Case) -> Vec<f32> {
-    let name = format!("{} {:?}", file.scheduler, case.request.prompt);
+fn check_case(pipeline: &mut dyn Pipeline, scheduler: Option<&str>, case: &Case) -> Vec<f32> {
+    let name = format!("{} {:?}", scheduler.unwrap_or("the folder's"), case.request.prompt);
     let interrupt = Interrupt::new();
-    let request = case.request.generation(&file.scheduler);
+    let request = case.request.generation(scheduler);
     let expected = case.latents.f32();
     let per_step = case.step_latents.as_ref().map(Array::f32);
     let images = case.request.num_images.unwrap_or(1);
