@@ -82,6 +82,11 @@ impl Shared {
         self.settle(ending);
     }
 
+    /// Whether this run is about to end.
+    pub(crate) fn is_ending(&self) -> bool {
+        *self.ending()
+    }
+
     /// The models of the start are there. Gives what the worker does now.
     pub(crate) fn started(&self) -> WorkerState {
         self.settle(self.ending())

@@ -26,6 +26,7 @@ pub(crate) fn check_health(shared: &Shared) -> Result<Vec<u8>, CallError> {
         _ if hung.is_some() => hung.map(|busy| format!("a step has taken {busy:.0?}")),
         WorkerState::Ready => None,
         WorkerState::Loading => Some("models are being loaded".to_owned()),
+        WorkerState::Draining if shared.is_ending() => Some("about to end".to_owned()),
         WorkerState::Draining => Some("draining: hearth resume ends that".to_owned()),
         WorkerState::Sleeping => Some("sleeping: hearth wake ends that".to_owned()),
         WorkerState::Unknown => Some("the state is unknown".to_owned()),
