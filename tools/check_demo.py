@@ -27,7 +27,7 @@ PROMPTS = [
 ]
 PASS = 0.6
 STEPS, GUIDANCE, SEEDS = 20, 2.0, 4
-CELL = 128
+CELL = 96
 
 
 def main():

@@ -53,9 +53,11 @@ def write_folder(out, nets, analysis, decoder, tokenizer, labels):
     write_scheduler(out / "scheduler")
     (out / "labels.json").write_text(json.dumps(labels, indent=0, ensure_ascii=False) + "\n")
     write_json(out / "model_index.json", INDEX)
-    config = encoder.config.to_dict() | {"architectures": ["CLIPTextModel"]}
+    write_json(out / "hearth.json", DEFAULTS)
+    config = encoder.config.to_diff_dict() | {"architectures": ["CLIPTextModel"]}
     write_json(out / "text_encoder" / "config.json", config)
-    write_json(out / "unet" / "config.json", {"_class_name": "UNet2DConditionModel"} | dict(unet.config))
+    config = {key: value for key, value in unet.config.items() if not key.startswith("_")}
+    write_json(out / "unet" / "config.json", UNET | config)
     write_json(out / "vae_decoder" / "config.json", VAE)
     write_json(out / "vae_encoder" / "config.json", VAE)
 
@@ -140,6 +142,11 @@ INDEX = {
     "unet": ["diffusers", "UNet2DConditionModel"],
     "vae": ["diffusers", "AutoencoderKL"],
 }
+
+# What suits the model; diffusers has no file for it.
+DEFAULTS = {"num_inference_steps": 20, "guidance_scale": 2.0}
+
+UNET = {"_class_name": "UNet2DConditionModel", "_diffusers_version": "0.39.0"}
 
 # Three blocks make pipelines count a factor of 4; the widths say nothing about the graph.
 VAE = {
