@@ -1,5 +1,6 @@
 //! Workers that are started by hand, one after another, and the `hearth` command beside them.
 
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -29,13 +30,32 @@ pub struct FleetOptions {
     pub model: String,
     /// Sections that are added to each worker's config.
     pub config: String,
+    /// Keys that are added to each worker's `[worker]` section.
+    pub worker: String,
+    /// Whether each worker keeps its port over restarts, with its probe on the same TCP port.
+    pub fixed_ports: bool,
 }
 
 impl Default for FleetOptions {
     fn default() -> Self {
         let model = format!("emoji={}", source().join("models/emoji").display());
-        Self { workers: 1, registry: None, model, config: String::new() }
+        Self {
+            workers: 1,
+            registry: None,
+            model,
+            config: String::new(),
+            worker: String::new(),
+            fixed_ports: false,
+        }
     }
+}
+
+/// A loopback address whose port nobody has, neither over UDP nor over TCP.
+fn free_address() -> SocketAddr {
+    until("a free port", Duration::from_secs(5), || {
+        let address = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).ok()?;
+        TcpListener::bind(address).ok().map(|_| address)
+    })
 }
 
 /// A cluster's certificates, and workers in their own processes.
@@ -44,6 +64,7 @@ pub struct Fleet {
     dir: TempDir,
     registry: String,
     options: FleetOptions,
+    addresses: Vec<SocketAddr>,
     /// The workers, by rank.
     pub workers: Vec<Process>,
 }
@@ -102,7 +123,10 @@ impl Fleet {
         let own = format!("dir:{}", dir.path().join("registry").display());
         let registry = options.registry.clone().unwrap_or(own);
         let count = options.workers;
-        let mut fleet = Self { dir, registry, options, workers: Vec::new() };
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let address = |_| if options.fixed_ports { free_address() } else { any };
+        let addresses = (0..count.max(1)).map(address).collect();
+        let mut fleet = Self { dir, registry, options, addresses, workers: Vec::new() };
         fleet.make_certificates();
         for rank in 0..count {
             let worker = fleet.start_worker(rank);
@@ -145,6 +169,13 @@ impl Fleet {
         &self.registry
     }
 
+    /// Where the worker of a rank listens, over UDP for calls and over TCP for its probe; only with
+    /// fixed ports.
+    #[must_use]
+    pub fn address(&self, rank: usize) -> SocketAddr {
+        self.addresses[rank]
+    }
+
     /// A folder for a test's own files.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -157,13 +188,26 @@ impl Fleet {
     /// When it can't be started.
     #[must_use]
     pub fn start_worker(&self, rank: usize) -> Process {
+        let mut command = self.worker_command(rank);
+        Process::start(&mut command, &self.dir.path().join(format!("w{rank}.log")))
+    }
+
+    /// The command that starts the worker of a rank, with its config written.
+    ///
+    /// # Panics
+    /// When the config can't be written.
+    #[must_use]
+    pub fn worker_command(&self, rank: usize) -> Command {
         let config = self.dir.path().join(format!("w{rank}.toml"));
+        let address = self.addresses[rank];
+        let probe = if self.options.fixed_ports { address.to_string() } else { "off".to_owned() };
         let (name, model) = self.options.model.split_once('=').unwrap();
         let text = format!(
-            "[worker]\nid = \"w{rank}\"\nrank = {rank}\nlisten = \"127.0.0.1:0\"\n\
-             state_dir = {:?}\n[models.{name}]\npath = {model:?}\n[registry]\nurl = {:?}\n\
-             ttl = \"3s\"\n[tls]\ndir = {:?}\n[http]\nlisten = \"off\"\n[runtime]\nthreads = 1\n{}",
+            "[worker]\nid = \"w{rank}\"\nrank = {rank}\nlisten = \"{address}\"\n\
+             state_dir = {:?}\n{}\n[models.{name}]\npath = {model:?}\n[registry]\nurl = {:?}\n\
+             ttl = \"3s\"\n[tls]\ndir = {:?}\n[http]\nlisten = \"{probe}\"\n[runtime]\nthreads = 1\n{}",
             self.dir.path().join("state"),
+            self.options.worker,
             self.registry,
             self.pki(&format!("worker-w{rank}")),
             self.options.config,
@@ -171,7 +215,7 @@ impl Fleet {
         std::fs::write(&config, text).unwrap();
         let mut command = Command::new(program("hearth-worker"));
         command.arg("--config").arg(&config).current_dir(source());
-        Process::start(&mut command, &self.dir.path().join(format!("w{rank}.log")))
+        command
     }
 
     /// Waits until `count` workers are ready.

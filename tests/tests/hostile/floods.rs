@@ -102,11 +102,13 @@ impl Unanswered {
     /// Takes a client's first packets, and sends them on as its own.
     fn send(&self, endpoint: &quinn::Endpoint, count: usize) {
         let mut packet = [0; 2048];
+        // Held, so that none is closed.
+        let mut held = Vec::new();
         for _ in 0..count {
             let connecting = endpoint.connect(self.sink.local_addr().unwrap(), "hearth").unwrap();
             let (len, _) = self.sink.recv_from(&mut packet).unwrap();
             self.spoof.send_to(&packet[..len], self.worker).unwrap();
-            drop(connecting);
+            held.push(connecting);
         }
     }
 }
@@ -165,7 +167,7 @@ async fn floods_of_connections_shut_nobody_out() {
     // Two for each connection that was made, one for each handshake that was not.
     let lines = log.lines().count();
     println!("{lines} lines of log, {} bytes", log.len());
-    assert!(lines < 2 * 225 + 1000, "{lines} lines of log");
+    assert!(lines < 2 * 225 + 300, "{lines} lines of log");
     assert!(fleet.workers[0].ended().is_none());
     let _ = send(&connect_again(&fleet).await, &message(&request("stats"))).await;
 }

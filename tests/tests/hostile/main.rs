@@ -1,6 +1,7 @@
 //! A worker among hostile peers: what is malformed is answered with a typed error, what is endless
 //! is bounded, strangers end in the handshake, and everybody else is served as before.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail anywhere")]
+#![expect(clippy::print_stdout, reason = "the figures are of interest, shown with --nocapture")]
 
 mod client;
 mod floods;
@@ -161,7 +162,7 @@ fn malformed() -> Vec<(&'static str, Vec<u8>, ErrorKind)> {
     asked("infinite", FIRST, invalid, &|r| r.eta = Some(f64::INFINITY));
     asked("a wide picture", FIRST, invalid, &|r| r.width = Some(u32::MAX));
     asked("a large picture", FIRST, invalid, &|r| {
-        (r.width, r.height) = (Some(u32::MAX), Some(u32::MAX))
+        (r.width, r.height) = (Some(u32::MAX), Some(u32::MAX));
     });
     asked("many steps", FIRST, invalid, &|r| r.num_inference_steps = Some(u32::MAX));
     asked("a long prompt", FIRST, invalid, &|r| r.prompt = "x".repeat(LONG));
@@ -201,6 +202,8 @@ async fn what_is_malformed_has_a_typed_answer_and_costs_nothing() {
             before = resident(&fleet);
         }
     }
+    let after = resident(&fleet);
+    assert!(after < before + before / 10, "{before} KiB before, {after} KiB after");
     // Two declared sizes alone: nothing of them is there.
     let declared = resident(&fleet);
     let (_hold, _) = declare_most(&connection).await;
@@ -220,8 +223,6 @@ async fn what_is_malformed_has_a_typed_answer_and_costs_nothing() {
     let (_connector, peer) = peer(&fleet).await;
     let stats: Stats = call(&peer, "stats").await;
     assert_eq!((stats.running, stats.done, stats.steps), (0, 1, 2));
-    let after = resident(&fleet);
-    assert!(after < before + before / 10, "{before} KiB before, {after} KiB after");
     assert!(fleet.workers[0].ended().is_none());
     let log = fleet.workers[0].log().split_off(quiet);
     assert!(log.lines().count() < 10 && log.len() < 4 << 10, "{log:.4000}");
