@@ -15,14 +15,18 @@ use super::mailbox::Mailbox;
 use super::{ImageOutput, RequestEvent};
 use crate::executor::{CallEvent, CallReply, OutgoingCall};
 
-/// How often an image is tried in all.
-const ATTEMPTS: u32 = 3;
+/// Workers that an image may be lost on: a request that ends them must not end them all.
+const LOSSES: u32 = 3;
+
+/// How often workers may turn an image away that was never begun, as busy or draining ones do.
+const REFUSALS: u32 = 16;
 
 /// How long a worker that could take the image may be missing: restarts and reconnections.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Pause before each further attempt, times its number: what refused may need a moment.
 const PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// What the parts of one request share.
 pub(super) struct Job<'a> {
@@ -37,12 +41,14 @@ impl Job<'_> {
     /// Makes one image.
     ///
     /// # Errors
-    /// The worker's error if trying again is of no use, the last one's after [`ATTEMPTS`].
+    /// The worker's error if trying again is of no use, the last one's after [`LOSSES`] or
+    /// [`REFUSALS`].
     pub(super) async fn image(&self, index: u32) -> Result<ImageOutput, CallError> {
         let part = Part { index, of: self.request.images() };
         let mut call = self.call(part)?;
         let mut failed_on: Vec<WorkerId> = Vec::new();
         let mut last_error = None;
+        let mut losses = 0;
         loop {
             let model = self.request.model.as_deref().unwrap_or_default();
             let place = match self.dispatcher.take(model, &failed_on, PATIENCE).await {
@@ -55,7 +61,9 @@ impl Job<'_> {
                 Err(error) => {
                     let error = error.at(&place.worker, place.rank);
                     call.attempt += 1;
-                    if !error.retryable || call.attempt >= ATTEMPTS {
+                    losses += u32::from(!is_refusal(&error));
+                    let refusals = call.attempt - losses;
+                    if !error.retryable || losses >= LOSSES || refusals >= REFUSALS {
                         return Err(error);
                     }
                     let worker = place.worker.clone();
@@ -68,7 +76,7 @@ impl Job<'_> {
                     });
                     failed_on.push(worker);
                     last_error = Some(error);
-                    tokio::time::sleep(PAUSE * call.attempt).await;
+                    tokio::time::sleep((PAUSE * call.attempt).min(LONGEST_PAUSE)).await;
                 }
             }
         }
@@ -129,6 +137,12 @@ impl Job<'_> {
             });
         }
     }
+}
+
+/// Whether the worker turned the image away before it began.
+fn is_refusal(error: &CallError) -> bool {
+    use ErrorKind as E;
+    matches!(error.kind, E::QueueFull | E::Draining | E::NotReady | E::StaleIncarnation)
 }
 
 /// The image in a worker's reply.

@@ -16,8 +16,8 @@ const CHUNK: usize = 1 << 20;
 /// What a folder's pipeline is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contents {
-    /// SHA-256 over names and digests of the used files, in lowercase hexadecimal: the same for
-    /// two folders that make the same pictures.
+    /// `sha256:` and the digest over names and digests of the used files, in lowercase
+    /// hexadecimal: the same for two folders that make the same pictures.
     pub digest: String,
     /// Whether a manifest vouches for the files.
     pub verified: bool,
@@ -57,7 +57,8 @@ pub(super) fn contents(root: &Path, used: &BTreeSet<PathBuf>) -> Result<Contents
         whole.update(digest);
         whole.update(b"\n");
     }
-    Ok(Contents { digest: hex::encode(whole.finalize()), verified: !verified.is_empty() })
+    let digest = format!("sha256:{}", hex::encode(whole.finalize()));
+    Ok(Contents { digest, verified: !verified.is_empty() })
 }
 
 /// Checks every file that the manifest lists; gives back their digests.
