@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use hearth_protocol::frame::FrameKind;
 use hearth_protocol::message::{Request, code};
 use hearth_protocol::version::{Hello, ProtocolRange, Welcome};
@@ -273,11 +275,19 @@ async fn serve(greeted: Greeted, service: Arc<dyn Service>, memory: Memory, sett
                     let (service, peer) = (Arc::clone(&service), Arc::clone(&peer));
                     // It holds the request's memory until the call has ended.
                     let mut frames = FrameReader::bounded(receive, memory.clone());
-                    calls.spawn(async move {
+                    let mut answered = Box::pin(async move {
                         if let Some(call) = receive_call(&mut frames, responder, settings).await {
                             service.serve(&peer, call).await;
                         }
                     });
+                    // A control call mostly comes with one packet and is answered at once: that
+                    // needs no task. A task polls anew whatever waits.
+                    let at_once = AssertUnwindSafe(|| (&mut answered).now_or_never());
+                    match std::panic::catch_unwind(at_once) {
+                        Ok(Some(())) => {}
+                        Ok(None) => drop(calls.spawn(answered)),
+                        Err(_) => tracing::error!("a call panicked"),
+                    }
                 }
             }
         }

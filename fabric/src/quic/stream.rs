@@ -1,6 +1,6 @@
 //! Frames on a QUIC stream: read with every length checked first, written without copying bulk.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use hearth_protocol::codec;
 use hearth_protocol::frame::{FrameHeader, FrameKind, HEADER_LEN};
@@ -13,6 +13,10 @@ use serde::de::DeserializeOwned;
 use super::Error;
 use super::memory::{Memory, Taken};
 
+/// What is read at once where less is asked for: a whole small message, and little of a bulk part,
+/// since these bytes are copied twice.
+const READ_AHEAD: usize = 2048;
+
 /// Reads frames.
 pub(super) struct FrameReader {
     stream: RecvStream,
@@ -20,8 +24,8 @@ pub(super) struct FrameReader {
     memory: Option<Memory>,
     /// Memory that was taken, held as long as the reader.
     taken: Vec<Taken>,
-    /// What has come of the next structured frame, so that a dropped read loses nothing.
-    partial: BytesMut,
+    /// What has come and is not consumed, so that a dropped read loses nothing.
+    ahead: BytesMut,
 }
 
 /// A frame that is not bulk, with its payload.
@@ -45,7 +49,7 @@ impl Frame {
 
 impl FrameReader {
     pub(super) fn new(stream: RecvStream) -> Self {
-        Self { stream, memory: None, taken: Vec::new(), partial: BytesMut::new() }
+        Self { stream, memory: None, taken: Vec::new(), ahead: BytesMut::new() }
     }
 
     /// A reader whose messages count against `memory` for as long as it is there.
@@ -68,8 +72,8 @@ impl FrameReader {
         }
         self.take(header.len.into()).await?;
         self.fill(HEADER_LEN + header.len as usize).await?;
-        let payload = self.partial.split().freeze().slice(HEADER_LEN..);
-        Ok(Frame { kind: header.kind, payload })
+        let frame = self.ahead.split_to(HEADER_LEN + header.len as usize);
+        Ok(Frame { kind: header.kind, payload: frame.freeze().slice(HEADER_LEN..) })
     }
 
     /// The bulk frames of a message's attachments, in their order.
@@ -92,13 +96,15 @@ impl FrameReader {
         let mut body = BytesMut::with_capacity(len);
         while body.len() < len {
             let header = self.peek_header().await?;
-            self.partial.clear();
+            self.ahead.advance(HEADER_LEN);
             let fits = header.len as usize <= len - body.len() && header.len > 0;
             if header.kind != FrameKind::Bulk || usize::from(header.attachment) != index || !fits {
                 let expected = "the next bulk frame of an attachment";
                 return Err(Error::Unexpected { found: header.kind, expected });
             }
             let end = body.len() + header.len as usize;
+            let here = self.ahead.len().min(header.len as usize);
+            body.extend_from_slice(&self.ahead.split_to(here));
             while body.len() < end {
                 let chunk = self.stream.read_chunk(end - body.len(), true).await?;
                 body.extend_from_slice(&chunk.ok_or(Error::CutOff)?.bytes);
@@ -125,15 +131,16 @@ impl FrameReader {
     async fn peek_header(&mut self) -> Result<FrameHeader, Error> {
         self.fill(HEADER_LEN).await?;
         let mut bytes = [0; HEADER_LEN];
-        bytes.copy_from_slice(&self.partial[..HEADER_LEN]);
+        bytes.copy_from_slice(&self.ahead[..HEADER_LEN]);
         Ok(FrameHeader::decode(bytes)?)
     }
 
-    /// Reads until `partial` holds `len` bytes.
+    /// Reads until `ahead` holds `len` bytes. A small message comes with one read.
     async fn fill(&mut self, len: usize) -> Result<(), Error> {
-        while self.partial.len() < len {
-            let chunk = self.stream.read_chunk(len - self.partial.len(), true).await?;
-            self.partial.extend_from_slice(&chunk.ok_or(Error::CutOff)?.bytes);
+        while self.ahead.len() < len {
+            let wanted = (len - self.ahead.len()).max(READ_AHEAD);
+            let chunk = self.stream.read_chunk(wanted, true).await?;
+            self.ahead.extend_from_slice(&chunk.ok_or(Error::CutOff)?.bytes);
         }
         Ok(())
     }
