@@ -9,8 +9,7 @@ use hearth_coordinator::Backends;
 use hearth_coordinator::app;
 use hearth_coordinator::config::Config;
 use hearth_fabric::task::OwnedTask;
-use tokio::io::AsyncReadExt as _;
-use tokio::signal::unix::{SignalKind, signal};
+use hearth_telemetry::lifecycle::{EndRequests, fail};
 use tokio_util::sync::CancellationToken;
 
 /// Connects to a fleet's workers and keeps watch over them.
@@ -37,20 +36,20 @@ fn main() -> ExitCode {
     let backends = Backends::builtin();
     let config = match Config::load(args.config.as_deref(), &backends) {
         Ok(config) => config,
-        Err(error) => return fail(&error.into(), true),
+        Err(error) => return fail(&error, true),
     };
     if args.check_config {
         return ExitCode::SUCCESS;
     }
     if let Err(error) = hearth_telemetry::log::init(&config.log) {
-        return fail(&error.into(), true);
+        return fail(&error, true);
     }
     // ring, named once for the process: a second TLS provider would make rustls guess.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime =
         match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
             Ok(runtime) => runtime,
-            Err(error) => return fail(&error.into(), false),
+            Err(error) => return fail(&error, false),
         };
     let ended = runtime.block_on(run(&config, &backends, args.lifeline));
     // A read of standard input may not keep the process.
@@ -59,7 +58,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let configuration = error.is_configuration();
-            fail(&error.into(), configuration)
+            fail(&error, configuration)
         }
     }
 }
@@ -68,44 +67,15 @@ async fn run(config: &Config, backends: &Backends, lifeline: bool) -> Result<(),
     let stop = CancellationToken::new();
     let stopping = stop.clone();
     let signals = OwnedTask::spawn("signals", move |_| async move {
-        match wait_for_the_end(lifeline).await {
-            Ok(()) => stopping.cancel(),
+        match EndRequests::listen(lifeline) {
+            Ok(mut requests) => {
+                requests.next().await;
+                stopping.cancel();
+            }
             Err(error) => tracing::error!(%error, "signals can't be listened to"),
         }
     });
     let ended = app::run(config, backends, stop).await;
     drop(signals);
     ended
-}
-
-/// A signal, or the end of standard input where that is the owner's lifeline.
-async fn wait_for_the_end(lifeline: bool) -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let owner_gone = async {
-        if lifeline {
-            let mut buffer = [0; 64];
-            let mut stdin = tokio::io::stdin();
-            while matches!(stdin.read(&mut buffer).await, Ok(1..)) {}
-        } else {
-            std::future::pending::<()>().await;
-        }
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = owner_gone => tracing::info!("the owner is gone"),
-    }
-    Ok(())
-}
-
-fn fail(error: &anyhow::Error, configuration: bool) -> ExitCode {
-    use std::io::Write as _;
-    let mut stderr = std::io::stderr().lock();
-    // With standard error gone there is nobody left to tell.
-    let _ = writeln!(stderr, "error: {error}");
-    for cause in error.chain().skip(1) {
-        let _ = writeln!(stderr, "  caused by: {cause}");
-    }
-    ExitCode::from(if configuration { 2 } else { 1 })
 }

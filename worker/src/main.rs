@@ -5,9 +5,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use hearth_fabric::task::OwnedTask;
+use hearth_telemetry::lifecycle::{EndRequests, fail};
 use hearth_worker::{Config, Error, Overrides, Worker};
-use tokio::io::AsyncReadExt as _;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (protocol hearth/1.0)");
@@ -93,20 +92,20 @@ fn main() -> ExitCode {
         .and_then(|overrides| Ok(Config::load(args.config.as_deref(), &overrides)?));
     let config = match config {
         Ok(config) => config,
-        Err(error) => return fail(&error, true),
+        Err(error) => return fail(error.as_ref(), true),
     };
     if args.check_config {
         return ExitCode::SUCCESS;
     }
     if let Err(error) = hearth_telemetry::log::init(&config.log) {
-        return fail(&error.into(), true);
+        return fail(&error, true);
     }
     // ring, named once for the process: a second TLS provider would make rustls guess.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime =
         match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
             Ok(runtime) => runtime,
-            Err(error) => return fail(&error.into(), false),
+            Err(error) => return fail(&error, false),
         };
     let ended = runtime.block_on(run(config, args.lifeline));
     // Neither a hung device nor a read of standard input may keep the process.
@@ -115,7 +114,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let configuration = error.is_configuration();
-            fail(&error.into(), configuration)
+            fail(&error, configuration)
         }
     }
 }
@@ -132,43 +131,14 @@ async fn run(config: Config, lifeline: bool) -> Result<(), Error> {
     ended
 }
 
-/// The first signal drains, the second ends at once.
+/// The first request drains, the second ends at once.
 async fn listen_to_signals(lifeline: bool, stop: CancellationToken, now: CancellationToken) {
-    let signals = signal(SignalKind::terminate())
-        .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
-    let (mut terminate, mut interrupt) = match signals {
-        Ok(signals) => signals,
+    let mut requests = match EndRequests::listen(lifeline) {
+        Ok(requests) => requests,
         Err(error) => return tracing::error!(%error, "signals can't be listened to"),
     };
-    let owner_gone = async {
-        if lifeline {
-            let mut buffer = [0; 64];
-            let mut stdin = tokio::io::stdin();
-            while matches!(stdin.read(&mut buffer).await, Ok(1..)) {}
-        } else {
-            std::future::pending::<()>().await;
-        }
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = owner_gone => tracing::info!("the owner is gone"),
-    }
+    requests.next().await;
     stop.cancel();
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    requests.next().await;
     now.cancel();
-}
-
-fn fail(error: &anyhow::Error, configuration: bool) -> ExitCode {
-    use std::io::Write as _;
-    let mut stderr = std::io::stderr().lock();
-    // With standard error gone there is nobody left to tell.
-    let _ = writeln!(stderr, "error: {error}");
-    for cause in error.chain().skip(1) {
-        let _ = writeln!(stderr, "  caused by: {cause}");
-    }
-    ExitCode::from(if configuration { 2 } else { 1 })
 }

@@ -1,0 +1,63 @@
+//! How a daemon is told to end, and how it says why it could not go on. What it does meanwhile is
+//! its own business.
+
+use std::error::Error;
+use std::io;
+use std::process::ExitCode;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// What asks a daemon to end: SIGTERM, SIGINT and, once, the end of standard input.
+#[derive(Debug)]
+pub struct EndRequests {
+    terminate: Signal,
+    interrupt: Signal,
+    lifeline: bool,
+}
+
+impl EndRequests {
+    /// Listens from now on. With `lifeline`, an owner's closing of standard input counts too.
+    ///
+    /// # Errors
+    /// When the system refuses the signals.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn listen(lifeline: bool) -> io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())?, lifeline })
+    }
+
+    /// Waits for the next request. Only the first may be the end of standard input.
+    pub async fn next(&mut self) {
+        let lifeline = std::mem::take(&mut self.lifeline);
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            () = owner_gone(), if lifeline => tracing::info!("the owner is gone"),
+        }
+    }
+}
+
+async fn owner_gone() {
+    let mut buffer = [0; 64];
+    let mut stdin = tokio::io::stdin();
+    while matches!(stdin.read(&mut buffer).await, Ok(1..)) {}
+}
+
+/// Writes an error and its causes to standard error; gives exit status 2 for a fault of the
+/// configuration, else 1.
+#[must_use]
+pub fn fail(error: &(dyn Error + 'static), configuration: bool) -> ExitCode {
+    use io::Write as _;
+    let mut stderr = io::stderr().lock();
+    // With standard error gone there is nobody left to tell.
+    let _ = writeln!(stderr, "error: {error}");
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let _ = writeln!(stderr, "  caused by: {next}");
+        cause = next.source();
+    }
+    ExitCode::from(if configuration { 2 } else { 1 })
+}
