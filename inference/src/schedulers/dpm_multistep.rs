@@ -181,14 +181,6 @@ impl Scheduler for DpmMultistep {
         &self.sigmas
     }
 
-    fn init_noise_sigma(&self) -> f32 {
-        1.0
-    }
-
-    fn scale_model_input(&self, _step: usize, sample: &[f32], scaled: &mut [f32]) {
-        scaled.copy_from_slice(sample);
-    }
-
     fn needs_noise(&self, _step: usize) -> bool {
         false
     }

@@ -50,10 +50,19 @@ pub trait Scheduler: Send {
     }
 
     /// The standard deviation that the initial unit noise is multiplied with.
-    fn init_noise_sigma(&self) -> f32;
+    ///
+    /// 1 where the schedule keeps the sample's variance, as it does unless a scheduler says otherwise.
+    fn init_noise_sigma(&self) -> f32 {
+        1.0
+    }
 
     /// Writes the model's input for step `step` (an index into [`timesteps`](Self::timesteps)).
-    fn scale_model_input(&self, step: usize, sample: &[f32], scaled: &mut [f32]);
+    ///
+    /// The sample itself, unless a scheduler says otherwise.
+    fn scale_model_input(&self, step: usize, sample: &[f32], scaled: &mut [f32]) {
+        let _ = step;
+        scaled.copy_from_slice(sample);
+    }
 
     /// Whether step `step` adds noise drawn from the image's noise stream.
     ///

@@ -184,14 +184,6 @@ impl Scheduler for Pndm {
         &self.timesteps
     }
 
-    fn init_noise_sigma(&self) -> f32 {
-        1.0
-    }
-
-    fn scale_model_input(&self, _step: usize, sample: &[f32], scaled: &mut [f32]) {
-        scaled.copy_from_slice(sample);
-    }
-
     fn needs_noise(&self, _step: usize) -> bool {
         false
     }
