@@ -12,7 +12,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("media", &[]),
     ("fabric", &["protocol"]),
     ("inference", &["media"]),
-    ("launchers", &[]),
+    ("launchers", &["protocol", "fabric"]),
     ("tests/tidy", &[]),
     ("worker", &["protocol", "fabric", "telemetry", "media", "inference"]),
     ("coordinator", &["protocol", "fabric", "telemetry", "media", "launchers"]),

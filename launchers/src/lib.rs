@@ -1,0 +1,22 @@
+//! Starts replicas of a program somewhere, and follows them to their end.
+//!
+//! One trait, [`Launcher`], over engines that exist already: plain processes, systemd, Slurm,
+//! Kubernetes. A launcher starts, polls, reads logs, cancels and collects; it neither routes
+//! requests nor knows what its replicas do. What must outlive the calling program is in a
+//! [`StateDir`], so another process goes on with the same [`Handle`]s.
+
+mod error;
+mod handle;
+mod launcher;
+mod replica;
+mod spec;
+mod state;
+
+pub use error::Error;
+pub use handle::{Handle, LaunchId};
+pub use launcher::{Capabilities, Launcher, LogLines, LogOptions};
+pub use replica::{Outcome, Replica, Status};
+pub use spec::{
+    Files, Gpus, LaunchSpec, Owner, Placement, RANK_VARIABLE, RESULT_VARIABLE, Resources,
+};
+pub use state::{LaunchRecord, StateDir};

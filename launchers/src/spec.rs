@@ -1,0 +1,187 @@
+//! What to launch: the program, how often, with what, for how long.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// The variable that tells a replica its rank, unless the spec names another.
+pub const RANK_VARIABLE: &str = "REPLICA_RANK";
+
+/// The variable that names the file where a replica leaves its result (JSON).
+pub const RESULT_VARIABLE: &str = "REPLICA_RESULT";
+
+/// Most replicas of one launch.
+const MAX_REPLICAS: u32 = 4096;
+
+/// A program to run some times over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LaunchSpec {
+    /// What it is called in lists, job names and unit names: letters, digits and `-`.
+    pub name: String,
+    /// How many replicas, ranks 0 to n-1.
+    pub replicas: u32,
+    /// The program; a name without `/` is looked up on PATH.
+    pub program: PathBuf,
+    /// Its arguments. `{rank}` and `{files}` are replaced: the replica's rank, and the folder that
+    /// has its [`Files`].
+    pub args: Vec<String>,
+    /// Variables beside those that the launcher's engine gives.
+    pub env: BTreeMap<String, String>,
+    /// Where it runs; the replica's own folder when none.
+    pub working_dir: Option<PathBuf>,
+    /// The variable that tells it its rank.
+    pub rank_variable: String,
+    /// What each replica may use.
+    pub resources: Resources,
+    /// Where replicas may run.
+    pub placement: Placement,
+    /// Time that each replica may run; none for no limit.
+    #[serde(with = "humantime_serde")]
+    pub timeout: Option<Duration>,
+    /// Time between being asked to end and being killed.
+    #[serde(with = "humantime_serde")]
+    pub grace: Duration,
+    /// Whose life the replicas are bound to.
+    pub owner: Owner,
+    /// Files that each replica finds in its own folder, by rank: none, or as many as replicas.
+    /// They reach it readable by its user alone, and are never part of a saved record.
+    #[serde(skip)]
+    pub files: Vec<Files>,
+}
+
+/// Small files by name, such as a certificate and its key.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// What a replica may use; none is no limit.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Resources {
+    /// Cores; 0.5 is half of one.
+    pub cpus: Option<f64>,
+    /// Graphics cards.
+    pub gpus: Option<Gpus>,
+    /// Memory in bytes.
+    pub memory: Option<u64>,
+}
+
+/// Graphics cards for each replica.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Gpus {
+    /// So many each, which ones is the launcher's choice: with `process`, rank r has those from
+    /// r × n on.
+    Count(u32),
+    /// These of the host, dealt out by rank: `["0", "1"]` over two replicas is one each.
+    Devices(Vec<String>),
+}
+
+/// Where replicas may run; each launcher names those of these that it can't keep.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Placement {
+    /// Slurm's partition, Kubernetes' namespace.
+    pub pool: Option<String>,
+    /// Hosts by name.
+    pub hosts: Vec<String>,
+    /// Labels that a host must have (Kubernetes' node selector, Slurm's constraint by key).
+    pub labels: BTreeMap<String, String>,
+    /// The container image (Kubernetes).
+    pub image: Option<String>,
+}
+
+/// Whose life replicas are bound to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Owner {
+    /// Nobody's: they outlive the program that launches them.
+    #[default]
+    Nobody,
+    /// The launching process': they end at most 2 s after it, however it ends.
+    Caller,
+}
+
+impl LaunchSpec {
+    /// A program to run `replicas` times, with no limit, owned by nobody.
+    #[must_use]
+    pub fn new(name: &str, replicas: u32, program: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.to_owned(),
+            replicas,
+            program: program.into(),
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            working_dir: None,
+            rank_variable: RANK_VARIABLE.to_owned(),
+            resources: Resources::default(),
+            placement: Placement::default(),
+            timeout: None,
+            grace: Duration::from_secs(10),
+            owner: Owner::default(),
+            files: Vec::new(),
+        }
+    }
+
+    /// Checks what is the same for every launcher.
+    ///
+    /// # Errors
+    /// [`Error::Spec`] names the field, its value and what would be right.
+    pub fn check(&self) -> Result<(), Error> {
+        let named = |text: &str| {
+            let clean = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+            (1..=40).contains(&text.len()) && text.bytes().all(clean) && !text.starts_with('-')
+        };
+        let variable = |text: &str| {
+            let clean = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+            !text.is_empty() && text.bytes().all(clean) && !text.as_bytes()[0].is_ascii_digit()
+        };
+        let wrong = |field, value: String, remedy: &str| {
+            Err(Error::Spec { field, value, remedy: remedy.to_owned() })
+        };
+        if !named(&self.name) {
+            let remedy = "give 1 to 40 lower-case letters, digits and hyphens";
+            return wrong("name", format!("{:?}", self.name), remedy);
+        }
+        if !(1..=MAX_REPLICAS).contains(&self.replicas) {
+            return wrong("replicas", self.replicas.to_string(), "give 1 to 4096");
+        }
+        if self.program.as_os_str().is_empty() {
+            return wrong("program", "\"\"".to_owned(), "give a program's name or path");
+        }
+        let mut variables = self.env.keys().chain([&self.rank_variable]);
+        if let Some(name) = variables.find(|name| !variable(name)) {
+            let remedy = "a variable's name has letters, digits and underscores";
+            return wrong("env", format!("{name:?}"), remedy);
+        }
+        if self.timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return wrong("timeout", "0s".to_owned(), "give a time above 0, or none for no limit");
+        }
+        if let Some(cpus) = self.resources.cpus
+            && !(cpus.is_finite() && cpus > 0.0)
+        {
+            return wrong("cpus", cpus.to_string(), "give a number above 0");
+        }
+        if self.resources.memory == Some(0) {
+            return wrong("memory", "0".to_owned(), "give a size above 0, as in 8GiB");
+        }
+        if let Some(Gpus::Devices(devices)) = &self.resources.gpus {
+            let ranks = self.replicas as usize;
+            if devices.is_empty() || devices.len() % ranks != 0 {
+                let remedy = format!("name as many for each of the {ranks} replicas");
+                return wrong("gpus", devices.join(","), &remedy);
+            }
+        }
+        let (files, replicas) = (self.files.len(), self.replicas as usize);
+        if files != 0 && files != replicas {
+            return wrong("files", files.to_string(), "give one set per replica, or none");
+        }
+        let nested = |name: &String| name.is_empty() || name.starts_with('.') || name.contains('/');
+        if let Some(name) = self.files.iter().flat_map(Files::keys).find(|name| nested(name)) {
+            return wrong("files", format!("{name:?}"), "give a plain file name");
+        }
+        Ok(())
+    }
+}
