@@ -138,7 +138,7 @@ impl Vectors {
 
 fn run(case: &Case) -> Run {
     let eta = case.step_args.get("eta").and_then(Value::as_f64).unwrap_or_default() as f32;
-    Run { steps: case.num_inference_steps, eta }
+    Run { steps: case.num_inference_steps, eta, ..Run::default() }
 }
 
 fn not_supported(case: &Case) -> Option<(&'static str, &'static str)> {
@@ -157,7 +157,11 @@ fn check_case(case: &Case, mut scheduler: Box<dyn Scheduler>) {
     for (index, step) in case.steps.iter().enumerate() {
         scheduler.scale_model_input(index, &sample, &mut scaled);
         assert_close(&scaled, &step.scaled, &format!("{name}: input of step {index}"));
-        assert_eq!(scheduler.needs_noise(index), !step.noise.is_empty(), "{name}: step {index}");
+        assert_eq!(
+            scheduler.step_noise(index).is_some(),
+            !step.noise.is_empty(),
+            "{name}: step {index}"
+        );
         let noise = step.noise.first().map(Vec::as_slice);
         scheduler.step(index, &step.model_output, &mut sample, noise);
         assert_close(&sample, &step.prev_sample, &format!("{name}: step {index}"));

@@ -5,6 +5,8 @@
 
 mod box_muller;
 mod mt19937;
+mod stream;
 mod torch;
 
+pub use stream::{Draw, NoiseStream};
 pub use torch::TorchGenerator;

@@ -97,7 +97,7 @@ impl Description {
         };
         // Whether a scheduler takes these steps and overrides is known by building it; that is
         // a table of a thousand numbers.
-        let run = Run { steps: num_inference_steps as usize, eta };
+        let run = Run { steps: num_inference_steps as usize, eta, ..Run::default() };
         schedulers::build(&self.scheduler_config, request.scheduler.as_ref(), &run)
             .map_err(|error| invalid("scheduler", &scheduler, error.to_string()))?;
         Ok(Settings {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Settings;
-use crate::noise::TorchGenerator;
+use crate::noise::NoiseStream;
 use crate::schedulers::Scheduler;
 
 /// One picture being denoised. Made by [`Pipeline::start`](super::Pipeline::start), advanced by
@@ -14,7 +14,7 @@ pub struct State {
     pub(super) seed: u64,
     pub(super) scheduler: Box<dyn Scheduler>,
     /// This picture's own stream: initial noise first, then the steps' noise.
-    pub(super) generator: TorchGenerator,
+    pub(super) noise_stream: NoiseStream,
     pub(super) conditioning: Arc<Conditioning>,
     /// Channels, rows and columns of the latents.
     pub(super) shape: [usize; 3],

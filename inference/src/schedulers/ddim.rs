@@ -6,7 +6,8 @@ use super::fields::Fields;
 use super::prediction::Prediction;
 use super::sigmas::Spacing;
 use super::threshold::Limit;
-use super::{Run, Scheduler};
+use super::{Run, Scheduler, mix};
+use crate::noise::Draw;
 
 pub(super) const KEYS: &[&str] = &[
     "num_train_timesteps",
@@ -122,8 +123,13 @@ impl Scheduler for Ddim {
         &self.timesteps
     }
 
-    fn needs_noise(&self, _step: usize) -> bool {
-        self.noisy
+    fn add_noise(&self, step: usize, original: &[f32], noise: &[f32], noisy: &mut [f32]) {
+        let Coefficients { root_alpha, root_beta, .. } = self.steps[step];
+        mix(root_alpha, original, root_beta, noise, noisy);
+    }
+
+    fn step_noise(&self, _step: usize) -> Option<Draw> {
+        self.noisy.then_some(Draw::Normal)
     }
 
     fn step(

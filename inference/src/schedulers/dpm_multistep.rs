@@ -11,7 +11,7 @@ use super::euler::final_sigma;
 use super::fields::Fields;
 use super::prediction::Prediction;
 use super::threshold::Limit;
-use super::{Run, Scheduler};
+use super::{Run, Scheduler, mix};
 
 pub(super) const KEYS: &[&str] = &[
     "num_train_timesteps",
@@ -181,8 +181,9 @@ impl Scheduler for DpmMultistep {
         &self.sigmas
     }
 
-    fn needs_noise(&self, _step: usize) -> bool {
-        false
+    fn add_noise(&self, step: usize, original: &[f32], noise: &[f32], noisy: &mut [f32]) {
+        let Level { alpha, sigma, .. } = self.levels[step];
+        mix(alpha, original, sigma, noise, noisy);
     }
 
     fn step(&mut self, step: usize, model_output: &[f32], sample: &mut [f32], _: Option<&[f32]>) {

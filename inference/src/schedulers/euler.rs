@@ -8,7 +8,7 @@ use super::error::Error;
 use super::fields::Fields;
 use super::prediction::Prediction;
 use super::sigmas::{Curve, Spacing, interpolate, logarithms, sigma_to_timestep};
-use super::{Run, Scheduler};
+use super::{Run, Scheduler, mix};
 
 pub(super) const KEYS: &[&str] = &[
     "num_train_timesteps",
@@ -89,12 +89,12 @@ impl Scheduler for Euler {
         self.init_noise_sigma
     }
 
-    fn scale_model_input(&self, step: usize, sample: &[f32], scaled: &mut [f32]) {
-        scale_to_unit_variance(self.sigmas[step], sample, scaled);
+    fn add_noise(&self, step: usize, original: &[f32], noise: &[f32], noisy: &mut [f32]) {
+        mix(1.0, original, self.sigmas[step], noise, noisy);
     }
 
-    fn needs_noise(&self, _step: usize) -> bool {
-        false
+    fn scale_model_input(&self, step: usize, sample: &[f32], scaled: &mut [f32]) {
+        scale_to_unit_variance(self.sigmas[step], sample, scaled);
     }
 
     fn step(&mut self, step: usize, model_output: &[f32], sample: &mut [f32], _: Option<&[f32]>) {

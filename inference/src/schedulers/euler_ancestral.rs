@@ -7,7 +7,8 @@ use super::euler::{descend, init_noise_sigma, scale_to_unit_variance};
 use super::fields::Fields;
 use super::prediction::Prediction;
 use super::sigmas::{Spacing, interpolate};
-use super::{Run, Scheduler};
+use super::{Run, Scheduler, mix};
+use crate::noise::Draw;
 
 pub(super) const KEYS: &[&str] = &[
     "num_train_timesteps",
@@ -70,12 +71,16 @@ impl Scheduler for EulerAncestral {
         self.init_noise_sigma
     }
 
+    fn add_noise(&self, step: usize, original: &[f32], noise: &[f32], noisy: &mut [f32]) {
+        mix(1.0, original, self.sigmas[step], noise, noisy);
+    }
+
     fn scale_model_input(&self, step: usize, sample: &[f32], scaled: &mut [f32]) {
         scale_to_unit_variance(self.sigmas[step], sample, scaled);
     }
 
-    fn needs_noise(&self, _step: usize) -> bool {
-        true
+    fn step_noise(&self, _step: usize) -> Option<Draw> {
+        Some(Draw::Normal)
     }
 
     fn step(

@@ -5,6 +5,25 @@
 //! numbers are those of diffusers 0.39: a folder's `scheduler_config.json` means here what it
 //! means there, and `tests/schedulers.rs` compares the two step by step.
 //!
+//! # How a pipeline uses it
+//!
+//! 1. [`build`] with the folder's [`SchedulerConfig`], the caller's [`SchedulerSpec`] and a
+//!    [`Run`]. Whoever passes on a caller's `timesteps` or `sigmas` puts them there; a class that
+//!    takes no such list refuses it. Where [`DynamicShift::read`] says so, `mu` goes there too.
+//! 2. [`Scheduler::timesteps`] has one entry for each call of the model, in order: a step of
+//!    Heun's method is two calls, and PNDM's first takes two. Everything else names a call by its
+//!    index there. Progress counts calls.
+//! 3. Text to image starts at call 0 with unit noise times [`Scheduler::init_noise_sigma`]. Image
+//!    to image starts at [`Run::first_call`], with [`Scheduler::add_noise`] of the image's latents
+//!    at that call. A run that ends early (`denoising_end`) takes the calls whose timestep is
+//!    not below its cut-off; one that starts late (`denoising_start`) those below it, from an even
+//!    index on where [`Scheduler::order`] is 2. No other preparation is needed: a scheduler's
+//!    warm-up is at the first call it is given, and from there calls come in order.
+//! 4. For each call: [`Scheduler::scale_model_input`], the model at the call's timestep, then
+//!    [`Scheduler::step`] with the noise that [`Scheduler::step_noise`] names, drawn from the
+//!    image's [`NoiseStream`](crate::noise::NoiseStream).
+//! 5. Inpainting by blending noises the known part with `add_noise` at the next call's index.
+//!
 //! Read on in `config` (the folder's file), `spec` (a caller's choice), `names` (the table of
 //! choices), `betas` and `sigmas` (schedules), then one file per class.
 
@@ -20,6 +39,8 @@ mod fields;
 mod names;
 mod pndm;
 mod prediction;
+mod run;
+mod shift;
 mod sigmas;
 mod spec;
 mod threshold;
@@ -27,8 +48,11 @@ mod threshold;
 pub use config::SchedulerConfig;
 pub use error::Error;
 pub use names::{Row, table};
+pub use run::Run;
+pub use shift::DynamicShift;
 pub use spec::SchedulerSpec;
 
+use crate::noise::Draw;
 use fields::Fields;
 use names::Class;
 
@@ -49,6 +73,19 @@ pub trait Scheduler: Send {
         &[]
     }
 
+    /// Calls of the model that one step takes, but for the last: 2 for Heun's method and KDPM2.
+    ///
+    /// Diffusers' `order`. A run may start at any multiple of it.
+    fn order(&self) -> usize {
+        1
+    }
+
+    /// Whether it steps along a flow-matching model's velocity (Stable Diffusion 3, Flux) rather
+    /// than with predictions of noise, sample or v. A pipeline refuses the one it has no use for.
+    fn is_flow(&self) -> bool {
+        false
+    }
+
     /// The standard deviation that the initial unit noise is multiplied with.
     ///
     /// 1 where the schedule keeps the sample's variance, as it does unless a scheduler says otherwise.
@@ -64,15 +101,21 @@ pub trait Scheduler: Send {
         scaled.copy_from_slice(sample);
     }
 
-    /// Whether step `step` adds noise drawn from the image's noise stream.
+    /// Writes the clean sample `original`, noised to the level of step `step` with unit noise.
+    fn add_noise(&self, step: usize, original: &[f32], noise: &[f32], noisy: &mut [f32]);
+
+    /// The noise that step `step` is to be given, if any.
     ///
-    /// Also true where the rule draws noise and then weighs it with zero, as the last ancestral
-    /// step does: the stream must advance as it does in diffusers.
-    fn needs_noise(&self, step: usize) -> bool;
+    /// Also where the rule draws noise and then weighs it with zero, as the last ancestral step
+    /// does: the stream must advance as it does in diffusers.
+    fn step_noise(&self, step: usize) -> Option<Draw> {
+        let _ = step;
+        None
+    }
 
     /// Takes step `step`: replaces `sample` with the previous (less noisy) sample.
     ///
-    /// `noise` is unit Gaussian noise, given when [`needs_noise`](Self::needs_noise) asks for it.
+    /// `noise` is what [`step_noise`](Self::step_noise) asks for.
     fn step(
         &mut self,
         step: usize,
@@ -80,22 +123,6 @@ pub trait Scheduler: Send {
         sample: &mut [f32],
         noise: Option<&[f32]>,
     );
-}
-
-/// What one run asks of its scheduler. Make it as `Run { steps: 20, ..Run::default() }`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Run {
-    /// Number of steps, 1 to the schedule's `num_train_timesteps`.
-    pub steps: usize,
-    /// DDIM's η, 0 (deterministic) to 1 (as noisy as DDPM). The other classes have no use for it.
-    pub eta: f32,
-}
-
-impl Default for Run {
-    /// Diffusers' defaults for Stable Diffusion: 50 steps, η = 0.
-    fn default() -> Self {
-        Self { steps: 50, eta: 0.0 }
-    }
 }
 
 /// Builds the scheduler for one run: the folder's own, or the one that `spec` names.
@@ -116,7 +143,8 @@ pub fn build(
         None => names::find(config.class_name())?.0,
     };
     let fields = Fields::new(class, config, spec);
-    check(run)?;
+    run.check()?;
+    refuse_lists(&fields, run)?;
     Ok(match class {
         Class::Ddim => Box::new(ddim::Ddim::new(&fields, run)?),
         Class::Euler => Box::new(euler::Euler::new(&fields, run)?),
@@ -126,10 +154,19 @@ pub fn build(
     })
 }
 
-/// Checks what doesn't depend on the class; the schedule checks the number of steps.
-fn check(run: &Run) -> Result<(), Error> {
-    if (0.0..=1.0).contains(&run.eta) {
-        return Ok(());
+/// `noisy` = `alpha` · `original` + `sigma` · `noise`: every class's way to a noise level.
+fn mix(alpha: f32, original: &[f32], sigma: f32, noise: &[f32], noisy: &mut [f32]) {
+    for ((noisy, x), noise) in noisy.iter_mut().zip(original).zip(noise) {
+        *noisy = alpha * x + sigma * noise;
     }
-    Err(Error::invalid("eta", run.eta, "a number from 0 to 1"))
+}
+
+/// Refuses what no class takes yet.
+fn refuse_lists(fields: &Fields<'_>, run: &Run) -> Result<(), Error> {
+    for (key, given) in [("timesteps", run.timesteps.is_some()), ("sigmas", run.sigmas.is_some())] {
+        if given {
+            return Err(fields.not_supported(key, "a list", "give num_inference_steps instead"));
+        }
+    }
+    Ok(())
 }

@@ -10,7 +10,7 @@ use super::error::Error;
 use super::fields::Fields;
 use super::prediction::Prediction;
 use super::sigmas::Spacing;
-use super::{Run, Scheduler};
+use super::{Run, Scheduler, mix};
 
 pub(super) const KEYS: &[&str] = &[
     "num_train_timesteps",
@@ -184,8 +184,9 @@ impl Scheduler for Pndm {
         &self.timesteps
     }
 
-    fn needs_noise(&self, _step: usize) -> bool {
-        false
+    fn add_noise(&self, step: usize, original: &[f32], noise: &[f32], noisy: &mut [f32]) {
+        let alpha = self.alphas[self.calls[step]];
+        mix(alpha.sqrt(), original, (1.0 - alpha).sqrt(), noise, noisy);
     }
 
     fn step(&mut self, step: usize, model_output: &[f32], sample: &mut [f32], _: Option<&[f32]>) {

@@ -20,7 +20,7 @@ use self::unet::Unet;
 use super::state::Conditioning;
 use super::{Description, Error, Generation, LoadOptions, Output, Pipeline, Settings, State};
 use crate::folder::Folder;
-use crate::noise::TorchGenerator;
+use crate::noise::NoiseStream;
 use crate::schedulers::{self, Run};
 use crate::session::{Interrupt, Runtime};
 
@@ -79,7 +79,8 @@ impl Pipeline for StableDiffusion {
         interrupt: &Interrupt,
     ) -> Result<State, Error> {
         let settings = self.description.settle(request)?;
-        let run = Run { steps: settings.num_inference_steps as usize, eta: settings.eta };
+        let steps = settings.num_inference_steps as usize;
+        let run = Run { steps, eta: settings.eta, ..Run::default() };
         let config = &self.description.scheduler_config;
         let scheduler = schedulers::build(config, request.scheduler.as_ref(), &run)
             .map_err(Error::Scheduler)?;
@@ -90,18 +91,19 @@ impl Pipeline for StableDiffusion {
         session_time += self.text_encoder.busy() - busy;
 
         let shape = self.latent_shape(&settings);
-        let mut generator = TorchGenerator::new(seed);
+        let mut noise_stream = NoiseStream::new(seed);
         let mut latents = vec![0.0; shape.iter().product()];
-        generator.fill_normal(&mut latents);
+        noise_stream.fill_normal(&mut latents);
         let sigma = scheduler.init_noise_sigma();
         latents.iter_mut().for_each(|value| *value *= sigma);
-        let draws = (0..scheduler.timesteps().len()).any(|step| scheduler.needs_noise(step));
+        let draws =
+            (0..scheduler.timesteps().len()).any(|step| scheduler.step_noise(step).is_some());
         let noise = vec![0.0; if draws { latents.len() } else { 0 }];
         Ok(State {
             settings,
             seed,
             scheduler,
-            generator,
+            noise_stream,
             conditioning: Arc::new(conditioning),
             shape,
             latents,
@@ -151,12 +153,10 @@ impl Conditioning {
 impl State {
     /// Takes the scheduler's step with the model's prediction, and noise where it wants some.
     fn advance(&mut self, prediction: &[f32]) {
-        let noise = if self.scheduler.needs_noise(self.step) {
-            self.generator.fill_normal(&mut self.noise);
-            Some(self.noise.as_slice())
-        } else {
-            None
-        };
+        let noise = self.scheduler.step_noise(self.step).map(|draw| {
+            self.noise_stream.fill(draw, &mut self.noise);
+            self.noise.as_slice()
+        });
         self.scheduler.step(self.step, prediction, &mut self.latents, noise);
         self.step += 1;
     }
