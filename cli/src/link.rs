@@ -42,7 +42,7 @@ impl Link {
         let target = format!("{} ({})", context.registry, context.origin);
         let options = ExternalOptions {
             registry: Arc::clone(&registry),
-            identity: Arc::clone(&identity),
+            identity: Arc::clone(&identity).into(),
             agent: AGENT.to_owned(),
             settings: quic::Settings::default(),
             only: None,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_fabric::identity::Identity;
+use hearth_fabric::identity::CurrentIdentity;
 use hearth_fabric::quic;
 use hearth_fabric::registry;
 use hearth_fabric::task::OwnedTask;
@@ -24,6 +24,9 @@ const AGENT: &str = concat!("hearth-coordinator/", env!("CARGO_PKG_VERSION"));
 
 /// The program's version, and the protocol's.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (protocol hearth/1.0)");
+
+/// How often systemd's watchdog is fed.
+const TICK: Duration = Duration::from_secs(1);
 
 /// How long the probe may take to end.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
@@ -60,17 +63,17 @@ impl Error {
     }
 }
 
-/// Runs a coordinator until `stop`.
+/// Runs a coordinator until `stop`. Once `identity` is renewed, it counts for new connections.
 ///
 /// # Errors
 /// [`Error`], at the start only.
 pub async fn run(
     config: &Config,
     backends: &Backends,
+    identity: CurrentIdentity,
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let registry = registry::open(&config.registry.url()?, &config.registry.settings()?)?;
-    let identity = Arc::new(Identity::load(&config.tls.dir)?);
     let (readiness, watched) = watch::channel(Readiness::NotReady("starting".to_owned()));
     let probe = start_probe(config.http.listen, watched).await?;
     let options = ExternalOptions {
@@ -123,6 +126,7 @@ async fn follow(
     stop: &CancellationToken,
 ) {
     let mut fleet = engine.fleet();
+    let mut tick = tokio::time::interval(TICK);
     loop {
         let now = judge(&fleet.borrow_and_update(), min_workers);
         readiness.send_if_modified(|known| {
@@ -136,6 +140,7 @@ async fn follow(
         tokio::select! {
             biased;
             () = stop.cancelled() => return,
+            _ = tick.tick() => systemd::watchdog(),
             changed = fleet.changed() => if changed.is_err() {
                 return stop.cancelled().await;
             },

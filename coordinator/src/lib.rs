@@ -16,7 +16,7 @@
 //!
 //! let executor = ExternalExecutor::start(ExternalOptions {
 //!     registry,
-//!     identity,
+//!     identity: identity.into(),
 //!     agent: "example/1".to_owned(),
 //!     settings: hearth_fabric::quic::Settings::default(),
 //!     only: None,

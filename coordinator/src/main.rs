@@ -3,13 +3,16 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use hearth_coordinator::Backends;
 use hearth_coordinator::app;
 use hearth_coordinator::config::Config;
+use hearth_fabric::identity::{CurrentIdentity, Identity};
 use hearth_fabric::task::OwnedTask;
-use hearth_telemetry::lifecycle::{EndRequests, fail};
+use hearth_telemetry::lifecycle::{EndRequests, ReloadRequests, fail};
+use hearth_telemetry::log;
 use tokio_util::sync::CancellationToken;
 
 /// Connects to a fleet's workers and keeps watch over them.
@@ -33,7 +36,7 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let backends = Backends::builtin();
+    let backends = Arc::new(Backends::builtin());
     let config = match Config::load(args.config.as_deref(), &backends) {
         Ok(config) => config,
         Err(error) => return fail(&error, true),
@@ -41,9 +44,10 @@ fn main() -> ExitCode {
     if args.check_config {
         return ExitCode::SUCCESS;
     }
-    if let Err(error) = hearth_telemetry::log::init(&config.log) {
-        return fail(&error, true);
-    }
+    let log = match log::init(&config.log) {
+        Ok(log) => log,
+        Err(error) => return fail(&error, true),
+    };
     // ring, named once for the process: a second TLS provider would make rustls guess.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime =
@@ -51,7 +55,7 @@ fn main() -> ExitCode {
             Ok(runtime) => runtime,
             Err(error) => return fail(&error, false),
         };
-    let ended = runtime.block_on(run(&config, &backends, args.lifeline));
+    let ended = runtime.block_on(run(&config, backends, args, log));
     // A read of standard input may not keep the process.
     runtime.shutdown_background();
     match ended {
@@ -63,7 +67,18 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(config: &Config, backends: &Backends, lifeline: bool) -> Result<(), app::Error> {
+async fn run(
+    config: &Config,
+    backends: Arc<Backends>,
+    args: Args,
+    log: log::Handle,
+) -> Result<(), app::Error> {
+    let identity = CurrentIdentity::from(Identity::load(&config.tls.dir)?);
+    let lifeline = args.lifeline;
+    let reloads = {
+        let (identity, backends) = (identity.clone(), Arc::clone(&backends));
+        OwnedTask::spawn("reloads", move |_| reload_when_asked(args, backends, log, identity))
+    };
     let stop = CancellationToken::new();
     let stopping = stop.clone();
     let signals = OwnedTask::spawn("signals", move |_| async move {
@@ -75,7 +90,39 @@ async fn run(config: &Config, backends: &Backends, lifeline: bool) -> Result<(),
             Err(error) => tracing::error!(%error, "signals can't be listened to"),
         }
     });
-    let ended = app::run(config, backends, stop).await;
-    drop(signals);
+    let ended = app::run(config, &backends, identity, stop).await;
+    drop((signals, reloads));
     ended
+}
+
+/// Takes the certificate and the log level up anew at each SIGHUP; the rest of the config waits for
+/// the next start.
+async fn reload_when_asked(
+    args: Args,
+    backends: Arc<Backends>,
+    log: log::Handle,
+    identity: CurrentIdentity,
+) {
+    let mut requests = match ReloadRequests::listen() {
+        Ok(requests) => requests,
+        Err(error) => return tracing::error!(%error, "SIGHUP can't be listened to"),
+    };
+    let reload = || -> anyhow::Result<Arc<Identity>> {
+        let config = Config::load(args.config.as_deref(), &backends)?;
+        log.set_level(&config.log.level)?;
+        Ok(identity.reload(&config.tls.dir)?)
+    };
+    loop {
+        requests.next().await;
+        match reload() {
+            Ok(identity) => {
+                let certificate = identity.fingerprint();
+                tracing::info!(certificate, "certificate and log level are reloaded");
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "what can't be reloaded stays as it was");
+            }
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hearth_fabric::identity::{Authority, Identity};
+use hearth_fabric::identity::{Authority, CurrentIdentity, Identity};
 use hearth_fabric::quic::{
     CallEvent, CloseReason, Connection, Connector, EndpointKeys, Error, IncomingCall, Listener,
     Peer, Service, Settings, Target,
@@ -121,7 +121,12 @@ struct Server {
     task: OwnedTask,
 }
 
-fn serve(identity: &Identity, keys: &EndpointKeys, addr: SocketAddr, run: u128) -> Server {
+fn serve(
+    identity: impl Into<CurrentIdentity>,
+    keys: &EndpointKeys,
+    addr: SocketAddr,
+    run: u128,
+) -> Server {
     let listener = Listener::bind(addr, identity, keys, Settings::default()).unwrap();
     let addr = listener.local_addr().unwrap();
     let service = Arc::new(TestService {
@@ -171,7 +176,7 @@ async fn reply(
 async fn connected() -> (Pki, Server, Connector, Connection) {
     let pki = Pki::new();
     let keys = EndpointKeys::random().unwrap();
-    let server = serve(&pki.identity(Role::Worker, "w1"), &keys, ANY, 1);
+    let server = serve(pki.identity(Role::Worker, "w1"), &keys, ANY, 1);
     let identity = pki.identity(Role::Coordinator, "c1");
     let connector = Connector::new(identity, Settings::default(), "test").unwrap();
     let connection = connector.connect(&target(server.addr)).await.unwrap();
@@ -274,7 +279,7 @@ async fn a_restarted_worker_is_noticed_at_once() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let first = {
         let _inside = runtime.enter();
-        serve(&worker, &keys, ANY, 1)
+        serve(Arc::clone(&worker), &keys, ANY, 1)
     };
     let identity = pki.identity(Role::Coordinator, "c1");
     let connector = Connector::new(identity, Settings::default(), "test").unwrap();
@@ -290,7 +295,7 @@ async fn a_restarted_worker_is_noticed_at_once() {
     tokio::time::timeout(Duration::from_secs(5), free).await.expect("the port is free again");
 
     let keys = EndpointKeys::load_or_create(&path).unwrap();
-    let second = serve(&worker, &keys, addr, 2);
+    let second = serve(Arc::clone(&worker), &keys, addr, 2);
     let start = Instant::now();
     // The keep-alive, at most 1 s away, is answered by a reset.
     let reason = tokio::time::timeout(Duration::from_secs(3), connection.closed()).await;
@@ -301,12 +306,62 @@ async fn a_restarted_worker_is_noticed_at_once() {
     second.task.stop().await;
 }
 
+/// Both sides move to another authority: first all trust both, then all bear the new one's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn renewed_certificates_are_taken_up_without_losing_a_connection() {
+    let (old, new) = (Pki::new(), Pki::new());
+    let keys = EndpointKeys::random().unwrap();
+    let folder = |role: Role, name: &str| old.dir.path().join(format!("{role}-{name}"));
+    let worker = CurrentIdentity::from(old.identity(Role::Worker, "w1"));
+    let caller = CurrentIdentity::from(old.identity(Role::Coordinator, "c1"));
+    let late = old.identity(Role::Coordinator, "c2");
+    let server = serve(worker.clone(), &keys, ANY, 1);
+    let connector = Connector::new(caller.clone(), Settings::default(), "test").unwrap();
+    let connection = connector.connect(&target(server.addr)).await.unwrap();
+
+    let renew = |pki: &Pki, current: &CurrentIdentity, role: Role, name: &str, roots: &str| {
+        let issued = pki.authority.issue(role, name, Duration::from_secs(3600), &[]).unwrap();
+        issued.write(&folder(role, name)).unwrap();
+        std::fs::write(folder(role, name).join("ca.crt"), roots).unwrap();
+        current.reload(&folder(role, name)).unwrap();
+    };
+    let root = |pki: &Pki| {
+        let any = pki.dir.path().join("any");
+        pki.authority
+            .issue(Role::Admin, "any", Duration::from_secs(60), &[])
+            .unwrap()
+            .write(&any)
+            .unwrap();
+        std::fs::read_to_string(any.join("ca.crt")).unwrap()
+    };
+    let both = root(&old) + &root(&new);
+    renew(&old, &worker, Role::Worker, "w1", &both);
+    renew(&old, &caller, Role::Coordinator, "c1", &both);
+    renew(&new, &worker, Role::Worker, "w1", &both);
+    assert!(connector.connect(&target(server.addr)).await.is_ok(), "while both are trusted");
+    renew(&new, &caller, Role::Coordinator, "c1", &root(&new));
+    renew(&new, &worker, Role::Worker, "w1", &root(&new));
+
+    let fresh = worker.get().fingerprint();
+    let pinned = Target { addresses: vec![server.addr], fingerprint: Some(fresh) };
+    assert!(connector.connect(&pinned).await.is_ok(), "the new certificate is shown");
+    let stranger = Connector::new(late, Settings::default(), "test").unwrap();
+    let refused = stranger.connect(&target(server.addr)).await;
+    assert!(refused.is_err(), "the old authority is trusted no more");
+    assert!(connection.close_reason().is_none(), "what was connected stays");
+
+    let other = old.identity(Role::Coordinator, "c3");
+    let error = worker.reload(&folder(Role::Coordinator, "c3")).unwrap_err().to_string();
+    assert!(error.contains(&other.id.to_string()), "{error}");
+    server.task.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strangers_are_refused_before_any_byte_of_a_call() {
     let pki = Pki::new();
     let keys = EndpointKeys::random().unwrap();
     let worker = pki.identity(Role::Worker, "w1");
-    let server = serve(&worker, &keys, ANY, 1);
+    let server = serve(Arc::clone(&worker), &keys, ANY, 1);
     let other = Pki::new();
     let wrong: [(&str, Arc<Identity>); 2] = [
         ("another authority", other.identity(Role::Coordinator, "c1")),

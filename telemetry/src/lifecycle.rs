@@ -1,4 +1,4 @@
-//! How a daemon is told to end, and how it says why it could not go on. What it does meanwhile is
+//! How a daemon is told to end or to reload, and how it says why it could not go on. What it does meanwhile is
 //! its own business.
 
 use std::error::Error;
@@ -36,6 +36,30 @@ impl EndRequests {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
             () = owner_gone(), if lifeline => tracing::info!("the owner is gone"),
+        }
+    }
+}
+
+/// What asks a daemon to look at its certificate and its log level again: SIGHUP.
+#[derive(Debug)]
+pub struct ReloadRequests(Signal);
+
+impl ReloadRequests {
+    /// Listens from now on; the signal ends the process no more.
+    ///
+    /// # Errors
+    /// When the system refuses the signal.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// Waits for the next request; several at once count as one.
+    pub async fn next(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending::<()>().await;
         }
     }
 }

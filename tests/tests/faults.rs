@@ -21,7 +21,7 @@ async fn coordinator(fleet: &Fleet, workers: usize) -> Engine {
     let url = RegistryUrl::parse(fleet.registry()).expect("url");
     let executor = ExternalExecutor::start(ExternalOptions {
         registry: registry::open(&url, &registry::Settings::default()).expect("registry"),
-        identity: Arc::new(Identity::load(&fleet.pki("coordinator-c0")).expect("identity")),
+        identity: Identity::load(&fleet.pki("coordinator-c0")).expect("identity").into(),
         agent: "test".to_owned(),
         settings: Settings::default(),
         only: None,

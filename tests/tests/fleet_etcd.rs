@@ -63,7 +63,7 @@ async fn calls_go_on_without_etcd_and_the_fleet_is_whole_again_after() {
     let url = RegistryUrl::parse(&etcd.url()).expect("url");
     let executor = ExternalExecutor::start(ExternalOptions {
         registry: registry::open(&url, &registry::Settings::default()).expect("registry"),
-        identity: Arc::new(Identity::load(&fleet.pki("coordinator-c0")).expect("identity")),
+        identity: Identity::load(&fleet.pki("coordinator-c0")).expect("identity").into(),
         agent: "test".to_owned(),
         settings: Settings::default(),
         only: None,

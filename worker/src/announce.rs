@@ -1,4 +1,5 @@
-//! Keeps the registry's record of this worker true: its state, its models, its rank.
+//! Keeps the registry's record of this worker true: its state, its models, its rank, its
+//! certificate.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,13 +13,16 @@ use crate::state::Shared;
 pub(crate) async fn keep(announcement: &Announcement, shared: &Shared) -> Arc<Error> {
     let mut status = announcement.status();
     let mut state = shared.state.subscribe();
+    let mut identity = shared.identity.subscribe();
     loop {
         if let Some(refusal) = note(&status.borrow_and_update(), shared) {
             return refusal;
         }
         let now = *state.borrow_and_update();
+        let certificate = identity.borrow_and_update().fingerprint();
         let updated = announcement.update(|record| {
             record.state = now;
+            record.certificate = certificate;
             record.models = shared.models.records();
         });
         if let Err(error) = updated {
@@ -30,8 +34,20 @@ pub(crate) async fn keep(announcement: &Announcement, shared: &Shared) -> Arc<Er
                 return Arc::new(Error::Ended);
             },
             _ = state.changed() => {}
+            _ = identity.changed() => {}
         }
     }
+}
+
+/// An error and its causes, in one line.
+fn text(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        text += &format!(": {next}");
+        cause = next.source();
+    }
+    text.replace('\n', " ")
 }
 
 /// Takes note of how the registration stands; gives a refusal back.
@@ -47,6 +63,7 @@ fn note(status: &AnnounceStatus, shared: &Shared) -> Option<Arc<Error>> {
             if let Some(reason) = reason {
                 tracing::warn!(error = &**reason as &dyn std::error::Error, "not registered");
             }
+            *shared.pending() = reason.as_deref().map(text);
             shared.registered.store(false, Ordering::Relaxed);
             // The rank stays: callers that are connected go on as before.
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
-use hearth_fabric::identity::Identity;
+use hearth_fabric::identity::{CurrentIdentity, Identity};
 use hearth_fabric::quic::{EndpointKeys, Listener, Settings};
 use hearth_fabric::registry::{self, Registry};
 use hearth_fabric::task::OwnedTask;
@@ -31,6 +31,10 @@ use crate::state::{EngineGauge, Model, Models, Shared};
 
 /// How often deadlines and orphans are looked after, and what has changed is reported.
 const TICK: Duration = Duration::from_millis(500);
+
+/// How much longer systemd is to wait, as said anew at each tick while weights load or requests are
+/// drained: more than what follows a drain takes at most.
+const EXTENSION: Duration = Duration::from_secs(60);
 
 /// How often a drain looks whether it is over.
 const DRAIN_TICK: Duration = Duration::from_millis(50);
@@ -125,7 +129,7 @@ impl Worker {
     /// # Errors
     /// [`Error`] names what is wrong; nothing is announced yet. Must be called on a tokio runtime.
     pub async fn bind(config: Config) -> Result<Self, Error> {
-        let identity = Identity::load(&config.tls.dir)?;
+        let identity = CurrentIdentity::from(Identity::load(&config.tls.dir)?);
         let state_dir = |path: &PathBuf| {
             let failed = |source| Error::StateDir { path: path.clone(), source };
             std::fs::create_dir_all(path).map_err(failed)
@@ -142,8 +146,9 @@ impl Worker {
             EndpointKeys::load_or_create(&dir.join("quic.key"))
                 .map_err(|error| Error::Keys(Box::new(error)))?
         };
-        let listener = Listener::bind(config.worker.listen, &identity, &keys, Settings::default())
-            .map_err(Error::Listen)?;
+        let listener =
+            Listener::bind(config.worker.listen, identity.clone(), &keys, Settings::default())
+                .map_err(Error::Listen)?;
         let bound = listener.local_addr().map_err(system)?;
         let id = config.worker_id(bound.port())?;
         let dir = config.worker.state_dir.join(id.as_str());
@@ -183,6 +188,8 @@ impl Worker {
             state: watch::Sender::new(WorkerState::Loading),
             rank: watch::Sender::new(None),
             registered: AtomicBool::new(false),
+            pending: Mutex::default(),
+            identity: identity.clone(),
             shutdown: CancellationToken::new(),
             drain_marker: dir.join("drained"),
         });
@@ -214,7 +221,7 @@ impl Worker {
             capacity,
             state: WorkerState::Loading,
             protocol: ProtocolRange::OURS,
-            certificate: identity.fingerprint(),
+            certificate: identity.get().fingerprint(),
             started_at: started.as_secs(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
@@ -225,6 +232,13 @@ impl Worker {
     /// The methods that the embedding program adds.
     pub fn methods(&mut self) -> &mut Methods {
         &mut self.methods
+    }
+
+    /// The certificate that it bears: what is reloaded there counts for new connections, and is in
+    /// the registry's record soon.
+    #[must_use]
+    pub fn identity(&self) -> CurrentIdentity {
+        self.shared.identity.clone()
     }
 
     /// Loads the models, serves until `stop` or a `shutdown` call, drains, and takes everything
@@ -329,6 +343,9 @@ impl Daemon<'_> {
                     if self.engine.has_ended() {
                         return Err(Error::EngineEnded);
                     }
+                    if loading.is_some() {
+                        systemd::extend_timeout(EXTENSION);
+                    }
                     self.look();
                 }
             }
@@ -363,6 +380,7 @@ impl Daemon<'_> {
         let drained = async {
             loop {
                 self.look();
+                systemd::extend_timeout(EXTENSION);
                 let counts = self.shared.parts.counts();
                 if self.engine.has_ended() || counts.running == 0 && counts.queued == 0 {
                     break;

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use hearth_fabric::identity::CurrentIdentity;
 use hearth_fabric::task::OwnedTask;
-use hearth_telemetry::lifecycle::{EndRequests, fail};
+use hearth_telemetry::lifecycle::{EndRequests, ReloadRequests, fail};
+use hearth_telemetry::log;
 use hearth_worker::{Config, Error, Overrides, Worker};
 use tokio_util::sync::CancellationToken;
 
@@ -58,6 +60,11 @@ struct Args {
 }
 
 impl Args {
+    fn read(&self) -> anyhow::Result<Config> {
+        let overrides = self.overrides().map_err(anyhow::Error::msg)?;
+        Ok(Config::load(self.config.as_deref(), &overrides)?)
+    }
+
     fn overrides(&self) -> Result<Overrides, String> {
         let mut overrides = Overrides::default();
         let worker = [
@@ -86,20 +93,17 @@ impl Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let config = args
-        .overrides()
-        .map_err(anyhow::Error::msg)
-        .and_then(|overrides| Ok(Config::load(args.config.as_deref(), &overrides)?));
-    let config = match config {
+    let config = match args.read() {
         Ok(config) => config,
         Err(error) => return fail(error.as_ref(), true),
     };
     if args.check_config {
         return ExitCode::SUCCESS;
     }
-    if let Err(error) = hearth_telemetry::log::init(&config.log) {
-        return fail(&error, true);
-    }
+    let log = match log::init(&config.log) {
+        Ok(log) => log,
+        Err(error) => return fail(&error, true),
+    };
     // ring, named once for the process: a second TLS provider would make rustls guess.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime =
@@ -107,7 +111,7 @@ fn main() -> ExitCode {
             Ok(runtime) => runtime,
             Err(error) => return fail(&error, false),
         };
-    let ended = runtime.block_on(run(config, args.lifeline));
+    let ended = runtime.block_on(run(config, args, log));
     // Neither a hung device nor a read of standard input may keep the process.
     runtime.shutdown_background();
     match ended {
@@ -119,16 +123,45 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(config: Config, lifeline: bool) -> Result<(), Error> {
+async fn run(config: Config, args: Args, log: log::Handle) -> Result<(), Error> {
     let (stop, now) = (CancellationToken::new(), CancellationToken::new());
     let worker = Worker::bind(config).await?;
+    let lifeline = args.lifeline;
     let signals = {
         let (stop, now) = (stop.clone(), now.clone());
         OwnedTask::spawn("signals", move |_| listen_to_signals(lifeline, stop, now))
     };
+    let identity = worker.identity();
+    let reloads = OwnedTask::spawn("reloads", move |_| reload_when_asked(args, log, identity));
     let ended = worker.run(stop, now).await;
-    drop(signals);
+    drop((signals, reloads));
     ended
+}
+
+/// Takes the certificate and the log level up anew at each SIGHUP; the rest of the config waits for
+/// the next start.
+async fn reload_when_asked(args: Args, log: log::Handle, identity: CurrentIdentity) {
+    let mut requests = match ReloadRequests::listen() {
+        Ok(requests) => requests,
+        Err(error) => return tracing::error!(%error, "SIGHUP can't be listened to"),
+    };
+    loop {
+        requests.next().await;
+        let reloaded = args.read().and_then(|config| {
+            log.set_level(&config.log.level)?;
+            Ok(identity.reload(&config.tls.dir)?)
+        });
+        match reloaded {
+            Ok(identity) => {
+                let certificate = identity.fingerprint();
+                tracing::info!(certificate, "certificate and log level are reloaded");
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(error, "what can't be reloaded stays as it was");
+            }
+        }
+    }
 }
 
 /// The first request drains, the second ends at once.

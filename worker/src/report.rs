@@ -44,8 +44,12 @@ impl Reporter {
         });
 
         let registered = shared.registered.load(Ordering::Relaxed);
-        let apart = if registered { "" } else { " (not registered)" };
-        let status = format!("{state}{apart}: {} run, {} wait", counts.running, counts.queued);
+        let apart = match (registered, &*shared.pending()) {
+            (true, _) => String::new(),
+            (false, None) => ", registration pending".to_owned(),
+            (false, Some(reason)) => format!(", registration pending: {reason}"),
+        };
+        let status = format!("{state}, {} run, {} wait{apart}", counts.running, counts.queued);
         if status != self.status {
             systemd::status(&status);
             self.status = status;

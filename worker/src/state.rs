@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use hearth_fabric::identity::CurrentIdentity;
 use hearth_inference::pipelines::Description;
 use hearth_protocol::methods::{ModelInfo, ModelState};
 use hearth_protocol::record::{Capacity, ModelRecord, WorkerState};
@@ -36,6 +37,10 @@ pub(crate) struct Shared {
     pub(crate) rank: watch::Sender<Option<Rank>>,
     /// Whether the registry has the worker's record, as far as is known.
     pub(crate) registered: AtomicBool,
+    /// Why the registry has not taken the record, as far as is known.
+    pub(crate) pending: Mutex<Option<String>>,
+    /// The certificate.
+    pub(crate) identity: CurrentIdentity,
     /// Asked to end by a call.
     pub(crate) shutdown: tokio_util::sync::CancellationToken,
     /// Kept across restarts.
@@ -110,6 +115,11 @@ impl Shared {
     /// An error, with the word of where it happened.
     pub(crate) fn located(&self, error: CallError) -> CallError {
         error.at(&self.id, *self.rank.borrow())
+    }
+
+    /// Why the worker is not registered; none where that is not known.
+    pub(crate) fn pending(&self) -> MutexGuard<'_, Option<String>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How long a step takes that takes longer than it may; none while all is well.

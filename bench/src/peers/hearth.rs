@@ -86,7 +86,7 @@ impl Hearth {
         let url = RegistryUrl::parse(url)?;
         let executor = ExternalExecutor::start(ExternalOptions {
             registry: registry::open(&url, &registry::Settings::default())?,
-            identity: Arc::new(Identity::load(pki)?),
+            identity: Identity::load(pki)?.into(),
             agent: concat!("hearth-bench/", env!("CARGO_PKG_VERSION")).to_owned(),
             settings: Settings::default(),
             only: None,

@@ -75,7 +75,7 @@ impl Cluster {
     pub fn engine_over(&self, url: &RegistryUrl, only: Option<Vec<WorkerId>>) -> Engine {
         let options = ExternalOptions {
             registry: registry::open(url, &registry::Settings::default()).unwrap(),
-            identity: self.identity(Role::Coordinator, "c"),
+            identity: self.identity(Role::Coordinator, "c").into(),
             agent: "test/0".to_owned(),
             settings: settings(),
             only,
@@ -103,7 +103,7 @@ impl Cluster {
         let id = WorkerId::new(format!("w{rank}")).unwrap();
         let identity = self.identity(Role::Worker, id.as_str());
         let entered = runtime.enter();
-        let listener = Listener::bind(address, &identity, &keys, settings()).unwrap();
+        let listener = Listener::bind(address, Arc::clone(&identity), &keys, settings()).unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State::new(id.clone(), Rank(rank)));
         let cancel = CancellationToken::new();

@@ -101,6 +101,16 @@ pub enum Error {
         /// The certificate's file.
         certificate: PathBuf,
     },
+    /// The renewed certificate names somebody else.
+    #[error(
+        "the renewed certificate is {found}'s, and this process is {borne}: end it and start it anew to become another"
+    )]
+    OtherId {
+        /// Who the process is.
+        borne: spiffe::SpiffeId,
+        /// Who the new certificate names.
+        found: spiffe::SpiffeId,
+    },
     /// A name can't be put into a certificate.
     #[error(transparent)]
     Name(#[from] spiffe::InvalidSpiffeId),

@@ -4,6 +4,7 @@
 //! How TLS uses them is [`crate::quic`]'s; what a role may do is `protocol`'s.
 
 pub mod certificate;
+mod current;
 mod error;
 pub mod pki;
 pub mod spiffe;
@@ -22,6 +23,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 
 pub use certificate::{Validity, fingerprint, peer_id, validity};
+pub use current::CurrentIdentity;
 pub use error::Error;
 pub use pki::{Authority, Issued};
 pub use spiffe::{InvalidSpiffeId, SpiffeId};

@@ -10,15 +10,16 @@ use hearth_protocol::version::{Hello, ProtocolRange, Welcome};
 use quinn::crypto::rustls::QuicClientConfig;
 
 use super::call::Call;
+use super::renewal::Renewal;
 use super::stream::{FrameReader, FrameWriter};
 use super::{CloseReason, EndpointKeys, Error, Settings, settings, socket, tls};
-use crate::identity::Identity;
+use crate::identity::{CurrentIdentity, Identity};
 
 /// Makes connections to workers, all from one socket.
 #[derive(Clone)]
 pub struct Connector {
     endpoint: quinn::Endpoint,
-    tls: Arc<QuicClientConfig>,
+    tls: Arc<Renewal<Arc<QuicClientConfig>>>,
     settings: Settings,
     agent: Arc<str>,
 }
@@ -33,12 +34,18 @@ pub struct Target {
 }
 
 impl Connector {
-    /// Binds a socket on a free port. `agent` is program and version, for the workers' logs.
+    /// Binds a socket on a free port. `agent` is program and version, for the workers' logs. Each
+    /// connection is made with what `identity` is at that time.
     ///
     /// # Errors
     /// [`Error::Bind`], [`Error::Identity`]. Must be called on a tokio runtime.
-    pub fn new(identity: Arc<Identity>, settings: Settings, agent: &str) -> Result<Self, Error> {
-        let tls = Arc::new(tls::client(&identity)?);
+    pub fn new(
+        identity: impl Into<CurrentIdentity>,
+        settings: Settings,
+        agent: &str,
+    ) -> Result<Self, Error> {
+        let build = |identity: &Identity| Ok(Arc::new(tls::client(identity)?));
+        let tls = Arc::new(Renewal::new(identity.into(), build)?);
         let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
         let failed = |source| Error::Bind { addr: any, source };
         // A machine without IPv6 has no such address to bind.
@@ -75,7 +82,7 @@ impl Connector {
         addr: SocketAddr,
         fingerprint: Option<&str>,
     ) -> Result<Connection, Error> {
-        let mut config = quinn::ClientConfig::new(Arc::<QuicClientConfig>::clone(&self.tls));
+        let mut config = quinn::ClientConfig::new(self.tls.get());
         config.transport_config(self.settings.transport(settings::Side::Caller, addr));
         let addr = self.reachable(addr);
         let refused = |error: quinn::ConnectError| Error::Connect {

@@ -9,6 +9,7 @@ mod client;
 mod error;
 mod keys;
 mod memory;
+mod renewal;
 mod responder;
 mod server;
 mod settings;

@@ -19,10 +19,11 @@ use tokio_util::sync::CancellationToken;
 use super::call::Payload;
 use super::error::plain;
 use super::memory::Memory;
+use super::renewal::Renewal;
 use super::responder::Responder;
 use super::stream::{FrameReader, FrameWriter};
 use super::{EndpointKeys, Error, GrantedBuffers, Settings, settings, socket, tls};
-use crate::identity::{Identity, SpiffeId, peer_id};
+use crate::identity::{CurrentIdentity, Identity, SpiffeId, peer_id};
 use crate::task::note_panic;
 
 /// Connections that a worker holds at once.
@@ -75,25 +76,25 @@ pub struct IncomingCall {
 /// A bound endpoint.
 pub struct Listener {
     endpoint: quinn::Endpoint,
-    server: quinn::ServerConfig,
+    server: Renewal<quinn::ServerConfig>,
     settings: Settings,
     granted: GrantedBuffers,
 }
 
 impl Listener {
-    /// Binds `addr`; port 0 takes a free one.
+    /// Binds `addr`; port 0 takes a free one. Each connection is taken with what `identity` is at
+    /// that time.
     ///
     /// # Errors
     /// [`Error::Bind`] names the address, [`Error::Identity`] the certificate's fault. Must be
     /// called on a tokio runtime.
     pub fn bind(
         addr: SocketAddr,
-        identity: &Identity,
+        identity: impl Into<CurrentIdentity>,
         keys: &EndpointKeys,
         settings: Settings,
     ) -> Result<Self, Error> {
-        let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls::server(identity)?));
-        server.max_incoming(HANDSHAKES).migration(true);
+        let server = Renewal::new(identity.into(), server_config)?;
         let failed = |source| Error::Bind { addr, source };
         let (udp, granted) = socket::bind(addr).map_err(failed)?;
         let mut config = keys.endpoint_config();
@@ -101,7 +102,7 @@ impl Listener {
             .max_udp_payload_size(settings::MAX_DATAGRAM)
             .map_err(|error| failed(std::io::Error::other(error)))?;
         let runtime = Arc::new(quinn::TokioRuntime);
-        let endpoint = quinn::Endpoint::new(config, Some(server.clone()), udp, runtime);
+        let endpoint = quinn::Endpoint::new(config, Some(server.get()), udp, runtime);
         Ok(Self { endpoint: endpoint.map_err(failed)?, server, settings, granted })
     }
 
@@ -163,7 +164,7 @@ impl Listener {
             let _ = incoming.retry();
             return;
         }
-        let mut server = self.server.clone();
+        let mut server = self.server.get();
         server.transport_config(self.settings.transport(settings::Side::Worker, address));
         match incoming.accept_with(Arc::new(server)) {
             Ok(connecting) => {
@@ -194,6 +195,12 @@ impl Listener {
         }
         None
     }
+}
+
+fn server_config(identity: &Identity) -> Result<quinn::ServerConfig, Error> {
+    let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls::server(identity)?));
+    server.max_incoming(HANDSHAKES).migration(true);
+    Ok(server)
 }
 
 /// A peer that has shown its certificate and greeted.

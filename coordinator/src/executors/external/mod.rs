@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hearth_fabric::identity::Identity;
+use hearth_fabric::identity::CurrentIdentity;
 use hearth_fabric::quic::{Connector, Settings};
 use hearth_fabric::registry::Registry;
 use hearth_fabric::task::OwnedTask;
@@ -34,8 +34,8 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 pub struct ExternalOptions {
     /// Where workers are found.
     pub registry: Arc<dyn Registry>,
-    /// Who connects: a coordinator, or an administrator.
-    pub identity: Arc<Identity>,
+    /// Who connects: a coordinator, or an administrator. Once renewed, it counts for new connections.
+    pub identity: CurrentIdentity,
     /// Program and version, for the workers' logs.
     pub agent: String,
     /// The transport's timers.
