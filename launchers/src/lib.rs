@@ -9,6 +9,7 @@ mod error;
 mod handle;
 mod launcher;
 mod replica;
+pub mod shim;
 mod spec;
 mod state;
 

@@ -1,12 +1,12 @@
 //! What to launch: the program, how often, with what, for how long.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Error, LaunchId};
 
 /// The variable that tells a replica its rank, unless the spec names another.
 pub const RANK_VARIABLE: &str = "REPLICA_RANK";
@@ -20,16 +20,20 @@ const MAX_REPLICAS: u32 = 4096;
 /// A program to run some times over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LaunchSpec {
+    /// The launch's id, where it has to be known before the launch; else one is drawn.
+    #[serde(skip)]
+    pub id: Option<LaunchId>,
     /// What it is called in lists, job names and unit names: letters, digits and `-`.
     pub name: String,
     /// How many replicas, ranks 0 to n-1.
     pub replicas: u32,
     /// The program; a name without `/` is looked up on PATH.
     pub program: PathBuf,
-    /// Its arguments. `{rank}` and `{files}` are replaced: the replica's rank, and the folder that
-    /// has its [`Files`].
+    /// Its arguments. `{rank}`, `{files}` and `{folder}` are replaced: the replica's rank, the
+    /// folder that has its [`Files`], and the folder of its own that it may write to.
     pub args: Vec<String>,
-    /// Variables beside those that the launcher's engine gives.
+    /// Variables beside those that the launcher's engine gives; their values have the same
+    /// replaced.
     pub env: BTreeMap<String, String>,
     /// Where it runs; the replica's own folder when none.
     pub working_dir: Option<PathBuf>,
@@ -109,6 +113,7 @@ impl LaunchSpec {
     #[must_use]
     pub fn new(name: &str, replicas: u32, program: impl Into<PathBuf>) -> Self {
         Self {
+            id: None,
             name: name.to_owned(),
             replicas,
             program: program.into(),
@@ -123,6 +128,26 @@ impl LaunchSpec {
             owner: Owner::default(),
             files: Vec::new(),
         }
+    }
+
+    /// The launch's id: the one that was given, or a fresh one.
+    #[must_use]
+    pub fn launch_id(&self) -> LaunchId {
+        self.id.clone().unwrap_or_else(|| LaunchId::draw(&self.name))
+    }
+
+    /// A replica's arguments, where its files and its own folder are these.
+    #[must_use]
+    pub fn args_of(&self, rank: u32, files: &Path, folder: &Path) -> Vec<String> {
+        self.args.iter().map(|text| fill(text, rank, files, folder)).collect()
+    }
+
+    /// A replica's variables, with that of its rank, where its files and its own folder are these.
+    #[must_use]
+    pub fn env_of(&self, rank: u32, files: &Path, folder: &Path) -> BTreeMap<String, String> {
+        let fill = |text: &String| fill(text, rank, files, folder);
+        let own = self.env.iter().map(|(name, value)| (name.clone(), fill(value)));
+        own.chain([(self.rank_variable.clone(), rank.to_string())]).collect()
     }
 
     /// Checks what is the same for every launcher.
@@ -184,4 +209,10 @@ impl LaunchSpec {
         }
         Ok(())
     }
+}
+
+fn fill(text: &str, rank: u32, files: &Path, folder: &Path) -> String {
+    text.replace("{rank}", &rank.to_string())
+        .replace("{files}", &files.to_string_lossy())
+        .replace("{folder}", &folder.to_string_lossy())
 }

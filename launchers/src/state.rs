@@ -3,6 +3,7 @@
 //! `LAUNCH/launch.json` is the launch's record, `LAUNCH/RANK/` a replica's own folder. Everything
 //! is this user's alone: replicas find their keys there.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -68,7 +69,9 @@ impl StateDir {
     /// The state in this folder, which is made when it is first written to.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        let path = path.into();
+        // Replicas run elsewhere, and are told of files in it.
+        Self { path: std::path::absolute(&path).unwrap_or(path) }
     }
 
     /// The folder.
@@ -130,6 +133,35 @@ impl StateDir {
     /// [`Error::State`].
     pub fn load(&self, launch: &LaunchId) -> Result<Option<LaunchRecord>, Error> {
         read_json(&self.launch_folder(launch).join(RECORD))
+    }
+
+    /// The launches that these handles of one launcher belong to.
+    ///
+    /// # Errors
+    /// [`Error::ForeignHandle`] for a handle of another launcher, [`Error::UnknownReplica`] for
+    /// one whose launch or rank there is not, [`Error::State`].
+    pub fn launches_of(
+        &self,
+        launcher: &'static str,
+        handles: &[Handle],
+    ) -> Result<BTreeMap<LaunchId, LaunchRecord>, Error> {
+        let foreign = |handle: &&Handle| handle.launcher != launcher;
+        if let Some(handle) = handles.iter().find(foreign) {
+            return Err(Error::ForeignHandle { handle: handle.clone(), asked: launcher });
+        }
+        let mut records: BTreeMap<LaunchId, LaunchRecord> = BTreeMap::new();
+        for handle in handles {
+            let unknown = || Error::UnknownReplica { handle: handle.clone() };
+            if !records.contains_key(&handle.launch) {
+                let record = self.load(&handle.launch)?.ok_or_else(unknown)?;
+                records.insert(handle.launch.clone(), record);
+            }
+            let record = &records[&handle.launch];
+            if record.launcher != launcher || handle.rank >= record.spec.replicas {
+                return Err(unknown());
+            }
+        }
+        Ok(records)
     }
 
     /// All launches, oldest first. A folder without a record is passed over: its launch has not
