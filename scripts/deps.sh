@@ -4,6 +4,7 @@
 #   cc           a C compiler and linker, to build the crates that carry C code
 #   onnxruntime  the ONNX Runtime library, in .deps/onnxruntime (scripts/onnxruntime.sh)
 #   etcd         an etcd server in .deps/bin, for the tests; no service is installed or started
+#   systemd      the programs of systemd, which the tests run; nothing is started
 #   cargo-deny   the checker of licences and sources, in .deps/bin, for `make lint`
 #
 # What is there already is left alone, and then no network is used. Rust itself has to be there.
@@ -70,6 +71,11 @@ need_etcd() {
     mv "$work/root/usr/bin/etcd" .deps/bin/etcd
 }
 
+need_systemd() {
+    if has systemd-analyze && [ -x /usr/lib/systemd/systemd ]; then return; fi
+    install_packages systemd
+}
+
 need_cargo_deny() {
     if has_bin cargo-deny; then return; fi
     say "building cargo-deny into .deps/bin (three to four minutes on two cores)"
@@ -84,7 +90,8 @@ for dependency in "$@"; do
         cc) need_cc ;;
         onnxruntime) need_onnxruntime ;;
         etcd) need_etcd ;;
+        systemd) need_systemd ;;
         cargo-deny) need_cargo_deny ;;
-        *) die "$dependency is not known: cc, onnxruntime, etcd, cargo-deny" ;;
+        *) die "$dependency is not known: cc, onnxruntime, etcd, systemd, cargo-deny" ;;
     esac
 done

@@ -54,16 +54,22 @@ fn text(error: &Error) -> String {
 fn note(status: &AnnounceStatus, shared: &Shared) -> Option<Arc<Error>> {
     match status {
         AnnounceStatus::Registered { rank } => {
+            *shared.pending() = None;
             shared.registered.store(true, Ordering::Relaxed);
             if shared.rank.send_replace(Some(*rank)) != Some(*rank) {
                 tracing::info!(%rank, "registered");
             }
         }
         AnnounceStatus::Pending { reason } => {
-            if let Some(reason) = reason {
-                tracing::warn!(error = &**reason as &dyn std::error::Error, "not registered");
+            let reason = reason.as_deref().map(text);
+            let mut known = shared.pending();
+            // The same one comes again with each try.
+            if let Some(error) = &reason
+                && *known != reason
+            {
+                tracing::warn!(error, "not registered");
             }
-            *shared.pending() = reason.as_deref().map(text);
+            *known = reason;
             shared.registered.store(false, Ordering::Relaxed);
             // The rank stays: callers that are connected go on as before.
         }
