@@ -39,6 +39,7 @@ lint: ## Checks format, lints, the tree's own rules, and where dependencies come
 	cargo test --package hearth-tidy
 	cargo deny check bans sources licenses
 
+# BENCH_PEERS=1 puts Ray, gRPC and optimum beside it: bench/README.md.
 bench: ## Measures, prints tables and writes target/bench/report.json.
 	scripts/deps.sh cc onnxruntime etcd
 	cargo build --release --workspace --bins

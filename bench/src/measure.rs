@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use anyhow::{Context as _, Result};
+
 use crate::report::{Case, Versus};
 
 /// Samples of one subject of one case.
@@ -19,6 +21,11 @@ impl Samples {
 
     pub(crate) fn add_ms(&mut self, time: Duration) {
         self.add(time.as_secs_f64() * 1e3);
+    }
+
+    /// The middle one.
+    pub(crate) fn p50(&mut self) -> f64 {
+        self.quantile(0.5)
     }
 
     /// The value that a share `q` of the samples does not exceed (nearest rank).
@@ -48,4 +55,12 @@ impl Samples {
         });
         Case { name: name.into(), unit, p50, p99, n, vs: versus.collect() }
     }
+}
+
+/// Resident memory of this process in bytes (`/proc/self/status`, `VmRSS`).
+pub(crate) fn resident() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib * 1024)
 }

@@ -11,6 +11,8 @@ use serde::Serialize;
 #[derive(Serialize)]
 pub(crate) struct Report {
     pub(crate) machine: String,
+    /// What else to know of this run.
+    pub(crate) notes: Vec<String>,
     pub(crate) cases: Vec<Case>,
 }
 
@@ -36,16 +38,16 @@ pub(crate) struct Versus {
 
 impl Report {
     pub(crate) fn new() -> Self {
-        Self { machine: machine(), cases: Vec::new() }
+        Self { machine: machine(), notes: Vec::new(), cases: Vec::new() }
     }
 
     pub(crate) fn print(&self) {
         let mut table = Table::new();
         table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-        table.set_header(["case", "unit", "p50", "p99", "n", "beside (p50, ratio)"]);
+        table.set_header(["case", "unit", "p50", "p99", "n", "beside: p50, ratio"]);
         for case in &self.cases {
             let beside = case.vs.iter().map(|(peer, versus)| {
-                format!("{peer} {} × {:.2}", figure(versus.p50), versus.ratio)
+                format!("{peer} {}, {:.2}", figure(versus.p50), versus.ratio)
             });
             table.add_row([
                 case.name.clone(),
@@ -53,7 +55,7 @@ impl Report {
                 figure(case.p50),
                 figure(case.p99),
                 case.n.to_string(),
-                beside.collect::<Vec<_>>().join(", "),
+                beside.collect::<Vec<_>>().join("\n"),
             ]);
         }
         for column in 2..5 {
@@ -62,6 +64,9 @@ impl Report {
             }
         }
         say(&format!("{}\n{table}", self.machine));
+        for note in &self.notes {
+            say(&format!("* {note}"));
+        }
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
@@ -77,6 +82,12 @@ impl Report {
 #[expect(clippy::print_stdout, reason = "the program's output")]
 pub(crate) fn say(text: &str) {
     println!("{text}");
+}
+
+/// How busy the machine is: the load averages of 1, 5 and 15 minutes.
+pub(crate) fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').take(3).collect::<Vec<_>>().join(" ")
 }
 
 fn figure(value: f64) -> String {

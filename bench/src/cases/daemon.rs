@@ -10,7 +10,7 @@ use hearth_protocol::methods::Stats;
 use hearth_protocol::role::Role;
 
 use super::Effort;
-use crate::children::Server;
+use crate::children::{Place, Server};
 use crate::measure::Samples;
 use crate::peers::hearth::Hearth;
 use crate::pki;
@@ -26,15 +26,15 @@ pub(crate) struct Daemon {
 impl Daemon {
     pub(crate) async fn start() -> Result<Self> {
         let dir = tempfile::tempdir()?;
-        pki::create(dir.path())?;
+        pki::create(dir.path(), 0)?;
         let model = Path::new("models/emoji");
         if !model.is_dir() {
             bail!("models/emoji is not here: run from the top of the source tree");
         }
-        let registry = format!("dir:{}", dir.path().join("registry").display());
+        let place = Place::with_folder(dir.path());
         let child = Command::new(beside("hearth-worker")?)
             .args(["--id", "bench", "--listen", "127.0.0.1:0", "--lifeline"])
-            .args(["--registry", &registry, "--model", "emoji=models/emoji", "--pki"])
+            .args(["--registry", &place.registry, "--model", "emoji=models/emoji", "--pki"])
             .arg(pki::folder(dir.path(), Role::Worker))
             .env("HEARTH_WORKER__STATE_DIR", dir.path().join("state"))
             .env("HEARTH_HTTP__LISTEN", "off")
@@ -42,8 +42,7 @@ impl Daemon {
             .stdin(Stdio::piped())
             .spawn()
             .context("hearth-worker can't be started: cargo build --release --bins")?;
-        let folder = pki::folder(dir.path(), Role::Coordinator);
-        let hearth = Hearth::connect_to(&folder, &registry, 1).await?;
+        let hearth = Hearth::connect(&place, 1).await?;
         Ok(Self { hearth, child, _dir: dir })
     }
 
@@ -74,8 +73,8 @@ pub(crate) async fn run(report: &mut Report, effort: Effort) -> Result<()> {
     let mut over = Samples::default();
     for _ in 0..3 {
         let daemon = Daemon::start().await?;
-        let nowhere = Path::new(".");
-        let model: u64 = Server::start("model", nowhere, nowhere, "model")?.addr.parse()?;
+        let nowhere = Place::with_folder(Path::new("."));
+        let model: u64 = Server::start("model", &nowhere, "model", 0)?.addr.parse()?;
         let worker = daemon.stats().await?.rss_bytes;
         #[expect(clippy::cast_precision_loss, reason = "some hundred megabytes")]
         over.add((worker as f64 - model as f64) / 1e6);

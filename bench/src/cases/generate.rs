@@ -1,46 +1,93 @@
-//! Pictures of the demo model on a real `hearth-worker`.
+//! Pictures of the demo model on a real `hearth-worker`; beside it, optimum's pipeline of the same
+//! folder in Python.
 
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use hearth_coordinator::GenerationRequest;
+use serde::{Deserialize, Serialize};
 
 use super::Effort;
 use super::daemon::Daemon;
 use crate::measure::Samples;
+use crate::python::{Peer, Peers, Process};
 use crate::report::{Report, say};
 
-pub(crate) async fn run(report: &mut Report, effort: Effort) -> Result<()> {
-    say("measuring generate");
+/// What every subject draws.
+#[derive(Clone, Copy, Serialize)]
+struct Picture {
+    prompt: &'static str,
+    steps: u32,
+    guidance: f64,
+    seed: u64,
+}
+
+/// How long a peer took for it, in milliseconds.
+#[derive(Deserialize)]
+struct Drawn {
+    ms: f64,
+    sessions_ms: f64,
+}
+
+pub(crate) async fn run(report: &mut Report, effort: Effort, peers: &mut Peers) -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let mut optimum = peers.start(Peer::Optimum, dir.path()).await?;
     let daemon = Daemon::start().await?;
+    say("measuring generate");
     let (mut pictures, mut outside, mut beyond) = <(Samples, Samples, Samples)>::default();
-    for seed in 0..=effort.pictures {
-        let request = GenerationRequest {
-            prompt: "red heart".to_owned(),
-            num_inference_steps: Some(20),
-            seed: Some(seed as u64),
-            ..GenerationRequest::default()
+    let (mut their_pictures, mut their_outside) = <(Samples, Samples)>::default();
+    for seed in 0..=effort.pictures as u64 {
+        let picture = Picture { prompt: "red heart", steps: 20, guidance: 2.0, seed };
+        let (ours, coordinator_ms) = draw(&daemon, picture).await?;
+        let theirs: Option<Drawn> = match &mut optimum {
+            Some(optimum) => Some(optimum.ask("draw", picture).await?),
+            None => None,
         };
-        let start = Instant::now();
-        let mut output = daemon.hearth.engine.step(vec![request]).await;
-        let wall = start.elapsed();
-        let output = output.pop().context("one request, one output")??;
-        let image = output.images.into_iter().next().context("one image")??;
-        let spent = |phase: &str| image.timings.get(phase).copied().unwrap_or(f64::NAN);
-        let wall_ms = wall.as_secs_f64() * 1e3;
-        let worker_ms = spent("queue")
-            + spent("model_load")
-            + spent("generation")
-            + spent("output_postprocessing");
         // The first picture warms the caches.
-        if seed > 0 {
-            pictures.add_ms(wall);
-            outside.add((wall_ms - spent("sessions")) / wall_ms);
-            beyond.add(wall_ms - worker_ms);
+        if seed == 0 {
+            continue;
+        }
+        pictures.add(ours.ms);
+        outside.add(ours.outside());
+        beyond.add(coordinator_ms);
+        if let Some(theirs) = theirs {
+            their_pictures.add(theirs.ms);
+            their_outside.add(theirs.outside());
         }
     }
-    report.cases.push(outside.case("generate.overhead", "share", Vec::new()));
-    report.cases.push(pictures.case("generate.demo20", "ms", Vec::new()));
+    let beside = |samples| optimum.iter().map(Process::name).zip([samples]).collect();
+    report.cases.push(outside.case("generate.overhead", "share", beside(their_outside)));
+    report.cases.push(pictures.case("generate.demo20", "ms", beside(their_pictures)));
     report.cases.push(beyond.case("generate.coordinator", "ms", Vec::new()));
+    if let Some(optimum) = optimum {
+        optimum.stop().await?;
+    }
     daemon.stop().await
+}
+
+impl Drawn {
+    /// The share of its time outside ONNX sessions.
+    fn outside(&self) -> f64 {
+        (self.ms - self.sessions_ms) / self.ms
+    }
+}
+
+/// Draws on the worker; also gives the milliseconds beyond what the worker spent.
+async fn draw(daemon: &Daemon, picture: Picture) -> Result<(Drawn, f64)> {
+    let request = GenerationRequest {
+        prompt: picture.prompt.to_owned(),
+        num_inference_steps: Some(picture.steps),
+        guidance_scale: Some(picture.guidance),
+        seed: Some(picture.seed),
+        ..GenerationRequest::default()
+    };
+    let start = Instant::now();
+    let mut output = daemon.hearth.engine.step(vec![request]).await;
+    let ms = start.elapsed().as_secs_f64() * 1e3;
+    let output = output.pop().context("one request, one output")??;
+    let image = output.images.into_iter().next().context("one image")??;
+    let spent = |phase: &str| image.timings.get(phase).copied().unwrap_or(f64::NAN);
+    let worker_ms =
+        spent("queue") + spent("model_load") + spent("generation") + spent("output_postprocessing");
+    Ok((Drawn { ms, sessions_ms: spent("sessions") }, ms - worker_ms))
 }

@@ -1,6 +1,8 @@
 //! The cases, in the order of the report.
 
+mod connect;
 mod daemon;
+mod fleet;
 mod generate;
 mod rpc;
 
@@ -8,7 +10,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::report::Report;
+use crate::python::Peers;
+use crate::report::{Report, load};
 
 /// How much is measured.
 #[derive(Clone, Copy)]
@@ -19,6 +22,10 @@ pub(crate) struct Effort {
     pub(crate) calls: usize,
     /// Large replies of one turn.
     pub(crate) replies: usize,
+    /// Workers of the large fleet.
+    pub(crate) fleet: usize,
+    /// Starts of a coordinator.
+    pub(crate) starts: usize,
     /// Pictures.
     pub(crate) pictures: usize,
     /// Seconds of watching an idle worker.
@@ -26,23 +33,46 @@ pub(crate) struct Effort {
 }
 
 impl Effort {
-    const FULL: Self = Self { rounds: 7, calls: 400, replies: 8, pictures: 20, idle_s: 20 };
-    const QUICK: Self = Self { rounds: 2, calls: 20, replies: 1, pictures: 2, idle_s: 2 };
+    const FULL: Self = Self {
+        rounds: 7,
+        calls: 400,
+        replies: 8,
+        fleet: 200,
+        starts: 20,
+        pictures: 20,
+        idle_s: 20,
+    };
+    const QUICK: Self =
+        Self { rounds: 2, calls: 20, replies: 1, fleet: 10, starts: 2, pictures: 2, idle_s: 2 };
 }
 
-pub(crate) async fn run(only: &str, quick: bool, path: &Path) -> Result<()> {
+pub(crate) async fn run(only: &str, quick: bool, mut peers: Peers, path: &Path) -> Result<()> {
     let effort = if quick { Effort::QUICK } else { Effort::FULL };
-    let wanted = |name: &str| name.starts_with(only) || only.starts_with(name);
+    let wanted = |names: &[&str]| names.iter().any(|name| wanted(only, name));
     let mut report = Report::new();
-    if wanted("rpc") {
-        rpc::run(&mut report, only, effort).await?;
+    let before = load();
+    if wanted(&rpc::NAMES) {
+        rpc::run(&mut report, only, effort, &mut peers).await?;
     }
-    if wanted("generate") {
-        generate::run(&mut report, effort).await?;
+    let fan_out = format!("rpc.empty.n{}", effort.fleet);
+    if wanted(&[&fan_out, "coordinator.rss_per_worker"]) {
+        fleet::run(&mut report, only, effort).await?;
     }
-    if wanted("worker") {
+    if wanted(&["connect.etcd.n8"]) {
+        connect::run(&mut report, "connect.etcd.n8", effort, &mut peers).await?;
+    }
+    if wanted(&["generate.overhead", "generate.demo20", "generate.coordinator"]) {
+        generate::run(&mut report, effort, &mut peers).await?;
+    }
+    if wanted(&["worker.rss_over_ort", "worker.idle_cpu"]) {
         daemon::run(&mut report, effort).await?;
     }
+    report.notes = peers.notes;
+    report.notes.push(format!("load of the machine: {before} before, {} after", load()));
     report.print();
     report.write(path)
+}
+
+fn wanted(only: &str, name: &str) -> bool {
+    name.starts_with(only)
 }

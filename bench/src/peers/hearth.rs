@@ -1,6 +1,5 @@
 //! Hearth itself: real workers in their processes, a real external executor.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,9 +17,11 @@ use hearth_protocol::{CallError, Rank, codec};
 use hearth_worker::methods::{Answer, Call};
 use hearth_worker::{Config, Overrides, Worker};
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{FanOut, IN_FLIGHT};
+use crate::children::Place;
 use crate::pki;
 
 /// The method that the bench adds to its workers: a reply of so many bytes.
@@ -31,30 +32,41 @@ struct ReplyArgs {
     bytes: u64,
 }
 
-pub(crate) async fn serve(dir: &Path, registry: &Path, id: &str) -> Result<()> {
-    let file = registry.join(format!("{id}.toml"));
-    let state = registry.join("state");
+/// Runs workers of these names until the owner closes standard input; says the first one's name
+/// when all listen.
+pub(crate) async fn serve(place: &Place, ids: Vec<String>) -> Result<()> {
+    let stop = CancellationToken::new();
+    let mut workers = JoinSet::new();
+    for id in &ids {
+        workers.spawn(bind(place, id).await?.run(stop.clone(), stop.clone()));
+    }
+    let first = ids.first().context("a worker has a name")?;
+    tokio::select! {
+        Some(ended) = workers.join_next() => return Ok(ended??),
+        said = super::announce_until_closed(first) => said?,
+    }
+    stop.cancel();
+    while let Some(ended) = workers.join_next().await {
+        ended??;
+    }
+    Ok(())
+}
+
+async fn bind(place: &Place, id: &str) -> Result<Worker> {
+    let file = place.dir.join(format!("{id}.toml"));
     // The model is never asked for, so it need not be there.
     let text = format!(
-        "[worker]\nid = {id:?}\nlisten = \"127.0.0.1:0\"\nstate_dir = {state:?}\n\
+        "[worker]\nid = {id:?}\nlisten = \"127.0.0.1:0\"\nstate_dir = {:?}\n\
          [models.none]\npath = \"/nonexistent\"\npreload = false\n\
-         [registry]\nurl = \"dir:{}\"\n[tls]\ndir = {:?}\n[http]\nlisten = \"off\"\n",
-        registry.join("registry").display(),
-        pki::folder(dir, Role::Worker),
+         [registry]\nurl = {:?}\n[tls]\ndir = {:?}\n[http]\nlisten = \"off\"\n",
+        place.dir.join("state"),
+        place.registry,
+        place.dir.join(id),
     );
     std::fs::write(&file, text)?;
     let mut worker = Worker::bind(Config::load(Some(&file), &Overrides::default())?).await?;
     worker.methods().register(REPLY, &Role::ALL, Arc::new(|call| Box::pin(reply(call))))?;
-    let stop = CancellationToken::new();
-    let owner = async {
-        super::announce_until_closed(id).await?;
-        stop.cancel();
-        std::future::pending::<Result<()>>().await
-    };
-    tokio::select! {
-        ended = worker.run(stop.clone(), stop.clone()) => Ok(ended?),
-        ended = owner => ended,
-    }
+    Ok(worker)
 }
 
 async fn reply(call: Call) -> Result<Answer, CallError> {
@@ -77,23 +89,25 @@ pub(crate) struct Hearth {
 }
 
 impl Hearth {
-    pub(crate) async fn connect(dir: &Path, registry: &Path, workers: usize) -> Result<Self> {
-        let url = format!("dir:{}", registry.join("registry").display());
-        Self::connect_to(&pki::folder(dir, Role::Coordinator), &url, workers).await
+    /// Connects to so many workers.
+    pub(crate) async fn connect(place: &Place, workers: usize) -> Result<Self> {
+        let hearth = Self::start(place, workers)?;
+        hearth.engine.wait_ready(workers, Duration::from_secs(60)).await?;
+        Ok(hearth)
     }
 
-    pub(crate) async fn connect_to(pki: &Path, url: &str, workers: usize) -> Result<Self> {
-        let url = RegistryUrl::parse(url)?;
+    /// Starts to connect to so many workers.
+    pub(crate) fn start(place: &Place, workers: usize) -> Result<Self> {
+        let url = RegistryUrl::parse(&place.registry)?;
+        let pki = pki::folder(&place.dir, Role::Coordinator);
         let executor = ExternalExecutor::start(ExternalOptions {
             registry: registry::open(&url, &registry::Settings::default())?,
-            identity: Identity::load(pki)?.into(),
+            identity: Identity::load(&pki)?.into(),
             agent: concat!("hearth-bench/", env!("CARGO_PKG_VERSION")).to_owned(),
             settings: Settings::default(),
             only: None,
         })?;
-        let engine = Engine::new(Arc::new(executor));
-        engine.wait_ready(workers, Duration::from_secs(60)).await?;
-        Ok(Self { engine, workers })
+        Ok(Self { engine: Engine::new(Arc::new(executor)), workers })
     }
 
     async fn collective(&self, method: &str, args: Bytes, options: RpcOptions) -> Result<()> {

@@ -1,6 +1,8 @@
-//! What is compared: the same fan-out over Hearth, over bare quinn, over plain TCP.
+//! What is compared: the same fan-out over Hearth, over bare quinn, over plain TCP. Peers in Python
+//! are in [`crate::python`].
 
 pub(crate) mod bare_quic;
+pub(crate) mod coordinator;
 pub(crate) mod hearth;
 pub(crate) mod model;
 pub(crate) mod tcp;
