@@ -7,6 +7,7 @@
 
 mod error;
 mod handle;
+pub mod kubernetes;
 mod launcher;
 mod replica;
 pub mod shim;

@@ -1,0 +1,127 @@
+//! Ends replicas: by their pods, or with the whole Job where nothing of it is worth keeping.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::DeleteParams;
+use tokio::time::{Instant, sleep};
+
+use super::connect::{ask_for, manager};
+use super::memory::Memory;
+use super::{Known, Kubernetes, LOOK_FIRST, LOOK_LATER, status};
+use crate::{Error, Handle, LaunchId, LaunchRecord};
+
+/// What Kubernetes may take beyond the replicas' own grace, before pods are removed by force, and
+/// again after that.
+const MARGIN: Duration = Duration::from_secs(15);
+
+impl Kubernetes {
+    pub(super) async fn cancel_known(&self, known: &[Known]) -> Result<(), Error> {
+        // What has ended already is taken down as it ended.
+        let seen = self.look(known).await?;
+        let mut open = BTreeMap::<LaunchId, Vec<&Known>>::new();
+        for (known, seen) in known.iter().zip(&seen) {
+            if !seen.replica.status.is_final() {
+                let host = seen.replica.host.clone();
+                let memory = Memory { cancelled: true, host, outcome: None };
+                memory.save(&self.state, &known.handle)?;
+                open.entry(known.handle.launch.clone()).or_default().push(known);
+            }
+        }
+        let open: Vec<Vec<&Known>> = open.into_values().collect();
+        for replicas in &open {
+            self.ask_to_end(replicas).await?;
+        }
+        for replicas in &open {
+            self.see_them_end(replicas).await?;
+        }
+        // Takes their ends down.
+        self.look(known).await.map(drop)
+    }
+
+    /// Deletes what runs the replicas of one launch.
+    async fn ask_to_end(&self, replicas: &[&Known]) -> Result<(), Error> {
+        let Some(record) = replicas.first().map(|known| &known.record) else { return Ok(()) };
+        if replicas.len() == record.spec.replicas as usize {
+            return self.delete_job(record).await;
+        }
+        let pods = self.list_pods(&[record]).await?.remove(&record.id).unwrap_or_default();
+        let pod_of = |known: &Known| status::pod_of(&pods, known.handle.rank);
+        if let Some(known) = replicas.iter().find(|known| pod_of(known).is_none()) {
+            if self.are_others_over(record, replicas).await? {
+                return self.delete_job(record).await;
+            }
+            let reason = format!(
+                "{} has no pod yet (a quota?), so it can't be ended alone: cancel all of {}",
+                known.handle, record.id
+            );
+            return Err(manager(reason));
+        }
+        // A deleted pod counts as failed, and a failed index isn't tried again; the others go on,
+        // and the logs of those that have ended stay.
+        for pod in replicas.iter().filter_map(|known| pod_of(known)) {
+            self.delete_pod(record, pod, DeleteParams::default()).await?;
+        }
+        Ok(())
+    }
+
+    async fn are_others_over(
+        &self,
+        record: &LaunchRecord,
+        replicas: &[&Known],
+    ) -> Result<bool, Error> {
+        let ours = |handle: &Handle| replicas.iter().any(|known| known.handle == *handle);
+        let others: Vec<Handle> = record.handles().filter(|handle| !ours(handle)).collect();
+        let seen = self.look(&self.known(&others)?).await?;
+        Ok(seen.iter().all(|seen| seen.replica.status.is_final()))
+    }
+
+    /// The Job stays until its pods have ended; their ends are awaited by [`Self::see_them_end`].
+    async fn delete_job(&self, record: &LaunchRecord) -> Result<(), Error> {
+        let (jobs, params) = (self.jobs(record).await?, DeleteParams::foreground());
+        let delete = jobs.delete(record.id.as_str(), &params);
+        ask_for("delete the Job", delete).await.map(drop)
+    }
+
+    /// Waits until the replicas' pods are gone; removes those by force that outlast their grace,
+    /// as those of a lost node do.
+    async fn see_them_end(&self, replicas: &[&Known]) -> Result<(), Error> {
+        let Some(record) = replicas.first().map(|known| &known.record) else { return Ok(()) };
+        let patience = record.spec.grace + MARGIN;
+        let (started, mut pause, mut forced) = (Instant::now(), LOOK_FIRST, false);
+        loop {
+            let pods = self.list_pods(&[record]).await?.remove(&record.id).unwrap_or_default();
+            let left: Vec<(&Handle, &Pod)> = replicas
+                .iter()
+                .filter_map(|known| {
+                    Some((&known.handle, status::pod_of(&pods, known.handle.rank)?))
+                })
+                .filter(|(_, pod)| !status::is_over(pod))
+                .collect();
+            let Some((handle, _)) = left.first() else { return Ok(()) };
+            if started.elapsed() > patience + MARGIN {
+                return Err(manager(format!("the pod of {handle} doesn't end; see its node")));
+            }
+            if started.elapsed() > patience && !forced {
+                forced = true;
+                for (_, pod) in &left {
+                    self.delete_pod(record, pod, DeleteParams::default().grace_period(0)).await?;
+                }
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LOOK_LATER);
+        }
+    }
+
+    async fn delete_pod(
+        &self,
+        record: &LaunchRecord,
+        pod: &Pod,
+        params: DeleteParams,
+    ) -> Result<(), Error> {
+        let name = pod.metadata.name.as_deref().unwrap_or_default();
+        let pods = self.pods(record).await?;
+        ask_for("delete the replica's pod", pods.delete(name, &params)).await.map(drop)
+    }
+}

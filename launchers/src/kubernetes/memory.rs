@@ -1,0 +1,51 @@
+//! What is kept of a replica on this host: pods and Jobs vanish, and with them how they ended.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::status::Seen;
+use crate::state::{read_json, write_json};
+use crate::{Error, Handle, Outcome, Replica, StateDir};
+
+const FILE: &str = "kubernetes.json";
+
+/// What is known of one replica.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Memory {
+    /// Somebody asked for its end.
+    pub(super) cancelled: bool,
+    /// The node it ran on.
+    pub(super) host: Option<String>,
+    /// How it ended.
+    pub(super) outcome: Option<Outcome>,
+}
+
+impl Memory {
+    pub(super) fn load(state: &StateDir, handle: &Handle) -> Result<Self, Error> {
+        Ok(read_json(&path(state, handle))?.unwrap_or_default())
+    }
+
+    pub(super) fn save(&self, state: &StateDir, handle: &Handle) -> Result<(), Error> {
+        write_json(&path(state, handle), self)
+    }
+
+    /// The replica's end, once it is known.
+    pub(super) fn ended(&self) -> Option<Seen> {
+        let outcome = self.outcome.clone()?;
+        let replica = Replica {
+            rank: outcome.rank,
+            status: outcome.status,
+            pid: None,
+            host: self.host.clone(),
+            exit_code: outcome.exit_code,
+            error: outcome.error,
+        };
+        Some(Seen { replica, result: outcome.result })
+    }
+}
+
+fn path(state: &StateDir, handle: &Handle) -> PathBuf {
+    state.replica_folder(&handle.launch, handle.rank).join(FILE)
+}

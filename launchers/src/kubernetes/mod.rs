@@ -1,0 +1,349 @@
+//! Replicas as the pods of an indexed Job.
+//!
+//! Kubernetes runs, limits and restarts nothing more than it is told to: an index is a rank, and
+//! runs once. What a pod says of its end is kept in the state folder as soon as somebody looks,
+//! since pods and Jobs vanish: with a cancel, or some time after their end ([`Config::keep`]).
+
+mod cancel;
+mod connect;
+mod logs;
+mod manifest;
+mod memory;
+mod status;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream::{self, StreamExt as _};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::api::{Api, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
+use kube::{Client, Resource as _};
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    Capabilities, Error, Handle, LaunchId, LaunchRecord, LaunchSpec, Launcher, LogLines,
+    LogOptions, Outcome, Replica, StateDir,
+};
+use connect::ask;
+use memory::Memory;
+use status::Seen;
+
+const NAME: &str = "kubernetes";
+
+/// Launches that one list of pods asks for: their ids are part of its address.
+const LAUNCHES_A_LIST: usize = 50;
+
+/// Time between two looks at what runs: short at first, for what ends at once.
+const LOOK_FIRST: Duration = Duration::from_millis(100);
+const LOOK_LATER: Duration = Duration::from_secs(2);
+
+/// Which cluster, and how long ended Jobs stay there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The kubeconfig; as kubectl finds it when none, and inside a cluster the pod's service
+    /// account.
+    pub kubeconfig: Option<PathBuf>,
+    /// The kubeconfig's context; its current one when none.
+    pub context: Option<String>,
+    /// How long an ended Job, with its pods and their logs, stays in the cluster.
+    pub keep: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { kubeconfig: None, context: None, keep: Duration::from_secs(24 * 60 * 60) }
+    }
+}
+
+/// Launches into a Kubernetes cluster (1.29 or newer).
+pub struct Kubernetes {
+    state: StateDir,
+    config: Config,
+    connection: OnceCell<(Client, String)>,
+}
+
+/// A replica that is asked for.
+struct Known {
+    handle: Handle,
+    record: LaunchRecord,
+}
+
+impl Kubernetes {
+    /// A launcher that keeps its launches in `state`. The cluster is looked for at first use.
+    #[must_use]
+    pub fn new(state: StateDir, config: Config) -> Self {
+        Self { state, config, connection: OnceCell::new() }
+    }
+
+    /// The client, and the namespace that is meant when none is named.
+    async fn connection(&self) -> Result<&(Client, String), Error> {
+        self.connection.get_or_try_init(|| connect::client(&self.config)).await
+    }
+
+    async fn pods(&self, record: &LaunchRecord) -> Result<Api<Pod>, Error> {
+        let (client, _) = self.connection().await?;
+        Ok(Api::namespaced(client.clone(), namespace(record)))
+    }
+
+    async fn jobs(&self, record: &LaunchRecord) -> Result<Api<Job>, Error> {
+        let (client, _) = self.connection().await?;
+        Ok(Api::namespaced(client.clone(), namespace(record)))
+    }
+
+    fn known(&self, handles: &[Handle]) -> Result<Vec<Known>, Error> {
+        let launches = self.state.launches_of(NAME, handles)?;
+        let known = |handle: &Handle| {
+            let record = launches.get(&handle.launch)?.clone();
+            Some(Known { handle: handle.clone(), record })
+        };
+        Ok(handles.iter().filter_map(known).collect())
+    }
+
+    /// Creates the Secret, then the Job, then makes the Job the Secret's owner: with the Job go
+    /// the keys.
+    async fn create(&self, record: &LaunchRecord, spec: &LaunchSpec) -> Result<(), Error> {
+        let (client, _) = self.connection().await?;
+        let (jobs, params) = (self.jobs(record).await?, PostParams::default());
+        let job = manifest::job(&record.id, spec, self.config.keep);
+        let Some(secret) = manifest::secret(&record.id, spec) else {
+            return ask("create the Job", jobs.create(&params, &job)).await.map(drop);
+        };
+        let name = record.id.as_str();
+        let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace(record));
+        ask("create the Secret with the replicas' files", secrets.create(&params, &secret)).await?;
+        let created = async {
+            let job = ask("create the Job", jobs.create(&params, &job)).await?;
+            let owner = job.owner_ref(&()).into_iter().collect::<Vec<_>>();
+            let patch = serde_json::json!({"metadata": {"ownerReferences": owner}});
+            let (params, patch) = (PatchParams::default(), Patch::Merge(&patch));
+            ask("bind the Secret to the Job", secrets.patch(name, &params, &patch)).await
+        };
+        if let Err(error) = created.await {
+            // Whatever came to be goes; a Job that never was is no error.
+            let gone = DeleteParams::background();
+            let _ = connect::ask_for("delete the Job", jobs.delete(name, &gone)).await;
+            let _ = connect::ask_for("delete the Secret", secrets.delete(name, &gone)).await;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// The pods of some launches: one list for all that lie in one namespace.
+    async fn list_pods(&self, of: &[&LaunchRecord]) -> Result<BTreeMap<LaunchId, Vec<Pod>>, Error> {
+        let (client, _) = self.connection().await?;
+        let mut found = BTreeMap::<LaunchId, Vec<Pod>>::new();
+        for (namespace, selector) in selectors(of) {
+            let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+            let params = ListParams::default().labels(&selector);
+            let list = ask("list the replicas' pods", api.list(&params)).await?;
+            for pod in list.items {
+                if let Some(launch) = launch_of(pod.metadata.labels.as_ref()) {
+                    found.entry(launch).or_default().push(pod);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    async fn list_jobs(&self, of: &[&LaunchRecord]) -> Result<BTreeMap<LaunchId, Job>, Error> {
+        let (client, _) = self.connection().await?;
+        let mut found = BTreeMap::new();
+        for (namespace, selector) in selectors(of) {
+            let api: Api<Job> = Api::namespaced(client.clone(), namespace);
+            let params = ListParams::default().labels(&selector);
+            for job in ask("list the launches' Jobs", api.list(&params)).await?.items {
+                found.extend(launch_of(job.metadata.labels.as_ref()).map(|launch| (launch, job)));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Where the replicas are. Ends are kept, and asked for only once.
+    async fn look(&self, known: &[Known]) -> Result<Vec<Seen>, Error> {
+        let memories: Vec<Memory> = known
+            .iter()
+            .map(|known| Memory::load(&self.state, &known.handle))
+            .collect::<Result<_, _>>()?;
+        let open: Vec<&LaunchRecord> = known
+            .iter()
+            .zip(&memories)
+            .filter(|(_, memory)| memory.outcome.is_none())
+            .map(|(known, _)| &known.record)
+            .collect();
+        let pods = if open.is_empty() { BTreeMap::new() } else { self.list_pods(&open).await? };
+        let pod_of = |handle: &Handle| status::pod_of(pods.get(&handle.launch)?, handle.rank);
+        let lacking: Vec<&LaunchRecord> = known
+            .iter()
+            .zip(&memories)
+            .filter(|(_, memory)| memory.outcome.is_none() && !memory.cancelled)
+            .filter(|(known, _)| pod_of(&known.handle).is_none())
+            .map(|(known, _)| &known.record)
+            .collect();
+        let jobs =
+            if lacking.is_empty() { BTreeMap::new() } else { self.list_jobs(&lacking).await? };
+        let mut all = Vec::with_capacity(known.len());
+        for (Known { handle, record }, mut memory) in known.iter().zip(memories) {
+            if let Some(seen) = memory.ended() {
+                all.push(seen);
+                continue;
+            }
+            let seen = match pod_of(handle) {
+                Some(pod) if memory.cancelled && status::is_over(pod) => {
+                    let host = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
+                    status::cancelled(handle.rank, host)
+                }
+                Some(pod) => status::by_pod(handle.rank, pod, &record.spec),
+                None if memory.cancelled => status::cancelled(handle.rank, memory.host.clone()),
+                None => status::without_pod(handle.rank, jobs.get(&handle.launch)),
+            };
+            if seen.replica.status.is_final() {
+                memory.host.clone_from(&seen.replica.host);
+                memory.outcome = Some(seen.outcome());
+                memory.save(&self.state, handle)?;
+            }
+            all.push(seen);
+        }
+        Ok(all)
+    }
+
+    /// The pod's name once it has a log; none when it ended without one.
+    async fn pod_with_log(&self, known: &Known, wait: bool) -> Result<Option<String>, Error> {
+        loop {
+            let pods = self.list_pods(&[&known.record]).await?;
+            let pod = pods
+                .get(&known.handle.launch)
+                .and_then(|pods| status::pod_of(pods, known.handle.rank));
+            if let Some(pod) = pod.filter(|pod| status::has_log(pod)) {
+                return Ok(pod.metadata.name.clone());
+            }
+            let seen = self.look(std::slice::from_ref(known)).await?;
+            if !wait || seen.iter().all(|seen| seen.replica.status.is_final()) {
+                return Ok(None);
+            }
+            sleep(LOOK_FIRST * 5).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Launcher for Kubernetes {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            supports_inter_replica_network: true,
+            supports_many_hosts: true,
+            limits_cpus: true,
+            limits_memory: true,
+            supports_gpus: true,
+            supports_owner: false,
+        }
+    }
+
+    async fn launch(&self, spec: &LaunchSpec) -> Result<Vec<Handle>, Error> {
+        spec.check()?;
+        manifest::check(spec)?;
+        let (_, default) = self.connection().await?;
+        let namespace = spec.placement.pool.as_ref().unwrap_or(default);
+        let id = spec.launch_id();
+        let native = format!("{namespace}/{id}");
+        let record = LaunchRecord::new(id, NAME, spec, &native);
+        // The files go to the cluster alone.
+        self.state.create(&record, &[])?;
+        if let Err(error) = self.create(&record, spec).await {
+            self.state.remove(&record.id)?;
+            return Err(error);
+        }
+        Ok(record.handles().collect())
+    }
+
+    async fn poll(&self, handles: &[Handle]) -> Result<Vec<Replica>, Error> {
+        let seen = self.look(&self.known(handles)?).await?;
+        Ok(seen.into_iter().map(|seen| seen.replica).collect())
+    }
+
+    async fn logs(&self, handle: &Handle, options: LogOptions) -> Result<LogLines, Error> {
+        let known = self.known(std::slice::from_ref(handle))?.remove(0);
+        let Some(pod) = self.pod_with_log(&known, options.follow).await? else {
+            return Ok(stream::empty().boxed());
+        };
+        let params = LogParams {
+            container: Some(manifest::CONTAINER.to_owned()),
+            follow: options.follow,
+            tail_lines: options.tail.map(|lines| i64::try_from(lines).unwrap_or(i64::MAX)),
+            ..LogParams::default()
+        };
+        let pods = self.pods(&known.record).await?;
+        let reader = ask("read the pod's log", pods.log_stream(&pod, &params)).await?;
+        Ok(logs::lines(reader).boxed())
+    }
+
+    async fn cancel(&self, handles: &[Handle]) -> Result<(), Error> {
+        self.cancel_known(&self.known(handles)?).await
+    }
+
+    async fn collect(
+        &self,
+        handles: &[Handle],
+        timeout: Option<Duration>,
+    ) -> Result<Vec<Outcome>, Error> {
+        let known = self.known(handles)?;
+        let (started, mut pause) = (Instant::now(), LOOK_FIRST);
+        loop {
+            let seen = self.look(&known).await?;
+            let open = |seen: &Seen| !seen.replica.status.is_final();
+            if !seen.iter().any(open) {
+                return Ok(seen.iter().map(Seen::outcome).collect());
+            }
+            let left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
+            if let (Some(timeout), Some(Duration::ZERO)) = (timeout, left) {
+                let running = handles.iter().zip(&seen).filter(|(_, seen)| open(seen));
+                let running = running.map(|(handle, _)| handle.clone()).collect();
+                return Err(Error::CollectTimeout { timeout, running });
+            }
+            sleep(left.map_or(pause, |left| left.min(pause))).await;
+            pause = (pause * 2).min(LOOK_LATER);
+        }
+    }
+}
+
+impl std::fmt::Debug for Kubernetes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kubernetes")
+            .field("state", &self.state)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A record's namespace; its `native` is `NAMESPACE/JOB`.
+fn namespace(record: &LaunchRecord) -> &str {
+    record.native.split_once('/').map_or(record.native.as_str(), |(namespace, _)| namespace)
+}
+
+fn launch_of(labels: Option<&BTreeMap<String, String>>) -> Option<LaunchId> {
+    labels?.get(manifest::LAUNCH_LABEL)?.parse().ok()
+}
+
+/// For each list to be asked: its namespace, and the selector of its launches.
+fn selectors<'a>(records: &[&'a LaunchRecord]) -> Vec<(&'a str, String)> {
+    let mut by_namespace = BTreeMap::<&str, BTreeSet<&str>>::new();
+    for record in records {
+        by_namespace.entry(namespace(record)).or_default().insert(record.id.as_str());
+    }
+    let mut selectors = Vec::new();
+    for (namespace, launches) in by_namespace {
+        let launches: Vec<_> = launches.into_iter().collect();
+        for part in launches.chunks(LAUNCHES_A_LIST) {
+            selectors
+                .push((namespace, format!("{} in ({})", manifest::LAUNCH_LABEL, part.join(","))));
+        }
+    }
+    selectors
+}
