@@ -190,7 +190,7 @@ fn outlook(view: &FleetView, model: Option<&str>) -> Outlook {
                 worker.status == WorkerStatus::Loading
                     && (worker.models.is_empty() || serves(worker, model))
             };
-            match view.workers.iter().any(loading) {
+            match view.workers.iter().any(|worker| loading(worker)) {
                 true => Outlook::Loading,
                 false => Outlook::Hopeless,
             }
@@ -232,8 +232,9 @@ mod tests {
             in_flight: InFlight::default(),
             in_registry: true,
             incarnation: None,
+            last_exit: None,
         };
-        let workers = workers.iter().enumerate().map(worker).collect();
+        let workers = workers.iter().enumerate().map(worker).map(Arc::new).collect();
         FleetView { synced: true, workers, ..FleetView::default() }
     }
 

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hearth_fabric::identity::CurrentIdentity;
-use hearth_fabric::quic;
-use hearth_fabric::registry;
 use hearth_fabric::task::OwnedTask;
 use hearth_protocol::version;
 use hearth_telemetry::metrics::{BuildInfo, Registry as Metrics};
@@ -17,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ConfigError};
 use crate::fleet::FleetView;
-use crate::{Backends, Engine, EngineOptions, ExternalOptions, executors};
+use crate::{Backends, Engine, Start, executors};
 
 /// What the workers' logs call this program.
 const AGENT: &str = concat!("hearth-coordinator/", env!("CARGO_PKG_VERSION"));
@@ -37,12 +35,6 @@ pub enum Error {
     /// The config.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The certificate.
-    #[error("tls.dir: the certificate can't be used")]
-    Identity(#[from] hearth_fabric::identity::Error),
-    /// The registry's settings.
-    #[error("the registry can't be used")]
-    Registry(#[from] registry::Error),
     /// The executor.
     #[error("the executor can't start")]
     Executor(#[from] executors::Error),
@@ -56,8 +48,8 @@ impl Error {
     #[must_use]
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::Config(_) | Self::Identity(_) | Self::Registry(_) => true,
-            Self::Executor(error) => !matches!(error, executors::Error::Transport(_)),
+            Self::Config(_) => true,
+            Self::Executor(error) => error.is_configuration(),
             Self::Probe(_) => false,
         }
     }
@@ -70,25 +62,22 @@ impl Error {
 pub async fn run(
     config: &Config,
     backends: &Backends,
-    identity: CurrentIdentity,
+    identity: Option<CurrentIdentity>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    let registry = registry::open(&config.registry.url()?, &config.registry.settings()?)?;
     let (readiness, watched) = watch::channel(Readiness::NotReady("starting".to_owned()));
     let probe = start_probe(config.http.listen, watched).await?;
-    let options = ExternalOptions {
-        registry,
-        identity,
-        agent: AGENT.to_owned(),
-        settings: quic::Settings::default(),
-        only: None,
+    let start = Start { identity, ..Start::bare(config, AGENT) };
+    let backend = &config.executor.backend;
+    tracing::info!(version = VERSION, backend, "starts");
+    // Dropped where it stands when it is asked to end: what was started so far goes with it.
+    let engine = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ok(()),
+        engine = Engine::start_as(config, backends, start) => engine?,
     };
-    let executor = backends.start(&config.executor.backend, options)?;
-    let limits =
-        EngineOptions { request_timeout: config.requests.timeout, queue: config.requests.queue };
-    let engine = Engine::with_options(executor, limits);
-
-    tracing::info!(version = VERSION, registry = config.registry.url, "started");
+    let registry = engine.view().registry.clone();
+    tracing::info!(registry, "started");
     systemd::ready();
     follow(&engine, config.executor.min_workers, &readiness, &stop).await;
 

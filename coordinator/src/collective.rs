@@ -16,6 +16,7 @@ use hearth_protocol::{CallError, ErrorKind, Rank, RequestId, WorkerId};
 use crate::Engine;
 use crate::executor::{CallEvent, CallReply, Executor, OutgoingCall};
 use crate::fleet::{FleetView, WorkerView};
+use crate::known_as::{self, What};
 
 /// How long workers have to say that they cancelled.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -140,6 +141,14 @@ impl Engine {
         let targets = targets(&view, options)?;
         let call = self.control_call(method, args, options.timeout);
         let mut envelopes = fan_out(self.executor(), &targets, &call, options.timeout).await;
+        let hint = known_as::hint(What::Method, method);
+        for envelope in &mut envelopes {
+            if let Err(error) = &mut envelope.outcome
+                && error.kind == ErrorKind::UnknownMethod
+            {
+                error.message += &hint;
+            }
+        }
         if let ReplyFrom::Unique(rank) = options.reply {
             envelopes.retain(|envelope| envelope.rank == Some(rank));
         }
@@ -149,7 +158,7 @@ impl Engine {
     /// Asks every worker for its health, all at once.
     pub async fn check_health(&self, timeout: Duration) -> Vec<WorkerHealth> {
         let view = self.view();
-        let targets: Vec<_> = view.workers.iter().collect();
+        let targets: Vec<_> = everyone(&view).collect();
         let args = Bytes::from_static(codec::EMPTY);
         let call = self.control_call(Method::CheckHealth.name(), args, timeout);
         let envelopes = fan_out(self.executor(), &targets, &call, timeout).await;
@@ -159,7 +168,7 @@ impl Engine {
     /// Cancels a request, whoever submitted it, on every worker that has a part of it.
     pub async fn cancel(&self, id: &RequestId) -> Vec<Envelope> {
         let view = self.view();
-        let targets: Vec<_> = view.workers.iter().collect();
+        let targets: Vec<_> = everyone(&view).collect();
         cancel_on(self, &targets, id).await
     }
 
@@ -200,19 +209,22 @@ fn encode_args(args: &serde_json::Value) -> Result<Bytes, CallError> {
     }
 }
 
+fn everyone(view: &FleetView) -> impl Iterator<Item = &WorkerView> {
+    view.workers.iter().map(|worker| &**worker)
+}
+
 /// The workers that run a call.
 fn targets(view: &FleetView, options: RpcOptions) -> Result<Vec<&WorkerView>, CallError> {
     if view.workers.is_empty() {
         return Err(crate::fleet::no_worker(view, "no worker is known"));
     }
-    let has = |rank: Rank| view.workers.iter().filter(move |worker| worker.rank == Some(rank));
+    let has = |rank: Rank| everyone(view).filter(move |worker| worker.rank == Some(rank));
     let unknown = |param: &str, rank: Rank| {
-        let ranks: Vec<_> = view.workers.iter().filter_map(|worker| worker.rank).collect();
-        let ranks = ranks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        CallError::invalid(param, format!("no worker has rank {rank}: there are {ranks}"))
+        let message = format!("{param} is {rank}, but no worker has that rank: {}", ranks(view));
+        CallError::invalid(param, message)
     };
     let targets: Vec<_> = match options.exec {
-        Exec::All => view.workers.iter().collect(),
+        Exec::All => everyone(view).collect(),
         Exec::Rank(rank) => has(rank).collect(),
     };
     if let (Exec::Rank(rank), true) = (options.exec, targets.is_empty()) {
@@ -223,11 +235,28 @@ fn targets(view: &FleetView, options: RpcOptions) -> Result<Vec<&WorkerView>, Ca
             return Err(unknown("reply_rank", rank));
         }
         if !targets.iter().any(|worker| worker.rank == Some(rank)) {
-            let message = format!("reply_rank is {rank}, but that rank does not run the call");
+            let message = format!(
+                "reply_rank is {rank}, but that rank does not run the call: give the same as rank, \
+                 or no rank"
+            );
             return Err(CallError::invalid("reply_rank", message));
         }
     }
     Ok(targets)
+}
+
+/// The ranks that there are, for people.
+fn ranks(view: &FleetView) -> String {
+    let ranks: Vec<_> = everyone(view).filter_map(|worker| worker.rank).map(|r| r.0).collect();
+    match (&ranks[..], ranks.iter().max()) {
+        ([], _) | (_, None) => "none is known yet".to_owned(),
+        ([one], _) => format!("there is {one}"),
+        (all, Some(&last)) if all.len() == last as usize + 1 => format!("there are 0 to {last}"),
+        (all, _) => {
+            let all: Vec<_> = all.iter().map(ToString::to_string).collect();
+            format!("there are {}", all.join(", "))
+        }
+    }
 }
 
 /// Calls the targets at once; the envelopes are in the order of the targets.

@@ -9,11 +9,15 @@ use futures_util::{StreamExt as _, stream};
 use hearth_protocol::generation::GenerationRequest;
 use hearth_protocol::{CallError, ErrorKind, RequestId};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::Config;
 use crate::executor::Executor;
+use crate::executors::{self, Backends, Start};
 use crate::fleet::{self, FleetView};
+use crate::hooks::Hook;
 use crate::request::{Accepted, Dispatcher, RequestOutput, Submission};
 
 /// No request takes longer, whatever it asks for: clocks must be able to count it.
@@ -46,30 +50,108 @@ pub struct Engine {
 struct Shared {
     dispatcher: Dispatcher,
     options: EngineOptions,
+    hooks: Arc<[Box<dyn Hook>]>,
     /// One permit per request under way.
     room: Arc<Semaphore>,
     closing: CancellationToken,
+}
+
+/// Makes an [`Engine`].
+pub struct EngineBuilder {
+    executor: Arc<dyn Executor>,
+    options: EngineOptions,
+    hooks: Vec<Box<dyn Hook>>,
+}
+
+impl EngineBuilder {
+    /// Bounds of one's own.
+    #[must_use]
+    pub fn options(mut self, options: EngineOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Adds a hook, after those that are there.
+    #[must_use]
+    pub fn hook(mut self, hook: impl Hook) -> Self {
+        self.hooks.push(Box::new(hook));
+        self
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn build(self) -> Engine {
+        let Self { executor, options, hooks } = self;
+        let queue = options.queue.clamp(1, Semaphore::MAX_PERMITS);
+        let options = EngineOptions { queue, ..options };
+        let shared = Shared {
+            dispatcher: Dispatcher::new(executor),
+            options,
+            hooks: hooks.into(),
+            room: Arc::new(Semaphore::new(options.queue)),
+            closing: CancellationToken::new(),
+        };
+        Engine { shared: Arc::new(shared) }
+    }
 }
 
 impl Engine {
     /// An engine with the usual bounds.
     #[must_use]
     pub fn new(executor: Arc<dyn Executor>) -> Self {
-        Self::with_options(executor, EngineOptions::default())
+        Self::builder(executor).build()
     }
 
     /// An engine with bounds of one's own.
     #[must_use]
     pub fn with_options(executor: Arc<dyn Executor>, options: EngineOptions) -> Self {
-        let queue = options.queue.clamp(1, Semaphore::MAX_PERMITS);
-        let options = EngineOptions { queue, ..options };
-        let shared = Shared {
-            dispatcher: Dispatcher::new(executor),
-            options,
-            room: Arc::new(Semaphore::new(options.queue)),
-            closing: CancellationToken::new(),
+        Self::builder(executor).options(options).build()
+    }
+
+    /// An engine with bounds and hooks of one's own.
+    #[must_use]
+    pub fn builder(executor: Arc<dyn Executor>) -> EngineBuilder {
+        EngineBuilder { executor, options: EngineOptions::default(), hooks: Vec::new() }
+    }
+
+    /// An engine as a config says: starts the executor that it names, and waits at most
+    /// `executor.wait` for `executor.min_workers`; with fewer it goes on. `agent` is program and
+    /// version, for the workers' logs.
+    ///
+    /// # Errors
+    /// [`executors::Error`]: the backend is unknown, or can't start. Must be called on a tokio
+    /// runtime.
+    pub async fn start(
+        config: &Config,
+        backends: &Backends,
+        agent: &str,
+    ) -> Result<Self, executors::Error> {
+        Self::start_as(config, backends, Start::new(config, agent)?).await
+    }
+
+    pub(crate) async fn start_as(
+        config: &Config,
+        backends: &Backends,
+        start: Start,
+    ) -> Result<Self, executors::Error> {
+        let executor = backends.start(start).await?;
+        let limits = EngineOptions {
+            request_timeout: config.requests.timeout,
+            queue: config.requests.queue,
         };
-        Self { shared: Arc::new(shared) }
+        let engine = Self::with_options(executor, limits);
+        engine.wait_for_min(config).await;
+        Ok(engine)
+    }
+
+    pub(crate) async fn wait_for_min(&self, config: &Config) {
+        let (wanted, wait) = (config.executor.min_workers, config.executor.wait);
+        if wanted > 0
+            && !wait.is_zero()
+            && let Err(error) = self.wait_ready(wanted, wait).await
+        {
+            tracing::warn!(%error, "goes on with fewer workers than executor.min_workers");
+        }
     }
 
     /// Runs requests side by side, as many at once as the engine takes; the results are in their
@@ -83,14 +165,17 @@ impl Engine {
         stream::iter(requests).map(run).buffered(at_once).collect().await
     }
 
-    /// Accepts a request: checks it, draws its id and seed where it has none, and starts it.
+    /// Accepts a request: shows it to the hooks, checks it, draws its id and seed where it has
+    /// none, and starts it.
     ///
     /// # Errors
     /// `invalid_argument` names the field; `unknown_model` the models that there are; `no_worker`
-    /// where none takes requests; `queue_full`.
+    /// where none takes requests; `queue_full`; what a hook refuses it with.
     pub async fn submit(&self, request: GenerationRequest) -> Result<Submission, CallError> {
-        request.check()?;
         let shared = &self.shared;
+        let started = Instant::now();
+        let request = self.before(request).await?;
+        request.check()?;
         let model = shared.dispatcher.model(request.model.as_deref())?;
         let permit = Arc::clone(&shared.room).try_acquire_owned().map_err(|_| {
             let queue = shared.options.queue;
@@ -104,11 +189,33 @@ impl Engine {
             id: request.id.clone().unwrap_or_else(|| self.draw_id()),
             seed: request.seed.unwrap_or_else(draw_seed),
             model,
+            started,
             limit: limit.unwrap_or(shared.options.request_timeout).min(LONGEST),
             permit,
             closing: shared.closing.clone(),
+            hooks: Arc::clone(&shared.hooks),
         };
         Ok(Submission::start(request, accepted))
+    }
+
+    /// Shows a request to the hooks, within the time that it may take.
+    async fn before(&self, mut request: GenerationRequest) -> Result<GenerationRequest, CallError> {
+        let shared = &self.shared;
+        if shared.hooks.is_empty() {
+            return Ok(request);
+        }
+        let limit = request.deadline_ms.map(Duration::from_millis);
+        let limit = limit.unwrap_or(shared.options.request_timeout).min(LONGEST);
+        let shown = async {
+            for hook in &*shared.hooks {
+                request = hook.request(request).await?;
+            }
+            Ok(request)
+        };
+        tokio::time::timeout(limit, shown).await.unwrap_or_else(|_| {
+            let message = format!("the program's hooks were not done with it within {limit:?}");
+            Err(CallError::new(ErrorKind::DeadlineExceeded, message))
+        })
     }
 
     /// The workers, and their changes.

@@ -38,19 +38,23 @@
 //! [`app`] and [`config`] are the daemon's.
 
 pub mod app;
+pub mod blocking;
 pub mod collective;
 pub mod config;
 pub mod engine;
 pub mod executor;
 pub mod executors;
 pub mod fleet;
+pub mod hooks;
+pub mod known_as;
 pub mod planner;
 pub mod request;
 
 pub use collective::{Envelope, Exec, RawEnvelope, ReplyFrom, RpcOptions, WorkerHealth};
-pub use engine::{Engine, EngineOptions};
+pub use config::Config;
+pub use engine::{Engine, EngineBuilder, EngineOptions};
 pub use executor::Executor;
-pub use executors::{Backends, Error, ExternalExecutor, ExternalOptions};
+pub use executors::{Backends, Error, ExternalExecutor, ExternalOptions, Start};
 pub use fleet::{EndpointView, FleetView, InFlight, WorkerStatus, WorkerView};
 pub use request::{ImageOutput, RequestEvent, RequestOutput, Submission};
 

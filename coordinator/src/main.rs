@@ -9,15 +9,17 @@ use clap::Parser;
 use hearth_coordinator::Backends;
 use hearth_coordinator::app;
 use hearth_coordinator::config::Config;
+use hearth_coordinator::executors;
 use hearth_fabric::identity::{CurrentIdentity, Identity};
 use hearth_fabric::task::OwnedTask;
 use hearth_telemetry::lifecycle::{EndRequests, ReloadRequests, fail};
 use hearth_telemetry::log;
 use tokio_util::sync::CancellationToken;
 
-/// Connects to a fleet's workers and keeps watch over them.
+/// Connects to a fleet's workers, or starts its own, and keeps watch over them.
 ///
-/// It owns no worker: ending it disconnects, and changes nothing. Every key of the config can be
+/// With the executor `external`, which is the default, ending it disconnects and changes nothing;
+/// with `mp` and `launched` the workers that it started end with it. Every key of the config can be
 /// set in the environment too, as in HEARTH_HTTP__LISTEN (section, two underscores, key). Exit
 /// status: 0 ended in good order, 1 failed, 2 usage or configuration.
 #[derive(Parser)]
@@ -73,7 +75,12 @@ async fn run(
     args: Args,
     log: log::Handle,
 ) -> Result<(), app::Error> {
-    let identity = CurrentIdentity::from(Identity::load(&config.tls.dir)?);
+    let identity = match config.tls_dir() {
+        Some(dir) => {
+            Some(CurrentIdentity::from(Identity::load(&dir).map_err(executors::Error::from)?))
+        }
+        None => None,
+    };
     let lifeline = args.lifeline;
     let reloads = {
         let (identity, backends) = (identity.clone(), Arc::clone(&backends));
@@ -101,23 +108,25 @@ async fn reload_when_asked(
     args: Args,
     backends: Arc<Backends>,
     log: log::Handle,
-    identity: CurrentIdentity,
+    identity: Option<CurrentIdentity>,
 ) {
     let mut requests = match ReloadRequests::listen() {
         Ok(requests) => requests,
         Err(error) => return tracing::error!(%error, "SIGHUP can't be listened to"),
     };
-    let reload = || -> anyhow::Result<Arc<Identity>> {
+    let reload = || -> anyhow::Result<Option<String>> {
         let config = Config::load(args.config.as_deref(), &backends)?;
         log.set_level(&config.log.level)?;
-        Ok(identity.reload(&config.tls.dir)?)
+        Ok(match (&identity, config.tls_dir()) {
+            (Some(identity), Some(dir)) => Some(identity.reload(&dir)?.fingerprint()),
+            _ => None,
+        })
     };
     loop {
         requests.next().await;
         match reload() {
-            Ok(identity) => {
-                let certificate = identity.fingerprint();
-                tracing::info!(certificate, "certificate and log level are reloaded");
+            Ok(certificate) => {
+                tracing::info!(certificate, "certificate and log level are reloaded")
             }
             Err(error) => {
                 let error = format!("{error:#}");

@@ -71,6 +71,16 @@ pub fn load<T: DeserializeOwned>(
         .map_err(|error| Error::Key(Box::new(error)))
 }
 
+/// Reads a config of which `text` (TOML) is the one source. What it does not name is the type's
+/// default.
+///
+/// # Errors
+/// [`Error::Key`] names the key.
+pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
+    let figment = Figment::from(Toml::string(text));
+    figment.extract().map_err(|error| Error::Key(Box::new(error)))
+}
+
 /// For [`load`]: a program whose command line sets no key.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct NoOverrides {}

@@ -217,7 +217,7 @@ fn states(view: &FleetView) -> BTreeMap<WorkerId, String> {
         let reason = worker.status.reason().map(|reason| format!(": {reason}"));
         (worker.id.clone(), format!("{}{}", worker.status, reason.unwrap_or_default()))
     };
-    view.workers.iter().map(state).collect()
+    view.workers.iter().map(|worker| state(worker)).collect()
 }
 
 /// What a person should hear of.

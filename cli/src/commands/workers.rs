@@ -156,7 +156,9 @@ fn why<'a>(view: &FleetView, worker: &'a WorkerView) -> Option<&'a str> {
 fn tint(status: &WorkerStatus) -> Tint {
     match status {
         WorkerStatus::Ready => Tint::Good,
-        WorkerStatus::Lost { .. } | WorkerStatus::Connecting { error: Some(_) } => Tint::Bad,
+        WorkerStatus::Lost { .. }
+        | WorkerStatus::Failed { .. }
+        | WorkerStatus::Connecting { error: Some(_) } => Tint::Bad,
         _ => Tint::Busy,
     }
 }
@@ -220,7 +222,7 @@ impl<'a> Fleet<'a> {
             synced: view.synced,
             stale_seconds: view.stale_since.map(|since| since.elapsed().as_secs()),
             error: view.error.as_deref(),
-            workers: view.workers.iter().map(worker).collect(),
+            workers: view.workers.iter().map(|of| worker(of)).collect(),
         }
     }
 }

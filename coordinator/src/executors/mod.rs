@@ -3,33 +3,126 @@
 mod external;
 
 use std::collections::BTreeMap;
+use std::error::Error as StdError;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 pub use external::{ExternalExecutor, ExternalOptions};
 
+use hearth_fabric::config::{RegistrySection, TlsSection};
+use hearth_fabric::identity::{CurrentIdentity, Identity};
+use hearth_fabric::quic::Settings;
+use hearth_fabric::registry;
+
+use crate::config::{Config, ExecutorSection};
 use crate::executor::Executor;
+use crate::known_as::{self, What};
 
 /// Why an executor can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No executor has this name.
-    #[error("backend {name:?} is unknown: use {}", known.join(", "))]
+    #[error("backend {name:?} is unknown: use {}{}", known.join(", "), known_as::hint(What::Backend, name))]
     UnknownBackend {
         /// The name.
         name: String,
         /// Those that there are.
         known: Vec<String>,
     },
+    /// The config.
+    #[error(transparent)]
+    Config(#[from] hearth_fabric::config::Error),
+    /// The certificate.
+    #[error("the certificate can't be used")]
+    Identity(#[from] hearth_fabric::identity::Error),
     /// The socket or the certificate does not serve.
     #[error("the transport can't start")]
     Transport(#[from] hearth_fabric::quic::Error),
     /// The registry can't be observed.
     #[error("the registry can't be used")]
-    Registry(#[from] hearth_fabric::registry::Error),
+    Registry(#[from] registry::Error),
+    /// An executor that the program registered.
+    #[error("the executor {name:?} can't start")]
+    Custom {
+        /// Its name.
+        name: String,
+        /// Why.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The threads of a blocking engine.
+    #[error("the system gives no threads")]
+    Runtime(#[source] std::io::Error),
+    /// A blocking engine in async code.
+    #[error("blocking::Engine is started in async code: use hearth_coordinator::Engine there")]
+    InAsync,
 }
 
-/// Starts an executor.
-type Factory = Box<dyn Fn(ExternalOptions) -> Result<Arc<dyn Executor>, Error> + Send + Sync>;
+impl Error {
+    /// Whether another start with the same config must fail as well.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        !matches!(self, Self::Transport(_) | Self::Custom { .. } | Self::Runtime(_))
+    }
+}
+
+/// What an executor is started with.
+#[derive(Clone)]
+pub struct Start {
+    /// `[executor]`.
+    pub executor: ExecutorSection,
+    /// `[registry]`, where the config has it.
+    pub registry: Option<RegistrySection>,
+    /// The engine's certificate, where it has one already.
+    pub identity: Option<CurrentIdentity>,
+    /// Program and version, for the workers' logs.
+    pub agent: String,
+}
+
+impl Start {
+    /// What a config says, with its certificate.
+    ///
+    /// # Errors
+    /// [`Error::Identity`].
+    pub fn new(config: &Config, agent: &str) -> Result<Self, Error> {
+        let identity = match config.tls_dir() {
+            Some(dir) => Some(Identity::load(&dir)?.into()),
+            None => None,
+        };
+        Ok(Self { identity, ..Self::bare(config, agent) })
+    }
+
+    /// What a config says, without a certificate.
+    pub(crate) fn bare(config: &Config, agent: &str) -> Self {
+        let (executor, registry) = (config.executor.clone(), config.registry.clone());
+        Self { executor, registry, identity: None, agent: agent.to_owned() }
+    }
+
+    /// The options of an external executor: the config's registry and certificate, or the usual
+    /// ones where it names none.
+    ///
+    /// # Errors
+    /// [`Error`] names the key.
+    pub fn external(&self) -> Result<ExternalOptions, Error> {
+        let registry = self.registry.clone().unwrap_or_default();
+        let identity = match &self.identity {
+            Some(identity) => identity.clone(),
+            None => Identity::load(&TlsSection::default().dir)?.into(),
+        };
+        Ok(ExternalOptions {
+            registry: registry::open(&registry.url()?, &registry.settings()?)?,
+            identity,
+            agent: self.agent.clone(),
+            settings: Settings::default(),
+            only: self.executor.names(),
+        })
+    }
+}
+
+/// An executor that is being started.
+type Started = Pin<Box<dyn Future<Output = Result<Arc<dyn Executor>, Error>> + Send>>;
+
+type Factory = Box<dyn Fn(Start) -> Started + Send + Sync>;
 
 /// The executors that a config can name.
 pub struct Backends(BTreeMap<String, Factory>);
@@ -45,17 +138,20 @@ impl Backends {
     #[must_use]
     pub fn builtin() -> Self {
         let mut backends = Self(BTreeMap::new());
-        backends.register("external", |options| Ok(Arc::new(ExternalExecutor::start(options)?)));
+        backends.register("external", async |start: Start| {
+            Ok(Arc::new(ExternalExecutor::start(start.external()?)?) as _)
+        });
         backends
     }
 
-    /// Adds an executor under a name, in place of one that has it already.
-    pub fn register(
-        &mut self,
-        name: &str,
-        factory: impl Fn(ExternalOptions) -> Result<Arc<dyn Executor>, Error> + Send + Sync + 'static,
-    ) {
-        self.0.insert(name.to_owned(), Box::new(factory));
+    /// Adds an executor under a name, in place of one that has it already. The factory runs on a
+    /// tokio runtime. What it fails of is best an [`Error::Custom`].
+    pub fn register<F, Fut>(&mut self, name: &str, factory: F)
+    where
+        F: Fn(Start) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Arc<dyn Executor>, Error>> + Send + 'static,
+    {
+        self.0.insert(name.to_owned(), Box::new(move |start| Box::pin(factory(start))));
     }
 
     /// Checks that there is an executor of this name.
@@ -66,16 +162,18 @@ impl Backends {
         self.factory(name).map(drop)
     }
 
-    /// Starts the executor of this name.
+    /// Starts the executor that `start.executor.backend` names.
     ///
     /// # Errors
     /// [`Error`]. Must be called on a tokio runtime.
-    pub fn start(&self, name: &str, options: ExternalOptions) -> Result<Arc<dyn Executor>, Error> {
-        self.factory(name)?(options)
+    pub async fn start(&self, start: Start) -> Result<Arc<dyn Executor>, Error> {
+        start.executor.check()?;
+        self.factory(&start.executor.backend)?(start).await
     }
 
     fn factory(&self, name: &str) -> Result<&Factory, Error> {
-        self.0.get(name).ok_or_else(|| Error::UnknownBackend {
+        let found = self.0.get(name).or_else(|| self.0.get(known_as::backend(name)));
+        found.ok_or_else(|| Error::UnknownBackend {
             name: name.to_owned(),
             known: self.0.keys().cloned().collect(),
         })
@@ -91,5 +189,6 @@ mod tests {
         let error = Backends::builtin().check("ray").unwrap_err().to_string();
         assert!(error.contains("ray") && error.contains("external"), "{error}");
         assert!(Backends::builtin().check("external").is_ok());
+        assert!(Backends::builtin().check("external_launcher").is_ok());
     }
 }

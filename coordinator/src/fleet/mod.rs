@@ -11,7 +11,7 @@ mod tests;
 
 use hearth_protocol::{CallError, ErrorKind};
 
-pub use state::{Description, Fleet, Introduction, Key, Listing, Wanted};
+pub use state::{Condition, Description, Fleet, Introduction, Key, Listing, Wanted};
 pub use view::{EndpointView, FleetView, InFlight, WorkerStatus, WorkerView};
 
 /// `no_worker`: what is missing, then what is known of the fleet.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use hearth_protocol::record::{Capacity, ModelRecord, WorkerRecord, WorkerState};
@@ -77,6 +77,23 @@ pub struct Wanted {
     pub stale: bool,
 }
 
+/// How a worker's process does, told by the executor that owns it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// It was started; whether it answers is the connection's to say.
+    Started,
+    /// It has ended, and is started again soon.
+    Down {
+        /// Why.
+        reason: String,
+    },
+    /// It has ended and is not started again.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
 /// The workers of one registry.
 #[derive(Debug)]
 pub struct Fleet {
@@ -99,6 +116,18 @@ struct Member {
     introduction: Option<Introduction>,
     description: Option<Description>,
     in_flight: InFlight,
+    owned: Option<Owned>,
+    /// The view of it, until something changes.
+    seen: OnceLock<Option<Arc<WorkerView>>>,
+}
+
+/// A worker whose process this executor owns: it counts whether the registry lists it or not.
+#[derive(Debug)]
+struct Owned {
+    rank: Option<Rank>,
+    condition: Condition,
+    /// Why its last run ended.
+    last_exit: Option<String>,
 }
 
 #[derive(Debug)]
@@ -131,31 +160,53 @@ impl Fleet {
     /// The registry says something new. A connected worker that it lists no more stays: its record
     /// may have expired, which says nothing about the worker.
     pub fn listed(&mut self, listing: Listing<'_>) {
+        let turned = self.stale_since.is_some() != listing.stale_since.is_some();
         self.synced = listing.synced;
         self.stale_since = listing.stale_since;
         self.error = listing.error.map(ToOwned::to_owned);
-        for member in self.members.values_mut() {
-            member.listed = false;
-        }
         for (id, record) in listing.workers {
-            if self.only.as_ref().is_some_and(|only| !only.contains(id)) {
-                continue;
+            if self.counts(id) {
+                let member = self.members.entry(Key::Worker(id.clone())).or_default();
+                let known = member.record.as_ref().is_some_and(|known| Arc::ptr_eq(known, record));
+                if !known {
+                    member.changed().record = Some(Arc::clone(record));
+                }
             }
-            let member = self.members.entry(Key::Worker(id.clone())).or_default();
-            member.listed = true;
-            member.record = Some(Arc::clone(record));
         }
         for &address in listing.endpoints {
-            self.members.entry(Key::Endpoint(address)).or_default().listed = true;
+            self.members.entry(Key::Endpoint(address)).or_default();
         }
-        self.members.retain(|_, member| member.listed || matches!(member.link, Link::Up));
         let stale = self.stale_since.is_some();
-        for member in self.members.values_mut() {
-            // What was said for want of a record is older than the record.
-            if member.has_fresh_record(stale) {
-                member.description = None;
+        let is_listed = |key: &Key| match key {
+            Key::Worker(id) => listing.workers.contains_key(id),
+            Key::Endpoint(address) => listing.endpoints.contains(address),
+        };
+        self.members.retain(|key, member| {
+            let listed = is_listed(key);
+            if turned || listed != member.listed {
+                member.changed().listed = listed;
             }
-        }
+            // What was said for want of a record is older than the record.
+            if member.description.is_some() && member.has_fresh_record(stale) {
+                member.changed().description = None;
+            }
+            member.stays()
+        });
+    }
+
+    /// Whether a worker of this name is one of those asked for.
+    fn counts(&self, id: &WorkerId) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(id))
+    }
+
+    /// The process of a worker that this executor owns was started or has ended.
+    pub fn owned(&mut self, id: &WorkerId, rank: Option<Rank>, condition: Condition) {
+        let member = self.members.entry(Key::Worker(id.clone())).or_default().changed();
+        let last_exit = match &condition {
+            Condition::Started => member.owned.take().and_then(|owned| owned.last_exit),
+            Condition::Down { reason } | Condition::Failed { reason } => Some(reason.clone()),
+        };
+        member.owned = Some(Owned { rank, condition, last_exit });
     }
 
     /// A connection is made. `description` may be none where the record of that run says it all.
@@ -175,7 +226,7 @@ impl Fleet {
         {
             return Err(format!("worker {found} answers in its place"));
         }
-        if self.only.as_ref().is_some_and(|only| !only.contains(found)) {
+        if !self.counts(found) {
             return Err(format!("worker {found} is not among those asked for"));
         }
         let is_twin = |(other, member): (&Key, &Member)| {
@@ -187,6 +238,7 @@ impl Fleet {
         let Some(member) = self.members.get_mut(key) else {
             return Err("it left the registry".to_owned());
         };
+        let member = member.changed();
         member.link = Link::Up;
         member.introduction = Some(introduction);
         member.description = description;
@@ -198,14 +250,14 @@ impl Fleet {
         if let Some(member) = self.members.get_mut(key)
             && matches!(member.link, Link::Up)
         {
-            member.description = Some(description);
+            member.changed().description = Some(description);
         }
     }
 
     /// A connection could not be made.
     pub fn failed(&mut self, key: &Key, error: String) {
         let Some(member) = self.members.get_mut(key) else { return };
-        match &mut member.link {
+        match &mut member.changed().link {
             Link::Lost { reason } => *reason = error,
             link => *link = Link::Connecting { error: Some(error) },
         }
@@ -214,8 +266,8 @@ impl Fleet {
     /// A connection has ended. A worker that the registry lists no more is gone with it.
     pub fn lost(&mut self, key: &Key, reason: String) {
         let Some(member) = self.members.get_mut(key) else { return };
-        member.link = Link::Lost { reason };
-        if !member.listed {
+        member.changed().link = Link::Lost { reason };
+        if !member.stays() {
             self.members.remove(key);
         }
     }
@@ -240,13 +292,13 @@ impl Fleet {
     #[must_use]
     pub fn view(&self) -> FleetView {
         let stale = self.stale_since.is_some();
-        let mut workers: BTreeMap<WorkerId, WorkerView> = BTreeMap::new();
+        let mut workers: BTreeMap<&WorkerId, &Arc<WorkerView>> = BTreeMap::new();
         let mut endpoints = Vec::new();
         for (key, member) in &self.members {
-            match (member.view(key, stale), key) {
+            match (member.seen(key, stale), key) {
                 (Some(worker), _) => {
                     // Of two addresses of one worker the connected one counts.
-                    let place = workers.entry(worker.id.clone()).or_insert_with(|| worker.clone());
+                    let place = workers.entry(&worker.id).or_insert(worker);
                     if worker.status.is_connected() {
                         *place = worker;
                     }
@@ -258,7 +310,7 @@ impl Fleet {
                 (None, Key::Worker(_)) => {}
             }
         }
-        let mut workers: Vec<_> = workers.into_values().collect();
+        let mut workers: Vec<_> = workers.into_values().map(Arc::clone).collect();
         workers.sort_by_key(|worker| worker.rank.map_or(u64::MAX, |rank| u64::from(rank.0)));
         FleetView {
             registry: self.registry.clone(),
@@ -280,6 +332,22 @@ fn addresses(key: &Key, record: Option<&WorkerRecord>) -> Vec<SocketAddr> {
 }
 
 impl Member {
+    /// For a change: what was seen of it is of the past.
+    fn changed(&mut self) -> &mut Self {
+        self.seen.take();
+        self
+    }
+
+    /// Whether there is still a reason to know of it.
+    fn stays(&self) -> bool {
+        self.listed || matches!(self.link, Link::Up) || self.owned.is_some()
+    }
+
+    /// The view of it; none while nobody knows who it is.
+    fn seen(&self, key: &Key, stale: bool) -> Option<&Arc<WorkerView>> {
+        self.seen.get_or_init(|| self.view(key, stale).map(Arc::new)).as_ref()
+    }
+
     fn is(&self, worker: &WorkerId) -> bool {
         self.introduction.as_ref().is_some_and(|introduction| introduction.worker == *worker)
     }
@@ -296,6 +364,17 @@ impl Member {
     }
 
     fn status(&self, stale: bool) -> WorkerStatus {
+        let condition = self.owned.as_ref().map(|owned| &owned.condition);
+        match (&self.link, condition) {
+            (Link::Up, _) => {}
+            (_, Some(Condition::Down { reason })) => {
+                return WorkerStatus::Lost { reason: reason.clone() };
+            }
+            (_, Some(Condition::Failed { reason })) => {
+                return WorkerStatus::Failed { reason: reason.clone() };
+            }
+            _ => {}
+        }
         match &self.link {
             Link::Connecting { error } => WorkerStatus::Connecting { error: error.clone() },
             Link::Lost { reason } => WorkerStatus::Lost { reason: reason.clone() },
@@ -318,7 +397,6 @@ impl Member {
         best.unwrap_or(WorkerState::Loading)
     }
 
-    /// None while nobody knows who it is.
     fn view(&self, key: &Key, stale: bool) -> Option<WorkerView> {
         let record = self.record.as_deref();
         let introduced = self.introduction.as_ref();
@@ -334,7 +412,9 @@ impl Member {
         };
         Some(WorkerView {
             id,
-            rank: rank.or(introduced.and_then(|introduced| introduced.rank)),
+            rank: rank
+                .or(introduced.and_then(|introduced| introduced.rank))
+                .or(self.owned.as_ref().and_then(|owned| owned.rank)),
             device: record.map(|record| record.device.clone()),
             status: self.status(stale),
             addresses: addresses(key, record),
@@ -347,6 +427,7 @@ impl Member {
             },
             started_at: said.map(|s| s.started_at).or(record.map(|record| record.started_at)),
             in_flight: self.in_flight.clone(),
+            last_exit: self.owned.as_ref().and_then(|owned| owned.last_exit.clone()),
             in_registry: self.listed && record.is_some(),
             incarnation: match (&self.link, introduced) {
                 (Link::Up, Some(introduced)) => Some(introduced.incarnation),

@@ -21,7 +21,7 @@ pub struct FleetView {
     /// Why the view is stale or empty.
     pub error: Option<String>,
     /// The workers, by rank, those without one last.
-    pub workers: Vec<WorkerView>,
+    pub workers: Vec<Arc<WorkerView>>,
     /// Addresses of a `static` registry that have not said yet who is there.
     pub endpoints: Vec<EndpointView>,
 }
@@ -53,6 +53,8 @@ pub struct WorkerView {
     pub in_registry: bool,
     /// Its run; the connected one where there is a connection.
     pub incarnation: Option<Incarnation>,
+    /// Why the run before ended, where this engine owns the worker's process.
+    pub last_exit: Option<String>,
 }
 
 /// An address without a known worker.
@@ -87,13 +89,18 @@ pub enum WorkerStatus {
         /// Why.
         reason: String,
     },
+    /// The worker's process, which this engine owns, has ended and is not started again.
+    Failed {
+        /// Why.
+        reason: String,
+    },
 }
 
 impl WorkerStatus {
     /// Whether the worker can be called.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        !matches!(self, Self::Connecting { .. } | Self::Lost { .. })
+        !matches!(self, Self::Connecting { .. } | Self::Lost { .. } | Self::Failed { .. })
     }
 
     /// Why the worker can't be called, where that is known.
@@ -101,7 +108,7 @@ impl WorkerStatus {
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Connecting { error } => error.as_deref(),
-            Self::Lost { reason } => Some(reason),
+            Self::Lost { reason } | Self::Failed { reason } => Some(reason),
             _ => None,
         }
     }
@@ -118,6 +125,7 @@ impl fmt::Display for WorkerStatus {
             Self::Sleeping => "sleeping",
             Self::Unknown => "unknown",
             Self::Lost { .. } => "lost",
+            Self::Failed { .. } => "failed",
         })
     }
 }
@@ -125,13 +133,16 @@ impl fmt::Display for WorkerStatus {
 impl FleetView {
     /// The workers that take requests.
     pub fn ready(&self) -> impl Iterator<Item = &WorkerView> {
-        self.workers.iter().filter(|worker| worker.status == WorkerStatus::Ready)
+        self.workers
+            .iter()
+            .map(|worker| &**worker)
+            .filter(|worker| worker.status == WorkerStatus::Ready)
     }
 
     /// The worker of this name.
     #[must_use]
     pub fn worker(&self, id: &WorkerId) -> Option<&WorkerView> {
-        self.workers.iter().find(|worker| worker.id == *id)
+        self.workers.iter().map(|worker| &**worker).find(|worker| worker.id == *id)
     }
 }
 

@@ -125,7 +125,7 @@ impl Dispatcher {
 }
 
 fn candidates(view: &FleetView) -> Vec<Candidate<'_>> {
-    view.workers.iter().map(Candidate::from).collect()
+    view.workers.iter().map(|worker| Candidate::from(&**worker)).collect()
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -16,6 +16,7 @@ use super::dispatch::Dispatcher;
 use super::mailbox::Mailbox;
 use super::part::Job;
 use super::{ImageOutput, RequestEvent, RequestOutput};
+use crate::hooks::Hook;
 
 /// A request on its way.
 pub(super) struct Drive {
@@ -31,6 +32,8 @@ pub(super) struct Drive {
     pub(super) cancel: CancellationToken,
     /// The engine is closed.
     pub(super) closing: CancellationToken,
+    /// What the program does to each image.
+    pub(super) hooks: Arc<[Box<dyn Hook>]>,
 }
 
 /// What is known of a request's images.
@@ -68,7 +71,13 @@ impl Drive {
         let Self { dispatcher, mailbox, request, deadline, .. } = self;
         let job = Job { dispatcher, mailbox, request, deadline: *deadline };
         let job = &job;
-        let part = |index| async move { (index, job.image(index).await) };
+        let part = |index| async move {
+            let made = match job.image(index).await {
+                Ok(image) => self.shown(image).await,
+                Err(error) => Err(error),
+            };
+            (index, made)
+        };
         let mut parts: FuturesUnordered<_> = (0..request.images()).map(part).collect();
         while let Some((index, result)) = parts.next().await {
             let fatal = result.as_ref().err().filter(|error| is_everyones(error.kind)).cloned();
@@ -78,6 +87,14 @@ impl Drive {
             }
         }
         None
+    }
+
+    /// An image as the hooks leave it.
+    async fn shown(&self, mut image: ImageOutput) -> Result<ImageOutput, CallError> {
+        for hook in &*self.hooks {
+            image = hook.image(&self.request, image).await?;
+        }
+        Ok(image)
     }
 
     fn late(&self) -> CallError {

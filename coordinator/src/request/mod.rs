@@ -23,6 +23,7 @@ pub(crate) use dispatch::Dispatcher;
 pub use output::{ImageOutput, RequestEvent, RequestOutput};
 
 use crate::Engine;
+use crate::hooks::Hook;
 use drive::Drive;
 use mailbox::Mailbox;
 
@@ -48,16 +49,19 @@ pub(crate) struct Accepted {
     pub(crate) id: RequestId,
     pub(crate) seed: u64,
     pub(crate) model: String,
+    /// When it came.
+    pub(crate) started: Instant,
     pub(crate) limit: Duration,
     /// The request's place among those under way.
     pub(crate) permit: OwnedSemaphorePermit,
     pub(crate) closing: CancellationToken,
+    pub(crate) hooks: Arc<[Box<dyn Hook>]>,
 }
 
 impl Submission {
     /// Starts an accepted request.
     pub(crate) fn start(request: GenerationRequest, accepted: Accepted) -> Self {
-        let Accepted { engine, dispatcher, id, seed, model, limit, permit, closing } = accepted;
+        let Accepted { engine, dispatcher, id, seed, model, started, limit, permit, .. } = accepted;
         let request = GenerationRequest {
             id: Some(id.clone()),
             seed: Some(seed),
@@ -67,7 +71,6 @@ impl Submission {
         let images = request.images();
         let mailbox = Arc::new(Mailbox::default());
         let cancel = CancellationToken::new();
-        let started = Instant::now();
         let drive = Drive {
             dispatcher,
             mailbox: Arc::clone(&mailbox),
@@ -77,7 +80,8 @@ impl Submission {
             started,
             deadline: started + limit,
             cancel: cancel.clone(),
-            closing,
+            closing: accepted.closing,
+            hooks: accepted.hooks,
         };
         let task = OwnedTask::spawn("request", |_| async move {
             drive.run().await;

@@ -3,7 +3,7 @@
 //! Each call names the run that it is meant for, and a reply that names another is refused: after a
 //! restart nothing of the earlier run is taken for the new one's.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,6 +25,8 @@ pub(super) struct Link {
     pub(super) worker: WorkerId,
     pub(super) rank: Option<Rank>,
     pub(super) incarnation: Incarnation,
+    /// Why this side has ended it, where it knows better than the transport.
+    cause: OnceLock<String>,
 }
 
 impl Link {
@@ -32,7 +34,27 @@ impl Link {
         let welcome = connection.welcome();
         let (worker, rank) = (welcome.worker_id.clone(), welcome.rank);
         let incarnation = welcome.incarnation;
-        Self { connection, worker, rank, incarnation }
+        Self { connection, worker, rank, incarnation, cause: OnceLock::new() }
+    }
+
+    /// Ends the connection to a worker that is known to be gone; its calls fail with `cause`.
+    pub(super) fn end(&self, cause: String) {
+        if self.cause.set(cause).is_ok() {
+            self.connection.close();
+        }
+    }
+
+    /// Waits for the end, and gives its reason.
+    pub(super) async fn ended(&self) -> String {
+        let reason = self.connection.closed().await;
+        self.cause.get().cloned().unwrap_or_else(|| reason.to_string())
+    }
+
+    fn failure(&self, error: quic::Error) -> CallError {
+        match self.cause.get() {
+            Some(cause) => CallError::new(ErrorKind::WorkerLost, cause.as_str()),
+            None => error.into(),
+        }
     }
 
     /// What the worker said when the connection was made.
@@ -63,7 +85,7 @@ impl Link {
         };
         match self.connection.call(&request, &payload).await {
             Ok(call) => Ok(LinkCall { call, link: self }),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(self.failure(error)),
         }
     }
 
@@ -112,7 +134,7 @@ pub(super) struct LinkCall {
 #[async_trait]
 impl CallStream for LinkCall {
     async fn next(&mut self) -> Result<CallEvent, CallError> {
-        match self.call.next().await? {
+        match self.call.next().await.map_err(|error| self.link.failure(error))? {
             quic::CallEvent::Accepted(accepted) => {
                 Ok(CallEvent::Accepted { queue_position: accepted.queue_position })
             }

@@ -60,6 +60,14 @@ impl Shared {
         })
     }
 
+    /// A worker is known to be gone, before its connection says so.
+    pub(super) fn end(&self, worker: &WorkerId, cause: String) {
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(link) = links.get(worker) {
+            link.end(cause);
+        }
+    }
+
     /// Lets calls use a link.
     pub(super) fn add(&self, link: Arc<Link>) {
         let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);

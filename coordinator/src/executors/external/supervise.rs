@@ -158,7 +158,7 @@ impl Supervisor {
             let asking = must_ask(&now, link);
             tokio::select! {
                 biased;
-                reason = link.connection.closed() => return reason.to_string(),
+                reason = link.ended() => return reason,
                 () = changed(&mut self.wanted) => {}
                 description = ask_later(link), if asking => match description {
                     Ok(description) => {

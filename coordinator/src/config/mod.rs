@@ -1,10 +1,15 @@
 //! The coordinator's config: defaults, then the file, then the environment.
 
+mod executor;
+mod size;
+
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use executor::{ExecutorSection, GpuWish, PlacementSection, Workers};
 pub use hearth_fabric::config::{Error as ConfigError, RegistrySection, TlsSection};
+pub use size::Size;
 
 use hearth_fabric::config;
 use hearth_telemetry::log::LogSettings;
@@ -19,26 +24,16 @@ use crate::Backends;
 pub struct Config {
     /// How workers are reached.
     pub executor: ExecutorSection,
-    /// Where they are found.
-    pub registry: RegistrySection,
-    /// The coordinator's certificate.
-    pub tls: TlsSection,
+    /// Where they are found. Without it, an engine that owns its workers has a private one.
+    pub registry: Option<RegistrySection>,
+    /// The coordinator's certificate. Without it, an engine that owns its workers issues one.
+    pub tls: Option<TlsSection>,
     /// Its probe.
     pub http: HttpSection,
     /// Bounds on requests.
     pub requests: RequestsSection,
     /// Its log.
     pub log: LogSettings,
-}
-
-/// `[executor]`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ExecutorSection {
-    /// The executor's name.
-    pub backend: String,
-    /// Ready workers without which the coordinator is not ready.
-    pub min_workers: usize,
 }
 
 /// `[http]`.
@@ -58,12 +53,6 @@ pub struct RequestsSection {
     pub timeout: Duration,
     /// Requests under way at once.
     pub queue: usize,
-}
-
-impl Default for ExecutorSection {
-    fn default() -> Self {
-        Self { backend: "external".to_owned(), min_workers: 0 }
-    }
 }
 
 impl Default for HttpSection {
@@ -95,10 +84,31 @@ impl Config {
         Ok(config)
     }
 
+    /// Reads the config of a program that embeds the engine: the defaults, then `text` (TOML).
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the key.
+    pub fn parse(text: &str, backends: &Backends) -> Result<Self, ConfigError> {
+        let config: Self = config::parse(text)?;
+        config.check(backends)?;
+        Ok(config)
+    }
+
+    /// The folder of the engine's certificate; none where the engine issues its own.
+    #[must_use]
+    pub fn tls_dir(&self) -> Option<PathBuf> {
+        match &self.tls {
+            Some(tls) => Some(tls.dir.clone()),
+            None if self.executor.owns_workers() => None,
+            None => Some(TlsSection::default().dir),
+        }
+    }
+
     fn check(&self, backends: &Backends) -> Result<(), ConfigError> {
         backends
             .check(&self.executor.backend)
             .map_err(|error| ConfigError::value("executor.backend", error))?;
+        self.executor.check()?;
         if !(1..=MAX_QUEUE).contains(&self.requests.queue) {
             let reason = format!("give 1 to {MAX_QUEUE}");
             return Err(ConfigError::value("requests.queue", reason));
@@ -108,7 +118,7 @@ impl Config {
         }
         // Its message names the key.
         self.log.check().map_err(|error| ConfigError::value("log", error))?;
-        self.registry.url().map(drop)
+        self.registry.as_ref().map_or(Ok(()), |registry| registry.url().map(drop))
     }
 }
 
@@ -125,9 +135,9 @@ mod tests {
 
     #[test]
     fn the_shipped_config_holds_the_defaults() {
-        let shipped = load(include_str!("../../configs/coordinator.toml")).unwrap();
+        let shipped = load(include_str!("../../../configs/coordinator.toml")).unwrap();
         let default = Config::default();
-        assert_eq!(shipped.executor.backend, default.executor.backend);
+        assert_eq!(shipped.executor, default.executor);
         assert_eq!(shipped.http.listen, default.http.listen);
         assert_eq!(shipped.requests.queue, default.requests.queue);
         assert_eq!(shipped.log, default.log);
@@ -142,7 +152,37 @@ mod tests {
         .unwrap();
         assert_eq!(config.http.listen, Listen::Off);
         assert_eq!(config.requests.timeout, Duration::from_secs(5400));
-        assert_eq!(config.registry.url().unwrap().to_string(), "dir:/run/hearth");
+        assert_eq!(config.registry.unwrap().url().unwrap().to_string(), "dir:/run/hearth");
+    }
+
+    #[test]
+    fn each_backend_has_its_keys() {
+        let checked = |text: &str| {
+            let config: Config = config::parse(&format!("[executor]\n{text}"))?;
+            config.executor.check().map(|()| config)
+        };
+        let config = checked("workers = [\"a\", \"b\"]\n").unwrap();
+        assert_eq!(config.executor.names().unwrap().len(), 2);
+        let config = checked(
+            "backend = \"launched\"\nreplicas = 4\nnum_gpus = 1\nmemory = \"8GiB\"\n\
+             [executor.placement]\npool = \"gpu\"\n",
+        )
+        .unwrap();
+        assert_eq!((config.executor.count(), config.executor.memory), (4, Some(Size(8 << 30))));
+        assert_eq!(config.executor.gpus, Some(GpuWish::Count(1)));
+        for (text, part) in [
+            ("workers = 2\n", "name them"),
+            ("backend = \"mp\"\n", "how many"),
+            ("backend = \"mp\"\nworkers = 0\n", "1 to 4096"),
+            ("backend = \"mp\"\nworkers = 3\ndevices = [\"cuda:0\", \"cuda:1\"]\n", "3 workers"),
+            ("backend = \"mp\"\nworkers = 2\nmin_workers = 3\n", "at most as many"),
+            ("backend = \"mp\"\nworkers = 2\ngpus = 1\n", "executor.gpus"),
+            ("args = [\"x\"]\n", "executor.args"),
+            ("backend = \"launched\"\nworkers = 1\nmemory = \"lots\"\n", "8GiB"),
+        ] {
+            let error = checked(text).unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
     }
 
     #[test]
@@ -150,6 +190,7 @@ mod tests {
         for (text, part) in [
             ("[executor]\nbackends = \"mp\"\n", "backends"),
             ("[executor]\nbackend = \"ray\"\n", "external"),
+            ("[executor]\nbackend = \"ray_actor\"\n", "executor.launcher"),
             ("[registry]\nurl = \"zk://x\"\n", "etcd"),
             ("[http]\nlisten = \"here\"\n", "IP:PORT"),
             ("[requests]\nqueue = 0\n", "requests.queue"),
