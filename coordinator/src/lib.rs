@@ -54,7 +54,7 @@ pub use collective::{Envelope, Exec, RawEnvelope, ReplyFrom, RpcOptions, WorkerH
 pub use config::Config;
 pub use engine::{Engine, EngineBuilder, EngineOptions};
 pub use executor::Executor;
-pub use executors::{Backends, Error, ExternalExecutor, ExternalOptions, Start};
+pub use executors::{Backends, Error, ExternalExecutor, ExternalOptions, MpExecutor, Start};
 pub use fleet::{EndpointView, FleetView, InFlight, WorkerStatus, WorkerView};
 pub use request::{ImageOutput, RequestEvent, RequestOutput, Submission};
 

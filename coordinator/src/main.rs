@@ -126,7 +126,7 @@ async fn reload_when_asked(
         requests.next().await;
         match reload() {
             Ok(certificate) => {
-                tracing::info!(certificate, "certificate and log level are reloaded")
+                tracing::info!(certificate, "certificate and log level are reloaded");
             }
             Err(error) => {
                 let error = format!("{error:#}");

@@ -86,6 +86,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// The system refuses what every process needs.
+    pub fn system(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::System(Box::new(error))
+    }
+
     /// Whether another start with the same config must fail as well.
     #[must_use]
     pub fn is_configuration(&self) -> bool {
@@ -105,10 +110,6 @@ impl From<LoadError> for Error {
     fn from(error: LoadError) -> Self {
         Self::Model(Box::new(error))
     }
-}
-
-fn system(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::System(Box::new(error))
 }
 
 /// A worker that is bound and not yet running.
@@ -139,7 +140,7 @@ impl Worker {
         let port = config.worker.listen.port();
         let keys = if port == 0 {
             // Another port at each start: nobody could recognise the earlier run by its keys.
-            EndpointKeys::random().map_err(system)?
+            EndpointKeys::random().map_err(Error::system)?
         } else {
             let dir = config.worker.state_dir.join(config.worker_id(port)?.as_str());
             state_dir(&dir)?;
@@ -149,7 +150,7 @@ impl Worker {
         let listener =
             Listener::bind(config.worker.listen, identity.clone(), &keys, Settings::default())
                 .map_err(Error::Listen)?;
-        let bound = listener.local_addr().map_err(system)?;
+        let bound = listener.local_addr().map_err(Error::system)?;
         let id = config.worker_id(bound.port())?;
         let dir = config.worker.state_dir.join(id.as_str());
         state_dir(&dir)?;
@@ -177,7 +178,7 @@ impl Worker {
             group: config.worker.group.clone(),
             incarnation: Incarnation::from_bits(uuid::Uuid::new_v4().as_u128()),
             capacity,
-            process: Process::current().map_err(system)?,
+            process: Process::current().map_err(Error::system)?,
             parts,
             metrics: worker_metrics,
             models: Models::new(models.collect()),
@@ -254,7 +255,8 @@ impl Worker {
         let announcement = registry
             .announce(record, config.worker.rank.into(), &config.worker.state_dir)
             .map_err(Error::Registry)?;
-        let (engine, loaded) = Engine::start(&config, Arc::clone(&shared)).map_err(system)?;
+        let (engine, loaded) =
+            Engine::start(&config, Arc::clone(&shared)).map_err(Error::system)?;
 
         let open = Arc::new(AtomicUsize::new(0));
         let service = Arc::new(WorkerService {

@@ -13,6 +13,7 @@ mod app;
 pub mod config;
 mod engine;
 pub mod methods;
+pub mod owner;
 mod parts;
 mod report;
 mod service;

@@ -8,7 +8,7 @@ use hearth_fabric::identity::CurrentIdentity;
 use hearth_fabric::task::OwnedTask;
 use hearth_telemetry::lifecycle::{EndRequests, ReloadRequests, fail};
 use hearth_telemetry::log;
-use hearth_worker::{Config, Error, Overrides, Worker};
+use hearth_worker::{Config, Error, Overrides, Worker, owner};
 use tokio_util::sync::CancellationToken;
 
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (protocol hearth/1.0)");
@@ -54,9 +54,26 @@ struct Args {
     /// A model to serve; may be given several times.
     #[arg(long = "model", value_name = "NAME=DIR")]
     models: Vec<String>,
-    /// End (drained) when standard input is closed: for a program that owns this worker.
-    #[arg(long)]
-    lifeline: bool,
+    /// End when standard input is closed, for a program that owns this worker: drained, or at once
+    /// with --lifeline=now.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "HOW",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "drain"
+    )]
+    lifeline: Option<Lifeline>,
+}
+
+/// How a worker ends when its owner is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Lifeline {
+    /// What it has accepted is finished first.
+    Drain,
+    /// At once.
+    Now,
 }
 
 impl Args {
@@ -126,7 +143,10 @@ fn main() -> ExitCode {
 async fn run(config: Config, args: Args, log: log::Handle) -> Result<(), Error> {
     let (stop, now) = (CancellationToken::new(), CancellationToken::new());
     let worker = Worker::bind(config).await?;
-    let lifeline = args.lifeline;
+    if args.lifeline == Some(Lifeline::Now) {
+        owner::end_with_standard_input(stop.clone(), now.clone()).map_err(Error::system)?;
+    }
+    let lifeline = args.lifeline == Some(Lifeline::Drain);
     let signals = {
         let (stop, now) = (stop.clone(), now.clone());
         OwnedTask::spawn("signals", move |_| listen_to_signals(lifeline, stop, now))

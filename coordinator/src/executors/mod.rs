@@ -1,19 +1,25 @@
 //! The ways to reach workers, by name.
 
 mod external;
+mod mp;
+mod owned;
 
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use external::{ExternalExecutor, ExternalOptions};
+pub use mp::MpExecutor;
 
 use hearth_fabric::config::{RegistrySection, TlsSection};
 use hearth_fabric::identity::{CurrentIdentity, Identity};
 use hearth_fabric::quic::Settings;
 use hearth_fabric::registry;
+use hearth_protocol::WorkerId;
 
 use crate::config::{Config, ExecutorSection};
 use crate::executor::Executor;
@@ -42,6 +48,38 @@ pub enum Error {
     /// The registry can't be observed.
     #[error("the registry can't be used")]
     Registry(#[from] registry::Error),
+    /// The folder of an engine that owns its workers.
+    #[error("the folder {} can't be used: name another in executor.runtime_dir", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The worker program.
+    #[error("the worker program {} can't be run: name it in executor.program", program.display())]
+    Program {
+        /// The program.
+        program: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A worker ended before all were there, and would again.
+    #[error("{reason}")]
+    Worker {
+        /// The worker.
+        worker: WorkerId,
+        /// How it ended, and what it said last.
+        reason: String,
+    },
+    /// Not all workers were there in time.
+    #[error("not all workers were registered within {timeout:?} (executor.start_timeout): {fleet}")]
+    Late {
+        /// The time.
+        timeout: Duration,
+        /// How the workers were.
+        fleet: String,
+    },
     /// An executor that the program registered.
     #[error("the executor {name:?} can't start")]
     Custom {
@@ -62,7 +100,11 @@ impl Error {
     /// Whether another start with the same config must fail as well.
     #[must_use]
     pub fn is_configuration(&self) -> bool {
-        !matches!(self, Self::Transport(_) | Self::Custom { .. } | Self::Runtime(_))
+        use Error as E;
+        !matches!(
+            self,
+            E::Transport(_) | E::Custom { .. } | E::Runtime(_) | E::Worker { .. } | E::Late { .. }
+        )
     }
 }
 
@@ -134,12 +176,15 @@ impl Default for Backends {
 }
 
 impl Backends {
-    /// Those of this library: `external`.
+    /// Those of this library: `external` and `mp`.
     #[must_use]
     pub fn builtin() -> Self {
         let mut backends = Self(BTreeMap::new());
         backends.register("external", async |start: Start| {
             Ok(Arc::new(ExternalExecutor::start(start.external()?)?) as _)
+        });
+        backends.register("mp", async |start: Start| {
+            Ok(Arc::new(MpExecutor::start(&start).await?) as _)
         });
         backends
     }

@@ -29,18 +29,26 @@ pub(crate) fn no_worker(view: &FleetView, what: &str) -> CallError {
         1 => "lists 1".to_owned(),
         _ => format!("lists {known}"),
     };
+    let lines = lines(view);
+    if !lines.is_empty() {
+        message += &format!(": {lines}");
+    }
+    CallError::new(ErrorKind::NoWorker, message)
+}
+
+/// How each worker is, for people; of many the first few.
+pub(crate) fn lines(view: &FleetView) -> String {
+    let FleetView { workers, endpoints, .. } = view;
+    let known = workers.len() + endpoints.len();
     // Enough to see a cause that many workers share.
     const SHOWN: usize = 5;
     let workers = workers.iter().map(|worker| describe(worker.id.as_str(), &worker.status));
     let endpoints = endpoints.iter().map(|e| describe(&e.address.to_string(), &e.status));
-    let lines: Vec<_> = workers.chain(endpoints).take(SHOWN).collect();
-    if !lines.is_empty() {
-        message += &format!(": {}", lines.join("; "));
-    }
+    let mut lines = workers.chain(endpoints).take(SHOWN).collect::<Vec<_>>().join("; ");
     if known > SHOWN {
-        message += &format!("; and {} more", known - SHOWN);
+        lines += &format!("; and {} more", known - SHOWN);
     }
-    CallError::new(ErrorKind::NoWorker, message)
+    lines
 }
 
 /// `worker_lost` for a worker without a connection.

@@ -18,12 +18,12 @@ use hearth_fabric::identity::CurrentIdentity;
 use hearth_fabric::quic::{Connector, Settings};
 use hearth_fabric::registry::Registry;
 use hearth_fabric::task::OwnedTask;
-use hearth_protocol::{CallError, WorkerId};
+use hearth_protocol::{CallError, Rank, WorkerId};
 use tokio::sync::watch;
 
 use super::Error;
 use crate::executor::{CallStream, Executor, OutgoingCall};
-use crate::fleet::{Fleet, FleetView};
+use crate::fleet::{Condition, Fleet, FleetView};
 use shared::Shared;
 
 /// How long closing may take: a frozen worker does not say goodbye.
@@ -69,6 +69,32 @@ impl ExternalExecutor {
             discovery::follow(observation, connector.clone(), Arc::clone(&shared), cancel)
         });
         Ok(Self { connector, shared, discovery: Mutex::new(Some(discovery)) })
+    }
+
+    /// For an executor that owns the workers' processes.
+    pub(super) fn wards(&self) -> Wards {
+        Wards(Arc::clone(&self.shared))
+    }
+}
+
+/// Tells the fleet how the processes of owned workers do.
+#[derive(Clone)]
+pub(super) struct Wards(Arc<Shared>);
+
+impl Wards {
+    /// A process was started or has ended. The calls of one that has ended fail at once, with the
+    /// reason.
+    pub(super) fn tell(&self, id: &WorkerId, rank: Option<Rank>, condition: Condition) {
+        let cause = match &condition {
+            Condition::Started => None,
+            Condition::Down { reason } | Condition::Failed { reason } => Some(reason.clone()),
+        };
+        self.0.update(|fleet| fleet.owned(id, rank, condition));
+        // Its connection's task is made with the fleet's next look.
+        self.0.lost.notify_one();
+        if let Some(cause) = cause {
+            self.0.end(id, cause);
+        }
     }
 }
 

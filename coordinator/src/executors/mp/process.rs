@@ -1,0 +1,166 @@
+//! One worker's process: how it is started, awaited and ended.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hearth_fabric::task::OwnedTask;
+use tokio::process::{Child, ChildStdin, Command};
+
+use super::super::owned::{Exit, Home, Origin, Run};
+use super::exit;
+use super::output::LastLines;
+use crate::config::ExecutorSection;
+use crate::executors::Error;
+
+/// The worker program, where the config names none.
+const PROGRAM: &str = "hearth-worker";
+
+/// How long a worker whose lifeline was cut may take to end, before it is killed.
+const END_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long the last lines of a process that has ended may take to arrive.
+const LAST_LINES: Duration = Duration::from_millis(300);
+
+/// Starts the processes.
+pub(super) struct Processes {
+    program: PathBuf,
+    section: ExecutorSection,
+    home: Arc<Home>,
+}
+
+impl Processes {
+    /// Finds the program.
+    pub(super) fn new(section: &ExecutorSection, home: Arc<Home>) -> Result<Self, Error> {
+        let program = match section.program.as_os_str().is_empty() {
+            false => section.program.clone(),
+            true => beside().unwrap_or_else(|| PathBuf::from(PROGRAM)),
+        };
+        Ok(Self { program, section: section.clone(), home })
+    }
+
+    fn command(&self, rank: u32) -> Result<Command, Error> {
+        let Self { program, section, home } = self;
+        let id = home.worker_id(rank);
+        let pki = home.folder().join("pki").join(id.as_str());
+        home.issue(rank)?.write(&pki)?;
+        let mut command = Command::new(program);
+        if !section.worker_config.as_os_str().is_empty() {
+            command.arg("--config").arg(&section.worker_config);
+        } else {
+            // Workers of one host share its cores.
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            let share = (cores / section.count().max(1) as usize).max(1);
+            command.env("HEARTH_RUNTIME__THREADS", share.to_string());
+        }
+        command.args(["--id", id.as_str(), "--listen", "127.0.0.1:0", "--http", "off"]);
+        command.args(["--registry", &home.section.url, "--lifeline=now", "--pki"]).arg(&pki);
+        command.arg("--state-dir").arg(home.folder().join("state"));
+        match home.fixed_ranks() {
+            true => command.arg("--rank").arg(rank.to_string()),
+            false => command.args(["--rank", "auto"]),
+        };
+        let device = match &section.devices[..] {
+            [one] => Some(one),
+            many => many.get(rank as usize),
+        };
+        if let Some(device) = device {
+            command.args(["--device", device]);
+        }
+        command.args(&section.args).envs(home.registry_variables()).envs(&section.env);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        // Ctrl-C is this process's to hear.
+        command.process_group(0).kill_on_drop(true);
+        Ok(command)
+    }
+
+    fn spawn(&self, rank: u32) -> Result<Process, Error> {
+        let starved = exit::out_of_memory_kills();
+        let mut child = self
+            .command(rank)?
+            .spawn()
+            .map_err(|source| Error::Program { program: self.program.clone(), source })?;
+        tracing::info!(worker = %self.home.worker_id(rank), pid = child.id(), "started");
+        let lines = LastLines::default();
+        let reader = child.stderr.take().map(|output| {
+            let lines = lines.clone();
+            OwnedTask::spawn("worker output", |_| lines.follow(output))
+        });
+        Ok(Process { lifeline: child.stdin.take(), child, lines, reader, starved })
+    }
+}
+
+#[async_trait]
+impl Origin for Processes {
+    async fn start(&self, rank: u32) -> Result<Box<dyn Run>, Exit> {
+        match self.spawn(rank) {
+            Ok(process) => Ok(Box::new(process)),
+            Err(error) => {
+                let missing = matches!(&error, Error::Program { .. });
+                Err(Exit {
+                    reason: format!("can't be started: {}", chain(&error)),
+                    lasting: missing,
+                })
+            }
+        }
+    }
+}
+
+/// A running worker.
+struct Process {
+    child: Child,
+    /// End of file on the other end tells the worker that its owner is gone.
+    lifeline: Option<ChildStdin>,
+    lines: LastLines,
+    reader: Option<OwnedTask>,
+    /// The kernel's count when it was started.
+    starved: Option<u64>,
+}
+
+#[async_trait]
+impl Run for Process {
+    async fn ended(&mut self) -> Exit {
+        match self.child.wait().await {
+            Ok(status) => {
+                if let Some(reader) = &mut self.reader {
+                    let _ = tokio::time::timeout(LAST_LINES, reader.join()).await;
+                }
+                let starved = exit::out_of_memory_kills() > self.starved;
+                exit::exit(status, starved, &self.lines.reason())
+            }
+            Err(error) => {
+                Exit { reason: format!("could not be waited for ({error})"), lasting: false }
+            }
+        }
+    }
+
+    async fn stop(mut self: Box<Self>) {
+        drop(self.lifeline.take());
+        if tokio::time::timeout(END_LIMIT, self.child.wait()).await.is_err() {
+            tracing::warn!(pid = self.child.id(), "a worker did not end in time: killed");
+            if let Err(error) = self.child.kill().await {
+                tracing::error!(%error, "a worker can't be killed");
+            }
+        }
+    }
+}
+
+/// The worker program that was installed with this one.
+fn beside() -> Option<PathBuf> {
+    let here = std::env::current_exe().ok()?;
+    let path = here.parent().map(|folder: &Path| folder.join(PROGRAM))?;
+    path.is_file().then_some(path)
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text += &format!(": {next}");
+        cause = next.source();
+    }
+    text
+}
