@@ -36,6 +36,10 @@ struct App {
 fn main() -> ExitCode {
     let started = Instant::now();
     let cli = Cli::parse();
+    if let args::Command::ReplicaShim(args) = &cli.command {
+        // Before any thread is there: its program dies with the one that starts it.
+        return hearth_launchers::shim::run(&args.dir, args.stage);
+    }
     let env = Environment::read();
     let output = Output::new(&cli.global, &env);
     // ring, named once for the process: a second TLS provider would make rustls guess.

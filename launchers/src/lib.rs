@@ -5,10 +5,13 @@
 //! requests nor knows what its replicas do. What must outlive the calling program is in a
 //! [`StateDir`], so another process goes on with the same [`Handle`]s.
 
+mod collect;
 mod error;
 mod handle;
 pub mod kubernetes;
 mod launcher;
+mod logs;
+mod process;
 mod replica;
 pub mod shim;
 mod spec;
@@ -17,6 +20,7 @@ mod state;
 pub use error::Error;
 pub use handle::{Handle, LaunchId};
 pub use launcher::{Capabilities, Launcher, LogLines, LogOptions};
+pub use process::ProcessLauncher;
 pub use replica::{Outcome, Replica, Status};
 pub use spec::{
     Files, Gpus, LaunchSpec, Owner, Placement, RANK_VARIABLE, RESULT_VARIABLE, Resources,

@@ -63,6 +63,14 @@ pub struct Replica {
     pub error: Option<String>,
 }
 
+impl Replica {
+    /// One that has not started yet.
+    #[must_use]
+    pub fn pending(rank: u32) -> Self {
+        Self { rank, status: Status::Pending, pid: None, host: None, exit_code: None, error: None }
+    }
+}
+
 /// How a replica ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {

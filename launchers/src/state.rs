@@ -8,7 +8,7 @@ use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,13 @@ impl LaunchRecord {
             native: native.to_owned(),
             created_at_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
         }
+    }
+
+    /// How long ago it began, by the wall clock.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        let began = SystemTime::UNIX_EPOCH + Duration::from_millis(self.created_at_ms);
+        SystemTime::now().duration_since(began).unwrap_or_default()
     }
 
     /// Its replicas' handles, in rank order.

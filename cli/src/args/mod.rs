@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use hearth_launchers::shim::Stage;
 use hearth_protocol::role::Role;
 use hearth_protocol::version::{ALPN, MINOR};
 use hearth_protocol::{RequestId, WorkerId};
@@ -123,6 +124,9 @@ pub(crate) enum Command {
     Resume(OperateArgs),
     /// Check this machine, and say what to do
     Doctor,
+    /// Watch over one replica; launchers start it
+    #[command(hide = true)]
+    ReplicaShim(ShimArgs),
     /// Certificates of a cluster
     #[command(subcommand)]
     Pki(PkiCommand),
@@ -210,6 +214,17 @@ pub(crate) struct OperateArgs {
     /// Time that it may take
     #[arg(long, value_name = "DUR", default_value = "10m", value_parser = positive_duration)]
     pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShimArgs {
+    /// The replica's folder
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) dir: PathBuf,
+    /// Which of its processes this is
+    #[arg(long, default_value = "shim")]
+    #[arg(value_parser = |text: &str| text.parse::<Stage>())]
+    pub(crate) stage: Stage,
 }
 
 #[derive(Debug, Subcommand)]

@@ -32,6 +32,8 @@ pub(crate) async fn run(command: Command, app: &App) -> Result<Status, Failure> 
         Command::Cancel(args) => cancel::run(&args, app).await,
         Command::Drain(args) => operate::run(operate::Operation::Drain, &args, app).await,
         Command::Resume(args) => operate::run(operate::Operation::Resume, &args, app).await,
+        // `main` has seen to it.
+        Command::ReplicaShim(_) => Ok(Status::Usage),
         Command::Doctor => doctor::run(app).await,
         Command::Pki(command) => pki::run(&command, app),
         Command::Completions { shell } => completions::run(shell, app),

@@ -1,0 +1,241 @@
+//! Replicas as plain processes of this host, each under its shim.
+
+mod resources;
+mod start;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rustix::process::Signal;
+use tokio::process::ChildStdin;
+use tokio::time::{Instant, sleep};
+
+use crate::collect::{self, Pace};
+use crate::shim::{self, Log, Plan, Report, Shim};
+use crate::{
+    Capabilities, Error, Handle, LaunchRecord, LaunchSpec, Launcher, LogLines, LogOptions, Outcome,
+    Placement, Replica, StateDir, Status, logs,
+};
+use start::Starting;
+
+/// The launcher's name.
+pub(crate) const NAME: &str = "process";
+/// Beyond a replica's grace: time for its shim to see to the rest.
+const SHIM_GRACE: Duration = Duration::from_secs(3);
+/// How often the end of a cancelled replica is looked for.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Starts processes on this host. They are followed by their files alone, so any process of this
+/// user goes on with their handles.
+#[derive(Debug)]
+pub struct ProcessLauncher {
+    state: StateDir,
+    shim: Shim,
+    /// Open as long as this launcher lives: the other ends are the shims' standard inputs.
+    lifelines: Mutex<HashMap<Handle, ChildStdin>>,
+}
+
+impl ProcessLauncher {
+    /// A launcher that keeps its launches in `state` and runs replicas under `shim`.
+    #[must_use]
+    pub fn new(state: StateDir, shim: Shim) -> Self {
+        Self { state, shim, lifelines: Mutex::default() }
+    }
+
+    fn check(&self, spec: &LaunchSpec) -> Result<(), Error> {
+        spec.check()?;
+        let Placement { pool, hosts, labels, image } = &spec.placement;
+        let unfit = [
+            ("placement.pool", pool.is_some()),
+            ("placement.hosts", !hosts.is_empty()),
+            ("placement.labels", !labels.is_empty()),
+            ("placement.image", image.is_some()),
+        ];
+        if let Some((field, _)) = unfit.into_iter().find(|(_, given)| *given) {
+            let remedy = "it starts plain processes on this host; use slurm or kubernetes";
+            return Err(unsupported(field, remedy));
+        }
+        if spec.resources.memory.is_some() {
+            let remedy = "a plain process' memory can't be limited; use systemd, which can";
+            return Err(unsupported("memory", remedy));
+        }
+        match &spec.working_dir {
+            Some(folder) if !folder.is_dir() => Err(Error::Spec {
+                field: "working_dir",
+                value: folder.display().to_string(),
+                remedy: "name a folder that is there".to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn folder(&self, handle: &Handle) -> PathBuf {
+        self.state.replica_folder(&handle.launch, handle.rank)
+    }
+
+    fn replica(&self, handle: &Handle, record: &LaunchRecord) -> Result<Replica, Error> {
+        if let Some(report) = Report::read_here(&self.folder(handle))? {
+            return Ok(report.replica(handle.rank));
+        }
+        // The record is there and the shim has not begun: the launch goes on at this moment, or
+        // its command was killed in the middle.
+        if record.age() < start::BEGIN * 2 {
+            return Ok(Replica::pending(handle.rank));
+        }
+        let error = Some("its launch was broken off before it was started".to_owned());
+        Ok(Replica { status: Status::Failed, error, ..Replica::pending(handle.rank) })
+    }
+
+    fn lifelines(&self) -> std::sync::MutexGuard<'_, HashMap<Handle, ChildStdin>> {
+        // What is inside stays whole where a holder panics.
+        self.lifelines.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Asks a replica's shim to end it. Says whether there is still something to wait for.
+    fn ask(&self, handle: &Handle) -> Result<bool, Error> {
+        let folder = self.folder(handle);
+        let Some(report) = Report::read(&folder)? else { return Ok(false) };
+        if report.status.is_final() {
+            return Ok(false);
+        }
+        if report.shim.signal(Signal::TERM) {
+            return Ok(true);
+        }
+        // Its guard does the same; whoever comes first.
+        shim::clear(&folder, report.program.map(|program| program.pid));
+        Ok(false)
+    }
+
+    /// Ends a replica whose shim did not do it in time.
+    fn force(&self, handle: &Handle) -> Result<(), Error> {
+        let folder = self.folder(handle);
+        let Some(report) = Report::read(&folder)? else { return Ok(()) };
+        if report.status.is_final() {
+            return Ok(());
+        }
+        report.shim.signal(Signal::KILL);
+        let leader = report.program.as_ref().map(|program| program.pid);
+        report.end(Status::Cancelled, None).write(&folder)?;
+        shim::clear(&folder, leader);
+        Ok(())
+    }
+}
+
+fn unsupported(field: &'static str, remedy: &str) -> Error {
+    Error::Unsupported { launcher: NAME, field, remedy: remedy.to_owned() }
+}
+
+#[async_trait]
+impl Launcher for ProcessLauncher {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            supports_inter_replica_network: true,
+            supports_many_hosts: false,
+            limits_cpus: true,
+            limits_memory: false,
+            supports_gpus: true,
+            supports_owner: true,
+        }
+    }
+
+    async fn launch(&self, spec: &LaunchSpec) -> Result<Vec<Handle>, Error> {
+        self.check(spec)?;
+        let path = spec.env.get("PATH").map(std::ffi::OsStr::new);
+        let program = shim::find(&spec.program, path)?;
+        let spec = LaunchSpec { program, ..spec.clone() };
+        let shares = resources::share(&spec)?;
+        let record = LaunchRecord::new(spec.launch_id(), NAME, &spec, "");
+        let mut starting = Starting::new(&self.state, &record);
+        self.state.create(&record, &spec.files)?;
+        let handles: Vec<Handle> = record.handles().collect();
+        let mut lifelines = Vec::new();
+        for (handle, share) in handles.iter().zip(shares) {
+            let folder = self.folder(handle);
+            let mut plan = Plan::new(&record, handle.rank, &self.state);
+            plan.cores = share.cores;
+            plan.env.extend(share.env);
+            plan.write(&folder)?;
+            let lifeline = starting.start(&self.shim, &folder, spec.owner)?;
+            lifelines.extend(lifeline.map(|lifeline| (handle.clone(), lifeline)));
+        }
+        starting.begun().await?;
+        starting.keep();
+        self.lifelines().extend(lifelines);
+        Ok(handles)
+    }
+
+    async fn poll(&self, handles: &[Handle]) -> Result<Vec<Replica>, Error> {
+        let records = self.state.launches_of(NAME, handles)?;
+        let replica = |handle: &Handle| self.replica(handle, &records[&handle.launch]);
+        let replicas = handles.iter().map(replica);
+        let replicas = replicas.collect::<Result<Vec<_>, _>>()?;
+        let mut lifelines = self.lifelines();
+        if !lifelines.is_empty() {
+            for (handle, replica) in handles.iter().zip(&replicas) {
+                if replica.status.is_final() {
+                    lifelines.remove(handle);
+                }
+            }
+        }
+        Ok(replicas)
+    }
+
+    async fn logs(&self, handle: &Handle, options: LogOptions) -> Result<LogLines, Error> {
+        self.state.launches_of(NAME, std::slice::from_ref(handle))?;
+        let folder = self.folder(handle);
+        let Log::File { path, .. } = Log::in_folder(&folder) else {
+            return Ok(Box::pin(futures_util::stream::empty()));
+        };
+        logs::lines(&path, options, move || {
+            let ended = has_ended(&folder);
+            async move { ended }
+        })
+    }
+
+    async fn cancel(&self, handles: &[Handle]) -> Result<(), Error> {
+        let records = self.state.launches_of(NAME, handles)?;
+        let mut open = Vec::new();
+        for handle in handles {
+            if self.ask(handle)? {
+                open.push(handle);
+            }
+        }
+        let grace = records.values().map(|record| record.spec.grace).max().unwrap_or_default();
+        let deadline = Instant::now() + grace + SHIM_GRACE;
+        while Instant::now() < deadline {
+            open.retain(|handle| !has_ended(&self.folder(handle)));
+            if open.is_empty() {
+                return Ok(());
+            }
+            sleep(LOOK).await;
+        }
+        open.into_iter().try_for_each(|handle| self.force(handle))
+    }
+
+    async fn collect(
+        &self,
+        handles: &[Handle],
+        timeout: Option<Duration>,
+    ) -> Result<Vec<Outcome>, Error> {
+        let replicas = collect::wait(self, handles, timeout, Pace::QUICK).await?;
+        let result = |handle: &Handle| self.state.result_file(&handle.launch, handle.rank);
+        let pairs = replicas.into_iter().zip(handles);
+        Ok(pairs.map(|(replica, handle)| collect::outcome(replica, &result(handle))).collect())
+    }
+}
+
+/// A report that can't be read is no reason to wait for ever.
+fn has_ended(folder: &Path) -> bool {
+    match Report::read_here(folder) {
+        Ok(Some(report)) => report.status.is_final(),
+        Ok(None) => false,
+        Err(_) => true,
+    }
+}

@@ -1,0 +1,164 @@
+//! What each replica may use: graphics cards by number, cores by affinity.
+
+use std::collections::BTreeMap;
+
+use rustix::thread::CpuSet;
+
+use super::unsupported;
+use crate::{Error, Gpus, LaunchSpec};
+
+const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
+
+/// One replica's share.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Share {
+    pub(super) cores: Vec<usize>,
+    pub(super) env: BTreeMap<String, String>,
+}
+
+/// Deals out what the spec asks for, by rank.
+pub(super) fn share(spec: &LaunchSpec) -> Result<Vec<Share>, Error> {
+    let visible = std::env::var(VISIBLE).ok();
+    let devices = devices(spec, visible.as_deref(), installed())?;
+    // Launches that know nothing of one another should not all begin at the first core.
+    let first = uuid::Uuid::new_v4().as_u128() as usize;
+    let cores = cores(spec, &usable(), first)?;
+    let ranks = 0..spec.replicas as usize;
+    Ok(ranks
+        .map(|rank| {
+            let pinned =
+                devices.as_ref().map(|devices| (VISIBLE.to_owned(), devices[rank].clone()));
+            let cores = cores.get(rank).cloned().unwrap_or_default();
+            Share { cores, env: pinned.into_iter().collect() }
+        })
+        .collect())
+}
+
+/// The graphics cards of each rank, as `CUDA_VISIBLE_DEVICES` has them. `visible` is the caller's
+/// own value: it can only pass on what it has. `installed` is how many there are; 0 where that is
+/// not known.
+fn devices(
+    spec: &LaunchSpec,
+    visible: Option<&str>,
+    installed: usize,
+) -> Result<Option<Vec<String>>, Error> {
+    let Some(gpus) = &spec.resources.gpus else { return Ok(None) };
+    if spec.env.contains_key(VISIBLE) {
+        return Err(Error::Spec {
+            field: "env",
+            value: VISIBLE.to_owned(),
+            remedy: "leave it out, or ask for no graphics cards: they are dealt out by it"
+                .to_owned(),
+        });
+    }
+    let ranks = spec.replicas as usize;
+    let (all, each): (Vec<String>, usize) = match gpus {
+        Gpus::Devices(devices) => (devices.clone(), devices.len() / ranks),
+        Gpus::Count(each) => {
+            let each = *each as usize;
+            let wanted = each * ranks;
+            let own: Vec<String> = match visible {
+                Some(list) => list.split(',').map(|d| d.trim().to_owned()).collect(),
+                None if installed == 0 => (0..wanted).map(|index| index.to_string()).collect(),
+                None => (0..installed).map(|index| index.to_string()).collect(),
+            };
+            let own: Vec<String> = own.into_iter().filter(|device| !device.is_empty()).collect();
+            if own.len() < wanted {
+                return Err(Error::Spec {
+                    field: "gpus",
+                    value: format!("{each} for each of {ranks} replicas"),
+                    remedy: format!("this host has {} to give", own.len()),
+                });
+            }
+            (own, each)
+        }
+    };
+    let of = |rank: usize| all[rank * each..(rank + 1) * each].join(",");
+    Ok(Some((0..ranks).map(of).collect()))
+}
+
+/// The cores of each rank; none where the spec does not limit them. They are dealt out in turn
+/// from `first` on, and over again where there are fewer than all replicas may use together.
+fn cores(spec: &LaunchSpec, usable: &[usize], first: usize) -> Result<Vec<Vec<usize>>, Error> {
+    let Some(cpus) = spec.resources.cpus else { return Ok(Vec::new()) };
+    if cpus.fract() != 0.0 {
+        return Err(unsupported("cpus", "give whole cores, or use systemd, which keeps fractions"));
+    }
+    let each = cpus as usize;
+    if each > usable.len() {
+        return Err(Error::Spec {
+            field: "cpus",
+            value: cpus.to_string(),
+            remedy: format!("this process may use {} cores", usable.len()),
+        });
+    }
+    let of = |rank: usize| {
+        let from = (first % usable.len()) + rank * each;
+        let mut cores: Vec<_> = (from..from + each).map(|i| usable[i % usable.len()]).collect();
+        cores.sort_unstable();
+        cores
+    };
+    Ok((0..spec.replicas as usize).map(of).collect())
+}
+
+/// The cores that this process may use.
+fn usable() -> Vec<usize> {
+    let Ok(set) = rustix::thread::sched_getaffinity(None) else { return Vec::new() };
+    (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect()
+}
+
+/// The graphics cards of this host that the driver shows as files.
+fn installed() -> usize {
+    let entries = std::fs::read_dir("/dev").into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let numbered = |name: &String| {
+        name.strip_prefix("nvidia").is_some_and(|number| number.parse::<u32>().is_ok())
+    };
+    names.filter(numbered).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(replicas: u32, gpus: Gpus) -> LaunchSpec {
+        let mut spec = LaunchSpec::new("job", replicas, "true");
+        spec.resources.gpus = Some(gpus);
+        spec
+    }
+
+    #[test]
+    fn cards_are_dealt_out_by_rank() {
+        let of = |gpus, visible, installed| {
+            devices(&spec(2, gpus), visible, installed).map(Option::unwrap)
+        };
+        let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(of(Gpus::Count(2), None, 4).unwrap(), ["0,1", "2,3"]);
+        assert_eq!(of(Gpus::Count(1), None, 0).unwrap(), ["0", "1"]);
+        assert_eq!(of(Gpus::Count(0), None, 0).unwrap(), ["", ""]);
+        assert_eq!(of(Gpus::Count(1), Some("5, GPU-a"), 8).unwrap(), ["5", "GPU-a"]);
+        assert_eq!(of(Gpus::Devices(named(&["3", "1"])), Some("9"), 0).unwrap(), ["3", "1"]);
+        for (visible, installed) in [(None, 1), (Some("7"), 8), (Some(""), 8)] {
+            let error = of(Gpus::Count(1), visible, installed).unwrap_err().to_string();
+            assert!(error.contains("this host has"), "{error}");
+        }
+        let mut both = spec(1, Gpus::Count(1));
+        both.env.insert(VISIBLE.to_owned(), "0".to_owned());
+        assert!(devices(&both, None, 1).unwrap_err().to_string().contains(VISIBLE));
+        assert_eq!(devices(&LaunchSpec::new("job", 1, "true"), None, 1).unwrap(), None);
+    }
+
+    #[test]
+    fn whole_cores_are_dealt_out_in_turn() {
+        let mut spec = LaunchSpec::new("job", 3, "true");
+        assert_eq!(cores(&spec, &[0, 1], 0).unwrap(), [[0; 0]; 0]);
+        spec.resources.cpus = Some(1.0);
+        assert_eq!(cores(&spec, &[2, 5], 1).unwrap(), [[5], [2], [5]]);
+        spec.resources.cpus = Some(2.0);
+        assert_eq!(cores(&spec, &[2, 5, 6], 0).unwrap(), [[2, 5], [2, 6], [5, 6]]);
+        spec.resources.cpus = Some(0.5);
+        assert!(cores(&spec, &[0], 0).unwrap_err().to_string().contains("systemd"));
+        spec.resources.cpus = Some(9.0);
+        assert!(cores(&spec, &[0], 0).unwrap_err().to_string().contains("1 cores"));
+    }
+}

@@ -1,0 +1,126 @@
+//! Replicas that are being started: all of them, or none is left.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::time::{Instant, sleep};
+
+use super::NAME;
+use crate::shim::{ProcessId, Report, Shim};
+use crate::{Error, LaunchId, LaunchRecord, Owner, RESULT_VARIABLE, StateDir};
+
+/// Where a shim writes why it could not begin.
+const ERRORS: &str = "shim.log";
+/// Until a shim has begun, on a loaded machine.
+pub(super) const BEGIN: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(3);
+
+/// The shims of one launch. Dropped before [`Starting::keep`] it ends them, and removes all that
+/// was written of the launch: also where the launch is given up in the middle.
+pub(super) struct Starting<'a> {
+    state: &'a StateDir,
+    launch: LaunchId,
+    shims: Vec<Started>,
+    kept: bool,
+}
+
+struct Started {
+    folder: PathBuf,
+    child: Child,
+    id: Option<ProcessId>,
+}
+
+impl<'a> Starting<'a> {
+    pub(super) fn new(state: &'a StateDir, record: &LaunchRecord) -> Self {
+        Self { state, launch: record.id.clone(), shims: Vec::new(), kept: false }
+    }
+
+    /// Starts the shim of the replica in this folder; gives the pipe that its life hangs on.
+    pub(super) fn start(
+        &mut self,
+        shim: &Shim,
+        folder: &Path,
+        owner: Owner,
+    ) -> Result<Option<ChildStdin>, Error> {
+        let state = |source| Error::State { path: folder.to_owned(), source };
+        let errors = File::create(folder.join(ERRORS)).map_err(state)?;
+        let stdin = match owner {
+            Owner::Nobody => Stdio::null(),
+            Owner::Caller => Stdio::piped(),
+        };
+        let mut command = Command::new(shim.program());
+        command.args(Shim::args(folder)).current_dir(folder).stdin(stdin);
+        command.stdout(Stdio::null()).stderr(errors);
+        // Where the caller is a replica itself, its own end is not theirs.
+        command.env_remove(RESULT_VARIABLE);
+        let mut child = command.spawn().map_err(|error| Error::Program {
+            program: shim.program().to_owned(),
+            remedy: format!("replicas run under it, and it can't be started: {error}"),
+        })?;
+        let lifeline = child.stdin.take();
+        let id = child.id().and_then(ProcessId::of);
+        self.shims.push(Started { folder: folder.to_owned(), child, id });
+        Ok(lifeline)
+    }
+
+    /// Waits until each shim has started its program, or has said why not.
+    pub(super) async fn begun(&mut self) -> Result<(), Error> {
+        let deadline = Instant::now() + BEGIN;
+        for started in &mut self.shims {
+            while !started.has_begun()? {
+                if Instant::now() >= deadline {
+                    return Err(failed("a shim has not begun in 30 s"));
+                }
+                sleep(LOOK).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// All run: from here on they are on their own.
+    pub(super) fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Started {
+    fn has_begun(&mut self) -> Result<bool, Error> {
+        let ended = matches!(self.child.try_wait(), Ok(Some(_)) | Err(_));
+        let report = Report::read(&self.folder)?;
+        let begun = report.is_some_and(|r| r.program.is_some() || r.status.is_final());
+        if begun || !ended {
+            return Ok(begun);
+        }
+        let said = fs::read_to_string(self.folder.join(ERRORS)).unwrap_or_default();
+        let said = said.trim().trim_start_matches("error: ");
+        Err(failed(if said.is_empty() { "a shim ended without a word" } else { said }))
+    }
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        for started in &self.shims {
+            if let Some(id) = &started.id {
+                id.signal(Signal::KILL);
+            }
+            // The guard does so too; here it is done before the folder goes.
+            let report = Report::read(&started.folder).ok().flatten();
+            let program = report.and_then(|report| report.program);
+            crate::shim::clear(&started.folder, program.map(|program| program.pid));
+        }
+        if let Err(error) = self.state.remove(&self.launch) {
+            tracing::warn!(%error, launch = %self.launch, "a launch that failed left files");
+        }
+    }
+}
+
+fn failed(reason: &str) -> Error {
+    Error::Manager { launcher: NAME, reason: reason.to_owned() }
+}

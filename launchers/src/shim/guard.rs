@@ -1,0 +1,72 @@
+//! Kills a replica's processes when its shim was killed.
+//!
+//! The kernel ends the program itself with its shim, but not what the program has started.
+
+use std::io::{self, BufRead as _, Write as _};
+use std::path::Path;
+use std::process::{Child, ExitCode, Stdio};
+
+use super::members::Members;
+use super::{Plan, Report, Stage};
+
+/// What the shim says last when all is well.
+const DONE: &str = "done";
+
+/// The guard as the shim sees it.
+pub(super) struct Guard {
+    child: Child,
+}
+
+impl Guard {
+    pub(super) fn start(folder: &Path) -> io::Result<Self> {
+        let mut command = super::command(folder, Stage::Guard)?;
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(Self { child: command.spawn()? })
+    }
+
+    /// Tells it which process is the program.
+    pub(super) fn watch(&mut self, program: u32) {
+        self.say(&program.to_string());
+    }
+
+    /// Lets it go: the replica's report says how it ended.
+    pub(super) fn dismiss(mut self) {
+        self.say(DONE);
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+
+    /// A guard that is gone is told nothing; the shim does its work without it.
+    fn say(&mut self, line: &str) {
+        if let Some(input) = &mut self.child.stdin {
+            let _ = writeln!(input, "{line}");
+        }
+    }
+}
+
+/// Is the guard.
+pub(super) fn run(folder: &Path) -> ExitCode {
+    // Out of the shim's process group, which may be killed as a whole.
+    let _ = rustix::process::setsid();
+    let mut lines = io::stdin().lock().lines();
+    let mut next = || lines.next().and_then(Result::ok);
+    let leader = next();
+    if leader.is_some() && next().as_deref() == Some(DONE) {
+        return ExitCode::SUCCESS;
+    }
+    let leader = leader.and_then(|line| line.parse().ok());
+    clear(folder, leader);
+    ExitCode::SUCCESS
+}
+
+/// Kills all that is left of a replica whose shim is gone, and has its report say so.
+pub(crate) fn clear(folder: &Path, leader: Option<u32>) {
+    let plan = Plan::read(folder).ok().flatten();
+    Members::new(leader, plan.as_ref().and_then(Plan::result)).kill();
+    if let Ok(Some(report)) = Report::read(folder)
+        && !report.status.is_final()
+    {
+        // Without a report, or a folder, a reader still finds that the shim is gone.
+        let _ = report.lost().write(folder);
+    }
+}

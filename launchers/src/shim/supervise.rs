@@ -1,0 +1,248 @@
+//! The shim itself: starts the program, waits, ends it when it has to end, and says how it was.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{ExitCode, ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{self, SignalKind, signal};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::guard::Guard;
+use super::members::Members;
+use super::memory::OomKills;
+use super::output::Output;
+use super::owner::Owner;
+use super::process_id::raw;
+use super::{Plan, ProcessId, Report, Stage, stage};
+use crate::Status;
+
+/// Between an owner's end and the kill: the whole has 2 s.
+const OWNER_GRACE: Duration = Duration::from_millis(1_500);
+/// For the last of the output.
+const DRAIN: Duration = Duration::from_secs(1);
+const TIMED_OUT: u8 = 124;
+const CANCELLED: u8 = 143;
+const UNUSABLE: u8 = 2;
+
+/// Why a program is ended before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    Cancelled,
+    OwnerGone,
+    TimedOut,
+}
+
+/// Is the shim.
+pub(super) fn run(folder: &Path) -> ExitCode {
+    let (plan, report) = match begin(folder) {
+        Ok(begun) => begun,
+        Err(error) => {
+            complain(&format!("the shim can't begin: {error}"));
+            return ExitCode::from(UNUSABLE);
+        }
+    };
+    // One thread, the main one: the program dies with it.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let ended = match &runtime {
+        Ok(runtime) => runtime.block_on(supervise(folder, &plan, &report)),
+        Err(error) => Err(io::Error::other(error.to_string())),
+    };
+    let report = ended.unwrap_or_else(|error| {
+        let report = report.end(Status::Failed, Some(format!("its shim could not work: {error}")));
+        tell(&report, folder);
+        report
+    });
+    if let Ok(runtime) = runtime {
+        runtime.shutdown_background();
+    }
+    exit_code(&report)
+}
+
+fn begin(folder: &Path) -> Result<(Plan, Report), String> {
+    let plan = Plan::read(folder).map_err(|error| error.to_string())?;
+    let plan = plan.ok_or_else(|| format!("{} has no plan", folder.display()))?;
+    if plan.own_session {
+        // Refused to one that leads a group: it has been set apart already.
+        let _ = rustix::process::setsid();
+    }
+    stage::forget(folder);
+    let own = ProcessId::own().ok_or("/proc is not there")?;
+    let report = Report::begin(own);
+    report.write(folder).map_err(|error| error.to_string())?;
+    Ok((plan, report))
+}
+
+#[expect(clippy::print_stderr, reason = "an engine keeps it; there is nobody else to tell")]
+fn complain(error: &str) {
+    eprintln!("error: {error}");
+}
+
+/// From the program's start to the last report, which is written.
+async fn supervise(folder: &Path, plan: &Plan, begun: &Report) -> io::Result<Report> {
+    let mut requests = Requests::listen(plan)?;
+    let kills = OomKills::now();
+    let mut guard = Guard::start(folder)?;
+    let output = Output::open(&plan.log)?;
+    let mut command = Command::from(super::command(folder, Stage::Program)?);
+    command.stdin(Stdio::null()).stdout(output.stdout).stderr(output.stderr);
+    let mut child = command.spawn()?;
+    // Its ends of the pipe go with it, so that the program alone holds them.
+    drop(command);
+    let leader = child.id();
+    if let Some(pid) = leader {
+        guard.watch(pid);
+    }
+    let program = leader.and_then(ProcessId::of);
+    let running = Report { status: Status::Running, program, ..begun.clone() };
+    tell(&running, folder);
+
+    let (status, reason) = tend(&mut child, plan, &mut requests).await?;
+    Members::new(leader, plan.result()).kill();
+    if let Some(pump) = output.pump {
+        pump.finish(DRAIN);
+    }
+    let refused = stage::refusal(folder);
+    let ended = conclude(running, status, reason, plan, kills, refused);
+    tell(&ended, folder);
+    guard.dismiss();
+    Ok(ended)
+}
+
+fn tell(report: &Report, folder: &Path) {
+    if let Err(error) = report.write(folder) {
+        complain(&format!("the report can't be written: {error}"));
+    }
+}
+
+/// Waits for the program's end, and brings it about when it is time.
+async fn tend(
+    child: &mut Child,
+    plan: &Plan,
+    requests: &mut Requests,
+) -> io::Result<(ExitStatus, Option<Reason>)> {
+    let timeout = async {
+        match plan.timeout {
+            Some(timeout) => sleep(timeout).await,
+            None => std::future::pending().await,
+        }
+    };
+    let reason = tokio::select! {
+        biased;
+        status = child.wait() => return Ok((status?, None)),
+        reason = requests.next() => reason,
+        () = timeout => Reason::TimedOut,
+    };
+    signal_group(child, Signal::TERM);
+    let grace = |reason| match reason {
+        Reason::OwnerGone => plan.grace.min(OWNER_GRACE),
+        Reason::Cancelled | Reason::TimedOut => plan.grace,
+    };
+    let mut deadline = Instant::now() + grace(reason);
+    loop {
+        tokio::select! {
+            biased;
+            status = child.wait() => return Ok((status?, Some(reason))),
+            () = sleep_until(deadline) => break,
+            // An owner's end leaves less time than the request before it.
+            next = requests.next() => deadline = deadline.min(Instant::now() + grace(next)),
+        }
+    }
+    signal_group(child, Signal::KILL);
+    let _ = child.start_kill();
+    Ok((child.wait().await?, Some(reason)))
+}
+
+/// To all of the program's group. It has not been waited for, so its number is still its own.
+fn signal_group(child: &Child, signal: Signal) {
+    let Some(pid) = child.id().and_then(raw) else { return };
+    if rustix::process::kill_process_group(pid, signal).is_err() {
+        // It does not lead its group yet.
+        let _ = rustix::process::kill_process(pid, signal);
+    }
+}
+
+fn conclude(
+    running: Report,
+    status: ExitStatus,
+    reason: Option<Reason>,
+    plan: &Plan,
+    kills: OomKills,
+    refused: Option<String>,
+) -> Report {
+    let (code, signal) = (status.code(), status.signal());
+    let report = Report { exit_code: code, signal, ..running };
+    match (reason, code, signal) {
+        (Some(Reason::Cancelled), ..) => report.end(Status::Cancelled, None),
+        (Some(Reason::OwnerGone), ..) => {
+            report.end(Status::Cancelled, Some("its owner has ended".to_owned()))
+        }
+        (Some(Reason::TimedOut), ..) => {
+            let limit = plan.timeout.unwrap_or_default();
+            let error = format!("ran longer than {}", humantime::format_duration(limit));
+            report.end(Status::Failed, Some(error))
+        }
+        (None, ..) if refused.is_some() => {
+            Report { exit_code: None, ..report }.end(Status::Failed, refused)
+        }
+        (None, Some(0), _) => report.end(Status::Succeeded, None),
+        (None, Some(code), _) => {
+            report.end(Status::Failed, Some(format!("ended with status {code}")))
+        }
+        (None, None, Some(9)) if kills.grew() => {
+            report.end(Status::Failed, Some("out of memory: the kernel killed it".to_owned()))
+        }
+        (None, None, signal) => {
+            let signal = signal.unwrap_or_default();
+            report.end(Status::Failed, Some(format!("killed by signal {signal}")))
+        }
+    }
+}
+
+fn exit_code(report: &Report) -> ExitCode {
+    let timed_out = || report.error.as_ref().is_some_and(|e| e.starts_with("ran longer"));
+    let own = |code: i32| u8::try_from(code).unwrap_or(1);
+    ExitCode::from(match (report.status, report.exit_code, report.signal) {
+        (Status::Succeeded, ..) => 0,
+        (Status::Cancelled, ..) => CANCELLED,
+        _ if timed_out() => TIMED_OUT,
+        (_, Some(code), _) if code != 0 => own(code),
+        (_, _, Some(signal)) => own(128 + signal),
+        _ => 1,
+    })
+}
+
+/// The ways to be asked to end.
+struct Requests {
+    terminate: unix::Signal,
+    interrupt: unix::Signal,
+    hang_up: unix::Signal,
+    owner: Owner,
+}
+
+impl Requests {
+    fn listen(plan: &Plan) -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+            owner: Owner::watch(&plan.binding)?,
+        })
+    }
+
+    /// A terminal that hangs up is no request: a replica outlives it.
+    async fn next(&mut self) -> Reason {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.owner.gone() => return Reason::OwnerGone,
+                _ = self.terminate.recv() => return Reason::Cancelled,
+                _ = self.interrupt.recv() => return Reason::Cancelled,
+                _ = self.hang_up.recv() => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The `process` launcher: the suite of all launchers, and what is its own.
+#![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
+
+mod conformance;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use conformance::Fixture;
+use hearth_launchers::shim::{Report, Shim};
+use hearth_launchers::{
+    Error, Gpus, Handle, LaunchSpec, Launcher, Owner, ProcessLauncher, StateDir, Status,
+};
+use rustix::process::Signal;
+
+/// Tells the process that a test starts to be the owner of replicas in this folder.
+const OWNER_STATE: &str = "HEARTH_TEST_OWNER_STATE";
+
+fn launcher(state: &Path) -> ProcessLauncher {
+    // Beside the tests, as `cargo build -p hearth-cli` leaves it.
+    ProcessLauncher::new(StateDir::new(state), Shim::find(None).unwrap())
+}
+
+fn fixture(folder: &Path) -> Fixture {
+    let folder = folder.join("state");
+    Fixture::new(StateDir::new(&folder), move || Box::new(launcher(&folder)))
+}
+
+#[tokio::test]
+async fn it_does_what_every_launcher_does() {
+    let folder = tempfile::tempdir().unwrap();
+    conformance::check(&fixture(folder.path())).await;
+}
+
+#[tokio::test]
+async fn cards_and_cores_are_pinned() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = fixture(folder.path());
+    let script = r#"printf '"%s %s"' "$CUDA_VISIBLE_DEVICES" "$(nproc)" > "$REPLICA_RESULT""#;
+    let mut spec = fixture.script(2, script);
+    spec.resources.gpus = Some(Gpus::Devices(vec!["3".to_owned(), "GPU-1".to_owned()]));
+    spec.resources.cpus = Some(1.0);
+    let outcomes = fixture.run(&spec).await;
+    assert_eq!(outcomes[0].result, Some("3 1".into()), "{outcomes:?}");
+    assert_eq!(outcomes[1].result, Some("GPU-1 1".into()), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn what_it_cannot_keep_is_refused_with_a_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = fixture(folder.path());
+    let refused = async |change: fn(&mut LaunchSpec), part: &str| {
+        let mut spec = fixture.script(1, "exit 0");
+        change(&mut spec);
+        let error = fixture.launcher().launch(&spec).await.unwrap_err();
+        assert!(error.is_configuration() && error.to_string().contains(part), "{error}");
+    };
+    refused(|spec| spec.resources.memory = Some(1 << 30), "systemd").await;
+    refused(|spec| spec.resources.cpus = Some(0.5), "systemd").await;
+    refused(|spec| spec.resources.cpus = Some(4096.0), "may use").await;
+    refused(|spec| spec.placement.pool = Some("gpu".to_owned()), "slurm").await;
+    refused(|spec| spec.placement.image = Some("x".to_owned()), "kubernetes").await;
+    refused(|spec| spec.working_dir = Some("/no/such/folder".into()), "/no/such").await;
+    assert_eq!(fixture.state.list().unwrap(), []);
+    let absent = Shim::find(Some(Path::new("/no/such/hearth"))).unwrap_err();
+    assert!(matches!(absent, Error::Program { .. }), "{absent}");
+}
+
+/// With a program that is no shim, nothing is left of the launch.
+#[tokio::test]
+async fn a_launch_whose_shim_fails_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = StateDir::new(folder.path());
+    let shim = Shim::find(Some(Path::new("/bin/false"))).unwrap();
+    let launcher = ProcessLauncher::new(state.clone(), shim);
+    let error = launcher.launch(&LaunchSpec::new("job", 2, "true")).await.unwrap_err();
+    assert!(matches!(error, Error::Manager { .. }), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_killed_shim_takes_its_program_and_all_of_it_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = fixture(folder.path());
+    let script = "sleep 600 & setsid sleep 601 & echo ready; while :; do sleep 0.05; done";
+    let spec = fixture.script(1, script);
+    let handles = fixture.launcher().launch(&spec).await.unwrap();
+    fixture.says(&handles[0], "ready").await;
+    let report = report(&fixture, &handles[0]);
+    assert!(report.shim.signal(Signal::KILL));
+    fixture.nothing_left(&spec).await;
+    let outcomes = fixture.collect(&handles).await;
+    assert_eq!(outcomes[0].status, Status::Failed);
+    assert!(outcomes[0].error.as_ref().unwrap().contains("shim"), "{outcomes:?}");
+    fixture.launcher().cancel(&handles).await.unwrap();
+    assert_eq!(fixture.poll_one(&handles[0]).await.status, Status::Failed, "it stays so");
+}
+
+#[tokio::test]
+async fn a_frozen_shim_does_not_keep_a_cancel_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = fixture(folder.path());
+    let mut spec = fixture.script(1, "echo ready; exec sleep 600");
+    spec.grace = Duration::from_millis(100);
+    let handles = fixture.launcher().launch(&spec).await.unwrap();
+    fixture.says(&handles[0], "ready").await;
+    assert!(report(&fixture, &handles[0]).shim.signal(Signal::STOP));
+    fixture.launcher().cancel(&handles).await.unwrap();
+    assert_eq!(fixture.poll_one(&handles[0]).await.status, Status::Cancelled);
+    fixture.nothing_left(&spec).await;
+}
+
+fn report(fixture: &Fixture, handle: &Handle) -> Report {
+    let folder = fixture.state.replica_folder(&handle.launch, handle.rank);
+    Report::read(&folder).unwrap().unwrap()
+}
+
+/// They end with the launcher's object, and with its process however that ends.
+#[tokio::test]
+async fn owned_replicas_end_with_their_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = fixture(folder.path());
+    let mut spec = fixture.script(2, "trap '' TERM; echo ready; while :; do sleep 0.05; done");
+    spec.owner = Owner::Caller;
+    let owner = (fixture.make)();
+    let handles = owner.launch(&spec).await.unwrap();
+    for handle in &handles {
+        fixture.says(handle, "ready").await;
+    }
+    drop(owner);
+    let outcomes = fixture.collect(&handles).await;
+    assert_eq!(outcomes[1].status, Status::Cancelled);
+    assert!(outcomes[1].error.as_ref().unwrap().contains("owner"), "{outcomes:?}");
+    fixture.nothing_left(&spec).await;
+
+    let state = folder.path().join("state");
+    let test = ["owns_replicas_until_it_is_killed", "--exact", "--nocapture"];
+    let mut owner = Command::new(std::env::current_exe().unwrap());
+    owner.args(test).env(OWNER_STATE, &state).stdin(Stdio::null()).stdout(Stdio::null());
+    let mut owner = owner.spawn().unwrap();
+    let handle = loop {
+        let records = fixture.state.list().unwrap();
+        if let Some(record) = records.iter().find(|record| record.spec.name == "owned") {
+            break record.handles().next().unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    fixture.says(&handle, "ready").await;
+    let killed = Instant::now();
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    let outcome = fixture.collect(std::slice::from_ref(&handle)).await.remove(0);
+    assert_eq!(outcome.status, Status::Cancelled, "{outcome:?}");
+    assert!(killed.elapsed() < Duration::from_secs(4), "{:?}", killed.elapsed());
+}
+
+/// Does nothing unless another test asks for it.
+#[tokio::test]
+async fn owns_replicas_until_it_is_killed() {
+    let Some(state) = std::env::var_os(OWNER_STATE) else { return };
+    let launcher = launcher(Path::new(&state));
+    let mut spec = LaunchSpec::new("owned", 1, "/bin/sh");
+    let script = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
+    spec.args = vec!["-c".to_owned(), script.to_owned()];
+    spec.owner = Owner::Caller;
+    let _handles = launcher.launch(&spec).await.unwrap();
+    std::future::pending::<()>().await;
+}
