@@ -21,6 +21,9 @@ pub const TENSOR_RANK: usize = 8;
 /// Longest prompt, in characters.
 pub const PROMPT_CHARS: usize = 10_000;
 
+/// Most entries of a list of timesteps or sigmas.
+pub const STEPS: usize = 1000;
+
 /// Most images of one request.
 pub const IMAGES: u32 = 64;
 

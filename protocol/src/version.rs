@@ -8,6 +8,8 @@
 //! | minor | what changed on the wire |
 //! | --- | --- |
 //! | 0 | first version |
+//! | 1 | `generate`: the fields of further model families, from `prompt_2` to `class_labels`; a
+//!       worker of minor 0 refuses a request that has one, as `invalid_argument` that names it |
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +20,7 @@ use crate::ids::{Group, Incarnation, Rank, WorkerId};
 pub const ALPN: &[u8] = b"hearth/1";
 
 /// The minor version that this crate speaks.
-pub const MINOR: u16 = 0;
+pub const MINOR: u16 = 1;
 
 /// The minors that a peer speaks, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -73,6 +73,30 @@ fn generation() -> GenerationRequest {
         preview_every: Some(5),
         deadline_ms: Some(60_000),
         metadata: BTreeMap::from([("user".to_owned(), "7".to_owned())]),
+        ..GenerationRequest::default()
+    }
+}
+
+/// The fields that minor 1 added.
+fn generation_1() -> GenerationRequest {
+    GenerationRequest {
+        prompt: "red heart".to_owned(),
+        prompt_2: Some("tiger".to_owned()),
+        prompt_3: Some("tree".to_owned()),
+        negative_prompt_2: Some("cat".to_owned()),
+        negative_prompt_3: Some("dog".to_owned()),
+        timesteps: Some(vec![900.0, 1.5]),
+        sigmas: Some(vec![1.0, 0.5]),
+        guidance_rescale: Some(0.7),
+        true_cfg_scale: Some(2.0),
+        original_inference_steps: Some(50),
+        max_sequence_length: Some(256),
+        denoising_end: Some(0.8),
+        original_size: Some([1024, 768]),
+        target_size: Some([512, 512]),
+        crops_coords_top_left: Some([0, 8]),
+        class_labels: Some(3),
+        ..GenerationRequest::default()
     }
 }
 
@@ -99,6 +123,7 @@ fn a_call() {
     let part = Part { index: 1, of: 2 };
     let args = GenerateArgs { request: generation(), part };
     check("generate_args", &args);
+    check("generate_args_1", &GenerateArgs { request: generation_1(), part });
     let request = Request {
         id: "r-1".parse().unwrap(),
         attempt: 1,

@@ -243,8 +243,7 @@ fn info(model: &Model) -> ModelInfo {
         state: if description.is_some() { ModelState::Ready } else { ModelState::Loading },
         digest: description.map_or_else(String::new, |d| d.digest.clone()),
         family: description.map_or_else(String::new, |d| d.family.to_string()),
-        tasks: description
-            .map_or_else(Vec::new, |d| d.tasks.iter().map(ToString::to_string).collect()),
+        tasks: description.map_or_else(Vec::new, |d| texts(&d.tasks)),
         weight_bytes: description.map_or(0, |d| d.weight_bytes),
         default_width: description.map_or(0, |d| d.default_width),
         default_height: description.map_or(0, |d| d.default_height),
@@ -255,5 +254,12 @@ fn info(model: &Model) -> ModelInfo {
         scheduler: description.map_or_else(String::new, |d| d.scheduler.clone()),
         max_prompt_tokens: description
             .map_or(0, |d| u32::try_from(d.max_prompt_tokens).unwrap_or(u32::MAX)),
+        fields: description.map_or_else(Vec::new, |d| texts(&d.fields)),
+        schedulers: description.map_or_else(Vec::new, |d| texts(&d.schedulers)),
+        classes: description.and_then(|d| d.classes),
     }
+}
+
+fn texts(words: &[&str]) -> Vec<String> {
+    words.iter().map(ToString::to_string).collect()
 }

@@ -386,6 +386,9 @@ fn model() -> ModelInfo {
         default_guidance: 7.5,
         scheduler: "EulerDiscreteScheduler".to_owned(),
         max_prompt_tokens: 77,
+        fields: Vec::new(),
+        schedulers: Vec::new(),
+        classes: None,
     }
 }
 

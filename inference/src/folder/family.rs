@@ -11,19 +11,47 @@ use serde::Serialize;
 pub enum Family {
     /// Stable Diffusion 1.x and 2.x: one CLIP text encoder, a UNet, a VAE.
     StableDiffusion,
+    /// The same, distilled to a few steps, with the guidance scale as an input.
+    LatentConsistency,
+    /// Stable Diffusion XL: two text encoders, and sizes as inputs.
+    StableDiffusionXl,
+    /// Stable Diffusion 3: three text encoders, a transformer, flow matching.
+    #[serde(rename = "stable-diffusion-3")]
+    StableDiffusion3,
+    /// Flux schnell and dev: CLIP and T5, a transformer over packed latents, flow matching.
+    Flux,
+    /// A UNet in pixels without words, unconditional or by class.
+    Unconditional,
 }
 
-/// Class names and their family; exporters prefix them.
-const CLASSES: [(&str, Family); 3] = [
+/// Pipeline classes and their family. The class of an export has a prefix, `ORT` or `Onnx`.
+const CLASSES: [(&str, Family); 8] = [
     ("StableDiffusionPipeline", Family::StableDiffusion),
-    ("OnnxStableDiffusionPipeline", Family::StableDiffusion),
-    ("ORTStableDiffusionPipeline", Family::StableDiffusion),
+    ("LatentConsistencyModelPipeline", Family::LatentConsistency),
+    ("StableDiffusionXLPipeline", Family::StableDiffusionXl),
+    ("StableDiffusion3Pipeline", Family::StableDiffusion3),
+    ("FluxPipeline", Family::Flux),
+    ("DDPMPipeline", Family::Unconditional),
+    ("DDIMPipeline", Family::Unconditional),
+    ("ConsistencyModelPipeline", Family::Unconditional),
 ];
+const PREFIXES: [&str; 2] = ["ORT", "Onnx"];
 
 impl Family {
+    /// Every family, in the order to show them.
+    pub const ALL: [Self; 6] = [
+        Self::StableDiffusion,
+        Self::LatentConsistency,
+        Self::StableDiffusionXl,
+        Self::StableDiffusion3,
+        Self::Flux,
+        Self::Unconditional,
+    ];
+
     /// The family of a pipeline class.
     pub(super) fn of_class(class: &str) -> Option<Self> {
-        CLASSES.iter().find(|(name, _)| *name == class).map(|(_, family)| *family)
+        let plain = PREFIXES.iter().find_map(|prefix| class.strip_prefix(prefix)).unwrap_or(class);
+        CLASSES.iter().find(|(name, _)| *name == plain).map(|(_, family)| *family)
     }
 
     /// The classes that can be run, for messages.
@@ -31,11 +59,22 @@ impl Family {
         CLASSES.map(|(name, _)| name).join(", ")
     }
 
+    /// The pipeline classes that its folders name.
+    #[must_use]
+    pub fn classes(self) -> Vec<&'static str> {
+        CLASSES.iter().filter(|(_, family)| *family == self).map(|(name, _)| *name).collect()
+    }
+
     /// Its name in descriptions and listings.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::StableDiffusion => "stable-diffusion",
+            Self::LatentConsistency => "latent-consistency",
+            Self::StableDiffusionXl => "stable-diffusion-xl",
+            Self::StableDiffusion3 => "stable-diffusion-3",
+            Self::Flux => "flux",
+            Self::Unconditional => "unconditional",
         }
     }
 }

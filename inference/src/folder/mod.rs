@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 pub use self::defaults::Defaults;
 pub use self::error::Error;
@@ -31,6 +32,7 @@ pub struct Folder {
     root: PathBuf,
     family: Family,
     class: String,
+    index: Map<String, Value>,
     defaults: Defaults,
 }
 
@@ -39,6 +41,8 @@ pub struct Folder {
 struct Index {
     #[serde(rename = "_class_name")]
     class: String,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 impl Folder {
@@ -67,7 +71,7 @@ impl Folder {
             path if path.exists() => read_json(&path)?,
             _ => Defaults::default(),
         };
-        Ok(Self { root: root.to_owned(), family, class: index.class, defaults })
+        Ok(Self { root: root.to_owned(), family, class: index.class, index: index.rest, defaults })
     }
 
     /// The folder itself.
@@ -86,6 +90,19 @@ impl Folder {
     #[must_use]
     pub fn class(&self) -> &str {
         &self.class
+    }
+
+    /// Whether `model_index.json` names the part: its entry is a library and a class, or nulls.
+    #[must_use]
+    pub fn has(&self, part: &str) -> bool {
+        let entry = self.index.get(part).and_then(Value::as_array);
+        entry.is_some_and(|entry| entry.iter().any(|value| !value.is_null()))
+    }
+
+    /// A switch in `model_index.json`.
+    #[must_use]
+    pub fn flag(&self, key: &str) -> Option<bool> {
+        self.index.get(key).and_then(Value::as_bool)
     }
 
     /// The folder's own defaults.

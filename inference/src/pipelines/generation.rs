@@ -4,26 +4,60 @@ use crate::schedulers::SchedulerSpec;
 
 /// A request for one picture, before defaults. The seed is given apart, as pictures of one
 /// request differ in it alone.
+///
+/// Fields are called as in diffusers. A field that the model's family has no use for is refused
+/// rather than ignored; see [`Description::fields`](super::Description::fields).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Generation {
-    /// What to show.
+    /// What to show; empty for models without words.
     pub prompt: String,
-    /// What to keep away from; empty for nothing in particular. Used with guidance above 1.
-    pub negative_prompt: String,
+    /// What the second text encoder reads instead of `prompt`.
+    pub prompt_2: Option<String>,
+    /// What the third text encoder reads instead of `prompt`.
+    pub prompt_3: Option<String>,
+    /// What to keep away from. Not given and empty are two things to Stable Diffusion XL.
+    pub negative_prompt: Option<String>,
+    /// What the second text encoder reads instead of `negative_prompt`.
+    pub negative_prompt_2: Option<String>,
+    /// What the third text encoder reads instead of `negative_prompt`.
+    pub negative_prompt_3: Option<String>,
     /// Pixels in a row.
     pub width: Option<u32>,
     /// Rows.
     pub height: Option<u32>,
     /// Number of steps.
     pub num_inference_steps: Option<u32>,
+    /// The timesteps to visit, falling, instead of `num_inference_steps`.
+    pub timesteps: Option<Vec<f64>>,
+    /// The noise levels to visit, falling, instead of `num_inference_steps`.
+    pub sigmas: Option<Vec<f64>>,
     /// Guidance scale; 1 and below leaves guidance out.
     pub guidance_scale: Option<f32>,
+    /// How far the guided prediction is brought back to the plain one's spread, 0 to 1 (Lin et al.
+    /// 2023, section 3.4).
+    pub guidance_rescale: Option<f32>,
+    /// Guidance with a negative prompt for models whose `guidance_scale` is an input (Flux).
+    pub true_cfg_scale: Option<f32>,
     /// The scheduler, instead of the folder's own.
     pub scheduler: Option<SchedulerSpec>,
     /// DDIM's eta, 0 to 1; other schedulers ignore it.
     pub eta: Option<f32>,
+    /// The steps of the distilled schedule that LCM and TCD take theirs from.
+    pub original_inference_steps: Option<u32>,
     /// Number of the text encoder's last layers to leave out.
     pub clip_skip: Option<u32>,
+    /// Tokens that T5 reads.
+    pub max_sequence_length: Option<u32>,
+    /// The share of the schedule to leave to another model at its end, from there: 0 to 1.
+    pub denoising_end: Option<f32>,
+    /// Rows and columns of the picture that it seems to be cropped from (Stable Diffusion XL).
+    pub original_size: Option<[u32; 2]>,
+    /// Rows and columns that it seems to be made for.
+    pub target_size: Option<[u32; 2]>,
+    /// Rows and columns that seem to be cut off above and at the left.
+    pub crops_coords_top_left: Option<[u32; 2]>,
+    /// The class to show, for models that know classes instead of words.
+    pub class_labels: Option<u32>,
 }
 
 /// A [`Generation`] that was checked, with every default filled in.
@@ -45,6 +79,8 @@ pub struct Settings {
     pub scheduler: String,
     /// DDIM's eta.
     pub eta: f32,
+    /// The request itself: what has no default is read there.
+    pub request: Generation,
 }
 
 /// A field of a request that can't be used.
@@ -57,4 +93,52 @@ pub struct Invalid {
     pub value: String,
     /// What is wrong with it, and the remedy.
     pub message: String,
+}
+
+impl Invalid {
+    pub(super) fn new(
+        field: &'static str,
+        value: &dyn std::fmt::Display,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { field, value: value.to_string(), message: message.into() }
+    }
+}
+
+impl Generation {
+    /// The optional fields that are given, each with its value for messages.
+    pub(super) fn given(&self) -> Vec<(&'static str, String)> {
+        let text = |text: &Option<String>| text.as_deref().map(quoted);
+        fn debug<T: std::fmt::Debug>(value: &Option<T>) -> Option<String> {
+            value.as_ref().map(|value| format!("{value:?}"))
+        }
+        let fields = [
+            ("prompt_2", text(&self.prompt_2)),
+            ("prompt_3", text(&self.prompt_3)),
+            ("negative_prompt", text(&self.negative_prompt)),
+            ("negative_prompt_2", text(&self.negative_prompt_2)),
+            ("negative_prompt_3", text(&self.negative_prompt_3)),
+            ("guidance_scale", debug(&self.guidance_scale)),
+            ("guidance_rescale", debug(&self.guidance_rescale)),
+            ("true_cfg_scale", debug(&self.true_cfg_scale)),
+            ("clip_skip", debug(&self.clip_skip.filter(|&skip| skip > 0))),
+            ("max_sequence_length", debug(&self.max_sequence_length)),
+            ("original_inference_steps", debug(&self.original_inference_steps)),
+            ("denoising_end", debug(&self.denoising_end)),
+            ("original_size", debug(&self.original_size)),
+            ("target_size", debug(&self.target_size)),
+            ("crops_coords_top_left", debug(&self.crops_coords_top_left)),
+            ("class_labels", debug(&self.class_labels)),
+        ];
+        fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}
+
+/// A text as a value in a message: quoted, its middle left out where it is long.
+pub(super) fn quoted(text: &str) -> String {
+    const SHOWN: usize = 40;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
 }

@@ -4,11 +4,21 @@
 //! drives it one step at a time, so that progress, previews, cancelling and deadlines lie in the
 //! caller's hands. Nothing here knows threads, queues or the network.
 
+mod check;
 mod description;
+mod diffusion;
 mod error;
+mod facts;
+mod flux;
 mod generation;
+mod parts;
+mod schedule;
 mod stable_diffusion;
+mod stable_diffusion_3;
+mod stable_diffusion_xl;
 mod state;
+mod unconditional;
+mod warm;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,12 +26,12 @@ use std::time::Duration;
 
 use hearth_media::{Image, Media};
 
-pub use self::description::{Description, MAX_PROMPT_CHARS};
+pub use self::description::{Description, MAX_PROMPT_CHARS, SequenceLength};
 pub use self::error::Error;
 pub use self::generation::{Generation, Invalid, Settings};
 pub use self::state::State;
+pub use self::warm::warm_up;
 use crate::folder::{Family, Folder};
-use crate::schedulers::SchedulerSpec;
 use crate::session::{Device, Interrupt, Runtime};
 
 /// A loaded model that makes pictures, one step at a time.
@@ -97,44 +107,14 @@ pub fn load(
     options: &LoadOptions,
 ) -> Result<Box<dyn Pipeline>, Error> {
     let folder = Folder::open(path)?;
-    match folder.family() {
-        Family::StableDiffusion => {
-            Ok(Box::new(stable_diffusion::StableDiffusion::load(runtime, &folder, options)?))
+    let pipeline = match folder.family() {
+        Family::StableDiffusion | Family::LatentConsistency => {
+            stable_diffusion::load(runtime, &folder, options)?
         }
-    }
-}
-
-/// Takes one real step and decodes its result, so that the first request finds everything warm
-/// and a broken model shows before it is announced.
-///
-/// The step is Euler's, whatever the folder names: the graphs are the same, every run of Euler may
-/// have one step (PNDM's Runge-Kutta start may not), and a folder whose own scheduler isn't built
-/// yet is of use to requests that name another.
-///
-/// On a GPU the picture has the default size, as kernels are chosen by size there. On the CPU a
-/// small one does: it reads every weight as well, in a fraction of the time and memory.
-///
-/// # Errors
-/// As `start`, `step` and `finish`.
-pub fn warm_up(pipeline: &mut dyn Pipeline, interrupt: &Interrupt) -> Result<(), Error> {
-    let description = pipeline.description();
-    let small = description.device == Device::Cpu.to_string() && !description.fixed_size;
-    let side = |default: u32| match small {
-        true => (default / 4).next_multiple_of(description.size_factor),
-        false => default,
+        Family::StableDiffusionXl => stable_diffusion_xl::load(runtime, &folder, options)?,
+        Family::StableDiffusion3 => stable_diffusion_3::load(runtime, &folder, options)?,
+        Family::Flux => flux::load(runtime, &folder, options)?,
+        Family::Unconditional => unconditional::load(runtime, &folder, options)?,
     };
-    let plain = Generation { prompt: "warm-up".to_owned(), ..Generation::default() };
-    if let Err(invalid) = description.check(&plain) {
-        tracing::warn!(%invalid, "a request must name a scheduler: the folder's own can't be used");
-    }
-    let request = Generation {
-        width: Some(side(description.default_width)),
-        height: Some(side(description.default_height)),
-        num_inference_steps: Some(1),
-        scheduler: SchedulerSpec::parse("euler").ok(),
-        ..plain
-    };
-    let mut state = pipeline.start(&request, 0, interrupt)?;
-    pipeline.step(&mut [&mut state], interrupt)?;
-    pipeline.finish(state, interrupt).map(drop)
+    Ok(Box::new(pipeline))
 }

@@ -1,5 +1,6 @@
 //! One picture on its way: what changes from step to step.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,44 +19,130 @@ pub struct State {
     pub(super) conditioning: Arc<Conditioning>,
     /// Channels, rows and columns of the latents.
     pub(super) shape: [usize; 3],
+    pub(super) layout: Layout,
     pub(super) latents: Vec<f32>,
     /// Room for a step's noise; empty for schedulers that draw none.
     pub(super) noise: Vec<f32>,
-    pub(super) step: usize,
+    /// The scheduler's calls that this picture takes.
+    pub(super) calls: Range<usize>,
+    /// The next one.
+    pub(super) call: usize,
     pub(super) warnings: Vec<String>,
     pub(super) session_time: Duration,
 }
 
-/// What the text encoder made of the prompts.
+/// The denoiser's inputs that stay the same from step to step.
 #[derive(Debug)]
 pub(super) struct Conditioning {
-    /// Hidden states, [batch, tokens, width]: the negative prompt's first where there is guidance.
-    pub(super) hidden: Vec<f32>,
-    /// Number of tokens and width of a hidden state.
-    pub(super) tokens: usize,
-    pub(super) width: usize,
+    /// Copies of the sample in one run: two where there is guidance, the negative one's first.
+    pub(super) copies: usize,
+    pub(super) inputs: Vec<Constant>,
+    /// How two copies' predictions become one.
+    pub(super) guidance_scale: f32,
+    pub(super) guidance_rescale: f32,
+}
+
+/// One of them. Values are cast to what the graph asks for.
+#[derive(Debug)]
+pub(super) struct Constant {
+    pub(super) name: &'static str,
+    pub(super) shape: Vec<usize>,
+    pub(super) values: Vec<f32>,
+}
+
+impl Conditioning {
+    pub(super) fn new(copies: usize, guidance_scale: f32, guidance_rescale: f32) -> Self {
+        Self { copies, inputs: Vec::new(), guidance_scale, guidance_rescale }
+    }
+
+    /// Adds an input of `shape` with, before it, an axis of copies.
+    pub(super) fn push(&mut self, name: &'static str, shape: &[usize], values: Vec<f32>) {
+        let shape = [&[self.copies], shape].concat();
+        self.inputs.push(Constant { name, shape, values });
+    }
+
+    /// Adds an input that all copies share.
+    pub(super) fn push_shared(&mut self, name: &'static str, shape: &[usize], values: Vec<f32>) {
+        self.inputs.push(Constant { name, shape: shape.to_vec(), values });
+    }
+}
+
+/// How latents lie in memory, for the denoiser and between steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// [channels, rows, columns]
+    Planes,
+    /// [rows/2 · columns/2, channels · 4]: each token has a square of two by two cells, channel by
+    /// channel (Flux).
+    Packed,
+}
+
+impl Layout {
+    /// The denoiser's sample, without the axis of copies.
+    pub(super) fn dims(self, [channels, rows, columns]: [usize; 3]) -> Vec<usize> {
+        match self {
+            Self::Planes => vec![channels, rows, columns],
+            Self::Packed => vec![rows / 2 * (columns / 2), channels * 4],
+        }
+    }
+
+    /// Planes to this layout.
+    pub(super) fn pack(self, planes: &[f32], shape: [usize; 3]) -> Vec<f32> {
+        let mut packed = vec![0.0; planes.len()];
+        self.each(shape, |plane, place| packed[place] = planes[plane]);
+        packed
+    }
+
+    /// This layout to planes.
+    pub(super) fn unpack(self, packed: &[f32], shape: [usize; 3]) -> Vec<f32> {
+        let mut planes = vec![0.0; packed.len()];
+        self.each(shape, |plane, place| planes[plane] = packed[place]);
+        planes
+    }
+
+    /// Each element's index among planes and its index in this layout.
+    fn each(self, [channels, rows, columns]: [usize; 3], mut visit: impl FnMut(usize, usize)) {
+        for channel in 0..channels {
+            for row in 0..rows {
+                for column in 0..columns {
+                    let plane = (channel * rows + row) * columns + column;
+                    visit(
+                        plane,
+                        match self {
+                            Self::Planes => plane,
+                            Self::Packed => {
+                                let token = row / 2 * (columns / 2) + column / 2;
+                                token * channels * 4 + channel * 4 + row % 2 * 2 + column % 2
+                            }
+                        },
+                    );
+                }
+            }
+        }
+    }
 }
 
 impl State {
     /// Steps taken so far.
     #[must_use]
     pub fn step_index(&self) -> usize {
-        self.step
+        self.call - self.calls.start
     }
 
     /// Steps in all: calls of the model, which some schedulers make more than asked for.
     #[must_use]
     pub fn steps(&self) -> usize {
-        self.scheduler.timesteps().len()
+        self.calls.len()
     }
 
     /// Whether all steps are taken.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.step >= self.steps()
+        self.call >= self.calls.end
     }
 
-    /// The latents as they stand, in row-major order of [`latent_shape`](Self::latent_shape).
+    /// The latents as they stand, as the scheduler has them: [channels, rows, columns], or Flux's
+    /// packed tokens.
     #[must_use]
     pub fn latents(&self) -> &[f32] {
         &self.latents
@@ -83,5 +170,29 @@ impl State {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Takes the scheduler's step with the model's prediction, and noise where it wants some.
+    pub(super) fn advance(&mut self, prediction: &[f32]) {
+        let noise = self.scheduler.step_noise(self.call).map(|draw| {
+            self.noise_stream.fill(draw, &mut self.noise);
+            self.noise.as_slice()
+        });
+        self.scheduler.step(self.call, prediction, &mut self.latents, noise);
+        self.call += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Layout;
+
+    #[test]
+    fn packing_takes_squares_of_two_by_two() {
+        let planes: Vec<f32> = (0..16).map(|value| value as f32).collect();
+        let packed = Layout::Packed.pack(&planes, [2, 2, 4]);
+        let wanted = [0., 1., 4., 5., 8., 9., 12., 13., 2., 3., 6., 7., 10., 11., 14., 15.];
+        assert_eq!(packed, wanted);
+        assert_eq!(Layout::Packed.unpack(&packed, [2, 2, 4]), planes);
     }
 }

@@ -49,7 +49,23 @@ impl Session {
         output: &str,
         interrupt: &Interrupt,
     ) -> Result<Output, Error> {
-        self.output(output)?;
+        let [output] = self.run_for(inputs, [output], interrupt)?;
+        Ok(output)
+    }
+
+    /// Runs the graph once and returns the outputs of those names.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_for<const N: usize>(
+        &mut self,
+        inputs: &[Input<'_>],
+        outputs: [&str; N],
+        interrupt: &Interrupt,
+    ) -> Result<[Output; N], Error> {
+        for name in outputs {
+            self.output(name)?;
+        }
         let buffers =
             inputs.iter().map(|input| self.buffer_of(input)).collect::<Result<Vec<_>, Error>>()?;
         let named: Vec<_> = inputs
@@ -61,15 +77,19 @@ impl Session {
         let begun = Instant::now();
         let Self { part, session, options, busy, .. } = self;
         let failed = |reason: String| Error::Run { part: part.clone(), reason };
-        let outputs = interrupt.during(options, || {
+        let values = interrupt.during(options, || {
             session.run_with_options(named, &**options).map_err(|error| failed(error.to_string()))
         })?;
         *busy += begun.elapsed();
-        let (shape, values) = outputs
-            .get(output)
-            .and_then(output_f32)
-            .ok_or_else(|| failed(format!("output {output} is not a floating-point tensor")))?;
-        Ok(Output { shape, values })
+        let mut taken = outputs.map(|_| Output { shape: Vec::new(), values: Vec::new() });
+        for (output, name) in taken.iter_mut().zip(outputs) {
+            let (shape, values) = values
+                .get(name)
+                .and_then(output_f32)
+                .ok_or_else(|| failed(format!("output {name} is not a floating-point tensor")))?;
+            *output = Output { shape, values };
+        }
+        Ok(taken)
     }
 
     fn buffer_of(&self, input: &Input<'_>) -> Result<Buffer, Error> {

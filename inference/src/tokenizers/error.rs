@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// A file that can't be read.
-    #[error("can't read {}; a CLIP tokenizer folder holds vocab.json, merges.txt and tokenizer_config.json", path.display())]
+    #[error("can't read {}; a tokenizer's folder holds vocab.json, merges.txt and tokenizer_config.json (CLIP), or tokenizer.json (T5)", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -21,6 +21,24 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
+        problem: String,
+    },
+
+    /// T5's sentencepiece model without the file that is read.
+    #[error(
+        "{0} holds spiece.model but no tokenizer.json; make it in Python: \
+         transformers.AutoTokenizer.from_pretrained({0:?}).save_pretrained({0:?})",
+        folder.display()
+    )]
+    SentencePiece {
+        /// The tokenizer's folder.
+        folder: PathBuf,
+    },
+
+    /// A prompt that the tokenizer can't take.
+    #[error("the prompt can't be tokenized: {problem}")]
+    Text {
+        /// The tokenizer's words.
         problem: String,
     },
 

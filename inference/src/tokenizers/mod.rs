@@ -1,11 +1,13 @@
 //! Prompt tokenizers, read from a model folder's own files.
 //!
-//! Here is CLIP's; T5's has no place yet.
+//! CLIP's is written out here, T5's is a `tokenizer.json` that the `tokenizers` crate runs.
 
 mod basic;
 mod clip;
 mod error;
 mod special;
+mod t5;
 
 pub use clip::{Clip, Encoded};
 pub use error::Error;
+pub use t5::T5;

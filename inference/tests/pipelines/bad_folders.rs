@@ -61,10 +61,9 @@ fn other_things_than_exports_are_told_apart() {
     assert!(refusal(&file).contains("is a file"));
     let empty = tempfile::tempdir().unwrap();
     assert!(refusal(empty.path()).contains("model_index.json is missing"));
-    fs::write(empty.path().join("model_index.json"), "{\"_class_name\": \"FluxPipeline\"}")
-        .unwrap();
+    fs::write(empty.path().join("model_index.json"), "{\"_class_name\": \"WanPipeline\"}").unwrap();
     let message = refusal(empty.path());
-    assert!(message.contains("FluxPipeline is not supported yet; known: StableDiffusion"));
+    assert!(message.contains("WanPipeline is not supported yet; known: StableDiffusion"));
     fs::write(empty.path().join("model_index.json"), "{").unwrap();
     assert!(refusal(empty.path()).contains("model_index.json can't be parsed: EOF"));
 }

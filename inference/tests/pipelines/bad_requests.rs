@@ -18,7 +18,7 @@ fn each_bad_field_is_named_with_its_value_and_remedy() {
             Generation { prompt: long.clone(), ..good.clone() },
             "10001 characters; shorten it to 10000 or fewer",
         ),
-        (Generation { negative_prompt: long, ..good.clone() }, "negative_prompt \"é"),
+        (Generation { negative_prompt: Some(long), ..good.clone() }, "negative_prompt \"é"),
         (Generation { width: Some(0), ..good.clone() }, "width 0: give 8 to 128 pixels"),
         (
             Generation { width: Some(61), ..good.clone() },

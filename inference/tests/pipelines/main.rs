@@ -14,6 +14,7 @@ mod bad_folders;
 mod bad_libraries;
 mod bad_requests;
 mod driving;
+mod families;
 mod half;
 mod support;
 mod vectors;

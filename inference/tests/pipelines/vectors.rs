@@ -14,9 +14,9 @@ use serde::Deserialize;
 use super::support;
 
 /// Latents may differ from diffusers' by this share of their largest value (of 1, if smaller).
-const LATENTS: f32 = 5e-4;
+pub(crate) const LATENTS: f32 = 5e-4;
 /// Pictures must be at least this near, in decibels.
-const PSNR: f64 = 60.0;
+pub(crate) const PSNR: f64 = 60.0;
 /// Vectors of two schedulers nearer to each other than this are the same: DDIM without noise and
 /// Euler are one rule written in two ways.
 const SAME: f32 = 1e-4;
@@ -40,7 +40,7 @@ struct Case {
 struct Request {
     prompt: String,
     #[serde(default)]
-    negative_prompt: String,
+    negative_prompt: Option<String>,
     seed: u64,
     num_inference_steps: u32,
     guidance_scale: f32,
@@ -52,20 +52,20 @@ struct Request {
 }
 
 #[derive(Deserialize)]
-struct Array {
-    shape: Vec<usize>,
+pub(crate) struct Array {
+    pub(crate) shape: Vec<usize>,
     zlib_base64: String,
 }
 
 impl Array {
-    fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let packed = base64::engine::general_purpose::STANDARD.decode(&self.zlib_base64).unwrap();
         let mut bytes = Vec::new();
         flate2::read::ZlibDecoder::new(packed.as_slice()).read_to_end(&mut bytes).unwrap();
         bytes
     }
 
-    fn f32(&self) -> Vec<f32> {
+    pub(crate) fn f32(&self) -> Vec<f32> {
         let bytes = self.bytes();
         bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
     }
@@ -83,7 +83,7 @@ impl Request {
             guidance_scale: Some(self.guidance_scale),
             scheduler: scheduler.map(|name| SchedulerSpec::parse(name).unwrap()),
             eta: self.eta,
-            clip_skip: None,
+            ..Generation::default()
         }
     }
 }
@@ -217,7 +217,7 @@ fn check_nearest(files: &[File], own: &File, case: &Case, latents: &[f32]) {
 }
 
 /// The largest difference, as a share of the largest value of `wanted` (of 1, if smaller).
-fn difference(got: &[f32], wanted: &[f32]) -> f32 {
+pub(crate) fn difference(got: &[f32], wanted: &[f32]) -> f32 {
     let largest = wanted.iter().fold(1.0_f32, |largest, value| largest.max(value.abs()));
     let worst = got.iter().zip(wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     worst / largest

@@ -105,8 +105,17 @@ pub struct ModelInfo {
     pub default_guidance: f32,
     /// The scheduler's class when none is asked for.
     pub scheduler: String,
-    /// Prompt tokens that the text encoder reads.
+    /// Prompt tokens that the text encoder reads; 0 for models without words.
     pub max_prompt_tokens: u32,
+    /// Fields of a request that it has a use for, beside those that every model has.
+    #[serde(default)]
+    pub fields: Vec<String>,
+    /// Short names of the schedulers that fit it.
+    #[serde(default)]
+    pub schedulers: Vec<String>,
+    /// How many classes `class_labels` chooses from, for models that know some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<u32>,
 }
 
 /// Whether a model is in memory.

@@ -17,14 +17,29 @@ pub(crate) fn to_generation(request: &GenerationRequest) -> Result<Generation, C
     let single = |value: f64| value as f32;
     Ok(Generation {
         prompt: request.prompt.clone(),
-        negative_prompt: request.negative_prompt.clone().unwrap_or_default(),
+        prompt_2: request.prompt_2.clone(),
+        prompt_3: request.prompt_3.clone(),
+        negative_prompt: request.negative_prompt.clone(),
+        negative_prompt_2: request.negative_prompt_2.clone(),
+        negative_prompt_3: request.negative_prompt_3.clone(),
         width: request.width,
         height: request.height,
         num_inference_steps: request.num_inference_steps,
+        timesteps: request.timesteps.clone(),
+        sigmas: request.sigmas.clone(),
         guidance_scale: request.guidance_scale.map(single),
+        guidance_rescale: request.guidance_rescale.map(single),
+        true_cfg_scale: request.true_cfg_scale.map(single),
         scheduler,
         eta: request.eta.map(single),
+        original_inference_steps: request.original_inference_steps,
         clip_skip: request.clip_skip,
+        max_sequence_length: request.max_sequence_length,
+        denoising_end: request.denoising_end.map(single),
+        original_size: request.original_size,
+        target_size: request.target_size,
+        crops_coords_top_left: request.crops_coords_top_left,
+        class_labels: request.class_labels,
     })
 }
 

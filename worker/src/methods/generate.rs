@@ -71,11 +71,6 @@ fn admit(shared: &Arc<Shared>, request: &Request) -> Result<Subscription, CallEr
             format!("part {} of {} does not exist: {images} are asked for", part.index, part.of);
         return Err(CallError::invalid("part", message));
     }
-    if args.request.task.is_some_and(|task| task != Task::TextToImage) {
-        let task = args.request.task.map(Task::name).unwrap_or_default();
-        let message = format!("task {task} is not among this model's: use text-to-image");
-        return Err(CallError::invalid("task", message));
-    }
     if *shared.state.borrow() == WorkerState::Loading {
         let message = "the worker still loads its models: try again or ask another worker";
         return Err(CallError::new(ErrorKind::NotReady, message));
@@ -83,6 +78,12 @@ fn admit(shared: &Arc<Shared>, request: &Request) -> Result<Subscription, CallEr
     let (model, description) = shared.models.resolve(args.request.model.as_deref())?;
     let generation = to_generation(&args.request)?;
     if let Some(description) = description {
+        let task = args.request.task.map(Task::name);
+        if let Some(task) = task.filter(|task| !description.tasks.contains(task)) {
+            let known = description.tasks.join(", ");
+            let message = format!("task {task} is not among this model's: use {known}");
+            return Err(CallError::invalid("task", message));
+        }
         description.check(&generation).map_err(|error| invalid(&error))?;
     }
     let key = PartKey { request: request.id.clone(), index: args.part.index };

@@ -1,0 +1,183 @@
+//! Whether a request fits a model: every field is checked before any compute.
+
+use super::generation::quoted;
+use super::{Description, Generation, Invalid, MAX_PROMPT_CHARS, Settings};
+
+/// Guidance scales beyond this are mistakes; the usual ones are 1 to 20.
+const MAX_GUIDANCE: f32 = 1000.0;
+/// Pixels of a side in size conditions; photographs have less.
+const MAX_CONDITION: u32 = 100_000;
+
+impl Description {
+    /// Checks all of a request, without a session and before any compute.
+    ///
+    /// # Errors
+    /// The first field that can't be used.
+    pub fn check(&self, request: &Generation) -> Result<(), Invalid> {
+        self.settle(request).map(drop)
+    }
+
+    /// Checks all of a request and fills in the defaults.
+    ///
+    /// # Errors
+    /// The first field that can't be used.
+    pub fn settle(&self, request: &Generation) -> Result<Settings, Invalid> {
+        self.check_prompts(request)?;
+        self.check_fields(request)?;
+        let (width, height) = self.size(request)?;
+        let num_inference_steps = self.steps(request)?;
+        let guidance_scale = request.guidance_scale.unwrap_or(self.default_guidance_scale);
+        let eta = request.eta.unwrap_or(0.0);
+        for (field, value, max) in [
+            ("guidance_scale", guidance_scale, MAX_GUIDANCE),
+            ("true_cfg_scale", request.true_cfg_scale.unwrap_or(1.0), MAX_GUIDANCE),
+            ("guidance_rescale", request.guidance_rescale.unwrap_or(0.0), 1.0),
+            ("eta", eta, 1.0),
+        ] {
+            if !(0.0..=max).contains(&value) {
+                return Err(Invalid::new(field, &value, format!("give a number from 0 to {max}")));
+            }
+        }
+        if let Some(end) = request.denoising_end.filter(|end| !(*end > 0.0 && *end <= 1.0)) {
+            return Err(Invalid::new("denoising_end", &end, "give a number above 0, up to 1"));
+        }
+        let scheduler = match &request.scheduler {
+            Some(spec) => spec.to_string(),
+            None => self.scheduler.clone(),
+        };
+        let settings = Settings {
+            prompt: request.prompt.clone(),
+            negative_prompt: request.negative_prompt.clone().unwrap_or_default(),
+            width,
+            height,
+            num_inference_steps,
+            guidance_scale,
+            scheduler,
+            eta,
+            request: request.clone(),
+        };
+        // Whether a scheduler takes these steps and overrides is known by building it; that is
+        // a table of a thousand numbers.
+        self.schedule.build(&settings)?;
+        Ok(settings)
+    }
+
+    fn check_prompts(&self, request: &Generation) -> Result<(), Invalid> {
+        let words = self.max_prompt_tokens > 0;
+        if words && request.prompt.trim().is_empty() {
+            return Err(Invalid::new("prompt", &quoted(&request.prompt), "say what to show"));
+        }
+        if !words && !request.prompt.trim().is_empty() {
+            let message = "this model knows no words; leave the prompt empty";
+            return Err(Invalid::new("prompt", &quoted(&request.prompt), message));
+        }
+        check_text("prompt", Some(&request.prompt))?;
+        check_text("prompt_2", request.prompt_2.as_deref())?;
+        check_text("prompt_3", request.prompt_3.as_deref())?;
+        check_text("negative_prompt", request.negative_prompt.as_deref())?;
+        check_text("negative_prompt_2", request.negative_prompt_2.as_deref())?;
+        check_text("negative_prompt_3", request.negative_prompt_3.as_deref())
+    }
+
+    /// Refuses what the model has no use for, and checks the ranges that depend on the model.
+    fn check_fields(&self, request: &Generation) -> Result<(), Invalid> {
+        if let Some(skip) = request.clip_skip.filter(|&skip| skip > self.max_clip_skip) {
+            let message = match self.max_clip_skip {
+                0 => "this model's text encoder gives its last layer only; leave it out".to_owned(),
+                max => format!("give 0 to {max}"),
+            };
+            return Err(Invalid::new("clip_skip", &skip, message));
+        }
+        for (field, value) in request.given() {
+            // Nothing is asked for by a negative prompt of no words, or by no guidance.
+            let idle = field == "negative_prompt" && value == "\"\"";
+            if !self.has(field) && !idle {
+                let message = format!("{} models have no use for it; leave it out", self.family);
+                return Err(Invalid::new(field, &value, message));
+            }
+        }
+        if let (Some(length), Some(limits)) = (request.max_sequence_length, self.sequence_length)
+            && !(1..=limits.max).contains(&length)
+        {
+            let message = format!("give 1 to {}", limits.max);
+            return Err(Invalid::new("max_sequence_length", &length, message));
+        }
+        for (field, size, min) in [
+            ("original_size", request.original_size, 1),
+            ("target_size", request.target_size, 1),
+            ("crops_coords_top_left", request.crops_coords_top_left, 0),
+        ] {
+            for side in size.into_iter().flatten() {
+                if !(min..=MAX_CONDITION).contains(&side) {
+                    let message = format!("give {min} to {MAX_CONDITION} pixels");
+                    return Err(Invalid::new(field, &side, message));
+                }
+            }
+        }
+        match (self.classes, request.class_labels) {
+            (Some(classes), Some(label)) if label >= classes => {
+                let message = format!("give 0 to {}", classes - 1);
+                Err(Invalid::new("class_labels", &label, message))
+            }
+            (Some(classes), None) => {
+                let message = format!("say which class to show, 0 to {}", classes - 1);
+                Err(Invalid::new("class_labels", &"none", message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn size(&self, request: &Generation) -> Result<(u32, u32), Invalid> {
+        let check = |field, value: Option<u32>, default: u32| {
+            let (factor, max) = (self.size_factor, self.max_size);
+            let size = value.unwrap_or(default);
+            if size == 0 || size > max {
+                return Err(Invalid::new(field, &size, format!("give {factor} to {max} pixels")));
+            }
+            if !size.is_multiple_of(factor) {
+                let below = (size / factor * factor).max(factor);
+                let nearest = if size - below > factor / 2 { below + factor } else { below };
+                let nearest = nearest.min(max / factor * factor);
+                let message = format!("not a multiple of {factor}; the nearest one is {nearest}");
+                return Err(Invalid::new(field, &size, message));
+            }
+            if self.fixed_size && size != default {
+                let message = format!("this export has its size built in; give {default}");
+                return Err(Invalid::new(field, &size, message));
+            }
+            Ok(size)
+        };
+        Ok((
+            check("width", request.width, self.default_width)?,
+            check("height", request.height, self.default_height)?,
+        ))
+    }
+
+    fn steps(&self, request: &Generation) -> Result<u32, Invalid> {
+        let listed = request.timesteps.as_ref().or(request.sigmas.as_ref()).map(Vec::len);
+        let steps = match listed {
+            Some(length) => u32::try_from(length).unwrap_or(u32::MAX),
+            None => request.num_inference_steps.unwrap_or(self.default_steps),
+        };
+        if (1..=self.max_steps).contains(&steps) {
+            return Ok(steps);
+        }
+        let field = match (&request.timesteps, &request.sigmas) {
+            (Some(_), _) => "timesteps",
+            (None, Some(_)) => "sigmas",
+            (None, None) => "num_inference_steps",
+        };
+        Err(Invalid::new(field, &steps, format!("give 1 to {}", self.max_steps)))
+    }
+}
+
+fn check_text(field: &'static str, text: Option<&str>) -> Result<(), Invalid> {
+    // Bytes bound characters from above and cost nothing to count.
+    let Some(text) = text.filter(|text| text.len() > MAX_PROMPT_CHARS) else { return Ok(()) };
+    let chars = text.chars().count();
+    if chars > MAX_PROMPT_CHARS {
+        let message = format!("{chars} characters; shorten it to {MAX_PROMPT_CHARS} or fewer");
+        return Err(Invalid::new(field, &quoted(text), message));
+    }
+    Ok(())
+}

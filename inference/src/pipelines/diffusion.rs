@@ -1,0 +1,135 @@
+//! The loop that all families share: noise, one call of the denoiser per step, a decoded picture.
+//!
+//! What a family does its own way is its [`Conditioner`] (what the prompts become) and the values
+//! in [`Diffusion`]'s fields.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hearth_media::{Image, Media};
+
+use super::parts::{Decoder, Denoiser, initial_latents};
+use super::state::{Conditioning, Layout};
+use super::{Description, Error, Generation, Output, Pipeline, Settings, State};
+use crate::noise::NoiseStream;
+use crate::session::Interrupt;
+
+/// A loaded model of any family.
+pub(super) struct Diffusion {
+    pub(super) description: Arc<Description>,
+    pub(super) conditioner: Box<dyn Conditioner>,
+    pub(super) denoiser: Denoiser,
+    pub(super) decoder: Decoder,
+    pub(super) layout: Layout,
+}
+
+/// Makes the denoiser's constant inputs of a request.
+pub(super) trait Conditioner: Send {
+    /// Encodes the prompts and whatever else the family's denoiser is told.
+    ///
+    /// # Errors
+    /// [`Error::Session`], [`Error::Interrupted`].
+    fn condition(
+        &mut self,
+        settings: &Settings,
+        warnings: &mut Vec<String>,
+        interrupt: &Interrupt,
+    ) -> Result<Conditioning, Error>;
+
+    /// Time spent in its sessions so far.
+    fn busy(&self) -> Duration;
+}
+
+impl Pipeline for Diffusion {
+    fn description(&self) -> &Arc<Description> {
+        &self.description
+    }
+
+    fn start(
+        &mut self,
+        request: &Generation,
+        seed: u64,
+        interrupt: &Interrupt,
+    ) -> Result<State, Error> {
+        let settings = self.description.settle(request)?;
+        let schedule = &self.description.schedule;
+        let scheduler = schedule.build(&settings)?;
+        let calls = 0..schedule.last_call(&settings, scheduler.as_ref());
+
+        let mut warnings = Vec::new();
+        let busy = self.conditioner.busy();
+        let conditioning = self.conditioner.condition(&settings, &mut warnings, interrupt)?;
+        let session_time = self.conditioner.busy() - busy;
+
+        let shape = self.latent_shape(&settings);
+        let mut noise_stream = NoiseStream::new(seed);
+        let sigma = scheduler.init_noise_sigma();
+        let latents = initial_latents(&mut noise_stream, shape, self.layout, sigma);
+        let draws = calls.clone().any(|call| scheduler.step_noise(call).is_some());
+        let noise = vec![0.0; if draws { latents.len() } else { 0 }];
+        Ok(State {
+            settings,
+            seed,
+            scheduler,
+            noise_stream,
+            conditioning: Arc::new(conditioning),
+            shape,
+            layout: self.layout,
+            latents,
+            noise,
+            call: calls.start,
+            calls,
+            warnings,
+            session_time,
+        })
+    }
+
+    /// The pictures go one by one: most exports take one timestep for the whole batch, and a batch
+    /// of another size would change a picture in its last bits.
+    fn step(&mut self, states: &mut [&mut State], interrupt: &Interrupt) -> Result<(), Error> {
+        for state in states.iter_mut().filter(|state| !state.is_done()) {
+            let busy = self.denoiser.busy();
+            let prediction = self.denoiser.predict(state, interrupt)?;
+            state.advance(prediction);
+            state.session_time += self.denoiser.busy() - busy;
+        }
+        Ok(())
+    }
+
+    fn preview(&mut self, state: &State, interrupt: &Interrupt) -> Result<Option<Image>, Error> {
+        match state.layout {
+            Layout::Planes => self.decoder.preview(&state.latents, state.shape, interrupt),
+            Layout::Packed => {
+                let planes = state.layout.unpack(&state.latents, state.shape);
+                self.decoder.preview(&planes, state.shape, interrupt)
+            }
+        }
+    }
+
+    fn finish(&mut self, state: State, interrupt: &Interrupt) -> Result<Output, Error> {
+        let busy = self.decoder.busy();
+        let planes = match state.layout {
+            Layout::Planes => state.latents,
+            Layout::Packed => state.layout.unpack(&state.latents, state.shape),
+        };
+        let image = self.decoder.decode(&planes, state.shape, interrupt)?;
+        Ok(Output {
+            media: Media::Image(image),
+            seed: state.seed,
+            settings: state.settings,
+            warnings: state.warnings,
+            session_time: state.session_time + (self.decoder.busy() - busy),
+        })
+    }
+}
+
+impl Diffusion {
+    fn latent_shape(&self, settings: &Settings) -> [usize; 3] {
+        let cell = self.decoder.cell();
+        [
+            self.description.latent_channels,
+            settings.height as usize / cell,
+            settings.width as usize / cell,
+        ]
+    }
+}

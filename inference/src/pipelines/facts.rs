@@ -1,0 +1,96 @@
+//! What a family knows of a loaded model, made into its description.
+
+use super::schedule::Schedule;
+use super::{Description, Generation, MAX_PROMPT_CHARS};
+use crate::folder::Folder;
+use crate::pipelines::description::SequenceLength;
+use crate::pipelines::parts::Files;
+use crate::schedulers::{self, SchedulerSpec};
+use crate::session::Device;
+
+/// Sides up to this are accepted whatever the default, so that toy models can be tried at
+/// other sizes; larger models can afford it anyway.
+const SMALL: u32 = 128;
+
+/// What a description is made of.
+pub(super) struct Facts<'a> {
+    pub(super) folder: &'a Folder,
+    pub(super) device: Device,
+    pub(super) files: Files,
+    pub(super) schedule: Schedule,
+    pub(super) tasks: Vec<&'static str>,
+    pub(super) fields: Vec<&'static str>,
+    /// Rows and columns of a picture, in pixels, if the request says nothing.
+    pub(super) size: [u32; 2],
+    pub(super) size_factor: u32,
+    pub(super) fixed_size: bool,
+    pub(super) steps: u32,
+    pub(super) guidance_scale: f32,
+    pub(super) max_prompt_tokens: usize,
+    pub(super) sequence_length: Option<SequenceLength>,
+    pub(super) max_clip_skip: u32,
+    pub(super) classes: Option<u32>,
+    pub(super) latent_channels: usize,
+}
+
+impl Facts<'_> {
+    /// The description; what the folder's `hearth.json` says comes first.
+    pub(super) fn describe(self) -> Description {
+        let own = self.folder.defaults();
+        let [height, width] = self.size;
+        let default_width = own.width.unwrap_or(width);
+        let default_height = own.height.unwrap_or(height);
+        let mut fields = self.fields;
+        if self.max_clip_skip > 0 {
+            fields.push("clip_skip");
+        }
+        if self.sequence_length.is_some() {
+            fields.push("max_sequence_length");
+        }
+        if self.classes.is_some() {
+            fields.push("class_labels");
+        }
+        let mut description = Description {
+            family: self.folder.family(),
+            tasks: self.tasks,
+            fields,
+            device: self.device.to_string(),
+            default_width,
+            default_height,
+            size_factor: self.size_factor,
+            max_size: own.max_size.unwrap_or(SMALL.max(2 * default_width.max(default_height))),
+            fixed_size: self.fixed_size,
+            default_steps: own.num_inference_steps.unwrap_or(self.steps),
+            max_steps: self.schedule.config.num_train_timesteps(),
+            default_guidance_scale: own.guidance_scale.unwrap_or(self.guidance_scale),
+            scheduler: self.schedule.config.class_name().to_owned(),
+            schedulers: Vec::new(),
+            max_prompt_tokens: self.max_prompt_tokens,
+            max_prompt_chars: MAX_PROMPT_CHARS,
+            sequence_length: self.sequence_length,
+            max_clip_skip: self.max_clip_skip,
+            classes: self.classes,
+            latent_channels: self.latent_channels,
+            weight_bytes: self.files.bytes,
+            digest: self.files.contents.digest,
+            schedule: self.schedule,
+        };
+        let fits = |name| description.check(&description.plain(name)).is_ok();
+        let names = schedulers::table().into_iter().map(|row| row.name);
+        description.schedulers = names.filter(|name| fits(Some(name))).collect();
+        description
+    }
+}
+
+impl Description {
+    /// A request that says no more than it must, with the scheduler of that name.
+    pub(super) fn plain(&self, scheduler: Option<&str>) -> Generation {
+        let words = if self.max_prompt_tokens > 0 { "warm-up" } else { "" };
+        Generation {
+            prompt: words.to_owned(),
+            class_labels: self.classes.map(|_| 0),
+            scheduler: scheduler.and_then(|name| SchedulerSpec::parse(name).ok()),
+            ..Generation::default()
+        }
+    }
+}

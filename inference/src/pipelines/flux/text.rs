@@ -1,0 +1,107 @@
+//! Prompts, places and guidance to the transformer's inputs.
+
+use std::time::Duration;
+
+use super::LENGTH;
+use crate::pipelines::diffusion::Conditioner;
+use crate::pipelines::parts::{ClipEncoder, Denoiser, Layer, T5Encoder, warn_if_cut};
+use crate::pipelines::stable_diffusion_xl::second_or_first;
+use crate::pipelines::state::Conditioning;
+use crate::pipelines::{Error, Settings};
+use crate::session::Interrupt;
+
+/// The guidance scale as an input, which dev has.
+pub(super) const GUIDANCE: &str = "guidance";
+const IMAGE_PLACES: &str = "img_ids";
+const TEXT_PLACES: &str = "txt_ids";
+/// Numbers of a place: none, row, column.
+const PLACE: usize = 3;
+
+/// Both text encoders, and what the transformer's graph asks for.
+pub(super) struct Text {
+    clip: ClipEncoder,
+    t5: T5Encoder,
+    guidance: bool,
+    /// Older exports have an axis of copies in the places.
+    batched_places: bool,
+    /// Pixels of a token's side.
+    token_side: u32,
+}
+
+impl Text {
+    pub(super) fn new(
+        clip: ClipEncoder,
+        t5: T5Encoder,
+        denoiser: &Denoiser,
+        token_side: u32,
+    ) -> Self {
+        let batched_places = denoiser.input(IMAGE_PLACES).is_some_and(|port| port.rank() == 3);
+        Self { clip, t5, guidance: denoiser.input(GUIDANCE).is_some(), batched_places, token_side }
+    }
+
+    fn push_places(&self, conditioning: &mut Conditioning, name: &'static str, places: Vec<f32>) {
+        let shape = [places.len() / PLACE, PLACE];
+        if self.batched_places {
+            conditioning.push(name, &shape, places.repeat(conditioning.copies));
+        } else {
+            conditioning.push_shared(name, &shape, places);
+        }
+    }
+}
+
+impl Conditioner for Text {
+    fn condition(
+        &mut self,
+        settings: &Settings,
+        warnings: &mut Vec<String>,
+        interrupt: &Interrupt,
+    ) -> Result<Conditioning, Error> {
+        let request = &settings.request;
+        let length = request.max_sequence_length.unwrap_or(LENGTH.default) as usize;
+        let true_cfg_scale = request.true_cfg_scale.unwrap_or(1.0);
+        let mut prompts = vec![second_or_first(
+            ("prompt", &settings.prompt),
+            ("prompt_2", request.prompt_2.as_deref()),
+        )];
+        if true_cfg_scale > 1.0 && request.negative_prompt.is_some() {
+            let negative = ("negative_prompt", settings.negative_prompt.as_str());
+            let second = ("negative_prompt_2", request.negative_prompt_2.as_deref());
+            prompts.insert(0, second_or_first(negative, second));
+        }
+        let (mut hidden, mut pooled) = (Vec::new(), Vec::new());
+        let (mut width, mut pooled_width) = (0, 0);
+        for [(field, text), (field_2, text_2)] in &prompts {
+            let clip = self.clip.encode(text, Layer::Last, interrupt)?;
+            let t5 = self.t5.encode(text_2, length, interrupt)?;
+            // CLIP gives no more than a summary here, so T5 alone says what is left out.
+            warn_if_cut(warnings, field_2, t5.truncated, length);
+            if field != field_2 {
+                warn_if_cut(warnings, field, clip.truncated, self.clip.max_tokens());
+            }
+            (width, pooled_width) = (t5.width, clip.pooled.len());
+            hidden.extend_from_slice(&t5.hidden);
+            pooled.extend_from_slice(&clip.pooled);
+        }
+        let copies = prompts.len();
+        let mut conditioning = Conditioning::new(copies, true_cfg_scale, 0.0);
+        conditioning.push("encoder_hidden_states", &[length, width], hidden);
+        conditioning.push("pooled_projections", &[pooled_width], pooled);
+        let (rows, columns) = (settings.height / self.token_side, settings.width / self.token_side);
+        self.push_places(&mut conditioning, IMAGE_PLACES, image_places(rows, columns));
+        self.push_places(&mut conditioning, TEXT_PLACES, vec![0.0; length * PLACE]);
+        if self.guidance {
+            conditioning.push(GUIDANCE, &[], vec![settings.guidance_scale; copies]);
+        }
+        Ok(conditioning)
+    }
+
+    fn busy(&self) -> Duration {
+        self.clip.busy() + self.t5.busy()
+    }
+}
+
+/// The place of each token: nought, its row, its column.
+fn image_places(rows: u32, columns: u32) -> Vec<f32> {
+    let tokens = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+    tokens.flat_map(|(row, column)| [0.0, row as f32, column as f32]).collect()
+}

@@ -1,0 +1,111 @@
+//! What the configs beside the graphs say; keys that don't matter here are ignored.
+
+use serde::Deserialize;
+
+use crate::folder::Folder;
+use crate::pipelines::Error;
+use crate::schedulers::SchedulerConfig;
+
+const SCHEDULER: &str = "scheduler/scheduler_config.json";
+const UNET: &str = "unet/config.json";
+const VAE: &str = "vae_decoder/config.json";
+
+/// `unet/config.json`.
+#[derive(Debug, Deserialize)]
+pub(in crate::pipelines) struct UnetConfig {
+    pub(in crate::pipelines) in_channels: usize,
+    pub(in crate::pipelines) out_channels: Option<usize>,
+    pub(in crate::pipelines) sample_size: Option<SampleSize>,
+    block_out_channels: Vec<u32>,
+    pub(in crate::pipelines) time_cond_proj_dim: Option<usize>,
+    pub(in crate::pipelines) num_class_embeds: Option<u32>,
+}
+
+/// Rows and columns of the latents that a model was trained at.
+#[derive(Debug, Deserialize, Clone, Copy)]
+#[serde(untagged)]
+pub(in crate::pipelines) enum SampleSize {
+    Square(u32),
+    HeightWidth([u32; 2]),
+}
+
+impl SampleSize {
+    pub(in crate::pipelines) fn height_width(self) -> [u32; 2] {
+        match self {
+            Self::Square(side) => [side, side],
+            Self::HeightWidth(size) => size,
+        }
+    }
+}
+
+/// `vae_decoder/config.json`.
+#[derive(Debug, Deserialize)]
+pub(in crate::pipelines) struct VaeConfig {
+    block_out_channels: Vec<u32>,
+    pub(in crate::pipelines) latent_channels: usize,
+    #[serde(default = "scaling_factor")]
+    pub(in crate::pipelines) scaling_factor: f32,
+    pub(in crate::pipelines) shift_factor: Option<f32>,
+    pub(in crate::pipelines) latents_mean: Option<Vec<f32>>,
+    pub(in crate::pipelines) latents_std: Option<Vec<f32>>,
+}
+
+/// What diffusers' `AutoencoderKL` has where the config says nothing.
+fn scaling_factor() -> f32 {
+    0.18215
+}
+
+impl UnetConfig {
+    pub(in crate::pipelines) fn read(folder: &Folder) -> Result<Self, Error> {
+        let config: Self = folder.json(UNET)?;
+        check_levels(UNET, &config.block_out_channels)?;
+        Ok(config)
+    }
+
+    /// The latents' sides are multiples of this: the UNet halves them at each level, and an export
+    /// has the sizes that it doubles them to built in as exact doubles.
+    pub(in crate::pipelines) fn factor(&self) -> u32 {
+        1 << (self.block_out_channels.len() - 1)
+    }
+}
+
+impl VaeConfig {
+    pub(in crate::pipelines) fn read(folder: &Folder) -> Result<Self, Error> {
+        let config: Self = folder.json(VAE)?;
+        check_levels(VAE, &config.block_out_channels)?;
+        if !config.scaling_factor.is_normal() {
+            return Err(bad(VAE, format!("scaling_factor {} is of no use", config.scaling_factor)));
+        }
+        for (key, list) in
+            [("latents_mean", &config.latents_mean), ("latents_std", &config.latents_std)]
+        {
+            let wanted = config.latent_channels;
+            if let Some(list) = list.as_ref().filter(|list| list.len() != wanted) {
+                let reason = format!("{key} has {} entries, not {wanted}", list.len());
+                return Err(bad(VAE, reason));
+            }
+        }
+        Ok(config)
+    }
+
+    /// Pixels of one latent cell's side.
+    pub(in crate::pipelines) fn cell(&self) -> u32 {
+        1 << (self.block_out_channels.len() - 1)
+    }
+}
+
+/// The folder's `scheduler/scheduler_config.json`.
+pub(in crate::pipelines) fn scheduler_config(folder: &Folder) -> Result<SchedulerConfig, Error> {
+    SchedulerConfig::parse(&folder.text(SCHEDULER)?).map_err(Error::Scheduler)
+}
+
+fn check_levels(part: &str, levels: &[u32]) -> Result<(), Error> {
+    if (1..=8).contains(&levels.len()) {
+        return Ok(());
+    }
+    Err(bad(part, "block_out_channels must have 1 to 8 entries".to_owned()))
+}
+
+pub(in crate::pipelines) fn bad(part: &str, reason: String) -> Error {
+    Error::Model { part: part.to_owned(), reason }
+}

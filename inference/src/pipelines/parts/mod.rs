@@ -1,0 +1,19 @@
+//! What pipelines are put together from; each family takes the parts that it has.
+
+mod cache;
+mod clip;
+mod configs;
+mod decoder;
+mod denoiser;
+mod files;
+mod guidance;
+mod noise;
+mod t5;
+
+pub(super) use self::clip::{ClipEncoder, Layer, POOLED, PROJECTED, warn_if_cut};
+pub(super) use self::configs::{SampleSize, UnetConfig, VaeConfig, bad, scheduler_config};
+pub(super) use self::decoder::{Decoder, VaeDecoder};
+pub(super) use self::denoiser::{Denoiser, Ports};
+pub(super) use self::files::{Files, check_files};
+pub(super) use self::noise::initial_latents;
+pub(super) use self::t5::T5Encoder;

@@ -1,0 +1,85 @@
+//! Prompts to hidden states by T5.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::cache::Cache;
+use crate::folder::Folder;
+use crate::pipelines::Error;
+use crate::session::{Device, Input, Interrupt, Runtime, Session, Values};
+use crate::tokenizers::T5;
+
+const IDS: &str = "input_ids";
+const HIDDEN: &str = "last_hidden_state";
+
+/// A T5 encoder with its tokenizer.
+pub(in crate::pipelines) struct T5Encoder {
+    tokenizer: T5,
+    session: Session,
+    cache: Cache<(String, usize), T5Text>,
+}
+
+/// An encoded prompt.
+#[derive(Debug)]
+pub(in crate::pipelines) struct T5Text {
+    /// Hidden states, [length, width].
+    pub(in crate::pipelines) hidden: Vec<f32>,
+    pub(in crate::pipelines) width: usize,
+    /// Tokens of the prompt that didn't fit.
+    pub(in crate::pipelines) truncated: usize,
+}
+
+impl T5Encoder {
+    /// Loads `text_encoder<suffix>` and `tokenizer<suffix>`.
+    pub(in crate::pipelines) fn load(
+        runtime: &Runtime,
+        folder: &Folder,
+        device: Device,
+        suffix: &str,
+    ) -> Result<Self, Error> {
+        let tokenizer = T5::load(&folder.path(&format!("tokenizer{suffix}"))?)
+            .map_err(|error| Error::Tokenizer(Box::new(error)))?;
+        let part = format!("text_encoder{suffix}");
+        let session = Session::load(runtime, &part, folder.root(), &folder.graph(&part)?, device)?;
+        session.input(IDS)?;
+        session.output(HIDDEN)?;
+        session.expect_inputs(&[IDS])?;
+        Ok(Self { tokenizer, session, cache: Cache::new() })
+    }
+
+    /// Time spent in the session so far.
+    pub(in crate::pipelines) fn busy(&self) -> Duration {
+        self.session.busy()
+    }
+
+    /// Encodes `text` as `length` tokens. Padding is encoded as well, as these models were trained
+    /// without an attention mask.
+    pub(in crate::pipelines) fn encode(
+        &mut self,
+        text: &str,
+        length: usize,
+        interrupt: &Interrupt,
+    ) -> Result<Arc<T5Text>, Error> {
+        let key = (text.to_owned(), length);
+        if let Some(encoded) = self.cache.get(&key) {
+            return Ok(encoded);
+        }
+        let tokens = self
+            .tokenizer
+            .encode(text, length)
+            .map_err(|error| Error::Tokenizer(Box::new(error)))?;
+        let input = Input { name: IDS, shape: &[1, length], values: Values::I64(&tokens.ids) };
+        let hidden = self.session.run(&[input], HIDDEN, interrupt)?;
+        let [1, count, width] = hidden.shape[..] else {
+            let reason = format!("{HIDDEN} has shape {:?}, not [1, {length}, width]", hidden.shape);
+            return Err(self.session.port_error(reason).into());
+        };
+        if count != length {
+            let reason = format!("{HIDDEN} has {count} tokens for {length}");
+            return Err(self.session.port_error(reason).into());
+        }
+        let bytes = hidden.values.len() * size_of::<f32>();
+        let encoded = T5Text { hidden: hidden.values, width, truncated: tokens.truncated };
+        Ok(self.cache.put(key, encoded, bytes))
+    }
+}

@@ -1,0 +1,159 @@
+//! How a family asks a scheduler for its schedule, and which schedulers fit it.
+
+use super::{Invalid, Settings};
+use crate::schedulers::{self, DynamicShift, Run, Scheduler, SchedulerConfig};
+
+/// What a model was trained to predict, and so which schedulers fit it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trained {
+    /// Noise, the sample or v on a diffusion schedule.
+    Diffusion,
+    /// The velocity of a flow (Stable Diffusion 3, Flux).
+    Flow,
+    /// The sample itself, from any level of noise (consistency models).
+    Consistency,
+}
+
+const CONSISTENCY: &str = "CMStochasticIterativeScheduler";
+
+/// A folder's scheduler config, and what the family adds to it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Schedule {
+    pub(super) config: SchedulerConfig,
+    pub(super) trained: Trained,
+    /// Pixels of one transformer token's side, for shifts that depend on the picture's size.
+    pub(super) token_side: u32,
+    /// Whether the family gives its own noise levels, from 1 in equal steps, and always a shift
+    /// (Flux).
+    pub(super) given_sigmas: bool,
+}
+
+impl Schedule {
+    /// A schedule of the usual kind: the scheduler's own.
+    pub(super) fn of(config: SchedulerConfig) -> Self {
+        Self { config, trained: Trained::Diffusion, token_side: 1, given_sigmas: false }
+    }
+
+    /// The scheduler for one picture.
+    ///
+    /// # Errors
+    /// A scheduler, or a list of steps, that doesn't fit the model.
+    pub(super) fn build(&self, settings: &Settings) -> Result<Box<dyn Scheduler>, Invalid> {
+        let spec = settings.request.scheduler.as_ref();
+        let run = self.run(settings)?;
+        let scheduler = schedulers::build(&self.config, spec, &run)
+            .map_err(|error| refusal(settings, &error))?;
+        let consistency = self.class(settings) == CONSISTENCY;
+        let message = match self.trained {
+            Trained::Flow if !scheduler.is_flow() => {
+                "this model is trained for flow matching; use flow_euler or flow_heun, or leave it \
+                 out"
+            }
+            Trained::Consistency if !consistency => {
+                "this is a consistency model; its own scheduler is the one that fits, so leave it \
+                 out"
+            }
+            Trained::Diffusion if scheduler.is_flow() => {
+                "it is for flow-matching models (Stable Diffusion 3, Flux); use another, or leave \
+                 it out"
+            }
+            Trained::Diffusion if consistency => {
+                "it is for consistency models; use another, or leave it out"
+            }
+            _ => return Ok(scheduler),
+        };
+        Err(Invalid::new("scheduler", &settings.scheduler, message))
+    }
+
+    /// Where the calls of a picture end: at `denoising_end`, or with the schedule.
+    pub(super) fn last_call(&self, settings: &Settings, scheduler: &dyn Scheduler) -> usize {
+        let timesteps = scheduler.timesteps();
+        match settings.request.denoising_end.filter(|&end| end < 1.0) {
+            None => timesteps.len(),
+            Some(end) => {
+                let cut_off = self.cut_off(end);
+                timesteps.iter().filter(|&&time| f64::from(time) >= cut_off).count()
+            }
+        }
+    }
+
+    /// The timestep at which a share of the schedule is done.
+    fn cut_off(&self, share: f32) -> f64 {
+        let steps = f64::from(self.config.num_train_timesteps());
+        (steps - f64::from(share) * steps).round_ties_even()
+    }
+
+    fn run(&self, settings: &Settings) -> Result<Run, Invalid> {
+        let request = &settings.request;
+        let spec = request.scheduler.as_ref();
+        let steps = settings.num_inference_steps as usize;
+        let tokens = (settings.width / self.token_side) * (settings.height / self.token_side);
+        let failed = |error| refusal(settings, &error);
+        let mut run = Run {
+            steps,
+            timesteps: request.timesteps.clone(),
+            sigmas: request.sigmas.clone(),
+            eta: settings.eta,
+            original_inference_steps: request.original_inference_steps.map(|steps| steps as usize),
+            ..Run::default()
+        };
+        if self.trained == Trained::Flow {
+            let shift = match self.given_sigmas {
+                true => DynamicShift::line(&self.config, spec).map(Some),
+                false => DynamicShift::read(&self.config, spec),
+            };
+            run.mu = shift.map_err(failed)?.map(|shift| shift.mu(tokens as usize));
+        }
+        // Other classes that can follow a flow make their own noise levels.
+        if self.given_sigmas
+            && run.sigmas.is_none()
+            && self.class(settings).starts_with("FlowMatch")
+        {
+            run.sigmas = Some(falling(steps));
+        }
+        Ok(run)
+    }
+
+    /// Diffusers' class of the scheduler.
+    fn class<'a>(&self, settings: &'a Settings) -> &'a str {
+        let name = settings.scheduler.split(':').next().unwrap_or_default();
+        let row = schedulers::table().into_iter().find(|row| row.name == name);
+        row.map_or(name, |row| row.class)
+    }
+}
+
+/// `steps` levels from 1 to 1/steps in equal steps, as numpy's `linspace`.
+fn falling(steps: usize) -> Vec<f64> {
+    let last = 1.0 / steps as f64;
+    let step = if steps > 1 { (last - 1.0) / (steps - 1) as f64 } else { 0.0 };
+    let mut levels: Vec<_> = (0..steps).map(|index| index as f64 * step + 1.0).collect();
+    if steps > 1
+        && let Some(end) = levels.last_mut()
+    {
+        *end = last;
+    }
+    levels
+}
+
+/// A scheduler's refusal, on the field that it is about.
+fn refusal(settings: &Settings, error: &schedulers::Error) -> Invalid {
+    let request = &settings.request;
+    let message = error.to_string();
+    for (field, list) in [("timesteps", &request.timesteps), ("sigmas", &request.sigmas)] {
+        if let Some(list) = list.as_ref().filter(|_| message.contains(field)) {
+            return Invalid::new(field, &format!("{list:?}"), message);
+        }
+    }
+    Invalid::new("scheduler", &settings.scheduler, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::falling;
+
+    #[test]
+    fn flux_levels_fall_from_one_in_equal_steps() {
+        assert_eq!(falling(1), [1.0]);
+        assert_eq!(falling(4), [1.0, 0.75, 0.5, 0.25]);
+    }
+}

@@ -1,0 +1,157 @@
+//! Three prompts to the transformer's inputs.
+
+use std::time::Duration;
+
+use crate::pipelines::diffusion::Conditioner;
+use crate::pipelines::parts::{ClipEncoder, Layer, T5Encoder, bad, warn_if_cut};
+use crate::pipelines::stable_diffusion_xl::{beside, second_or_first};
+use crate::pipelines::state::Conditioning;
+use crate::pipelines::{Error, Settings};
+use crate::session::Interrupt;
+
+/// The layer before the last, not normalised.
+const PENULTIMATE: usize = 1;
+
+/// The text encoders; T5 may be left out.
+pub(super) struct Text {
+    first: ClipEncoder,
+    second: ClipEncoder,
+    third: Option<T5Encoder>,
+    /// Width of the transformer's hidden states.
+    width: usize,
+}
+
+/// A prompt as the transformer takes it.
+struct Encoded {
+    /// CLIP's tokens, then T5's: [tokens, width].
+    hidden: Vec<f32>,
+    pooled: Vec<f32>,
+}
+
+/// What the three encoders read, each with its field.
+type Prompts<'a> = [(&'a str, &'a str); 3];
+
+impl Text {
+    pub(super) fn new(
+        first: ClipEncoder,
+        second: ClipEncoder,
+        third: Option<T5Encoder>,
+        width: usize,
+    ) -> Result<Self, Error> {
+        for encoder in [&first, &second] {
+            encoder.expect(Layer::Before(PENULTIMATE))?;
+        }
+        let (one, two) = (first.max_tokens(), second.max_tokens());
+        if one != two {
+            let reason = format!("model_max_length is {two}, but the first tokenizer's is {one}");
+            return Err(bad("tokenizer_2/tokenizer_config.json", reason));
+        }
+        Ok(Self { first, second, third, width })
+    }
+
+    pub(super) fn max_tokens(&self) -> usize {
+        self.first.max_tokens()
+    }
+
+    pub(super) fn max_skip(&self) -> u32 {
+        let layer = Layer::Before(PENULTIMATE);
+        self.first.max_skip(layer).min(self.second.max_skip(layer))
+    }
+
+    fn encode(
+        &mut self,
+        prompts: Prompts<'_>,
+        layer: Layer,
+        length: usize,
+        warnings: &mut Vec<String>,
+        interrupt: &Interrupt,
+    ) -> Result<Encoded, Error> {
+        let [(field, text), (field_2, text_2), (field_3, text_3)] = prompts;
+        let max = self.max_tokens();
+        let first = self.first.encode(text, layer, interrupt)?;
+        let second = self.second.encode(text_2, layer, interrupt)?;
+        warn_if_cut(warnings, field, first.truncated, max);
+        if field_2 != field {
+            warn_if_cut(warnings, field_2, second.truncated, max);
+        }
+        let clip = beside(&first.hidden, first.width, &second.hidden, second.width);
+        let clip_width = first.width + second.width;
+        if clip_width > self.width {
+            let reason = format!(
+                "joint_attention_dim {} is less than the text encoders' {clip_width} together",
+                self.width
+            );
+            return Err(bad("transformer/config.json", reason));
+        }
+        let mut hidden = Vec::with_capacity((first.tokens + length) * self.width);
+        for token in clip.chunks_exact(clip_width) {
+            hidden.extend_from_slice(token);
+            hidden.resize(hidden.len() + self.width - clip_width, 0.0);
+        }
+        match &mut self.third {
+            Some(third) => {
+                let third = third.encode(text_3, length, interrupt)?;
+                if field_3 != field {
+                    warn_if_cut(warnings, field_3, third.truncated, length);
+                }
+                hidden.extend_from_slice(&third.hidden);
+            }
+            None => hidden.resize(hidden.len() + length * self.width, 0.0),
+        }
+        let pooled = [first.pooled.as_slice(), &second.pooled].concat();
+        Ok(Encoded { hidden, pooled })
+    }
+}
+
+impl Conditioner for Text {
+    fn condition(
+        &mut self,
+        settings: &Settings,
+        warnings: &mut Vec<String>,
+        interrupt: &Interrupt,
+    ) -> Result<Conditioning, Error> {
+        let request = &settings.request;
+        let length = request.max_sequence_length.unwrap_or(super::LENGTH.default) as usize;
+        let skip = request.clip_skip.unwrap_or(0) as usize;
+        let prompts = three(
+            ("prompt", &settings.prompt),
+            ("prompt_2", request.prompt_2.as_deref()),
+            ("prompt_3", request.prompt_3.as_deref()),
+        );
+        let layer = Layer::Before(PENULTIMATE + skip);
+        let mut encoded = vec![self.encode(prompts, layer, length, warnings, interrupt)?];
+        if settings.guidance_scale > 1.0 {
+            let prompts = three(
+                ("negative_prompt", &settings.negative_prompt),
+                ("negative_prompt_2", request.negative_prompt_2.as_deref()),
+                ("negative_prompt_3", request.negative_prompt_3.as_deref()),
+            );
+            // diffusers leaves no layer out of the negative prompt
+            let layer = Layer::Before(PENULTIMATE);
+            encoded.insert(0, self.encode(prompts, layer, length, warnings, interrupt)?);
+        }
+        let tokens = encoded[0].hidden.len() / self.width;
+        let pooled = encoded[0].pooled.len();
+        let mut conditioning = Conditioning::new(encoded.len(), settings.guidance_scale, 0.0);
+        let all = encoded.iter().flat_map(|prompt| prompt.hidden.iter().copied()).collect();
+        conditioning.push("encoder_hidden_states", &[tokens, self.width], all);
+        let all = encoded.iter().flat_map(|prompt| prompt.pooled.iter().copied()).collect();
+        conditioning.push("pooled_projections", &[pooled], all);
+        Ok(conditioning)
+    }
+
+    fn busy(&self) -> Duration {
+        let third = self.third.as_ref().map_or(Duration::ZERO, T5Encoder::busy);
+        self.first.busy() + self.second.busy() + third
+    }
+}
+
+fn three<'a>(
+    first: (&'a str, &'a str),
+    second: (&'a str, Option<&'a str>),
+    third: (&'a str, Option<&'a str>),
+) -> Prompts<'a> {
+    let [_, second] = second_or_first(first, second);
+    let [_, third] = second_or_first(first, third);
+    [first, second, third]
+}

@@ -1,0 +1,180 @@
+//! Prompts and sizes to the UNet's inputs.
+
+use std::time::Duration;
+
+use crate::pipelines::diffusion::Conditioner;
+use crate::pipelines::parts::{ClipEncoder, Layer, bad, warn_if_cut};
+use crate::pipelines::stable_diffusion::{EMBEDDING, guidance_embedding};
+use crate::pipelines::state::Conditioning;
+use crate::pipelines::{Error, Settings};
+use crate::session::Interrupt;
+
+/// The layer before the last, not normalised.
+const PENULTIMATE: usize = 1;
+
+/// What stands for a negative prompt that isn't given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Negative {
+    /// Zeros, as the base model was trained with.
+    Zeros,
+    /// An empty prompt.
+    Encoded,
+}
+
+/// Both text encoders.
+pub(super) struct Text {
+    first: ClipEncoder,
+    second: ClipEncoder,
+    negative: Negative,
+    embedding: Option<usize>,
+}
+
+/// A prompt as the UNet takes it.
+struct Encoded {
+    /// [tokens, width]: both encoders' hidden states side by side.
+    hidden: Vec<f32>,
+    shape: [usize; 2],
+    pooled: Vec<f32>,
+}
+
+impl Text {
+    pub(super) fn new(
+        first: ClipEncoder,
+        second: ClipEncoder,
+        negative: Negative,
+        embedding: Option<usize>,
+    ) -> Result<Self, Error> {
+        for encoder in [&first, &second] {
+            encoder.expect(Layer::Before(PENULTIMATE))?;
+        }
+        let (one, two) = (first.max_tokens(), second.max_tokens());
+        if one != two {
+            let reason = format!("model_max_length is {two}, but the first tokenizer's is {one}");
+            return Err(bad("tokenizer_2/tokenizer_config.json", reason));
+        }
+        Ok(Self { first, second, negative, embedding })
+    }
+
+    pub(super) fn max_tokens(&self) -> usize {
+        self.first.max_tokens()
+    }
+
+    /// Layers that `clip_skip` can leave out of both.
+    pub(super) fn max_skip(&self) -> u32 {
+        let layer = Layer::Before(PENULTIMATE);
+        self.first.max_skip(layer).min(self.second.max_skip(layer))
+    }
+
+    fn encode(
+        &mut self,
+        prompts: [(&str, &str); 2],
+        layer: Layer,
+        warnings: &mut Vec<String>,
+        interrupt: &Interrupt,
+    ) -> Result<Encoded, Error> {
+        let [(field, text), (field_2, text_2)] = prompts;
+        let max = self.max_tokens();
+        let first = self.first.encode(text, layer, interrupt)?;
+        let second = self.second.encode(text_2, layer, interrupt)?;
+        warn_if_cut(warnings, field, first.truncated, max);
+        if (field, text) != (field_2, text_2) {
+            warn_if_cut(warnings, field_2, second.truncated, max);
+        }
+        let hidden = beside(&first.hidden, first.width, &second.hidden, second.width);
+        let shape = [first.tokens, first.width + second.width];
+        Ok(Encoded { hidden, shape, pooled: second.pooled.clone() })
+    }
+}
+
+/// Rows of `a` with rows of `b` behind them.
+pub(in crate::pipelines) fn beside(
+    a: &[f32],
+    width_a: usize,
+    b: &[f32],
+    width_b: usize,
+) -> Vec<f32> {
+    let mut rows = Vec::with_capacity(a.len() + b.len());
+    for (a, b) in a.chunks_exact(width_a).zip(b.chunks_exact(width_b)) {
+        rows.extend_from_slice(a);
+        rows.extend_from_slice(b);
+    }
+    rows
+}
+
+impl Conditioner for Text {
+    fn condition(
+        &mut self,
+        settings: &Settings,
+        warnings: &mut Vec<String>,
+        interrupt: &Interrupt,
+    ) -> Result<Conditioning, Error> {
+        let request = &settings.request;
+        let skip = request.clip_skip.unwrap_or(0) as usize;
+        let prompts = second_or_first(
+            ("prompt", &settings.prompt),
+            ("prompt_2", request.prompt_2.as_deref()),
+        );
+        let layer = Layer::Before(PENULTIMATE + skip);
+        let positive = self.encode(prompts, layer, warnings, interrupt)?;
+        let guided = settings.guidance_scale > 1.0 && self.embedding.is_none();
+        let negative = match (guided, self.negative, &request.negative_prompt) {
+            (false, ..) => None,
+            (true, Negative::Zeros, None) => Some(Encoded {
+                hidden: vec![0.0; positive.hidden.len()],
+                shape: positive.shape,
+                pooled: vec![0.0; positive.pooled.len()],
+            }),
+            (true, ..) => {
+                let prompts = second_or_first(
+                    ("negative_prompt", &settings.negative_prompt),
+                    ("negative_prompt_2", request.negative_prompt_2.as_deref()),
+                );
+                // diffusers leaves no layer out of the negative prompt
+                let layer = Layer::Before(PENULTIMATE);
+                Some(self.encode(prompts, layer, warnings, interrupt)?)
+            }
+        };
+
+        let encoded: Vec<_> = negative.into_iter().chain([positive]).collect();
+        let copies = encoded.len();
+        let rescale = request.guidance_rescale.unwrap_or(0.0);
+        let mut conditioning = Conditioning::new(copies, settings.guidance_scale, rescale);
+        let (shape, width) = encoded.last().map_or(([0; 2], 0), |e| (e.shape, e.pooled.len()));
+        let hidden = encoded.iter().flat_map(|prompt| prompt.hidden.iter().copied()).collect();
+        let pooled = encoded.iter().flat_map(|prompt| prompt.pooled.iter().copied()).collect();
+        conditioning.push("encoder_hidden_states", &shape, hidden);
+        conditioning.push("text_embeds", &[width], pooled);
+        let sizes = sizes(settings);
+        conditioning.push("time_ids", &[sizes.len()], sizes.repeat(copies));
+        if let Some(width) = self.embedding {
+            let values = guidance_embedding(settings.guidance_scale, width);
+            conditioning.push(EMBEDDING, &[width], values);
+        }
+        Ok(conditioning)
+    }
+
+    fn busy(&self) -> Duration {
+        self.first.busy() + self.second.busy()
+    }
+}
+
+/// What each of two encoders reads, and the field that it comes from.
+pub(in crate::pipelines) fn second_or_first<'a>(
+    first: (&'a str, &'a str),
+    (field, second): (&'a str, Option<&'a str>),
+) -> [(&'a str, &'a str); 2] {
+    match second.filter(|text| !text.is_empty()) {
+        Some(second) => [first, (field, second)],
+        None => [first, first],
+    }
+}
+
+/// Original size, crop and target size: rows before columns.
+fn sizes(settings: &Settings) -> [f32; 6] {
+    let request = &settings.request;
+    let own = [settings.height, settings.width];
+    let original = request.original_size.unwrap_or(own);
+    let crop = request.crops_coords_top_left.unwrap_or([0, 0]);
+    let target = request.target_size.unwrap_or(own);
+    [original[0], original[1], crop[0], crop[1], target[0], target[1]].map(|side| side as f32)
+}

@@ -1,0 +1,111 @@
+//! Models without words, in pixels: DDPM, DDIM and consistency models, unconditional or by class.
+//!
+//! Ho et al., Denoising Diffusion Probabilistic Models (2020); Song et al., Denoising Diffusion
+//! Implicit Models (2021); Song et al., Consistency Models (2023). As diffusers' `DDPMPipeline`,
+//! `DDIMPipeline` and `ConsistencyModelPipeline` do it; one UNet, no VAE. What optimum can't export
+//! `tools/export` does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::diffusion::{Conditioner, Diffusion};
+use super::facts::Facts;
+use super::parts::{self, Decoder, Denoiser, Ports, SampleSize, UnetConfig};
+use super::schedule::{Schedule, Trained};
+use super::state::{Conditioning, Layout};
+use super::{Error, LoadOptions, Settings};
+use crate::folder::Folder;
+use crate::session::{Interrupt, Runtime};
+
+const LABELS: &str = "class_labels";
+const PORTS: Ports = Ports { required: &[], optional: &[LABELS], ..Ports::UNET };
+const UNET: &str = "unet/config.json";
+/// Pixels of a side where the config doesn't say.
+const SIDE: u32 = 32;
+
+/// Loads the folder's UNet.
+pub(super) fn load(
+    runtime: &Runtime,
+    folder: &Folder,
+    options: &LoadOptions,
+) -> Result<Diffusion, Error> {
+    let device = options.device;
+    let unet = UnetConfig::read(folder)?;
+    let channels = unet.in_channels;
+    if !matches!(channels, 1 | 3) || unet.out_channels.is_some_and(|out| out != channels) {
+        let reason = "in_channels and out_channels must both be 3, or both 1 for grey pictures";
+        return Err(parts::bad(UNET, reason.to_owned()));
+    }
+    let consistency = folder.class().ends_with("ConsistencyModelPipeline");
+    // What diffusers' pipelines do if the request says nothing.
+    let (trained, steps) = match folder.class() {
+        _ if consistency => (Trained::Consistency, 1),
+        "DDIMPipeline" => (Trained::Diffusion, 50),
+        _ => (Trained::Diffusion, 1000),
+    };
+    let schedule = Schedule { trained, ..Schedule::of(parts::scheduler_config(folder)?) };
+    let files = parts::check_files(folder, &["unet"], &["scheduler"])?;
+    let denoiser = Denoiser::load(runtime, folder, device, PORTS, channels)?;
+    let classes = match (denoiser.input(LABELS), unet.num_class_embeds) {
+        (None, _) => None,
+        (Some(_), Some(classes)) if classes > 0 => Some(classes),
+        (Some(_), _) => {
+            let reason = format!("num_class_embeds is missing, but the graph has input {LABELS}");
+            return Err(parts::bad(UNET, reason));
+        }
+    };
+    let fixed = denoiser.fixed_size();
+    let size = fixed.or(unet.sample_size.map(SampleSize::height_width)).unwrap_or([SIDE; 2]);
+    let steps = steps.min(schedule.config.num_train_timesteps());
+    let description = Facts {
+        folder,
+        device,
+        files,
+        schedule,
+        tasks: vec!["general"],
+        fields: Vec::new(),
+        size,
+        size_factor: unet.factor(),
+        fixed_size: fixed.is_some(),
+        steps,
+        guidance_scale: 1.0,
+        max_prompt_tokens: 0,
+        sequence_length: None,
+        max_clip_skip: 0,
+        classes,
+        latent_channels: channels,
+    }
+    .describe();
+    Ok(Diffusion {
+        description: Arc::new(description),
+        conditioner: Box::new(Class { has: classes.is_some() }),
+        denoiser,
+        decoder: Decoder::Pixels,
+        layout: Layout::Planes,
+    })
+}
+
+/// The class to show, for models that know some.
+struct Class {
+    has: bool,
+}
+
+impl Conditioner for Class {
+    fn condition(
+        &mut self,
+        settings: &Settings,
+        _warnings: &mut Vec<String>,
+        _interrupt: &Interrupt,
+    ) -> Result<Conditioning, Error> {
+        let mut conditioning = Conditioning::new(1, 1.0, 0.0);
+        if self.has {
+            let label = settings.request.class_labels.unwrap_or(0);
+            conditioning.push(LABELS, &[], vec![label as f32]);
+        }
+        Ok(conditioning)
+    }
+
+    fn busy(&self) -> Duration {
+        Duration::ZERO
+    }
+}

@@ -1,0 +1,169 @@
+//! The same picture as diffusers' torch pipelines, for every family, step by step
+//! (`tests/vectors/pipelines/families`).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use hearth_inference::pipelines::{self, Generation, Pipeline};
+use hearth_inference::schedulers::SchedulerSpec;
+use hearth_inference::session::Interrupt;
+use hearth_media::Media;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::support;
+use super::vectors::{Array, LATENTS, PSNR, difference};
+
+#[derive(Deserialize)]
+struct File {
+    model: String,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    request: Request,
+    scheduler: Option<String>,
+    without: Vec<String>,
+    timesteps: Vec<f32>,
+    image: Array,
+    step_latents: Array,
+}
+
+/// The fields of a request that vectors have.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    seed: u64,
+    #[serde(default)]
+    prompt: String,
+    prompt_2: Option<String>,
+    prompt_3: Option<String>,
+    negative_prompt: Option<String>,
+    negative_prompt_2: Option<String>,
+    negative_prompt_3: Option<String>,
+    num_inference_steps: Option<u32>,
+    timesteps: Option<Vec<f64>>,
+    sigmas: Option<Vec<f64>>,
+    guidance_scale: Option<f32>,
+    guidance_rescale: Option<f32>,
+    true_cfg_scale: Option<f32>,
+    eta: Option<f32>,
+    original_inference_steps: Option<u32>,
+    clip_skip: Option<u32>,
+    max_sequence_length: Option<u32>,
+    denoising_end: Option<f32>,
+    width: Option<u32>,
+    height: Option<u32>,
+    original_size: Option<[u32; 2]>,
+    target_size: Option<[u32; 2]>,
+    crops_coords_top_left: Option<[u32; 2]>,
+    class_labels: Option<u32>,
+}
+
+impl Case {
+    /// The request's fields that are given.
+    fn name(&self) -> String {
+        let request = format!("{:?}", self.request);
+        let given = request.split(", ").filter(|field| !field.ends_with("None"));
+        format!("{:?} {}", self.scheduler, given.collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl Request {
+    fn generation(&self, scheduler: Option<&str>) -> Generation {
+        Generation {
+            prompt: self.prompt.clone(),
+            prompt_2: self.prompt_2.clone(),
+            prompt_3: self.prompt_3.clone(),
+            negative_prompt: self.negative_prompt.clone(),
+            negative_prompt_2: self.negative_prompt_2.clone(),
+            negative_prompt_3: self.negative_prompt_3.clone(),
+            width: self.width,
+            height: self.height,
+            num_inference_steps: self.num_inference_steps,
+            timesteps: self.timesteps.clone(),
+            sigmas: self.sigmas.clone(),
+            guidance_scale: self.guidance_scale,
+            guidance_rescale: self.guidance_rescale,
+            true_cfg_scale: self.true_cfg_scale,
+            scheduler: scheduler.map(|name| SchedulerSpec::parse(name).unwrap()),
+            eta: self.eta,
+            original_inference_steps: self.original_inference_steps,
+            clip_skip: self.clip_skip,
+            max_sequence_length: self.max_sequence_length,
+            denoising_end: self.denoising_end,
+            original_size: self.original_size,
+            target_size: self.target_size,
+            crops_coords_top_left: self.crops_coords_top_left,
+            class_labels: self.class_labels,
+        }
+    }
+}
+
+#[test]
+fn sdxl_equals_diffusers() {
+    check_model("tiny-sdxl");
+}
+
+fn check_model(name: &str) {
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/vectors/pipelines/families")
+        .join(format!("{name}.json"));
+    let file: File = serde_json::from_str(&fs::read_to_string(vectors).unwrap()).unwrap();
+    let folder = support::repository().join(&file.model);
+    let mut whole = support::load(&folder).unwrap();
+    pipelines::warm_up(whole.as_mut(), &Interrupt::new()).unwrap();
+    assert!(!file.cases.is_empty());
+    // Schedulers take no lists yet.
+    let plain = |case: &&Case| case.request.timesteps.is_none() && case.request.sigmas.is_none();
+    for case in file.cases.iter().filter(plain) {
+        if case.without.is_empty() {
+            check_case(whole.as_mut(), case);
+        } else {
+            let lacking = without(&folder, &case.without);
+            check_case(support::load(lacking.path()).unwrap().as_mut(), case);
+        }
+    }
+}
+
+fn check_case(pipeline: &mut dyn Pipeline, case: &Case) {
+    let name = case.name();
+    let interrupt = Interrupt::new();
+    let request = case.request.generation(case.scheduler.as_deref());
+    let mut state = match pipeline.start(&request, case.request.seed, &interrupt) {
+        Ok(state) => state,
+        Err(error) => panic!("{name}: {}", support::chain(&error)),
+    };
+    let steps = case.step_latents.shape[0];
+    assert_eq!(state.steps(), steps, "{name}: {:?}", case.timesteps);
+    let wanted = case.step_latents.f32();
+    let mut worst = 0.0_f32;
+    for wanted in wanted.chunks_exact(state.latents().len()) {
+        pipeline.step(&mut [&mut state], &interrupt).unwrap();
+        let off = difference(state.latents(), wanted);
+        assert!(off < LATENTS, "{name}, step {}: {off}", state.step_index());
+        worst = worst.max(off);
+    }
+    assert!(pipeline.preview(&state, &interrupt).unwrap().is_some(), "{name}");
+    let output = pipeline.finish(state, &interrupt).unwrap();
+    let cut = case.request.prompt.len() > 150;
+    assert_eq!(output.warnings.len(), usize::from(cut), "{name}: {:?}", output.warnings);
+    let Media::Image(picture) = &output.media else { panic!("{:?}", output.media) };
+    let near = support::psnr(&picture.rgb, &case.image.bytes());
+    assert!(near >= PSNR, "{name}: {near} dB");
+    println!("{name}: latents {worst:.1e}, {near:.1} dB");
+}
+
+/// The folder without the parts, as its `model_index.json` then says.
+fn without(folder: &Path, parts: &[String]) -> tempfile::TempDir {
+    let copy = support::copy_of(folder);
+    let path: PathBuf = copy.path().join("model_index.json");
+    let mut index: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    for part in parts {
+        index[part] = json!([null, null]);
+        fs::remove_dir_all(copy.path().join(part)).unwrap();
+    }
+    fs::write(&path, index.to_string()).unwrap();
+    copy
+}

@@ -1,0 +1,283 @@
+//! A generation request: the JSON of the library, the tasks and the HTTP routes, and the
+//! MessagePack of `generate`.
+
+mod kinds;
+mod scheduler;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::codec;
+use crate::error::{CallError, ErrorKind};
+use crate::ids::RequestId;
+use crate::limits;
+
+pub use self::kinds::{OutputFormat, Task, UnknownTask};
+
+/// What to make. A field that is none takes the model's default.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GenerationRequest {
+    /// The request's name; drawn by whoever accepts it when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<RequestId>,
+    /// Which model; may be absent where there is one only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What kind of work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
+    /// What the picture shows; empty for models without words.
+    pub prompt: String,
+    /// What the second text encoder reads instead of `prompt`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_2: Option<String>,
+    /// What the third text encoder reads instead of `prompt`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_3: Option<String>,
+    /// What it should not show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub negative_prompt: Option<String>,
+    /// What the second text encoder reads instead of `negative_prompt`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub negative_prompt_2: Option<String>,
+    /// What the third text encoder reads instead of `negative_prompt`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub negative_prompt_3: Option<String>,
+    /// Pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    /// Pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+    /// How many images; 1 when absent.
+    #[serde(alias = "num_images_per_prompt", skip_serializing_if = "Option::is_none")]
+    pub num_images: Option<u32>,
+    /// Denoising steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_inference_steps: Option<u32>,
+    /// The timesteps to visit, falling, instead of `num_inference_steps`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timesteps: Option<Vec<f64>>,
+    /// The noise levels to visit, falling, instead of `num_inference_steps`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sigmas: Option<Vec<f64>>,
+    /// Classifier-free guidance; off at 1 and below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guidance_scale: Option<f64>,
+    /// How far guidance is brought back to the plain prediction's spread, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guidance_rescale: Option<f64>,
+    /// Guidance by the negative prompt for models that have the scale as an input (Flux).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub true_cfg_scale: Option<f64>,
+    /// DDIM's η, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eta: Option<f64>,
+    /// Steps of the distilled schedule that LCM and TCD choose from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub original_inference_steps: Option<u32>,
+    /// Layers of the text encoder to leave out at its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_skip: Option<u32>,
+    /// Tokens that T5 reads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_sequence_length: Option<u32>,
+    /// The share of the schedule after which the picture is left to another model, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub denoising_end: Option<f64>,
+    /// Rows and columns that the picture seems to be cropped from (Stable Diffusion XL).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub original_size: Option<[u32; 2]>,
+    /// Rows and columns that it seems to be made for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_size: Option<[u32; 2]>,
+    /// Rows and columns that seem to be cut off above and at the left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crops_coords_top_left: Option<[u32; 2]>,
+    /// The class to show, for models that know classes instead of words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_labels: Option<u32>,
+    /// Image i uses `seed + i`; drawn by whoever accepts the request when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Scheduler's name, with overrides as `name:key=value,key=value`; in JSON also as an object
+    /// of `name` and overrides.
+    #[serde(deserialize_with = "scheduler::text", skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<String>,
+    /// How the result is encoded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_format: Option<OutputFormat>,
+    /// Send a preview each so many steps; none when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preview_every: Option<u32>,
+    /// Milliseconds that the whole request may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// The caller's own words, kept in the result.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// The fields' names, for the nearest one to an unknown name.
+const FIELDS: [&str; 33] = [
+    "id",
+    "model",
+    "task",
+    "prompt",
+    "prompt_2",
+    "prompt_3",
+    "negative_prompt",
+    "negative_prompt_2",
+    "negative_prompt_3",
+    "width",
+    "height",
+    "num_images",
+    "num_images_per_prompt",
+    "num_inference_steps",
+    "timesteps",
+    "sigmas",
+    "guidance_scale",
+    "guidance_rescale",
+    "true_cfg_scale",
+    "eta",
+    "original_inference_steps",
+    "clip_skip",
+    "max_sequence_length",
+    "denoising_end",
+    "original_size",
+    "target_size",
+    "crops_coords_top_left",
+    "class_labels",
+    "seed",
+    "scheduler",
+    "output_format",
+    "preview_every",
+    "deadline_ms",
+];
+
+impl GenerationRequest {
+    /// Reads a request from JSON.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`]; an unknown field is named with the nearest known one.
+    pub fn from_json(json: serde_json::Value) -> Result<Self, CallError> {
+        let serde_json::Value::Object(fields) = &json else {
+            return Err(CallError::new(
+                ErrorKind::InvalidArgument,
+                "a generation request is a JSON object, as in {\"prompt\": \"red heart\"}",
+            ));
+        };
+        for name in fields.keys() {
+            if name != "metadata" && !FIELDS.contains(&name.as_str()) {
+                return Err(unknown_field(name));
+            }
+        }
+        serde_path_to_error::deserialize(json).map_err(|error| {
+            let field = error.path().to_string();
+            CallError::invalid(&field, format!("{field}: {}", error.inner()))
+        })
+    }
+
+    /// How many images.
+    #[must_use]
+    pub fn images(&self) -> u32 {
+        self.num_images.unwrap_or(1)
+    }
+
+    /// Checks what can be checked without the model.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArgument`] names the field, the value and the remedy.
+    pub fn check(&self) -> Result<(), CallError> {
+        // Whether no prompt at all will do is known to the model.
+        if !self.prompt.is_empty() && self.prompt.trim().is_empty() {
+            return Err(CallError::invalid("prompt", "prompt is empty: say what to make"));
+        }
+        for (field, text) in [
+            ("prompt", Some(&self.prompt)),
+            ("prompt_2", self.prompt_2.as_ref()),
+            ("prompt_3", self.prompt_3.as_ref()),
+            ("negative_prompt", self.negative_prompt.as_ref()),
+            ("negative_prompt_2", self.negative_prompt_2.as_ref()),
+            ("negative_prompt_3", self.negative_prompt_3.as_ref()),
+        ] {
+            let chars = text.map_or(0, |text| text.chars().count());
+            if chars > limits::PROMPT_CHARS {
+                let max = limits::PROMPT_CHARS;
+                let message = format!("{field} has {chars} characters: shorten it to {max}");
+                return Err(CallError::invalid(field, message));
+            }
+        }
+        let images = self.images();
+        if !(1..=limits::IMAGES).contains(&images) {
+            let message =
+                format!("num_images is {images}: ask for 1 to {} in one request", limits::IMAGES);
+            return Err(CallError::invalid("num_images", message));
+        }
+        for (field, value) in [
+            ("guidance_scale", self.guidance_scale),
+            ("guidance_rescale", self.guidance_rescale),
+            ("true_cfg_scale", self.true_cfg_scale),
+            ("eta", self.eta),
+            ("denoising_end", self.denoising_end),
+        ] {
+            if let Some(value) = value.filter(|value| !value.is_finite()) {
+                let message = format!("{field} is {value}: give a finite number");
+                return Err(CallError::invalid(field, message));
+            }
+        }
+        for (field, list) in [("timesteps", &self.timesteps), ("sigmas", &self.sigmas)] {
+            let Some(list) = list else { continue };
+            let falls = list.windows(2).all(|pair| pair[0] > pair[1])
+                && list.iter().all(|value| value.is_finite());
+            if list.is_empty() || list.len() > limits::STEPS || !falls {
+                let max = limits::STEPS;
+                let message = format!("{field}: give 1 to {max} numbers that fall");
+                return Err(CallError::invalid(field, message));
+            }
+        }
+        if self.preview_every == Some(0) {
+            let message = "preview_every is 0: give a number of steps, or leave it out";
+            return Err(CallError::invalid("preview_every", message));
+        }
+        if self.deadline_ms == Some(0) {
+            let message = "deadline_ms is 0: give the milliseconds that the request may take";
+            return Err(CallError::invalid("deadline_ms", message));
+        }
+        let (entries, bytes) = limits::METADATA;
+        let long = |(key, value): (&String, &String)| key.len() + value.len() > bytes;
+        if self.metadata.len() > entries || self.metadata.iter().any(long) {
+            let message = format!("metadata holds at most {entries} entries of {bytes} bytes");
+            return Err(CallError::invalid("metadata", message));
+        }
+        Ok(())
+    }
+
+    /// SHA-256 of the content, hex: equal for requests that ask for the same results.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let content = Self { id: None, deadline_ms: None, preview_every: None, ..self.clone() };
+        // Fields are encoded in the order of their declaration, so the bytes are canonical.
+        let bytes = codec::encode(&content).unwrap_or_default();
+        hex::encode(Sha256::digest(bytes))
+    }
+}
+
+fn unknown_field(name: &str) -> CallError {
+    let nearest = FIELDS
+        .into_iter()
+        .map(|field| (strsim::normalized_damerau_levenshtein(field, name), field))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|(_, field)| strsim::jaro_winkler(field, name) > 0.75);
+    let remedy = match nearest {
+        Some((_, field)) => format!("did you mean {field}?"),
+        None => format!("known fields: {}, metadata", FIELDS.join(", ")),
+    };
+    CallError::invalid(name, format!("field {name:?} is unknown: {remedy}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+//! What requests are read from, and what is refused.
+
+use serde_json::json;
+
+use super::*;
+
+fn parse(json: serde_json::Value) -> Result<GenerationRequest, CallError> {
+    GenerationRequest::from_json(json)
+}
+
+#[test]
+fn an_unknown_field_is_named_with_the_nearest() {
+    let error = parse(json!({"prompt": "x", "guidence_scale": 3})).unwrap_err();
+    assert_eq!(error.param.as_deref(), Some("guidence_scale"));
+    assert!(error.message.contains("guidance_scale"), "{}", error.message);
+    let error = parse(json!({"prompt": "x", "qqq": 3})).unwrap_err();
+    assert!(error.message.contains("known fields"), "{}", error.message);
+}
+
+#[test]
+fn a_wrong_type_names_the_field() {
+    let error = parse(json!({"prompt": "x", "seed": "seven"})).unwrap_err();
+    assert_eq!(error.param.as_deref(), Some("seed"));
+    let error = parse(json!({"prompt": "x", "task": "paint"})).unwrap_err();
+    assert!(error.message.contains("text-to-image"), "{}", error.message);
+}
+
+#[test]
+fn aliases_and_scheduler_forms() {
+    let request = parse(json!({
+        "prompt": "x", "num_images_per_prompt": 3, "task": "omni_text2image",
+        "scheduler": {"name": "euler", "use_karras_sigmas": true},
+    }))
+    .unwrap();
+    assert_eq!(request.images(), 3);
+    assert_eq!(request.task, Some(Task::TextToImage));
+    assert_eq!(request.scheduler.as_deref(), Some("euler:use_karras_sigmas=true"));
+}
+
+#[test]
+fn bad_values_are_refused_by_name() {
+    let good = GenerationRequest { prompt: "x".to_owned(), ..Default::default() };
+    assert_eq!(good.check(), Ok(()));
+    let cases = [
+        ("prompt", GenerationRequest { prompt: " ".to_owned(), ..good.clone() }),
+        ("prompt", GenerationRequest { prompt: "x".repeat(10_001), ..good.clone() }),
+        ("num_images", GenerationRequest { num_images: Some(0), ..good.clone() }),
+        ("num_images", GenerationRequest { num_images: Some(65), ..good.clone() }),
+        ("guidance_scale", GenerationRequest { guidance_scale: Some(f64::NAN), ..good.clone() }),
+        ("sigmas", GenerationRequest { sigmas: Some(vec![0.5, 1.0]), ..good.clone() }),
+        ("timesteps", GenerationRequest { timesteps: Some(Vec::new()), ..good.clone() }),
+        ("preview_every", GenerationRequest { preview_every: Some(0), ..good.clone() }),
+        ("deadline_ms", GenerationRequest { deadline_ms: Some(0), ..good.clone() }),
+    ];
+    for (field, request) in cases {
+        assert_eq!(request.check().unwrap_err().param.as_deref(), Some(field));
+    }
+}
+
+#[test]
+fn the_digest_is_of_the_content_alone() {
+    let one = GenerationRequest { prompt: "x".to_owned(), ..Default::default() };
+    let named = GenerationRequest { id: Some("a".parse().unwrap()), ..one.clone() };
+    let other = GenerationRequest { seed: Some(1), ..one.clone() };
+    assert_eq!(one.digest(), named.digest());
+    assert_ne!(one.digest(), other.digest());
+}
+
+#[test]
+fn every_field_is_listed() {
+    let error = parse(json!({"prompt": "x", "zzzzzzzz": 1})).unwrap_err();
+    let json = json!({"id": "a", "model": "m", "task": "general", "prompt": "p",
+        "prompt_2": "p", "prompt_3": "p", "negative_prompt": "n", "negative_prompt_2": "n",
+        "negative_prompt_3": "n", "width": 1, "height": 1, "num_images": 1,
+        "num_inference_steps": 1, "timesteps": [9, 1], "sigmas": [1.5, 0], "guidance_scale": 1.0,
+        "guidance_rescale": 0.5, "true_cfg_scale": 2.0, "eta": 0.0, "original_inference_steps": 50,
+        "clip_skip": 1, "max_sequence_length": 77, "denoising_end": 0.8, "original_size": [1, 2],
+        "target_size": [1, 2], "crops_coords_top_left": [0, 0], "class_labels": 1, "seed": 1,
+        "scheduler": "s", "output_format": "png", "preview_every": 1, "deadline_ms": 1,
+        "metadata": {"k": "v"}});
+    let request = parse(json).unwrap();
+    let serde_json::Value::Object(fields) = serde_json::to_value(request).unwrap() else {
+        unreachable!("a struct is a map");
+    };
+    assert_eq!(fields.len(), 33, "a new field belongs into FIELDS as well");
+    for name in fields.keys() {
+        assert!(error.message.contains(name.as_str()), "{name}");
+    }
+}

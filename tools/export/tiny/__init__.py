@@ -1,0 +1,1 @@
+"""Random models of every family, small enough to be committed."""

@@ -1,0 +1,58 @@
+"""Random models of every family, each under a megabyte or two, exported to ONNX.
+
+    python -m export.tiny [NAME ...]      writes ../tests/models/NAME
+
+What optimum can't export (plain UNets) `export.own` does.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from optimum.exporters.onnx import main_export
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import manifest
+
+from .. import own
+from . import families
+
+OUT = Path(__file__).resolve().parents[3] / "tests" / "models"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(families.BUILDERS))
+    args = parser.parse_args()
+    for name in args.names or families.BUILDERS:
+        export(name, OUT / name)
+
+
+def export(name, out):
+    shutil.rmtree(out, ignore_errors=True)
+    pipeline = families.build(name)
+    if own.exports(pipeline):
+        own.export(pipeline, out)
+    else:
+        with tempfile.TemporaryDirectory() as source:
+            pipeline.save_pretrained(source)
+            main_export(source, out, task="text-to-image", library_name="diffusers", opset=18)
+    for path in out.rglob("*.json"):
+        forget_source(path)
+    manifest.write(out)
+    print(f"{name}: {sum(path.stat().st_size for path in out.rglob('*') if path.is_file()) / 1e6:.2f} MB")
+
+
+def forget_source(path):
+    """diffusers notes the folder it loaded from, which is nobody's business and differs each time."""
+    config = json.loads(path.read_text())
+    if config.pop("_name_or_path", None) is not None:
+        path.write_text(json.dumps(config, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Pictures and latents of diffusers' torch pipelines, for every family, on the small models of `export.tiny`.
+
+    python -m vectors.families [NAME ...]
+
+The networks run in torch from the weights that the exported graphs hold, so that
+an error of the export would show as well.
+"""
+
+import argparse
+import sys
+
+import diffusers
+import numpy as np
+import torch
+
+from export.tiny import families
+
+from . import files
+from .requests import CASES
+
+ABOUT = """\
+diffusers' answer, in torch, to each `request`, on the weights of the ONNX folder `model`, with the folder's scheduler or \
+Class.from_config(its config | overrides) where `scheduler` names another. The image has torch.Generator("cpu").manual_seed(seed). \
+`without`: parts that the pipeline was made without. `image`: u8 [height, width, 3] RGB; `step_latents`: f32 [steps, ...], the \
+scheduler's sample after each step, without the batch axis; `timesteps` are the scheduler's. \
+Arrays are {shape, dtype, zlib_base64}: little endian, C order, zlib, base64.\
+"""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(CASES))
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    for name in args.names or CASES:
+        head = {"about": ABOUT, "model": f"tests/models/{name}", "diffusers": diffusers.__version__}
+        path = files.OUT / "pipelines" / "families" / f"{name}.json"
+        files.write(path, head, [answer(name, **case) for case in CASES[name]])
+
+
+def answer(name, request, scheduler=None, pipeline=None, without=()):
+    pipe = families.build(name)
+    for part in without:
+        setattr(pipe, part, None)
+        pipe.register_modules(**{part: None})
+    if pipeline:
+        pipe = getattr(diffusers, pipeline)(**shared(pipe, pipeline))
+        pipe.set_progress_bar_config(disable=True)
+    if scheduler:
+        pipe.scheduler = getattr(diffusers, scheduler["class"]).from_config(pipe.scheduler.config, **scheduler["overrides"])
+    steps = record_steps(pipe.scheduler)
+    given = dict(request)
+    seed = given.pop("seed")
+    image = pipe(generator=torch.Generator("cpu").manual_seed(seed), output_type="pil", **kwargs(given)).images[0]
+    return {
+        "request": request, "without": list(without),
+        **({"scheduler": scheduler["name"]} if scheduler else {}),
+        "timesteps": files.floats(np.asarray(pipe.scheduler.timesteps, dtype=np.float64)),
+        "image": files.packed(np.asarray(image.convert("RGB"))),
+        "step_latents": files.packed(np.stack(steps)),
+    }
+
+
+def kwargs(request):
+    """Fields of a request as diffusers' arguments."""
+    tuples = ("original_size", "target_size", "crops_coords_top_left")
+    return {key: tuple(value) if key in tuples else value for key, value in request.items()}
+
+
+def shared(pipe, pipeline):
+    """The components of `pipe` that the other pipeline class takes as well."""
+    names = getattr(diffusers, pipeline)._get_signature_keys(getattr(diffusers, pipeline))[0]
+    return {name: component for name, component in pipe.components.items() if name in names}
+
+
+def record_steps(scheduler):
+    """Collects the sample after each step, whatever the pipeline."""
+    steps, take = [], scheduler.step
+
+    def step(*args, **kwargs):
+        out = take(*args, **kwargs)
+        sample = out[0] if isinstance(out, tuple) else out.prev_sample
+        steps.append(sample[0].numpy().copy())
+        return out
+
+    scheduler.step = step
+    return steps
+
+
+if __name__ == "__main__":
+    sys.exit(main())
