@@ -126,6 +126,8 @@ impl UserManager {
     /// When journalctl can't be started.
     #[must_use]
     pub fn journal(&self, program: &str) -> String {
+        let synced = Command::new("journalctl").arg("--sync").status();
+        assert!(synced.unwrap().success(), "the journal is not there");
         let mut journalctl = Command::new("journalctl");
         journalctl.args(["--directory", "/run/log/journal", "--output", "cat", "-t", program]);
         Run::from(journalctl.output().unwrap()).stdout

@@ -121,11 +121,11 @@ impl<'a> Installed<'a> {
         self.manager.wait_for(UNIT, "ActiveState", LIMIT, |state| state == "active");
     }
 
-    /// A picture of so many steps, under way.
-    fn generate(&self, steps: &str, log: &Path) -> Child {
+    /// A picture under way.
+    fn generate(&self, options: &[&str], log: &Path) -> Child {
         let file = std::fs::File::create(log).unwrap();
         let mut command = self.fleet.command(&["generate", "red heart", "-o", "heart.png"]);
-        command.args(["--steps", steps]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        command.args(options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
         let child = command.spawn().unwrap();
         until("a part runs", LIMIT, || {
             let status = self.state("StatusText");
@@ -183,7 +183,7 @@ fn a_worker_lives_under_its_unit() {
 
         let log = unit.fleet.dir().join("generate.log");
         unit.set("TimeoutStopSec=2s");
-        let mut generating = unit.generate("300", &log);
+        let mut generating = unit.generate(&["--steps", "300"], &log);
         let _ = manager.systemctl(&["stop", UNIT]).ok();
         let ended = generating.wait().unwrap();
         assert!(ended.success(), "{}", std::fs::read_to_string(&log).unwrap());
@@ -237,7 +237,8 @@ fn the_manager_restarts_what_a_restart_can_mend() {
         let _ = manager.systemctl(&["restart", UNIT]).ok();
         assert_eq!(unit.state("NRestarts"), "0");
         unit.fleet.wait_ready(1);
-        let mut generating = unit.generate("1000", &unit.fleet.dir().join("generate.log"));
+        let long = ["--steps", "1000", "--size", "128x128"];
+        let mut generating = unit.generate(&long, &unit.fleet.dir().join("generate.log"));
         unit.until_restarted("1");
         assert_eq!(hung(), 2);
         generating.kill().unwrap();
