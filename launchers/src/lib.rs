@@ -10,16 +10,19 @@ mod error;
 mod handle;
 pub mod kubernetes;
 mod launcher;
+mod launchers;
 mod logs;
 mod process;
 mod replica;
 pub mod shim;
 mod spec;
 mod state;
+pub mod workers;
 
 pub use error::Error;
 pub use handle::{Handle, LaunchId};
 pub use launcher::{Capabilities, Launcher, LogLines, LogOptions};
+pub use launchers::{Launchers, Options};
 pub use process::ProcessLauncher;
 pub use replica::{Outcome, Replica, Status};
 pub use spec::{
