@@ -17,6 +17,10 @@ pub(crate) struct Environment {
     pub(crate) etcd_password_file: Option<PathBuf>,
     pub(crate) runtime_dir: Option<PathBuf>,
     pub(crate) xdg_runtime_dir: Option<PathBuf>,
+    /// Folder that remembers launches.
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Where programs keep what outlives them.
+    pub(crate) state_home: Option<PathBuf>,
     /// Config files, nearest first.
     pub(crate) config_files: Vec<PathBuf>,
     /// Folders that programs are looked for in.
@@ -55,6 +59,9 @@ impl Environment {
             etcd_password_file: path("HEARTH_ETCD_PASSWORD_FILE"),
             runtime_dir: path("HEARTH_RUNTIME_DIR"),
             xdg_runtime_dir: path("XDG_RUNTIME_DIR"),
+            state_dir: path("HEARTH_STATE_DIR"),
+            state_home: path("XDG_STATE_HOME")
+                .or_else(|| path("HOME").map(|home| home.join(".local/state"))),
             config_files,
             path: var("PATH"),
             executable: std::env::current_exe().ok(),

@@ -105,6 +105,11 @@ impl Failure {
         self
     }
 
+    /// Its first line, without the word `error`.
+    pub(crate) fn headline(&self) -> &str {
+        self.message.as_deref().unwrap_or_default()
+    }
+
     pub(crate) fn is_quiet(&self) -> bool {
         self.message.is_none()
     }
@@ -165,6 +170,20 @@ impl From<&registry::Error> for Failure {
             _ => Status::Failed,
         };
         Self::of(status, error)
+    }
+}
+
+impl From<hearth_launchers::Error> for Failure {
+    fn from(error: hearth_launchers::Error) -> Self {
+        use hearth_launchers::Error as E;
+        let status = match error {
+            E::Identity(error) => return error.into(),
+            E::CollectTimeout { .. } => Status::Deadline,
+            E::UnknownReplica { .. } => Status::Usage,
+            _ if error.is_configuration() => Status::Usage,
+            _ => Status::Failed,
+        };
+        Self::of(status, &error)
     }
 }
 

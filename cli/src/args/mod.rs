@@ -4,6 +4,7 @@
 //! the flags.
 
 mod generate;
+mod launch;
 mod values;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use hearth_protocol::version::{ALPN, MINOR};
 use hearth_protocol::{RequestId, WorkerId};
 
 pub(crate) use generate::GenerateArgs;
+pub(crate) use launch::{LaunchArgs, ReplicasCommand, StateArgs, Target};
 pub(crate) use values::{Http, ModelSource};
 
 use values::{device, positive_duration};
@@ -124,6 +126,11 @@ pub(crate) enum Command {
     Resume(OperateArgs),
     /// Check this machine, and say what to do
     Doctor,
+    /// Start workers, or any program, on this host, by systemd, Slurm or Kubernetes
+    Launch(Box<LaunchArgs>),
+    /// What was launched: where it is, what it says, how it ended
+    #[command(subcommand)]
+    Replicas(ReplicasCommand),
     /// Watch over one replica; launchers start it
     #[command(hide = true)]
     ReplicaShim(ShimArgs),

@@ -5,10 +5,12 @@ mod completions;
 mod doctor;
 mod generate;
 mod health;
+mod launch;
 mod man;
 mod models;
 mod operate;
 mod pki;
+mod replicas;
 mod requests;
 mod rpc;
 mod up;
@@ -32,6 +34,8 @@ pub(crate) async fn run(command: Command, app: &App) -> Result<Status, Failure> 
         Command::Cancel(args) => cancel::run(&args, app).await,
         Command::Drain(args) => operate::run(operate::Operation::Drain, &args, app).await,
         Command::Resume(args) => operate::run(operate::Operation::Resume, &args, app).await,
+        Command::Launch(args) => launch::run(&args, app).await,
+        Command::Replicas(command) => replicas::run(&command, app).await,
         // `main` has seen to it.
         Command::ReplicaShim(_) => Ok(Status::Usage),
         Command::Doctor => doctor::run(app).await,

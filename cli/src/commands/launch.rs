@@ -1,0 +1,227 @@
+//! `hearth launch`: replicas of the worker, or of any program, through a launcher.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hearth_fabric::identity::{Authority, Identity, pki};
+use hearth_fabric::registry::RegistryUrl;
+use hearth_launchers::workers::{Ranks, Workers};
+use hearth_launchers::{Handle, LaunchId, LaunchSpec, Launchers, Owner, Placement, Resources};
+use serde::Serialize;
+
+use super::replicas::{self, ended};
+use crate::App;
+use crate::args::LaunchArgs;
+use crate::context::Context;
+use crate::exit::{Failure, Status};
+use crate::local::{WORKER, bundled_model, program};
+use crate::signals::Interrupts;
+
+/// Launches that ended before this are forgotten.
+const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Old launches that one command looks at.
+const LOOKED_AT: usize = 32;
+/// Launchers whose replicas are on this host.
+const LOCAL: [&str; 2] = ["process", "systemd"];
+const KUBERNETES: &str = "kubernetes";
+
+/// What was launched, for machines.
+#[derive(Serialize)]
+struct Launched<'a> {
+    launcher: &'a str,
+    launch: &'a LaunchId,
+    handles: &'a [Handle],
+}
+
+pub(super) async fn run(args: &LaunchArgs, app: &App) -> Result<Status, Failure> {
+    let launchers = replicas::launchers(&args.state, app)?;
+    let launcher = launchers.by_name(&args.launcher)?;
+    let spec = spec(args, app)?;
+    spec.check()?;
+    let mut interrupts = Interrupts::listen()?;
+    let handles = tokio::select! {
+        biased;
+        () = interrupts.next() => {
+            // Given up in the middle: those that were started are ended.
+            app.output.note("interrupted: nothing was launched");
+            return Ok(Status::Interrupted);
+        }
+        handles = launcher.launch(&spec) => handles?,
+    };
+    forget_old(&launchers).await;
+    let Some(first) = handles.first() else { return Ok(Status::Done) };
+    if app.output.json {
+        let launched =
+            Launched { launcher: &args.launcher, launch: &first.launch, handles: &handles };
+        app.output.json(&launched)?;
+        return Ok(Status::Done);
+    }
+    for handle in &handles {
+        app.output.line(handle)?;
+    }
+    let all = format!("{}/{}", args.launcher, first.launch);
+    app.output.note(format_args!("next: hearth replicas poll|logs|cancel|collect {all}"));
+    Ok(Status::Done)
+}
+
+fn spec(args: &LaunchArgs, app: &App) -> Result<LaunchSpec, Failure> {
+    let name = name(args);
+    let id = LaunchId::draw(&name);
+    let mut spec = match &args.entrypoint {
+        None => workers(args, &name, &id, app)?,
+        Some(program) => {
+            let mut spec = LaunchSpec::new(&name, args.replicas, program);
+            spec.args.clone_from(&args.args);
+            spec
+        }
+    };
+    let here = || app.env.current_dir.clone().filter(|_| args.launcher != KUBERNETES);
+    spec.id = Some(id);
+    spec.env.extend(args.env.iter().cloned());
+    spec.working_dir = args.working_dir.as_deref().map(absolute).or_else(here);
+    spec.rank_variable.clone_from(&args.rank_variable);
+    spec.resources = Resources {
+        cpus: args.cpus,
+        gpus: args.gpu.as_ref().map(|spec| spec.0.clone()),
+        memory: args.memory.map(|size| size.0),
+    };
+    spec.placement = Placement {
+        pool: args.pool.clone(),
+        hosts: args.hosts.clone(),
+        labels: args.labels.iter().cloned().collect(),
+        image: args.image.clone(),
+    };
+    spec.timeout = args.timeout;
+    spec.grace = args.grace;
+    spec.owner = Owner::Nobody;
+    Ok(spec)
+}
+
+/// The given one, or what says what is launched, in the letters that every engine takes.
+fn name(args: &LaunchArgs) -> String {
+    if let Some(name) = &args.name {
+        return name.clone();
+    }
+    let Some(program) = &args.entrypoint else { return "workers".to_owned() };
+    let stem = program.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+    let fit = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let name: String = stem.chars().map(fit).take(40).collect();
+    match name.trim_matches('-') {
+        "" => "job".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+/// Workers that join this context's fleet.
+fn workers(args: &LaunchArgs, name: &str, id: &LaunchId, app: &App) -> Result<LaunchSpec, Failure> {
+    let context = Context::resolve(&app.global, &app.env)?;
+    let registry = match &context.registry {
+        RegistryUrl::Dir(_) if args.launcher == KUBERNETES => {
+            return Err(Failure::usage(format!(
+                "{} is on this host alone, and pods are not: name a registry that they reach, as \
+                 in --registry etcd://HOST:PORT",
+                context.registry
+            )));
+        }
+        RegistryUrl::Dir(path) => RegistryUrl::Dir(absolute(path)),
+        other => other.clone(),
+    };
+    let authority = authority(args.authority.as_deref(), &context)?;
+    let local = LOCAL.contains(&args.launcher.as_str());
+    let on_loopback = local && matches!(registry, RegistryUrl::Dir(_));
+    let configured = has(&args.args, "--config");
+    let mut flags = args.args.clone();
+    if !configured && !has(&flags, "--model") && args.launcher != KUBERNETES {
+        let model = bundled_model(&app.env)?;
+        flags.push(format!("--model={}={}", model.name, model.dir.display()));
+    }
+    if !configured && !has(&flags, "--device") && args.gpu.is_some() {
+        // The first of those that it sees.
+        flags.push("--device=cuda:0".to_owned());
+    }
+    let cores = app.env.cores / args.replicas as usize;
+    let threads = match args.cpus {
+        _ if configured => 0,
+        Some(cpus) => (cpus as usize).max(1),
+        None if local && args.replicas > 1 => cores.max(1),
+        None => 0,
+    };
+    app.output.note(format_args!(
+        "{} workers by {} join {registry} ({})",
+        args.replicas, args.launcher, context.origin
+    ));
+    let workers = Workers {
+        name,
+        count: args.replicas,
+        program: match args.launcher.as_str() {
+            KUBERNETES => PathBuf::from(WORKER),
+            _ => program(WORKER, &app.env)?,
+        },
+        prefix: id.as_str(),
+        authority: &authority,
+        registry: &registry,
+        settings: &context.settings,
+        ranks: Ranks::Free,
+        listen: if on_loopback { "127.0.0.1:0" } else { "[::]:0" },
+        threads,
+        args: flags,
+    };
+    Ok(workers.spec()?)
+}
+
+fn has(flags: &[String], flag: &str) -> bool {
+    let long = format!("{flag}=");
+    flags.iter().any(|arg| arg == flag || arg.starts_with(&long))
+}
+
+/// The authority of the fleet: named, or where the caller's certificate is, or the folder above,
+/// as `hearth pki issue` and `hearth up` leave them.
+fn authority(given: Option<&Path>, context: &Context) -> Result<Authority, Failure> {
+    let places: Vec<PathBuf> = match given {
+        Some(given) => vec![given.to_owned()],
+        None => {
+            let pki = absolute(&context.pki);
+            let above = pki.parent().map(Path::to_owned);
+            std::iter::once(pki).chain(above).collect()
+        }
+    };
+    let Some(place) = places.iter().find(|place| place.join(pki::CA_KEY_FILE).is_file()) else {
+        let places: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
+        return Err(Failure::usage(format!(
+            "workers need certificates, and {} is not in {}: name the authority's folder with \
+             --authority DIR (hearth pki init made it)",
+            pki::CA_KEY_FILE,
+            places.join(" nor in ")
+        )));
+    };
+    let authority = Authority::load(place)?;
+    let own = Identity::load(&context.pki)?;
+    if own.id.cluster() != authority.cluster() {
+        return Err(Failure::usage(format!(
+            "the authority in {} is of cluster {}, and the certificate in {} of cluster {}: they \
+             would not trust each other",
+            place.display(),
+            authority.cluster(),
+            context.pki.display(),
+            own.id.cluster()
+        )));
+    }
+    Ok(authority)
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// What can't be looked at is kept: the launch itself is done.
+async fn forget_old(launchers: &Launchers) {
+    let records = launchers.state().list().unwrap_or_default();
+    let old = records.iter().filter(|record| record.age() > KEEP).take(LOOKED_AT);
+    for record in old {
+        if ended(launchers, record).await.unwrap_or(false)
+            && let Err(error) = launchers.state().remove(&record.id)
+        {
+            tracing::warn!(%error, launch = %record.id, "an old launch can't be forgotten");
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! `hearth replicas`: what was launched, from any shell.
+
+mod lines;
+mod show;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hearth_launchers::Status as Replicas;
+use hearth_launchers::{
+    Error, Handle, LaunchRecord, Launchers, Options, Outcome, Replica, StateDir,
+};
+
+use crate::App;
+use crate::args::{ReplicasCommand, StateArgs, Target};
+use crate::exit::{Failure, Status};
+use crate::signals::Interrupts;
+
+pub(super) async fn run(command: &ReplicasCommand, app: &App) -> Result<Status, Failure> {
+    let launchers = launchers(command.state(), app)?;
+    let work = async {
+        match command {
+            ReplicasCommand::List { .. } => list(&launchers, app).await,
+            ReplicasCommand::Poll { targets, .. } => poll(&launchers, targets, app).await,
+            ReplicasCommand::Logs { targets, lines, follow, .. } => {
+                lines::print(&launchers, &expand(&launchers, targets)?, *lines, *follow, app).await
+            }
+            ReplicasCommand::Cancel { targets, .. } => cancel(&launchers, targets, app).await,
+            ReplicasCommand::Collect { targets, timeout, .. } => {
+                collect(&launchers, targets, *timeout, app).await
+            }
+            ReplicasCommand::Forget { targets, ended, .. } => {
+                forget(&launchers, targets, *ended, app).await
+            }
+        }
+    };
+    let mut interrupts = Interrupts::listen()?;
+    tokio::select! {
+        biased;
+        () = interrupts.next() => Ok(Status::Interrupted),
+        status = work => status,
+    }
+}
+
+/// The launchers over the folder that the flag names, the environment, or the user's own.
+pub(super) fn launchers(args: &StateArgs, app: &App) -> Result<Launchers, Failure> {
+    let own = || app.env.state_home.as_ref().map(|home| home.join("hearth/replicas"));
+    let given = args.state_dir.clone().or_else(|| app.env.state_dir.clone()).or_else(own);
+    let path = given.ok_or_else(|| {
+        Failure::usage("there is no HOME to remember launches in: give --state-dir DIR")
+    })?;
+    let options = Options { shim: app.env.executable.clone(), ..Options::default() };
+    Ok(Launchers::new(StateDir::new(path), options))
+}
+
+/// Whether all of a launch have ended.
+pub(super) async fn ended(launchers: &Launchers, record: &LaunchRecord) -> Result<bool, Failure> {
+    let handles: Vec<Handle> = record.handles().collect();
+    let replicas = launchers.by_name(&record.launcher)?.poll(&handles).await?;
+    Ok(replicas.iter().all(|replica| replica.status.is_final()))
+}
+
+/// The handles that are meant, each once.
+fn expand(launchers: &Launchers, targets: &[Target]) -> Result<Vec<Handle>, Failure> {
+    let mut handles: Vec<Handle> = Vec::new();
+    for target in targets {
+        let more: Vec<Handle> = match target {
+            Target::Replica(handle) => vec![handle.clone()],
+            Target::Launch(launcher, id) => {
+                let record = launchers.state().load(id)?;
+                let same = |record: &LaunchRecord| {
+                    launcher.as_ref().is_none_or(|name| *name == record.launcher)
+                };
+                let Some(record) = record.filter(same) else {
+                    return Err(unknown_launch(launchers, launcher.as_deref(), id.as_str()));
+                };
+                record.handles().collect()
+            }
+        };
+        for handle in more {
+            if !handles.contains(&handle) {
+                handles.push(handle);
+            }
+        }
+    }
+    Ok(handles)
+}
+
+fn unknown_launch(launchers: &Launchers, launcher: Option<&str>, id: &str) -> Failure {
+    let name = launcher.map_or_else(|| id.to_owned(), |launcher| format!("{launcher}/{id}"));
+    let folder = launchers.state().path().display();
+    Failure::usage(format!(
+        "launch {name} is not known in {folder}: `hearth replicas list` prints those that are"
+    ))
+}
+
+/// The handles by their launcher, as each is asked once.
+fn by_launcher(handles: &[Handle]) -> BTreeMap<&str, Vec<Handle>> {
+    let mut groups: BTreeMap<&str, Vec<Handle>> = BTreeMap::new();
+    for handle in handles {
+        groups.entry(&handle.launcher).or_default().push(handle.clone());
+    }
+    groups
+}
+
+async fn states(
+    launchers: &Launchers,
+    handles: &[Handle],
+) -> Result<Vec<(Handle, Replica)>, Failure> {
+    let mut found = BTreeMap::new();
+    for (launcher, group) in by_launcher(handles) {
+        let replicas = launchers.by_name(launcher)?.poll(&group).await?;
+        found.extend(group.into_iter().zip(replicas));
+    }
+    Ok(handles.iter().filter_map(|handle| found.remove_entry(handle)).collect())
+}
+
+async fn list(launchers: &Launchers, app: &App) -> Result<Status, Failure> {
+    let mut rows = Vec::new();
+    for record in launchers.state().list()? {
+        let handles: Vec<Handle> = record.handles().collect();
+        // One engine that is away must not hide the launches of the others.
+        let replicas = states(launchers, &handles).await;
+        rows.push(show::Launch::new(&record, replicas));
+    }
+    if rows.is_empty() {
+        let folder = launchers.state().path().display();
+        app.output.note(format_args!("nothing is remembered in {folder}: hearth launch"));
+    }
+    show::launches(&rows, app)?;
+    Ok(Status::Done)
+}
+
+async fn poll(launchers: &Launchers, targets: &[Target], app: &App) -> Result<Status, Failure> {
+    let handles = match targets {
+        [] => launchers.state().list()?.iter().flat_map(LaunchRecord::handles).collect(),
+        _ => expand(launchers, targets)?,
+    };
+    show::replicas(&states(launchers, &handles).await?, app)?;
+    Ok(Status::Done)
+}
+
+async fn cancel(launchers: &Launchers, targets: &[Target], app: &App) -> Result<Status, Failure> {
+    let handles = expand(launchers, targets)?;
+    // All are known before the first is ended.
+    states(launchers, &handles).await?;
+    for (launcher, group) in by_launcher(&handles) {
+        launchers.by_name(launcher)?.cancel(&group).await?;
+    }
+    show::replicas(&states(launchers, &handles).await?, app)?;
+    Ok(Status::Done)
+}
+
+async fn collect(
+    launchers: &Launchers,
+    targets: &[Target],
+    timeout: Option<Duration>,
+    app: &App,
+) -> Result<Status, Failure> {
+    let handles = expand(launchers, targets)?;
+    let deadline = timeout.map(|timeout| tokio::time::Instant::now() + timeout);
+    let mut found: BTreeMap<Handle, Outcome> = BTreeMap::new();
+    let mut late: Vec<Handle> = Vec::new();
+    for (launcher, group) in by_launcher(&handles) {
+        let launcher = launchers.by_name(launcher)?;
+        let left = deadline.map(|at| at.saturating_duration_since(tokio::time::Instant::now()));
+        let ended: Vec<Handle> = match launcher.collect(&group, left).await {
+            Ok(outcomes) => {
+                found.extend(group.into_iter().zip(outcomes));
+                continue;
+            }
+            Err(Error::CollectTimeout { running, .. }) => {
+                let ended = group.into_iter().filter(|handle| !running.contains(handle)).collect();
+                late.extend(running);
+                ended
+            }
+            Err(error) => return Err(error.into()),
+        };
+        // What came is kept.
+        let outcomes = launcher.collect(&ended, None).await?;
+        found.extend(ended.into_iter().zip(outcomes));
+    }
+    let outcomes: Vec<_> = handles.iter().filter_map(|handle| found.remove_entry(handle)).collect();
+    show::outcomes(&outcomes, app)?;
+    if !late.is_empty() {
+        let timeout = timeout.unwrap_or_default();
+        return Err(Error::CollectTimeout { timeout, running: late }.into());
+    }
+    let all = outcomes.iter().all(|(_, outcome)| outcome.status == Replicas::Succeeded);
+    Ok(if all { Status::Done } else { Status::Failed })
+}
+
+async fn forget(
+    launchers: &Launchers,
+    targets: &[Target],
+    all_ended: bool,
+    app: &App,
+) -> Result<Status, Failure> {
+    let mut records = Vec::new();
+    if all_ended {
+        for record in launchers.state().list()? {
+            if ended(launchers, &record).await? {
+                records.push(record);
+            }
+        }
+    }
+    for target in targets {
+        let Target::Launch(launcher, id) = target else {
+            return Err(Failure::usage("launches are forgotten as a whole: leave the rank out"));
+        };
+        let Some(record) = launchers.state().load(id)? else {
+            return Err(unknown_launch(launchers, launcher.as_deref(), id.as_str()));
+        };
+        if !ended(launchers, &record).await? {
+            return Err(Failure::usage(format!(
+                "{}/{id} has not ended: hearth replicas cancel {0}/{id} first",
+                record.launcher
+            )));
+        }
+        records.push(record);
+    }
+    for record in &records {
+        launchers.state().remove(&record.id)?;
+    }
+    let names: Vec<String> = records.iter().map(|r| format!("{}/{}", r.launcher, r.id)).collect();
+    if app.output.json {
+        app.output.json(&names)?;
+    } else {
+        names.iter().try_for_each(|name| app.output.line(name))?;
+    }
+    Ok(Status::Done)
+}
