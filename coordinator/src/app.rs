@@ -21,7 +21,7 @@ use crate::{Backends, Engine, Start, executors};
 const AGENT: &str = concat!("hearth-coordinator/", env!("CARGO_PKG_VERSION"));
 
 /// The program's version, and the protocol's.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (protocol hearth/1.0)");
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (protocol hearth/1.1)");
 
 /// How often systemd's watchdog is fed.
 const TICK: Duration = Duration::from_secs(1);

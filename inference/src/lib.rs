@@ -6,6 +6,7 @@
 pub mod folder;
 pub mod noise;
 pub mod pipelines;
+pub mod progress;
 pub mod schedulers;
 pub mod session;
 pub mod tokenizers;

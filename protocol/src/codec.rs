@@ -62,6 +62,30 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     if rest.is_empty() { Ok(message) } else { Err(CodecError::Trailing { extra: rest.len() }) }
 }
 
+/// Decodes what a person may have written, and says of which field a mistake is: its path, as in
+/// `request.width`, and what is wrong with it.
+///
+/// # Errors
+/// The field (empty for the whole) and the reason.
+pub fn decode_named<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, (String, String)> {
+    decode(bytes).map_err(|error| {
+        // MessagePack's own errors speak of markers; the same values as JSON are told in words.
+        let whole = |error: CodecError| (String::new(), error.to_string());
+        let value: serde_json::Value = match decode(bytes) {
+            Ok(value) => value,
+            Err(error) => return whole(error),
+        };
+        match serde_path_to_error::deserialize::<_, T>(value) {
+            Ok(_) => whole(error),
+            Err(error) => {
+                let path = error.path().to_string();
+                let path = if path == "." { String::new() } else { path };
+                (path, error.inner().to_string())
+            }
+        }
+    })
+}
+
 /// The empty argument list, a MessagePack map without entries.
 pub const EMPTY: &[u8] = &[0x80];
 
@@ -74,6 +98,22 @@ mod tests {
         let bytes = vec![0x91; 1 << 20];
         assert!(decode::<serde_json::Value>(&bytes).is_err());
         assert!(decode::<crate::message::Request>(&bytes).is_err());
+    }
+
+    #[test]
+    fn a_mistake_is_said_of_its_field() {
+        use crate::methods::{GenerateArgs, SleepArgs};
+        let said = |args: serde_json::Value| {
+            decode_named::<SleepArgs>(&encode(&args).unwrap()).unwrap_err()
+        };
+        let (field, reason) = said(serde_json::json!({"level": "deep"}));
+        assert_eq!(field, "level");
+        assert!(reason.contains("deep"), "{reason}");
+        let (_, reason) = said(serde_json::json!({"levle": 1}));
+        assert!(reason.contains("levle") && reason.contains("`level`"), "{reason}");
+        let args = serde_json::json!({"request": {"prompt": "x", "width": "wide"}, "part": {"index": 0, "of": 1}});
+        let error = decode_named::<GenerateArgs>(&encode(&args).unwrap()).unwrap_err();
+        assert_eq!(error.0, "request.width", "{error:?}");
     }
 
     #[test]

@@ -30,6 +30,9 @@ pub struct WorkerRecord {
     pub capacity: Capacity,
     /// Whether it takes requests.
     pub state: WorkerState,
+    /// While models are being loaded: how much of their bytes is read, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<u8>,
     /// The protocol versions it speaks.
     pub protocol: ProtocolRange,
     /// SHA-256 of its certificate (DER), hex.

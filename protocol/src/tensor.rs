@@ -22,17 +22,45 @@ pub enum Dtype {
     U8,
     /// One byte, 0 or 1.
     Bool,
+    /// IEEE 754 binary64.
+    F64,
+    /// Signed 8 bits.
+    I8,
+    /// Signed 16 bits.
+    I16,
+    /// Unsigned 16 bits.
+    U16,
+    /// Unsigned 32 bits.
+    U32,
+    /// Unsigned 64 bits.
+    U64,
 }
 
 impl Dtype {
+    /// All element types.
+    pub const ALL: [Self; 12] = [
+        Self::F32,
+        Self::F16,
+        Self::I64,
+        Self::I32,
+        Self::U8,
+        Self::Bool,
+        Self::F64,
+        Self::I8,
+        Self::I16,
+        Self::U16,
+        Self::U32,
+        Self::U64,
+    ];
+
     /// Bytes of one element.
     #[must_use]
     pub fn size(self) -> u64 {
         match self {
-            Self::I64 => 8,
-            Self::F32 | Self::I32 => 4,
-            Self::F16 => 2,
-            Self::U8 | Self::Bool => 1,
+            Self::I64 | Self::U64 | Self::F64 => 8,
+            Self::F32 | Self::I32 | Self::U32 => 4,
+            Self::F16 | Self::I16 | Self::U16 => 2,
+            Self::U8 | Self::I8 | Self::Bool => 1,
         }
     }
 }
@@ -46,6 +74,12 @@ impl fmt::Display for Dtype {
             Self::I32 => "i32",
             Self::U8 => "u8",
             Self::Bool => "bool",
+            Self::F64 => "f64",
+            Self::I8 => "i8",
+            Self::I16 => "i16",
+            Self::U16 => "u16",
+            Self::U32 => "u32",
+            Self::U64 => "u64",
         })
     }
 }

@@ -10,6 +10,11 @@
 //! | 0 | first version |
 //! | 1 | `generate`: the fields of further model families, from `prompt_2` to `class_labels`; a
 //!       worker of minor 0 refuses a request that has one, as `invalid_argument` that names it |
+//! |   | methods `attach`, `infer`, `sleep`, `wake_up`, `load_model`, `unload_model`, `profile`; a
+//!       worker of minor 0 refuses them as `unknown_method` |
+//! |   | models that are `on_demand`, `sleeping` or `unloaded`; a caller of minor 0 reads `unknown` |
+//! |   | element types `f64`, `i8`, `i16`, `u16`, `u32`, `u64`, in calls of `infer` alone |
+//! |   | further fields of records, models and requests, which minor 0 skips |
 
 use serde::{Deserialize, Serialize};
 

@@ -14,7 +14,10 @@ use hearth_protocol::message::{
     Accepted, Attachment, Phase, Preview, Progress, Reply, Request, Span, Trailer,
 };
 use hearth_protocol::methods::{
-    CancelArgs, DrainValue, FinishReason, GenerateArgs, Generated, GetRank, Health, Part,
+    AttachArgs, AttachValue, AttachedPart, CancelArgs, DrainValue, FinishReason, GenerateArgs,
+    Generated, GetRank, Health, InferArgs, InferValue, LoadModelArgs, LoadModelValue, ModelInfo,
+    ModelState, Part, ProfileArgs, ProfileValue, RequestState, RequestSummary, SleepArgs,
+    SleepValue, UnloadModelArgs, UnloadModelValue, WakeArgs, WakeValue,
 };
 use hearth_protocol::record::{Capacity, ModelRecord, WorkerRecord, WorkerState};
 use hearth_protocol::tensor::{Dtype, TensorHeader};
@@ -199,6 +202,89 @@ fn status() {
     check("drain", &DrainValue { state, running: 1, queued: 2 });
 }
 
+fn model() -> ModelInfo {
+    ModelInfo {
+        name: "sd15".to_owned(),
+        aliases: vec!["default".to_owned()],
+        state: ModelState::Loading,
+        percent: Some(40),
+        reason: Some("read again".to_owned()),
+        digest: "sha256:00".to_owned(),
+        family: "stable-diffusion".to_owned(),
+        tasks: vec!["text-to-image".to_owned()],
+        weight_bytes: 1 << 32,
+        default_width: 512,
+        default_height: 512,
+        size_factor: 8,
+        max_size: 1024,
+        default_steps: 50,
+        default_guidance: 7.5,
+        scheduler: "PNDMScheduler".to_owned(),
+        max_prompt_tokens: 77,
+    }
+}
+
+#[test]
+fn models_that_come_and_go() {
+    let name = "sd15".to_owned();
+    let path = Some("/srv/models/sd15".to_owned());
+    let aliases = vec!["default".to_owned()];
+    check("load_model_args", &LoadModelArgs { name: name.clone(), path, aliases });
+    let value = LoadModelValue { model: model(), loaded: true, took_ms: 12.5 };
+    check("load_model", &value);
+    check("unload_model_args", &UnloadModelArgs { name: name.clone() });
+    let value = UnloadModelValue { unloaded: true, freed_bytes: 1 << 30, device_bytes: 0 };
+    check("unload_model", &value);
+    check("sleep_args", &SleepArgs { level: 2, wait: false });
+    assert_eq!(decode::<SleepArgs>(&[0x80]).unwrap(), SleepArgs { level: 1, wait: true });
+    let state = WorkerState::Sleeping;
+    let (freed_bytes, device_bytes) = (1 << 30, 1 << 32);
+    let asleep =
+        SleepValue { state, level: Some(2), freed_bytes, device_bytes, running: 0, queued: 0 };
+    check("sleep", &asleep);
+    check("wake_up_args", &WakeArgs { wait: true });
+    let value = WakeValue { state: WorkerState::Ready, models: vec![name], took_ms: 12.5 };
+    check("wake_up", &value);
+}
+
+#[test]
+fn graphs_themselves() {
+    let (model, graph) = ("sd15".to_owned(), "unet".to_owned());
+    let outputs = vec!["out_sample".to_owned()];
+    let (some_model, some_graph) = (Some(model.clone()), Some(graph.clone()));
+    let args = InferArgs { model: some_model.clone(), graph: some_graph, outputs: outputs.clone() };
+    check("infer_args", &args);
+    check("infer", &InferValue { model: model.clone(), graph, outputs, took_ms: 12.5 });
+    let args =
+        ProfileArgs { model: some_model, num_inference_steps: Some(2), ..Default::default() };
+    check("profile_args", &args);
+    let profiles = vec!["unet".to_owned()];
+    check("profile", &ProfileValue { model, steps: 2, profiles, took_ms: 12.5 });
+    let tensors = Dtype::ALL.map(|dtype| TensorHeader { dtype, shape: vec![2, 3] });
+    check("tensors", &tensors.to_vec());
+}
+
+#[test]
+fn a_request_taken_up_again() {
+    let request_id: hearth_protocol::RequestId = "r-1".parse().unwrap();
+    check("attach_args", &AttachArgs { request_id: request_id.clone(), index: Some(1) });
+    let part = Part { index: 1, of: 2 };
+    let error = Some(CallError::new(ErrorKind::Cancelled, "the request was cancelled"));
+    let failed = AttachedPart { part, generated: None, error };
+    check("attach", &AttachValue { parts: vec![failed] });
+    let summary = RequestSummary {
+        request_id,
+        part,
+        model: "sd15".to_owned(),
+        state: RequestState::Running,
+        step: 3,
+        steps: 20,
+        age_ms: 1500,
+        seed: 42,
+    };
+    check("request_summary", &summary);
+}
+
 #[test]
 fn the_registrys_record_is_json_for_people() {
     let record = WorkerRecord {
@@ -215,6 +301,7 @@ fn the_registrys_record_is_json_for_people() {
         }],
         capacity: Capacity { slots: 1, queue: 16 },
         state: WorkerState::Ready,
+        percent: None,
         protocol: ProtocolRange { min: 0, max: 0 },
         certificate: "00".repeat(32),
         started_at: 1_700_000_000,
@@ -224,6 +311,8 @@ fn the_registrys_record_is_json_for_people() {
     compare("record.json", &json);
     let newer = json.replacen('{', "{\"from_the_future\": [1],", 1);
     assert_eq!(serde_json::from_str::<WorkerRecord>(&newer).unwrap(), record);
+    let loading = WorkerRecord { state: WorkerState::Loading, percent: Some(40), ..record };
+    compare("record_loading.json", &serde_json::to_string_pretty(&loading).unwrap());
 }
 
 proptest! {

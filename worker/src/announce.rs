@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hearth_fabric::registry::{AnnounceStatus, Announcement, Error};
+use hearth_protocol::record::WorkerState;
 
 use crate::state::Shared;
 
@@ -14,14 +15,17 @@ pub(crate) async fn keep(announcement: &Announcement, shared: &Shared) -> Arc<Er
     let mut status = announcement.status();
     let mut state = shared.state.subscribe();
     let mut identity = shared.identity.subscribe();
+    let mut models = shared.models.changes();
     loop {
         if let Some(refusal) = note(&status.borrow_and_update(), shared) {
             return refusal;
         }
         let now = *state.borrow_and_update();
         let certificate = identity.borrow_and_update().fingerprint();
+        models.borrow_and_update();
         let updated = announcement.update(|record| {
             record.state = now;
+            record.percent = (now == WorkerState::Loading).then(|| shared.models.percent());
             record.certificate = certificate;
             record.models = shared.models.records();
         });
@@ -35,6 +39,7 @@ pub(crate) async fn keep(announcement: &Announcement, shared: &Shared) -> Arc<Er
             },
             _ = state.changed() => {}
             _ = identity.changed() => {}
+            _ = models.changed() => {}
         }
     }
 }

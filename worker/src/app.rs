@@ -9,6 +9,7 @@ use hearth_fabric::identity::{CurrentIdentity, Identity};
 use hearth_fabric::quic::{EndpointKeys, Listener, Settings};
 use hearth_fabric::registry::{self, Registry};
 use hearth_fabric::task::OwnedTask;
+use hearth_inference::progress::Progress;
 use hearth_protocol::Incarnation;
 use hearth_protocol::record::{Capacity, WorkerRecord, WorkerState};
 use hearth_protocol::version::ProtocolRange;
@@ -24,10 +25,11 @@ use crate::announce;
 use crate::config::{Config, ConfigError};
 use crate::engine::{Engine, LoadError};
 use crate::methods::Methods;
+use crate::models::{Hold, Model, Models};
 use crate::parts::{Bounds, Parts};
 use crate::report::Reporter;
 use crate::service::WorkerService;
-use crate::state::{EngineGauge, Model, Models, Shared};
+use crate::state::{EngineGauge, Shared, Standing};
 
 /// How often deadlines and orphans are looked after, and what has changed is reported.
 const TICK: Duration = Duration::from_millis(500);
@@ -162,16 +164,22 @@ impl Worker {
         });
         let worker_metrics = WorkerMetrics::register(&mut metrics);
         let capacity = Capacity { slots: config.worker.slots, queue: config.worker.queue };
-        let parts = Parts::new(Bounds {
+        let bounds = Bounds {
             slots: capacity.slots,
             queue: capacity.queue,
             orphan_grace: config.worker.orphan_grace,
-        });
+        };
+        let parts = Parts::new(bounds, worker_metrics.clone());
         let models = config.models.iter().map(|(name, model)| Model {
             name: name.clone(),
             aliases: model.aliases.clone(),
-            preload: model.preload,
-            description: None,
+            path: model.path.clone(),
+            configured: true,
+            failures: 0,
+            hold: match model.preload {
+                true => Hold::Loading(Progress::default()),
+                false => Hold::OnDemand,
+            },
         });
         let shared = Arc::new(Shared {
             id: id.clone(),
@@ -185,7 +193,8 @@ impl Worker {
             engine: EngineGauge::default(),
             connections: AtomicU32::new(0),
             step_timeout: config.worker.step_timeout,
-            ending: Mutex::new(false),
+            standing: Mutex::new(Standing { ending: false, loading: true, asleep: false }),
+            model_dirs: config.worker.model_dirs.clone(),
             state: watch::Sender::new(WorkerState::Loading),
             rank: watch::Sender::new(None),
             registered: AtomicBool::new(false),
@@ -193,6 +202,7 @@ impl Worker {
             identity: identity.clone(),
             shutdown: CancellationToken::new(),
             drain_marker: dir.join("drained"),
+            dir,
         });
         if shared.drain_marker.exists() {
             shared.parts.set_draining(true);
@@ -221,6 +231,7 @@ impl Worker {
             models: shared.models.records(),
             capacity,
             state: WorkerState::Loading,
+            percent: None,
             protocol: ProtocolRange::OURS,
             certificate: identity.get().fingerprint(),
             started_at: started.as_secs(),
@@ -355,7 +366,7 @@ impl Daemon<'_> {
     }
 
     fn ready(&mut self) {
-        match self.shared.started() {
+        match self.shared.loaded() {
             WorkerState::Draining => {
                 tracing::info!("loaded; drained before its restart: hearth resume ends that");
             }

@@ -13,6 +13,7 @@ mod app;
 pub mod config;
 mod engine;
 pub mod methods;
+mod models;
 pub mod owner;
 mod parts;
 mod report;

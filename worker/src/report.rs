@@ -16,11 +16,13 @@ pub(crate) struct Reporter {
     readiness: watch::Sender<Readiness>,
     /// What systemd was told last.
     status: String,
+    /// How much of the models was read when that was said last.
+    percent: u8,
 }
 
 impl Reporter {
     pub(crate) fn new(shared: Arc<Shared>, readiness: watch::Sender<Readiness>) -> Self {
-        Self { shared, readiness, status: String::new() }
+        Self { shared, readiness, status: String::new(), percent: 0 }
     }
 
     /// Says how the worker is, and that it lives unless a step hangs.
@@ -43,6 +45,12 @@ impl Reporter {
             differs
         });
 
+        if state == WorkerState::Loading {
+            let percent = shared.models.percent();
+            if std::mem::replace(&mut self.percent, percent) != percent {
+                shared.models.touch();
+            }
+        }
         let registered = shared.registered.load(Ordering::Relaxed);
         let apart = match (registered, &*shared.pending()) {
             (true, _) => String::new(),

@@ -3,13 +3,13 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use hearth_fabric::quic::{IncomingCall, Peer, Service};
-use hearth_protocol::message::Trailer;
+use hearth_inference::session::Interrupt;
+use hearth_protocol::message::{Request, Trailer};
 use hearth_protocol::methods::Method;
 use hearth_protocol::version::Welcome;
-use hearth_protocol::{CallError, ErrorKind, codec};
+use hearth_protocol::{CallError, ErrorKind};
 
 use crate::methods::{self, Answer, Call, Handler, Methods};
 use crate::state::Shared;
@@ -39,6 +39,7 @@ impl Drop for Open {
 }
 
 type Served = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Answered = Pin<Box<dyn Future<Output = Result<Answer, CallError>> + Send>>;
 
 impl Service for WorkerService {
     fn welcome(&self, minor: u16) -> Welcome {
@@ -58,6 +59,8 @@ impl Service for WorkerService {
         let served = match self.route(peer, &call) {
             Err(error) => self.refuse(call, error),
             Ok(Route::Generate) => Box::pin(methods::generate(Arc::clone(&self.shared), call)),
+            Ok(Route::Attach) => Box::pin(methods::attach(Arc::clone(&self.shared), call)),
+            Ok(Route::Order(method)) => self.order(method, call),
             Ok(Route::Control(method)) => self.control(method, call),
             Ok(Route::Registered(handler)) => self.registered(&handler, peer, call),
         };
@@ -75,9 +78,15 @@ impl Service for WorkerService {
     }
 }
 
+type ControlMethod = fn(&Shared, &Request) -> Result<Vec<u8>, CallError>;
+
 enum Route {
     Generate,
-    Control(Method),
+    Attach,
+    /// The engine does it.
+    Order(Method),
+    /// It is done at once.
+    Control(ControlMethod),
     Registered(Handler),
 }
 
@@ -97,27 +106,33 @@ impl WorkerService {
             tracing::warn!(peer = %peer.id, %method, "call refused: the role may not");
             return Err(methods::denied(role, method.name()));
         }
-        Ok(if method == Method::Generate { Route::Generate } else { Route::Control(method) })
+        Ok(match method {
+            Method::Generate => Route::Generate,
+            Method::Attach => Route::Attach,
+            Method::Infer
+            | Method::Sleep
+            | Method::WakeUp
+            | Method::LoadModel
+            | Method::UnloadModel
+            | Method::Profile => Route::Order(method),
+            Method::GetRank => Route::Control(|shared, _| methods::get_rank(shared)),
+            Method::CheckHealth => Route::Control(|shared, _| methods::check_health(shared)),
+            Method::Stats => Route::Control(|shared, _| methods::stats(shared)),
+            Method::ListModels => Route::Control(|shared, _| methods::list_models(shared)),
+            Method::ListRequests => Route::Control(|shared, _| methods::list_requests(shared)),
+            Method::Cancel => Route::Control(methods::cancel),
+            Method::Drain => Route::Control(|shared, _| methods::drain(shared)),
+            Method::Resume => Route::Control(|shared, _| methods::resume(shared)),
+            Method::Shutdown => Route::Control(|shared, _| methods::shutdown(shared)),
+        })
     }
 
     fn refuse(&self, call: IncomingCall, error: CallError) -> Served {
         Box::pin(call.responder.fail(self.shared.located(error)))
     }
 
-    fn control(&self, method: Method, call: IncomingCall) -> Served {
-        let shared = &*self.shared;
-        let value = match method {
-            Method::GetRank => methods::get_rank(shared),
-            Method::CheckHealth => methods::check_health(shared),
-            Method::Stats => methods::stats(shared),
-            Method::ListModels => methods::list_models(shared),
-            Method::ListRequests => methods::list_requests(shared),
-            Method::Cancel => methods::cancel(shared, &call.request),
-            Method::Drain => methods::drain(shared),
-            Method::Resume => methods::resume(shared),
-            Method::Shutdown => methods::shutdown(shared),
-            Method::Generate => Err(CallError::new(ErrorKind::Internal, "generate is no control")),
-        };
+    fn control(&self, method: ControlMethod, call: IncomingCall) -> Served {
+        let value = method(&self.shared, &call.request);
         match value {
             Ok(value) => {
                 Box::pin(call.responder.succeed(value, Vec::new(), Vec::new(), Trailer::default()))
@@ -126,27 +141,33 @@ impl WorkerService {
         }
     }
 
+    /// What the engine is ordered to do, and waited for.
+    fn order(&self, method: Method, call: IncomingCall) -> Served {
+        let IncomingCall { request, payload, responder } = call;
+        let (shared, deadline) = (Arc::clone(&self.shared), request.deadline_ms);
+        let interrupt = Interrupt::new();
+        let stopped = interrupt.clone();
+        let ours = Arc::clone(&shared);
+        let answer: Answered = match method {
+            Method::Infer => Box::pin(methods::infer(ours, request, payload, interrupt)),
+            Method::Profile => Box::pin(methods::profile(ours, request, interrupt)),
+            Method::Sleep => Box::pin(methods::sleep(ours, request)),
+            Method::WakeUp => Box::pin(methods::wake_up(ours, request)),
+            Method::LoadModel => Box::pin(methods::load_model(ours, request)),
+            _ => Box::pin(methods::unload_model(ours, request)),
+        };
+        Box::pin(async move {
+            methods::respond(&shared, responder, deadline, answer, || stopped.interrupt()).await;
+        })
+    }
+
     /// Runs an embedding program's method until it ends, its caller cancels or its deadline passes.
     fn registered(&self, handler: &Handler, peer: &Arc<Peer>, call: IncomingCall) -> Served {
         let IncomingCall { request, payload, responder } = call;
-        let shared = Arc::clone(&self.shared);
-        let limit = request.deadline_ms.map_or(Duration::MAX, Duration::from_millis);
+        let (shared, deadline) = (Arc::clone(&self.shared), request.deadline_ms);
         let answer = handler(Call { peer: Arc::clone(peer), request, payload });
-        let cancelled = responder.cancelled();
         Box::pin(async move {
-            let answer = tokio::select! {
-                biased;
-                () = cancelled => return,
-                answer = tokio::time::timeout(limit, answer) => answer,
-            };
-            let late = |_| CallError::new(ErrorKind::DeadlineExceeded, "the deadline passed");
-            match answer.map_err(late).flatten() {
-                Ok(Answer { value, attachments, payload }) => {
-                    let value = if value.is_empty() { codec::EMPTY.to_vec() } else { value };
-                    responder.succeed(value, attachments, payload, Trailer::default()).await;
-                }
-                Err(error) => responder.fail(shared.located(error)).await,
-            }
+            methods::respond(&shared, responder, deadline, answer, || ()).await;
         })
     }
 }

@@ -1,18 +1,17 @@
 //! What the worker's halves share: who it is, what it does, what it has counted.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hearth_fabric::identity::CurrentIdentity;
-use hearth_inference::pipelines::Description;
-use hearth_protocol::methods::{ModelInfo, ModelState};
-use hearth_protocol::record::{Capacity, ModelRecord, WorkerState};
+use hearth_protocol::record::{Capacity, WorkerState};
 use hearth_protocol::{CallError, ErrorKind, Group, Incarnation, Rank, WorkerId};
 use hearth_telemetry::metrics::WorkerMetrics;
 use hearth_telemetry::procinfo::Process;
 use tokio::sync::watch;
 
+use crate::models::Models;
 use crate::parts::Parts;
 
 /// The worker as its methods see it.
@@ -29,8 +28,10 @@ pub(crate) struct Shared {
     pub(crate) connections: AtomicU32,
     /// Time that one step may take before the worker counts as hung.
     pub(crate) step_timeout: Duration,
-    /// Whether this run is about to end.
-    pub(crate) ending: Mutex<bool>,
+    /// What it was told to do.
+    pub(crate) standing: Mutex<Standing>,
+    /// Folders that an administrator may load models from.
+    pub(crate) model_dirs: Vec<std::path::PathBuf>,
     /// What the worker does now.
     pub(crate) state: watch::Sender<WorkerState>,
     /// The rank that the registry confirmed last; none while it has not.
@@ -45,6 +46,19 @@ pub(crate) struct Shared {
     pub(crate) shutdown: tokio_util::sync::CancellationToken,
     /// Kept across restarts.
     pub(crate) drain_marker: std::path::PathBuf,
+    /// Its folder of its own.
+    pub(crate) dir: std::path::PathBuf,
+}
+
+/// What the worker was told to do. Whether it is drained the parts' table knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// This run is about to end.
+    pub(crate) ending: bool,
+    /// The models of the start, or of a waking, are not there yet.
+    pub(crate) loading: bool,
+    /// It sleeps, or will once the accepted requests have ended.
+    pub(crate) asleep: bool,
 }
 
 impl Shared {
@@ -53,9 +67,9 @@ impl Shared {
         if let Err(error) = std::fs::write(&self.drain_marker, b"") {
             tracing::warn!(%error, "the drain will not survive a restart");
         }
-        let ending = self.ending();
+        let standing = self.standing();
         self.parts.set_draining(true);
-        self.settle(ending);
+        self.settle(standing);
     }
 
     /// Takes requests again.
@@ -69,44 +83,109 @@ impl Shared {
         {
             tracing::warn!(%error, "the worker will drain again after a restart");
         }
-        let ending = self.ending();
-        if *ending {
-            let message = "the worker is about to end: start it again";
-            return Err(CallError::new(ErrorKind::Draining, message));
+        let standing = self.standing();
+        if standing.ending {
+            return Err(about_to_end());
         }
         self.parts.set_draining(false);
-        self.settle(ending);
+        self.settle(standing);
         Ok(())
     }
 
     /// Refuses new requests for the rest of this run.
     pub(crate) fn end(&self) {
-        let mut ending = self.ending();
-        *ending = true;
+        let mut standing = self.standing();
+        standing.ending = true;
         self.parts.set_draining(true);
-        self.settle(ending);
+        self.settle(standing);
     }
 
     /// Whether this run is about to end.
     pub(crate) fn is_ending(&self) -> bool {
-        *self.ending()
+        self.standing().ending
     }
 
-    /// The models of the start are there. Gives what the worker does now.
-    pub(crate) fn started(&self) -> WorkerState {
-        self.settle(self.ending())
+    /// The models of the start, or of a waking, are there. Gives what the worker does now.
+    pub(crate) fn loaded(&self) -> WorkerState {
+        let mut standing = self.standing();
+        standing.loading = false;
+        self.settle(standing)
     }
 
-    fn ending(&self) -> MutexGuard<'_, bool> {
-        self.ending.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Refuses new requests until it is woken.
+    ///
+    /// # Errors
+    /// `draining` for a worker that is about to end, `not_ready` for one that still loads.
+    pub(crate) fn fall_asleep(&self) -> Result<(), CallError> {
+        let mut standing = self.standing();
+        if standing.ending {
+            return Err(about_to_end());
+        }
+        if standing.loading {
+            return Err(still_loading());
+        }
+        standing.asleep = true;
+        self.parts.set_asleep(true);
+        self.settle(standing);
+        Ok(())
+    }
+
+    /// Takes requests again, once the models are there where they have to be loaded.
+    pub(crate) fn wake(&self, loading: bool) {
+        let mut standing = self.standing();
+        standing.asleep = false;
+        standing.loading = loading;
+        self.parts.set_asleep(false);
+        self.settle(standing);
+    }
+
+    /// Whether it sleeps, or will.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.standing().asleep
+    }
+
+    /// Fails in sleep, and while the models of the start are loaded.
+    ///
+    /// # Errors
+    /// `not_ready`.
+    pub(crate) fn check_awake(&self) -> Result<(), CallError> {
+        let standing = *self.standing();
+        match standing {
+            Standing { asleep: true, .. } => Err(sleeping()),
+            Standing { loading: true, .. } => Err(still_loading()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Fails unless new work is taken.
+    ///
+    /// # Errors
+    /// `not_ready` while models are loaded and in sleep, `draining`.
+    pub(crate) fn check_open(&self) -> Result<(), CallError> {
+        match *self.state.borrow() {
+            WorkerState::Loading => Err(still_loading()),
+            WorkerState::Sleeping => Err(sleeping()),
+            WorkerState::Draining => {
+                let message = "the worker is draining: ask another one";
+                Err(CallError::new(ErrorKind::Draining, message))
+            }
+            WorkerState::Ready | WorkerState::Unknown => Ok(()),
+        }
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says what the worker does now. Under the lock, so that the last change is said last.
-    fn settle(&self, _ending: MutexGuard<'_, bool>) -> WorkerState {
-        let state = match (self.parts.is_draining(), self.models.loaded()) {
-            (true, _) => WorkerState::Draining,
-            (false, true) => WorkerState::Ready,
-            (false, false) => WorkerState::Loading,
+    fn settle(&self, standing: MutexGuard<'_, Standing>) -> WorkerState {
+        let drained = self.parts.is_draining();
+        let state = match *standing {
+            Standing { ending: true, .. } => WorkerState::Draining,
+            Standing { asleep: true, .. } => WorkerState::Sleeping,
+            _ if drained => WorkerState::Draining,
+            Standing { loading: true, .. } => WorkerState::Loading,
+            _ => WorkerState::Ready,
         };
         self.state.send_replace(state);
         state
@@ -163,103 +242,16 @@ impl EngineGauge {
     }
 }
 
-/// The configured models and what is known of each.
-pub(crate) struct Models(RwLock<Vec<Model>>);
-
-pub(crate) struct Model {
-    pub(crate) name: String,
-    pub(crate) aliases: Vec<String>,
-    pub(crate) preload: bool,
-    /// Known once the folder was loaded.
-    pub(crate) description: Option<Arc<Description>>,
+pub(crate) fn still_loading() -> CallError {
+    let message = "the worker still loads its models: try again or ask another worker";
+    CallError::new(ErrorKind::NotReady, message)
 }
 
-impl Models {
-    pub(crate) fn new(models: Vec<Model>) -> Self {
-        Self(RwLock::new(models))
-    }
-
-    /// The name and description behind a request's `model`; the only model where it is absent.
-    pub(crate) fn resolve(
-        &self,
-        wanted: Option<&str>,
-    ) -> Result<(String, Option<Arc<Description>>), CallError> {
-        let models = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let known = || models.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(", ");
-        let found = match wanted {
-            Some(name) => {
-                let named = |m: &&Model| m.name == name || m.aliases.iter().any(|a| a == name);
-                models.iter().find(named).ok_or_else(|| CallError {
-                    param: Some("model".to_owned()),
-                    ..CallError::new(
-                        ErrorKind::UnknownModel,
-                        format!("model {name:?} is not here: this worker has {}", known()),
-                    )
-                })?
-            }
-            None if models.len() == 1 => &models[0],
-            None => {
-                let message = format!("model is absent: this worker has {}", known());
-                return Err(CallError::invalid("model", message));
-            }
-        };
-        Ok((found.name.clone(), found.description.clone()))
-    }
-
-    pub(crate) fn set_loaded(&self, name: &str, description: Arc<Description>) {
-        let mut models = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(model) = models.iter_mut().find(|model| model.name == name) {
-            model.description = Some(description);
-        }
-    }
-
-    /// Whether all that is loaded at start is there.
-    pub(crate) fn loaded(&self) -> bool {
-        let models = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        models.iter().all(|model| model.description.is_some() || !model.preload)
-    }
-
-    pub(crate) fn list(&self) -> Vec<ModelInfo> {
-        let models = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        models.iter().map(info).collect()
-    }
-
-    pub(crate) fn records(&self) -> Vec<ModelRecord> {
-        let models = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let record = |model: &Model| ModelRecord {
-            name: model.name.clone(),
-            aliases: model.aliases.clone(),
-            digest: model.description.as_ref().map_or_else(String::new, |d| d.digest.clone()),
-        };
-        models.iter().map(record).collect()
-    }
+pub(crate) fn sleeping() -> CallError {
+    let message = "the worker sleeps: hearth wake ends that, or ask another worker";
+    CallError::new(ErrorKind::NotReady, message)
 }
 
-fn info(model: &Model) -> ModelInfo {
-    let description = model.description.as_deref();
-    ModelInfo {
-        name: model.name.clone(),
-        aliases: model.aliases.clone(),
-        state: if description.is_some() { ModelState::Ready } else { ModelState::Loading },
-        digest: description.map_or_else(String::new, |d| d.digest.clone()),
-        family: description.map_or_else(String::new, |d| d.family.to_string()),
-        tasks: description.map_or_else(Vec::new, |d| texts(&d.tasks)),
-        weight_bytes: description.map_or(0, |d| d.weight_bytes),
-        default_width: description.map_or(0, |d| d.default_width),
-        default_height: description.map_or(0, |d| d.default_height),
-        size_factor: description.map_or(0, |d| d.size_factor),
-        max_size: description.map_or(0, |d| d.max_size),
-        default_steps: description.map_or(0, |d| d.default_steps),
-        default_guidance: description.map_or(0.0, |d| d.default_guidance_scale),
-        scheduler: description.map_or_else(String::new, |d| d.scheduler.clone()),
-        max_prompt_tokens: description
-            .map_or(0, |d| u32::try_from(d.max_prompt_tokens).unwrap_or(u32::MAX)),
-        fields: description.map_or_else(Vec::new, |d| texts(&d.fields)),
-        schedulers: description.map_or_else(Vec::new, |d| texts(&d.schedulers)),
-        classes: description.and_then(|d| d.classes),
-    }
-}
-
-fn texts(words: &[&str]) -> Vec<String> {
-    words.iter().map(ToString::to_string).collect()
+fn about_to_end() -> CallError {
+    CallError::new(ErrorKind::Draining, "the worker is about to end: start it again")
 }

@@ -38,6 +38,7 @@ fn record(name: &str, rank: u32, incarnation: u128, state: WorkerState) -> Arc<W
         models: vec![model()],
         capacity: Capacity { slots: 1, queue: 16 },
         state,
+        percent: None,
         protocol: ProtocolRange::OURS,
         certificate: "ab".to_owned(),
         started_at: 1,

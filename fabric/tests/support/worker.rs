@@ -36,6 +36,7 @@ pub fn record(name: &str, run: u128) -> WorkerRecord {
         models: Vec::new(),
         capacity: Capacity { slots: 1, queue: 16 },
         state: WorkerState::Loading,
+        percent: None,
         protocol: ProtocolRange::OURS,
         certificate: "00".repeat(32),
         started_at: 1,

@@ -22,6 +22,8 @@ pub enum Family {
     Flux,
     /// A UNet in pixels without words, unconditional or by class.
     Unconditional,
+    /// One graph by itself, a folder with a `model.onnx`: run by `infer`, not asked to generate.
+    Onnx,
 }
 
 /// Pipeline classes and their family. The class of an export has a prefix, `ORT` or `Onnx`.
@@ -39,13 +41,14 @@ const PREFIXES: [&str; 2] = ["ORT", "Onnx"];
 
 impl Family {
     /// Every family, in the order to show them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::StableDiffusion,
         Self::LatentConsistency,
         Self::StableDiffusionXl,
         Self::StableDiffusion3,
         Self::Flux,
         Self::Unconditional,
+        Self::Onnx,
     ];
 
     /// The family of a pipeline class.
@@ -75,6 +78,7 @@ impl Family {
             Self::StableDiffusion3 => "stable-diffusion-3",
             Self::Flux => "flux",
             Self::Unconditional => "unconditional",
+            Self::Onnx => "onnx",
         }
     }
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::{Error, read_json};
+use crate::progress::Progress;
 
 const NAME: &str = "manifest.json";
 const CHUNK: usize = 1 << 20;
@@ -36,11 +37,21 @@ struct Entry {
 }
 
 /// Digests the `used` files of `root`; verifies all that the manifest lists, if there is one.
-pub(super) fn contents(root: &Path, used: &BTreeSet<PathBuf>) -> Result<Contents, Error> {
+pub(super) fn contents(
+    root: &Path,
+    used: &BTreeSet<PathBuf>,
+    progress: &Progress,
+) -> Result<Contents, Error> {
+    for file in used {
+        let bytes = std::fs::metadata(root.join(file)).map_or(0, |metadata| metadata.len());
+        // Graphs and weights are read once more, to be used.
+        let text = file.extension().is_some_and(|kind| kind == "json" || kind == "txt");
+        progress.expect(if text { bytes } else { 2 * bytes });
+    }
     let manifest = root.join(NAME);
     let mut verified = BTreeMap::new();
     if manifest.exists() {
-        verified = verify(root, &manifest)?;
+        verified = verify(root, &manifest, progress)?;
         if let Some(stranger) = used.iter().find(|file| !verified.contains_key(*file)) {
             let reason = format!("not listed in {NAME}");
             return Err(Error::Digest { path: root.join(stranger), reason });
@@ -50,7 +61,7 @@ pub(super) fn contents(root: &Path, used: &BTreeSet<PathBuf>) -> Result<Contents
     for file in used {
         let digest = match verified.get(file) {
             Some(digest) => digest.clone(),
-            None => sha256(&root.join(file))?,
+            None => sha256(&root.join(file), progress)?,
         };
         whole.update(file.as_os_str().as_encoded_bytes());
         whole.update([0]);
@@ -62,7 +73,11 @@ pub(super) fn contents(root: &Path, used: &BTreeSet<PathBuf>) -> Result<Contents
 }
 
 /// Checks every file that the manifest lists; gives back their digests.
-fn verify(root: &Path, manifest: &Path) -> Result<BTreeMap<PathBuf, String>, Error> {
+fn verify(
+    root: &Path,
+    manifest: &Path,
+    progress: &Progress,
+) -> Result<BTreeMap<PathBuf, String>, Error> {
     let bad = |path: PathBuf, reason: String| Err(Error::Digest { path, reason });
     let Manifest { algorithm, files } = read_json(manifest)?;
     if algorithm != "sha256" {
@@ -81,7 +96,7 @@ fn verify(root: &Path, manifest: &Path) -> Result<BTreeMap<PathBuf, String>, Err
         if bytes != entry.bytes {
             return bad(path, format!("{bytes} bytes, but {NAME} says {}", entry.bytes));
         }
-        let digest = sha256(&path)?;
+        let digest = sha256(&path, progress)?;
         if !digest.eq_ignore_ascii_case(&entry.sha256) {
             return bad(path, format!("SHA-256 {digest}, but {NAME} says {}", entry.sha256));
         }
@@ -90,7 +105,7 @@ fn verify(root: &Path, manifest: &Path) -> Result<BTreeMap<PathBuf, String>, Err
     Ok(digests)
 }
 
-fn sha256(path: &Path) -> Result<String, Error> {
+fn sha256(path: &Path, progress: &Progress) -> Result<String, Error> {
     let io = |source| Error::Io { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(io)?;
     let mut chunk = vec![0; CHUNK];
@@ -98,7 +113,10 @@ fn sha256(path: &Path) -> Result<String, Error> {
     loop {
         match file.read(&mut chunk).map_err(io)? {
             0 => return Ok(hex::encode(hash.finalize())),
-            length => hash.update(&chunk[..length]),
+            length => {
+                hash.update(&chunk[..length]);
+                progress.advance(length as u64);
+            }
         }
     }
 }

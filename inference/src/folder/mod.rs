@@ -19,6 +19,7 @@ pub use self::defaults::Defaults;
 pub use self::error::Error;
 pub use self::family::Family;
 pub use self::manifest::Contents;
+use crate::progress::Progress;
 
 const INDEX: &str = "model_index.json";
 const DEFAULTS: &str = "hearth.json";
@@ -34,10 +35,11 @@ pub struct Folder {
     class: String,
     index: Map<String, Value>,
     defaults: Defaults,
+    progress: Progress,
 }
 
 /// What we read of `model_index.json`.
-#[derive(serde::Deserialize)]
+#[derive(Default, serde::Deserialize)]
 struct Index {
     #[serde(rename = "_class_name")]
     class: String,
@@ -56,22 +58,33 @@ impl Folder {
         if !root.is_dir() {
             return Err(Error::NoFolder { path: root.to_owned(), is_file: root.is_file() });
         }
-        if !root.join(INDEX).is_file() {
+        if !root.join(INDEX).is_file() && !root.join(MODEL).is_file() {
             if holds_pytorch(root) {
                 return Err(Error::PyTorch { folder: root.to_owned() });
             }
             return Err(Error::NotAnExport { folder: root.to_owned() });
         }
-        let index: Index = read_json(&root.join(INDEX))?;
-        let family = Family::of_class(&index.class).ok_or_else(|| Error::UnknownFamily {
-            folder: root.to_owned(),
-            class: index.class.clone(),
-        })?;
+        let (family, Index { class, rest: index }) = match root.join(INDEX).is_file() {
+            false => (Family::Onnx, Index::default()),
+            true => {
+                let index: Index = read_json(&root.join(INDEX))?;
+                let unknown =
+                    || Error::UnknownFamily { folder: root.to_owned(), class: index.class.clone() };
+                (Family::of_class(&index.class).ok_or_else(unknown)?, index)
+            }
+        };
         let defaults = match root.join(DEFAULTS) {
             path if path.exists() => read_json(&path)?,
             _ => Defaults::default(),
         };
-        Ok(Self { root: root.to_owned(), family, class: index.class, index: index.rest, defaults })
+        let progress = Progress::default();
+        Ok(Self { root: root.to_owned(), family, class, index, defaults, progress })
+    }
+
+    /// The same folder; what is read to check it is counted in `progress`.
+    #[must_use]
+    pub fn watched(self, progress: Progress) -> Self {
+        Self { progress, ..self }
     }
 
     /// The folder itself.
@@ -86,7 +99,7 @@ impl Folder {
         self.family
     }
 
-    /// The pipeline class in `model_index.json`.
+    /// The pipeline class in `model_index.json`; empty where there is none.
     #[must_use]
     pub fn class(&self) -> &str {
         &self.class
@@ -161,10 +174,9 @@ impl Folder {
     /// # Errors
     /// [`Error::Digest`] names the file that isn't what the manifest says.
     pub fn contents(&self, parts: &[&str], external: &[PathBuf]) -> Result<Contents, Error> {
-        let mut used = BTreeSet::from([PathBuf::from(INDEX)]);
-        if self.root.join(DEFAULTS).exists() {
-            used.insert(PathBuf::from(DEFAULTS));
-        }
+        let own = [INDEX, DEFAULTS].map(PathBuf::from);
+        let mut used: BTreeSet<_> =
+            own.into_iter().filter(|file| self.root.join(file).exists()).collect();
         for part in parts {
             for file in files_in(&self.root.join(part))? {
                 let wanted = file.extension().is_some_and(|extension| {
@@ -179,7 +191,7 @@ impl Folder {
         for path in external {
             used.insert(path.strip_prefix(&real).unwrap_or(path).to_owned());
         }
-        manifest::contents(&self.root, &used)
+        manifest::contents(&self.root, &used, &self.progress)
     }
 
     fn missing(&self, what: &str) -> Error {

@@ -22,6 +22,10 @@ impl Description {
     /// # Errors
     /// The first field that can't be used.
     pub fn settle(&self, request: &Generation) -> Result<Settings, Invalid> {
+        if self.tasks.is_empty() {
+            let message = "it is a bare graph, which generates nothing; use infer";
+            return Err(Invalid::new("model", &self.family, message));
+        }
         self.check_prompts(request)?;
         self.check_fields(request)?;
         let (width, height) = self.size(request)?;

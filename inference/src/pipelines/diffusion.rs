@@ -12,7 +12,7 @@ use super::parts::{Decoder, Denoiser, initial_latents};
 use super::state::{Conditioning, Layout};
 use super::{Description, Error, Generation, Output, Pipeline, Settings, State};
 use crate::noise::NoiseStream;
-use crate::session::Interrupt;
+use crate::session::{Interrupt, Session};
 
 /// A loaded model of any family.
 pub(super) struct Diffusion {
@@ -38,6 +38,9 @@ pub(super) trait Conditioner: Send {
 
     /// Time spent in its sessions so far.
     fn busy(&self) -> Duration;
+
+    /// Its graphs.
+    fn graphs(&mut self) -> Vec<&mut Session>;
 }
 
 impl Pipeline for Diffusion {
@@ -120,6 +123,13 @@ impl Pipeline for Diffusion {
             warnings: state.warnings,
             session_time: state.session_time + (self.decoder.busy() - busy),
         })
+    }
+
+    fn graphs(&mut self) -> Vec<&mut Session> {
+        let mut graphs = self.conditioner.graphs();
+        graphs.push(self.denoiser.graph());
+        graphs.extend(self.decoder.graph());
+        graphs
     }
 }
 

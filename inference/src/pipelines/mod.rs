@@ -11,6 +11,7 @@ mod error;
 mod facts;
 mod flux;
 mod generation;
+mod onnx;
 mod parts;
 mod schedule;
 mod stable_diffusion;
@@ -32,7 +33,7 @@ pub use self::generation::{Generation, Invalid, Settings};
 pub use self::state::State;
 pub use self::warm::warm_up;
 use crate::folder::{Family, Folder};
-use crate::session::{Device, Interrupt, Runtime};
+use crate::session::{Device, Interrupt, Runtime, Session};
 
 /// A loaded model that makes pictures, one step at a time.
 pub trait Pipeline: Send {
@@ -70,6 +71,9 @@ pub trait Pipeline: Send {
     /// # Errors
     /// [`Error::Session`], [`Error::NotANumber`], [`Error::Interrupted`].
     fn finish(&mut self, state: State, interrupt: &Interrupt) -> Result<Output, Error>;
+
+    /// Its graphs, for callers that run one themselves.
+    fn graphs(&mut self) -> Vec<&mut Session>;
 }
 
 /// A finished item.
@@ -106,7 +110,7 @@ pub fn load(
     path: &Path,
     options: &LoadOptions,
 ) -> Result<Box<dyn Pipeline>, Error> {
-    let folder = Folder::open(path)?;
+    let folder = Folder::open(path)?.watched(runtime.progress().clone());
     let pipeline = match folder.family() {
         Family::StableDiffusion | Family::LatentConsistency => {
             stable_diffusion::load(runtime, &folder, options)?
@@ -115,6 +119,7 @@ pub fn load(
         Family::StableDiffusion3 => stable_diffusion_3::load(runtime, &folder, options)?,
         Family::Flux => flux::load(runtime, &folder, options)?,
         Family::Unconditional => unconditional::load(runtime, &folder, options)?,
+        Family::Onnx => return Ok(Box::new(onnx::Onnx::load(runtime, &folder, options)?)),
     };
     Ok(Box::new(pipeline))
 }

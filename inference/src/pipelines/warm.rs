@@ -17,6 +17,10 @@ use crate::session::{Device, Interrupt};
 /// As `start`, `step` and `finish`.
 pub fn warm_up(pipeline: &mut dyn Pipeline, interrupt: &Interrupt) -> Result<(), Error> {
     let description = pipeline.description();
+    if description.tasks.is_empty() {
+        // A bare graph says nothing of what to give it.
+        return Ok(());
+    }
     let small = description.device == Device::Cpu.to_string() && !description.fixed_size;
     let side = |default: u32| match small {
         true => (default / 4).next_multiple_of(description.size_factor),

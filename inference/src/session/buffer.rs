@@ -26,6 +26,9 @@ impl Buffer {
             Dtype::F16 => Self::F16(Tensor::new(&allocator, shape.to_vec())?),
             Dtype::I64 => Self::I64(Tensor::new(&allocator, shape.to_vec())?),
             Dtype::I32 => Self::I32(Tensor::new(&allocator, shape.to_vec())?),
+            other => {
+                return Err(ort::Error::new(format!("no pipeline has memory of type {other}")));
+            }
         })
     }
 

@@ -93,6 +93,24 @@ pub enum Error {
         /// What is wrong with which input or output.
         reason: String,
     },
+    /// A tensor that a caller gave is not what the graph takes.
+    #[error("{part}: input {name}: {reason}")]
+    Input {
+        /// The session's name.
+        part: String,
+        /// The input.
+        name: String,
+        /// What is wrong with it, and what the graph takes.
+        reason: String,
+    },
+    /// A caller's run gave more than can be sent back.
+    #[error("{part}: its outputs have more than {limit} bytes: ask for fewer of them")]
+    OutputTooLarge {
+        /// The session's name.
+        part: String,
+        /// Bytes that there may be.
+        limit: u64,
+    },
     /// A run failed.
     #[error("{part}: the ONNX session failed: {reason}")]
     Run {

@@ -11,6 +11,7 @@ use ort::environment::{Environment, GlobalThreadPoolOptions};
 use ort::logging::LogLevel;
 
 use super::{Error, elf};
+use crate::progress::Progress;
 
 /// The config value that asks for the search.
 const AUTO: &str = "auto";
@@ -101,6 +102,9 @@ pub struct Runtime {
     pub(super) environment: Environment,
     library: PathBuf,
     build: &'static str,
+    pub(super) progress: Progress,
+    /// Where sessions write their profiles.
+    pub(super) profiles: Option<PathBuf>,
 }
 
 /// ONNX Runtime itself is global to the process, so the record of it is too.
@@ -153,7 +157,27 @@ impl Runtime {
             .map_err(|error| refused(error.to_string()))?;
         // The binding asks for verbose logs and drops them; formatting them costs time each run.
         environment.set_log_level(LogLevel::Warning);
-        Ok(Self { environment, library, build: ort::info() })
+        let progress = Progress::default();
+        Ok(Self { environment, library, build: ort::info(), progress, profiles: None })
+    }
+
+    /// The same runtime; what is loaded with this handle is counted in `progress`.
+    #[must_use]
+    pub fn watched(&self, progress: Progress) -> Self {
+        Self { progress, ..self.clone() }
+    }
+
+    /// The same runtime; each session that is loaded with this handle writes ONNX Runtime's profile of
+    /// its life into `folder` when it is dropped, as `<part>_<time>.json`.
+    #[must_use]
+    pub fn profiling(&self, folder: &Path) -> Self {
+        Self { profiles: Some(folder.to_owned()), ..self.clone() }
+    }
+
+    /// How much of what this handle loads is there.
+    #[must_use]
+    pub fn progress(&self) -> &Progress {
+        &self.progress
     }
 
     /// The library's file.

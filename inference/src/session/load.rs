@@ -58,12 +58,13 @@ impl Session {
             }
             _ => None,
         };
-        let mut builder = Self::builder(runtime, device, model, wide.is_some())?;
+        let mut builder = Self::builder(runtime, part, device, model, wide.is_some())?;
         let session = match &wide {
             Some(graph) => builder.commit_from_memory(graph),
             None => builder.commit_from_file(model),
         }
         .map_err(|error| refused(error.to_string()))?;
+        runtime.progress.advance(files.bytes);
         let ports = |outlets: &[ort::value::Outlet]| -> Result<Vec<Port>, Error> {
             let port = |reason| Error::Port { part: part.to_owned(), reason };
             outlets.iter().map(|outlet| Port::read(outlet).map_err(port)).collect()
@@ -84,13 +85,17 @@ impl Session {
 
     fn builder(
         runtime: &Runtime,
+        part: &str,
         device: Device,
         model: &Path,
         widened: bool,
     ) -> Result<SessionBuilder, Error> {
         let build = || -> ort::Result<SessionBuilder> {
-            let builder = ort::session::Session::builder(&runtime.environment)?
+            let mut builder = ort::session::Session::builder(&runtime.environment)?
                 .with_execution_providers([device.provider()])?;
+            if let Some(folder) = &runtime.profiles {
+                builder = builder.with_profiling(folder.join(part))?;
+            }
             if !widened {
                 return Ok(builder.with_optimization_level(GraphOptimizationLevel::All)?);
             }
@@ -108,6 +113,12 @@ impl Session {
             device: device.to_string(),
             reason: error.to_string(),
         })
+    }
+
+    /// What it is called, such as `unet`.
+    #[must_use]
+    pub fn part(&self) -> &str {
+        &self.part
     }
 
     /// The graph's inputs, in its order.

@@ -14,6 +14,7 @@ mod load;
 pub mod onnx;
 mod port;
 mod proto;
+mod raw;
 mod run;
 mod widen;
 
@@ -24,4 +25,5 @@ pub use self::interrupt::{Interrupt, Interrupted};
 pub use self::library::{Runtime, Search, find};
 pub use self::load::Session;
 pub use self::port::{Dtype, Port};
+pub use self::raw::{RawInput, RawOutput};
 pub use self::run::{Input, Output, Values};

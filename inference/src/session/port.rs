@@ -4,7 +4,7 @@ use std::fmt;
 
 use ort::value::{Outlet, TensorElementType, ValueType};
 
-/// An element type that our graphs use.
+/// An element type of a graph's tensor. Pipelines use the first four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dtype {
     /// Single precision.
@@ -15,6 +15,35 @@ pub enum Dtype {
     I64,
     /// 32-bit integer.
     I32,
+    /// Unsigned byte.
+    U8,
+    /// Truth value.
+    Bool,
+    /// Double precision.
+    F64,
+    /// 8-bit integer.
+    I8,
+    /// 16-bit integer.
+    I16,
+    /// Unsigned 16-bit integer.
+    U16,
+    /// Unsigned 32-bit integer.
+    U32,
+    /// Unsigned 64-bit integer.
+    U64,
+}
+
+impl Dtype {
+    /// Bytes of one element.
+    #[must_use]
+    pub fn size(self) -> usize {
+        match self {
+            Self::F64 | Self::I64 | Self::U64 => 8,
+            Self::F32 | Self::I32 | Self::U32 => 4,
+            Self::F16 | Self::I16 | Self::U16 => 2,
+            Self::U8 | Self::I8 | Self::Bool => 1,
+        }
+    }
 }
 
 impl fmt::Display for Dtype {
@@ -24,6 +53,14 @@ impl fmt::Display for Dtype {
             Self::F16 => "float16",
             Self::I64 => "int64",
             Self::I32 => "int32",
+            Self::U8 => "uint8",
+            Self::Bool => "bool",
+            Self::F64 => "float64",
+            Self::I8 => "int8",
+            Self::I16 => "int16",
+            Self::U16 => "uint16",
+            Self::U32 => "uint32",
+            Self::U64 => "uint64",
         })
     }
 }
@@ -46,6 +83,15 @@ impl Port {
         self.dims.len()
     }
 
+    /// Whether a tensor of this type and shape fits.
+    #[must_use]
+    pub fn accepts(&self, dtype: Dtype, shape: &[usize]) -> bool {
+        let fits = |(dim, length): (&Option<usize>, &usize)| dim.is_none_or(|dim| dim == *length);
+        self.dtype == dtype
+            && self.dims.len() == shape.len()
+            && self.dims.iter().zip(shape).all(fits)
+    }
+
     pub(super) fn read(outlet: &Outlet) -> Result<Self, String> {
         let name = outlet.name().to_owned();
         let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else {
@@ -56,13 +102,35 @@ impl Port {
             TensorElementType::Float16 => Dtype::F16,
             TensorElementType::Int64 => Dtype::I64,
             TensorElementType::Int32 => Dtype::I32,
+            TensorElementType::Uint8 => Dtype::U8,
+            TensorElementType::Bool => Dtype::Bool,
+            TensorElementType::Float64 => Dtype::F64,
+            TensorElementType::Int8 => Dtype::I8,
+            TensorElementType::Int16 => Dtype::I16,
+            TensorElementType::Uint16 => Dtype::U16,
+            TensorElementType::Uint32 => Dtype::U32,
+            TensorElementType::Uint64 => Dtype::U64,
             other => {
                 return Err(format!(
-                    "{name} has elements of type {other}; known: float32, float16, int64, int32"
+                    "{name} has elements of type {other}; known: float16 to float64, int8 to int64, \
+                     uint8 to uint64, bool"
                 ));
             }
         };
         let dims = shape.iter().map(|&length| usize::try_from(length).ok()).collect();
         Ok(Self { name, dtype, dims })
     }
+}
+
+/// As in `sample float32 [?, 4, ?, ?]`.
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, form(self.dtype, self.dims.iter().map(Option::as_ref)))
+    }
+}
+
+/// A type and a shape, open dimensions as `?`.
+pub(super) fn form<'a>(dtype: Dtype, dims: impl Iterator<Item = Option<&'a usize>>) -> String {
+    let dim = |dim: Option<&usize>| dim.map_or_else(|| "?".to_owned(), ToString::to_string);
+    format!("{dtype} [{}]", dims.map(dim).collect::<Vec<_>>().join(", "))
 }

@@ -56,6 +56,9 @@ pub struct RequestSummary {
     pub steps: u32,
     /// Milliseconds since the worker took it on.
     pub age_ms: u64,
+    /// The request's seed; the part's is this plus its index.
+    #[serde(default)]
+    pub seed: u64,
 }
 
 /// How far a part is.

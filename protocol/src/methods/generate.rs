@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::CallError;
 use crate::generation::GenerationRequest;
+use crate::ids::RequestId;
 
 /// The arguments of `generate`.
 ///
@@ -50,6 +52,38 @@ pub struct Generated {
     pub warnings: Vec<String>,
     /// How the image ended.
     pub finish_reason: FinishReason,
+}
+
+/// The arguments of `attach`. Leaving an attached call ends none of the parts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttachArgs {
+    /// The request.
+    pub request_id: RequestId,
+    /// Which image of it; all that the worker has where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u32>,
+}
+
+/// The value of `attach`, once all the parts have ended. The pictures are the reply's attachments:
+/// one per part that has a result, in their order, each called by its index.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttachValue {
+    /// The parts, by index.
+    pub parts: Vec<AttachedPart>,
+}
+
+/// How a part ended. Exactly one of `generated` and `error` is there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttachedPart {
+    /// Which image of the request.
+    pub part: Part,
+    /// Its result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generated: Option<Generated>,
+    /// Why it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<CallError>,
 }
 
 /// How a request's item ended.

@@ -83,6 +83,12 @@ pub struct ModelInfo {
     pub aliases: Vec<String>,
     /// Whether it is in memory.
     pub state: ModelState,
+    /// How much of a model that is being loaded is there, in percent of the bytes to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<u8>,
+    /// Why it has failed, or what a person should know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Digest of the folder's content, `sha256:<hex>`.
     pub digest: String,
     /// Pipeline family, as in `stable-diffusion`.
@@ -128,7 +134,27 @@ pub enum ModelState {
     Ready,
     /// Its folder could not be loaded.
     Failed,
+    /// It is read when it is first asked for.
+    OnDemand,
+    /// Its memory is given back until `wake_up`.
+    Sleeping,
+    /// It was taken out by `unload_model`; `load_model` brings it back.
+    Unloaded,
     /// A state of a newer version.
     #[serde(other)]
     Unknown,
+}
+
+impl std::fmt::Display for ModelState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Loading => "loading",
+            Self::Ready => "ready",
+            Self::Failed => "failed",
+            Self::OnDemand => "on demand",
+            Self::Sleeping => "sleeping",
+            Self::Unloaded => "unloaded",
+            Self::Unknown => "unknown",
+        })
+    }
 }

@@ -28,6 +28,8 @@ pub struct WorkerSection {
     pub advertise: Advertise,
     /// What must survive a restart.
     pub state_dir: PathBuf,
+    /// Folders that `load_model` may load models from; none allows configured models only.
+    pub model_dirs: Vec<PathBuf>,
     /// Requests that run at once.
     pub slots: u32,
     /// Requests that may wait.
@@ -89,6 +91,7 @@ impl Default for WorkerSection {
             listen: SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 7420)),
             advertise: Advertise::Auto,
             state_dir: PathBuf::from("/var/lib/hearth"),
+            model_dirs: Vec::new(),
             slots: 1,
             queue: 16,
             drain_timeout: Duration::from_secs(600),

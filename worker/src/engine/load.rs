@@ -1,15 +1,23 @@
-//! Loading models on the engine's thread.
+//! Loading models, on a thread of its own: steps and calls go on meanwhile.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use hearth_inference::pipelines::{self, LoadOptions, Pipeline};
+use hearth_inference::progress::Progress;
 use hearth_inference::session::{self, Device, Interrupt, Runtime, Search};
 use hearth_protocol::{CallError, ErrorKind};
 
-use crate::config::{Config, ModelSection, RuntimeSection};
+use super::order::{Order, Profile};
+use super::profile;
+use crate::config::{Config, RuntimeSection};
 use crate::state::Shared;
+
+/// Most loads that wait: one per model is under way at a time.
+const WAITING: usize = 128;
 
 /// Why a model can't be served.
 #[derive(Debug, thiserror::Error)]
@@ -27,69 +35,74 @@ pub(crate) enum LoadError {
         /// The reason.
         source: Box<pipelines::Error>,
     },
+    /// The system gives no thread.
+    #[error("the loader's thread can't be started")]
+    Thread(#[source] std::io::Error),
+    /// A fault of the program.
+    #[error("the loader failed by a fault of its own: the worker's log says more")]
+    Panicked,
 }
 
-impl From<LoadError> for CallError {
-    fn from(error: LoadError) -> Self {
-        Self::new(ErrorKind::ModelFailed, "the model can't be loaded").caused_by(&error)
+impl From<&LoadError> for CallError {
+    fn from(error: &LoadError) -> Self {
+        Self::new(ErrorKind::ModelFailed, "the model can't be loaded").caused_by(error)
     }
 }
 
-/// Knows the configured models and loads ONNX Runtime with the first of them.
+/// Loads models, and ONNX Runtime with the first of them.
 pub(super) struct Loader {
-    models: BTreeMap<String, ModelSection>,
     runtime: RuntimeSection,
     device: String,
     loaded: Option<Runtime>,
+    shared: Arc<Shared>,
 }
 
 impl Loader {
-    pub(super) fn new(config: &Config) -> Self {
-        Self {
-            models: config.models.clone(),
-            runtime: config.runtime.clone(),
-            device: config.worker.device.clone(),
-            loaded: None,
-        }
-    }
-
-    /// The models to load at start.
-    pub(super) fn preloaded(&self) -> Vec<String> {
-        let preloaded = self.models.iter().filter(|(_, model)| model.preload);
-        preloaded.map(|(name, _)| name.clone()).collect()
+    pub(super) fn new(config: &Config, shared: Arc<Shared>) -> Self {
+        let (runtime, device) = (config.runtime.clone(), config.worker.device.clone());
+        Self { runtime, device, loaded: None, shared }
     }
 
     /// Loads a model and takes one real step with it.
     pub(super) fn load(
         &mut self,
         name: &str,
-        shared: &Shared,
+        path: &Path,
+        progress: Progress,
     ) -> Result<Box<dyn Pipeline>, LoadError> {
-        let device = Device::parse(&self.device).map_err(LoadError::Runtime)?;
-        let runtime = self.runtime().map_err(LoadError::Runtime)?;
-        let path = self.models.get(name).map(|model| model.path.clone()).unwrap_or_default();
-        let failed = |source: pipelines::Error| LoadError::Model {
-            name: name.to_owned(),
-            path: path.clone(),
-            source: Box::new(source),
-        };
         let began = Instant::now();
-        let options = LoadOptions { device };
-        let mut pipeline = pipelines::load(&runtime, &path, &options).map_err(failed)?;
+        let runtime = self.runtime()?.watched(progress);
+        let mut pipeline = self.open(&runtime, name, path)?;
         let bytes = pipeline.description().weight_bytes;
-        shared.metrics.model_loaded();
-        shared.engine.add_loaded(bytes);
         let read = began.elapsed();
-        pipelines::warm_up(pipeline.as_mut(), &Interrupt::new()).map_err(failed)?;
+        pipelines::warm_up(pipeline.as_mut(), &Interrupt::new()).map_err(failed(name, path))?;
         let warm = began.elapsed() - read;
+        self.shared.metrics.model_loaded();
+        self.shared.engine.add_loaded(bytes);
         tracing::info!(model = name, bytes, ?read, ?warm, "model loaded");
         Ok(pipeline)
     }
 
-    fn runtime(&mut self) -> Result<Runtime, session::Error> {
+    /// Opens a model without warming it up.
+    pub(super) fn open(
+        &self,
+        runtime: &Runtime,
+        name: &str,
+        path: &Path,
+    ) -> Result<Box<dyn Pipeline>, LoadError> {
+        let device = Device::parse(&self.device).map_err(LoadError::Runtime)?;
+        pipelines::load(runtime, path, &LoadOptions { device }).map_err(failed(name, path))
+    }
+
+    pub(super) fn runtime(&mut self) -> Result<Runtime, LoadError> {
         if let Some(runtime) = &self.loaded {
             return Ok(runtime.clone());
         }
+        let runtime = self.find().map_err(LoadError::Runtime)?;
+        Ok(self.loaded.insert(runtime).clone())
+    }
+
+    fn find(&self) -> Result<Runtime, session::Error> {
         let executable = std::env::current_exe().ok();
         let directory = std::env::current_dir().ok();
         let library = session::find(&Search {
@@ -99,7 +112,77 @@ impl Loader {
         })?;
         let runtime = Runtime::load(&library, self.runtime.threads)?;
         tracing::info!(library = %library.display(), build = runtime.build(), "ONNX Runtime loaded");
-        self.loaded = Some(runtime.clone());
         Ok(runtime)
+    }
+}
+
+fn failed(name: &str, path: &Path) -> impl FnOnce(pipelines::Error) -> LoadError {
+    let (name, path) = (name.to_owned(), path.to_owned());
+    move |source| LoadError::Model { name, path, source: Box::new(source) }
+}
+
+/// A model to load.
+pub(super) struct ToLoad {
+    pub(super) name: String,
+    pub(super) path: PathBuf,
+    pub(super) progress: Progress,
+    /// Profile it first.
+    pub(super) profile: Option<Box<Profile>>,
+}
+
+/// The loader's thread.
+pub(super) struct LoaderThread {
+    jobs: SyncSender<ToLoad>,
+    thread: JoinHandle<()>,
+}
+
+impl LoaderThread {
+    pub(super) fn start(mut loader: Loader) -> std::io::Result<Self> {
+        let (jobs, waiting): (_, Receiver<ToLoad>) = sync_channel(WAITING);
+        let work = move || {
+            for job in waiting {
+                let order = loader.work(job);
+                loader.shared.parts.report(order);
+            }
+        };
+        let thread = std::thread::Builder::new().name("loader".to_owned()).spawn(work)?;
+        Ok(Self { jobs, thread })
+    }
+
+    /// Gives the thread a model; the outcome comes back as an order.
+    pub(super) fn load(&self, job: ToLoad) -> Result<(), CallError> {
+        self.jobs.try_send(job).map_err(|_| {
+            let message = format!("{WAITING} models wait to be loaded: try again later");
+            CallError::new(ErrorKind::QueueFull, message)
+        })
+    }
+
+    pub(super) fn join(self) {
+        drop(self.jobs);
+        if self.thread.join().is_err() {
+            tracing::error!("the loader's thread panicked");
+        }
+    }
+}
+
+impl Loader {
+    fn work(&mut self, job: ToLoad) -> Order {
+        let ToLoad { name, path, progress, profile } = job;
+        let profile = profile.map(|profile| {
+            let made = super::caught(|| profile::make(self, &profile, &path));
+            let made = made.unwrap_or_else(|| Err(CallError::from(&LoadError::Panicked)));
+            (made, profile.reply)
+        });
+        let outcome = super::caught(|| self.load(&name, &path, progress));
+        let outcome = outcome.unwrap_or(Err(LoadError::Panicked));
+        match profile {
+            None => Order::Loaded { name, outcome },
+            Some((profile, reply)) => Order::Profiled { name, outcome, profile, reply },
+        }
+    }
+
+    /// A folder of the worker's own for files of the moment.
+    pub(super) fn scratch(&self) -> PathBuf {
+        self.shared.dir.join("profiles")
     }
 }

@@ -1,11 +1,17 @@
-//! The computing half: one thread that owns the ONNX sessions, one that encodes results.
+//! The computing half: one thread that owns the ONNX sessions, one that loads models, one that
+//! encodes results.
 //!
 //! The engine's thread takes one step of each part in turn, so that `slots` parts share it fairly
-//! and each can be stopped between two steps. It never waits for a caller: it reads from and
-//! writes to the parts' table.
+//! and each can be stopped between two steps; an order (`order.rs`) comes between two steps as well.
+//! It never waits for a caller: it reads from and writes to the parts' table.
 
 mod encode;
+mod infer;
 mod load;
+mod memory;
+mod obey;
+mod order;
+mod profile;
 mod translate;
 
 use std::collections::HashMap;
@@ -20,15 +26,19 @@ use hearth_inference::pipelines::{Error, Output, Pipeline, State};
 use hearth_media::Media;
 use hearth_protocol::message::Phase;
 use hearth_protocol::{CallError, ErrorKind};
-use hearth_telemetry::metrics::Outcome;
 use tokio::sync::oneshot;
 
 use crate::config::Config;
-use crate::parts::{Ended, Job, PreviewImage};
+use crate::models::Hold;
+use crate::parts::{Ended, Job, PreviewImage, Work};
 use crate::state::Shared;
 use encode::{Encoder, ToEncode};
+pub(crate) use infer::wire;
 pub(crate) use load::LoadError;
-use load::Loader;
+use load::{Loader, LoaderThread};
+use obey::{Waiting, Waking};
+use order::Reply;
+pub(crate) use order::{Freed, Infer, Order, Profile};
 pub(crate) use translate::{invalid, to_generation};
 
 /// The engine's threads.
@@ -44,24 +54,28 @@ impl Engine {
         shared: Arc<Shared>,
     ) -> std::io::Result<(Self, oneshot::Receiver<Result<(), LoadError>>)> {
         let (loaded, receiver) = oneshot::channel();
-        let loader = Loader::new(config);
+        let mut loader = Loader::new(config, Arc::clone(&shared));
         let (to_encoder, results) = sync_channel(shared.capacity.slots as usize);
         let encoder = Encoder::start(results, Arc::clone(&shared))?;
         let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
-            let mut engine = Running {
-                shared,
-                loader,
-                pipelines: HashMap::new(),
-                to_encoder,
-                active: Vec::new(),
-            };
-            let preloaded = engine.preload();
-            let failed = preloaded.is_err();
-            let _ = loaded.send(preloaded);
-            if !failed {
-                engine.run();
+            let mut pipelines = HashMap::new();
+            let preloaded = preload(&mut loader, &shared, &mut pipelines);
+            let started =
+                preloaded.and_then(|()| LoaderThread::start(loader).map_err(LoadError::Thread));
+            match started {
+                Err(error) => {
+                    let _ = loaded.send(Err(error));
+                    drop(to_encoder);
+                }
+                Ok(loader) => {
+                    let _ = loaded.send(Ok(()));
+                    let mut engine = Running::new(shared, loader, pipelines, to_encoder);
+                    engine.run();
+                    let Running { loader, to_encoder, .. } = engine;
+                    drop(to_encoder);
+                    loader.join();
+                }
             }
-            drop(engine);
             encoder.join();
         })?;
         Ok((Self { thread }, receiver))
@@ -80,13 +94,36 @@ impl Engine {
     }
 }
 
+/// Loads the models of the start, one after another.
+fn preload(
+    loader: &mut Loader,
+    shared: &Shared,
+    pipelines: &mut HashMap<String, Box<dyn Pipeline>>,
+) -> Result<(), LoadError> {
+    for name in shared.models.names(|hold| matches!(hold, Hold::Loading(_))) {
+        let Some(model) = shared.models.get(&name) else { continue };
+        let Hold::Loading(progress) = model.hold else { continue };
+        let pipeline = loader.load(&name, &model.path, progress)?;
+        shared.models.set(&name, Hold::Ready(Arc::clone(pipeline.description())));
+        pipelines.insert(name, pipeline);
+    }
+    Ok(())
+}
+
 /// The engine's thread.
 struct Running {
     shared: Arc<Shared>,
-    loader: Loader,
+    loader: LoaderThread,
     pipelines: HashMap<String, Box<dyn Pipeline>>,
     to_encoder: SyncSender<ToEncode>,
     active: Vec<Active>,
+    /// What waits for a model.
+    waiting: Vec<Waiting>,
+    /// Models that are being loaded, and who asked for that: those that added the model say so.
+    loads: HashMap<String, Vec<(bool, Reply<bool>)>>,
+    /// The models were given back.
+    asleep: bool,
+    waking: Option<Waking>,
 }
 
 /// A part that computes.
@@ -106,30 +143,34 @@ struct Times {
 }
 
 impl Running {
-    fn preload(&mut self) -> Result<(), LoadError> {
-        for name in self.loader.preloaded() {
-            self.load(&name)?;
-        }
-        Ok(())
-    }
-
-    fn load(&mut self, name: &str) -> Result<(), LoadError> {
-        if !self.pipelines.contains_key(name) {
-            let pipeline = self.loader.load(name, &self.shared)?;
-            self.shared.models.set_loaded(name, Arc::clone(pipeline.description()));
-            self.pipelines.insert(name.to_owned(), pipeline);
-        }
-        Ok(())
+    fn new(
+        shared: Arc<Shared>,
+        loader: LoaderThread,
+        pipelines: HashMap<String, Box<dyn Pipeline>>,
+        to_encoder: SyncSender<ToEncode>,
+    ) -> Self {
+        let (active, waiting, loads) = (Vec::new(), Vec::new(), HashMap::new());
+        let (asleep, waking) = (false, None);
+        Self { shared, loader, pipelines, to_encoder, active, waiting, loads, asleep, waking }
     }
 
     /// Works until the table is closed and nothing is left.
     fn run(&mut self) {
         let slots = self.shared.capacity.slots as usize;
         loop {
-            while self.active.len() < slots {
-                match self.shared.parts.next(self.active.is_empty()) {
-                    Some(job) => self.begin(job),
-                    None if self.active.is_empty() => return,
+            loop {
+                let parts = self.waiting.iter().filter(|waiting| waiting.is_part()).count();
+                let (taken, idle) = (self.active.len() + parts, self.active.is_empty());
+                match self.shared.parts.next(taken < slots, idle) {
+                    Some(Work::Part(job)) => self.begin(job),
+                    Some(Work::Order(order)) => {
+                        self.obey(order);
+                        if !idle {
+                            // The parts are not kept waiting by more than one.
+                            break;
+                        }
+                    }
+                    None if idle => return,
                     None => break,
                 }
             }
@@ -140,8 +181,21 @@ impl Running {
         }
     }
 
+    /// Starts a part, once its model is there.
     fn begin(&mut self, job: Job) {
-        let mut times = Times { queue: job.accepted_at.elapsed(), ..Times::default() };
+        if self.pipelines.contains_key(&job.model) {
+            let times = Times { queue: job.accepted_at.elapsed(), ..Times::default() };
+            return self.begin_now(job, times);
+        }
+        job.progress(Phase::ModelLoad, 0, 0);
+        let times = Times { queue: job.accepted_at.elapsed(), ..Times::default() };
+        match self.want(&job.model) {
+            Ok(()) => self.waiting.push(Waiting::Part { job, times, since: Instant::now() }),
+            Err(error) => self.shared.ended(&job, Err(Ended::Failed(error))),
+        }
+    }
+
+    fn begin_now(&mut self, job: Job, mut times: Times) {
         let shared = Arc::clone(&self.shared);
         match shared.engine.during(|| guarded(|| self.start(&job, &mut times))) {
             Ok(state) => {
@@ -153,13 +207,7 @@ impl Running {
     }
 
     fn start(&mut self, job: &Job, times: &mut Times) -> Result<State, Ended> {
-        if !self.pipelines.contains_key(&job.model) {
-            job.progress(Phase::ModelLoad, 0, 0);
-            let began = Instant::now();
-            let loaded = self.load(&job.model);
-            times.model_load = began.elapsed();
-            loaded.map_err(|error| Ended::Failed(error.into()))?;
-        }
+        job.interrupt.check().map_err(|_| Ended::Interrupted)?;
         times.began = Some(Instant::now());
         let request = &job.args.request;
         let generation = to_generation(request).map_err(Ended::Failed)?;
@@ -223,11 +271,21 @@ impl Running {
 /// Does a part's work. A panic in it is a fault of the program; it costs this part and no other,
 /// and neither the thread nor its loaded models.
 fn guarded<T>(work: impl FnOnce() -> Result<T, Ended>) -> Result<T, Ended> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        tracing::error!("a part's work panicked: standard error says where");
-        let message = "the worker failed by a fault of its own: its log says more";
-        Err(Ended::Failed(CallError::new(ErrorKind::Internal, message)))
-    })
+    caught(work).unwrap_or_else(|| Err(Ended::Failed(own_fault())))
+}
+
+/// What `work` gives; none where it panicked.
+fn caught<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    if outcome.is_err() {
+        tracing::error!("a piece of work panicked: standard error says where");
+    }
+    outcome.ok()
+}
+
+fn own_fault() -> CallError {
+    let message = "the worker failed by a fault of its own: its log says more";
+    CallError::new(ErrorKind::Internal, message)
 }
 
 fn show_preview(pipeline: &mut dyn Pipeline, job: &Job, state: &State) {
@@ -263,16 +321,9 @@ fn failure(error: Error) -> Ended {
 }
 
 impl Shared {
-    /// Records how a part ended, for its callers and in the metrics.
+    /// Records how a part ended.
     fn ended(&self, job: &Job, outcome: Result<crate::parts::Finished, Ended>) {
-        let kind = self.parts.finish(&job.key, outcome);
-        let outcome = match kind {
-            None => Outcome::Done,
-            Some(ErrorKind::Cancelled) => Outcome::Cancelled,
-            Some(ErrorKind::DeadlineExceeded) => Outcome::Deadline,
-            Some(_) => Outcome::Error,
-        };
-        self.metrics.request_ended(outcome, job.accepted_at.elapsed());
+        self.parts.finish(&job.key, outcome);
     }
 }
 

@@ -3,18 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use hearth_fabric::quic::{IncomingCall, Responder};
 use hearth_protocol::generation::Task;
-use hearth_protocol::message::{Accepted, Attachment, Phase, Preview, Progress, Request, Trailer};
+use hearth_protocol::message::{Accepted, Phase, Preview, Progress, Request, Trailer};
 use hearth_protocol::methods::GenerateArgs;
-use hearth_protocol::record::WorkerState;
 use hearth_protocol::{CallError, ErrorKind};
+use tokio::time::Instant;
 
-use super::{arguments, value};
+use super::{arguments, attachment, value};
 use crate::engine::{invalid, to_generation};
 use crate::parts::{Finished, PartKey, PartView, Subscription, Wanted};
 use crate::state::Shared;
+
+/// How long what is being sent at the deadline may take.
+const LAST_WORD: Duration = Duration::from_millis(500);
 
 pub(crate) async fn generate(shared: Arc<Shared>, call: IncomingCall) {
     let IncomingCall { request, mut responder, .. } = call;
@@ -23,20 +25,21 @@ pub(crate) async fn generate(shared: Arc<Shared>, call: IncomingCall) {
         Ok(subscription) => subscription,
         Err(error) => return responder.fail(shared.located(error)).await,
     };
-    let deadline = async {
-        match request.deadline_ms {
-            Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
-            None => std::future::pending().await,
-        }
-    };
+    let deadline = deadline_of(&request);
     let mut teller = Teller::default();
     let over = {
-        let told = teller.tell_until_ended(&mut subscription.view, &mut responder);
+        let told = teller.tell(&mut subscription.view, &mut responder, deadline);
+        let stalled = async {
+            match deadline {
+                Some(at) => tokio::time::sleep_until(at + LAST_WORD).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             () = cancelled => Over::Caller,
-            () = deadline => Over::Deadline,
             told = told => told,
+            () = stalled => Over::Deadline,
         }
     };
     match over {
@@ -44,17 +47,25 @@ pub(crate) async fn generate(shared: Arc<Shared>, call: IncomingCall) {
         Over::Caller => subscription.give_up(ErrorKind::Cancelled),
         Over::Deadline => {
             subscription.give_up(ErrorKind::DeadlineExceeded);
-            let message = "the deadline passed: give more time or fewer steps";
-            let error = CallError::new(ErrorKind::DeadlineExceeded, message);
-            responder.fail(shared.located(error)).await;
+            responder.fail(shared.located(late())).await;
         }
         // The part goes on without this caller.
         Over::Connection => {}
     }
 }
 
+/// When a call's time is over.
+pub(super) fn deadline_of(request: &Request) -> Option<Instant> {
+    request.deadline_ms.and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)))
+}
+
+pub(super) fn late() -> CallError {
+    let message = "the deadline passed: give more time or fewer steps";
+    CallError::new(ErrorKind::DeadlineExceeded, message)
+}
+
 /// What came first.
-enum Over {
+pub(super) enum Over {
     Part,
     Caller,
     Deadline,
@@ -71,13 +82,17 @@ fn admit(shared: &Arc<Shared>, request: &Request) -> Result<Subscription, CallEr
             format!("part {} of {} does not exist: {images} are asked for", part.index, part.of);
         return Err(CallError::invalid("part", message));
     }
-    if *shared.state.borrow() == WorkerState::Loading {
-        let message = "the worker still loads its models: try again or ask another worker";
-        return Err(CallError::new(ErrorKind::NotReady, message));
+    let key = PartKey { request: request.id.clone(), index: args.part.index };
+    let deadline = request.deadline_ms.map(Duration::from_millis);
+    if shared.parts.holds(&key) {
+        // What is known is given, whatever the worker does by now.
+        let model = args.request.model.clone().unwrap_or_default();
+        return shared.parts.subscribe(Wanted { args, key, model, deadline });
     }
-    let (model, description) = shared.models.resolve(args.request.model.as_deref())?;
+    shared.check_awake().inspect_err(|_| shared.parts.count_refused())?;
+    let resolved = shared.models.resolve(args.request.model.as_deref(), Instant::now().into())?;
     let generation = to_generation(&args.request)?;
-    if let Some(description) = description {
+    if let Some(description) = resolved.description {
         let task = args.request.task.map(Task::name);
         if let Some(task) = task.filter(|task| !description.tasks.contains(task)) {
             let known = description.tasks.join(", ");
@@ -86,40 +101,48 @@ fn admit(shared: &Arc<Shared>, request: &Request) -> Result<Subscription, CallEr
         }
         description.check(&generation).map_err(|error| invalid(&error))?;
     }
-    let key = PartKey { request: request.id.clone(), index: args.part.index };
-    let deadline = request.deadline_ms.map(Duration::from_millis);
+    let model = resolved.name;
     shared.parts.subscribe(Wanted { args, key, model, deadline })
 }
 
 /// What the caller was told already.
 #[derive(Default)]
-struct Teller {
+pub(super) struct Teller {
     position: Option<u32>,
     progress: Option<(Phase, u32, u32)>,
     preview: u32,
 }
 
 impl Teller {
-    async fn tell_until_ended(
+    /// Passes on what happens until the part ends or the time is over. What is being sent then is
+    /// sent first.
+    pub(super) async fn tell(
         &mut self,
         view: &mut tokio::sync::watch::Receiver<PartView>,
         responder: &mut Responder,
+        deadline: Option<Instant>,
     ) -> Over {
         loop {
             let now = view.borrow_and_update().clone();
             if now.outcome.is_some() {
                 return Over::Part;
             }
-            if self.tell(&now, responder).await.is_err() {
+            if self.pass_on(&now, responder).await.is_err() {
                 return Over::Connection;
             }
-            if view.changed().await.is_err() {
-                return Over::Part;
+            let changed = match deadline {
+                None => Ok(view.changed().await),
+                Some(at) => tokio::time::timeout_at(at, view.changed()).await,
+            };
+            match changed {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Over::Part,
+                Err(_) => return Over::Deadline,
             }
         }
     }
 
-    async fn tell(
+    async fn pass_on(
         &mut self,
         now: &PartView,
         responder: &mut Responder,
@@ -140,15 +163,6 @@ impl Teller {
             responder.preview(&header, preview.png.clone()).await?;
         }
         Ok(())
-    }
-}
-
-fn attachment(name: &str, media_type: &str, body: &Bytes) -> Attachment {
-    Attachment {
-        name: name.to_owned(),
-        media_type: media_type.to_owned(),
-        len: body.len() as u64,
-        tensor: None,
     }
 }
 

@@ -1,25 +1,37 @@
-//! What each method does. None of them waits for compute but `generate`, and that one only listens.
+//! What each method does. Those that look or steer never wait for compute; `generate` and what the
+//! engine is ordered to do only listen for its word.
 //!
 //! A program that embeds the worker adds methods of its own with [`Methods::register`].
 
+mod attach;
 mod control;
 mod generate;
+mod graphs;
+mod models;
 mod status;
 
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use hearth_fabric::quic::{Payload, Peer};
-use hearth_protocol::message::{Attachment, Request};
+use bytes::Bytes;
+use hearth_fabric::quic::{Payload, Peer, Responder};
+use hearth_protocol::message::{Attachment, Request, Trailer};
 use hearth_protocol::methods::Method;
 use hearth_protocol::role::Role;
 use hearth_protocol::{CallError, ErrorKind, codec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
 
+use crate::state::Shared;
+
+pub(crate) use attach::attach;
 pub(crate) use control::{cancel, drain, list_requests, resume, shutdown};
 pub(crate) use generate::generate;
+pub(crate) use graphs::{infer, profile};
+pub(crate) use models::{load_model, sleep, unload_model, wake_up};
 pub(crate) use status::{check_health, get_rank, list_models, stats};
 
 /// A call of a registered method.
@@ -99,10 +111,63 @@ pub(crate) fn denied(role: Role, method: &str) -> CallError {
 
 /// Reads a method's arguments.
 fn arguments<T: DeserializeOwned>(request: &Request) -> Result<T, CallError> {
-    codec::decode(&request.args).map_err(|error| {
-        let message = format!("the arguments of {} are not of its form", request.method);
-        CallError::invalid("args", message).caused_by(&error)
+    codec::decode_named(&request.args).map_err(|(field, reason)| {
+        let method = &request.method;
+        match field.as_str() {
+            "" => CallError::invalid("args", format!("the arguments of {method}: {reason}")),
+            field => CallError::invalid(field, format!("{field} of {method}: {reason}")),
+        }
     })
+}
+
+/// Ends a call with what `answer` gives, unless its caller cancels or its deadline passes first;
+/// `stop` is done then.
+pub(crate) async fn respond(
+    shared: &Shared,
+    responder: Responder,
+    deadline_ms: Option<u64>,
+    answer: impl Future<Output = Result<Answer, CallError>>,
+    stop: impl FnOnce(),
+) {
+    let limit = deadline_ms.map_or(Duration::MAX, Duration::from_millis);
+    let cancelled = responder.cancelled();
+    let answer = tokio::select! {
+        biased;
+        () = cancelled => return stop(),
+        answer = tokio::time::timeout(limit, answer) => answer,
+    };
+    let answer = answer.unwrap_or_else(|_| {
+        stop();
+        let message = "the deadline passed: give more time";
+        Err(CallError::new(ErrorKind::DeadlineExceeded, message))
+    });
+    match answer {
+        Ok(Answer { value, attachments, payload }) => {
+            let value = if value.is_empty() { codec::EMPTY.to_vec() } else { value };
+            responder.succeed(value, attachments, payload, Trailer::default()).await;
+        }
+        Err(error) => responder.fail(shared.located(error)).await,
+    }
+}
+
+/// Waits for the engine's word on an order.
+async fn word<T>(outcome: oneshot::Receiver<Result<T, CallError>>) -> Result<T, CallError> {
+    let ended = || CallError::new(ErrorKind::Draining, "the worker ended first: ask another one");
+    outcome.await.unwrap_or_else(|_| Err(ended()))
+}
+
+/// An answer of a value alone.
+fn answer<T: Serialize>(said: &T) -> Result<Answer, CallError> {
+    Ok(Answer { value: value(said)?, ..Answer::default() })
+}
+
+fn attachment(name: &str, media_type: &str, body: &Bytes) -> Attachment {
+    Attachment {
+        name: name.to_owned(),
+        media_type: media_type.to_owned(),
+        len: body.len() as u64,
+        tensor: None,
+    }
 }
 
 /// Writes a method's value.

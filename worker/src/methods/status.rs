@@ -25,10 +25,19 @@ pub(crate) fn check_health(shared: &Shared) -> Result<Vec<u8>, CallError> {
     let reason = match state {
         _ if hung.is_some() => hung.map(|busy| format!("a step has taken {busy:.0?}")),
         WorkerState::Ready => None,
-        WorkerState::Loading => Some("models are being loaded".to_owned()),
+        WorkerState::Loading => {
+            Some(format!("models are being loaded ({} %)", shared.models.percent()))
+        }
         WorkerState::Draining if shared.is_ending() => Some("about to end".to_owned()),
         WorkerState::Draining => Some("draining: hearth resume ends that".to_owned()),
-        WorkerState::Sleeping => Some("sleeping: hearth wake ends that".to_owned()),
+        WorkerState::Sleeping => {
+            let counts = shared.parts.counts();
+            let first = match counts.running + counts.queued {
+                0 => String::new(),
+                left => format!(", once {left} requests have ended"),
+            };
+            Some(format!("sleeping{first}: hearth wake ends that"))
+        }
         WorkerState::Unknown => Some("the state is unknown".to_owned()),
     };
     let registered = shared.registered.load(Ordering::Relaxed);

@@ -1,12 +1,14 @@
 //! The table's rules, without clock and lock: time comes in as an argument.
 
+mod known;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hearth_inference::session::Interrupt;
 use hearth_protocol::message::Phase;
-use hearth_protocol::methods::{GenerateArgs, RequestState, RequestSummary};
+use hearth_protocol::methods::{GenerateArgs, RequestState};
 use hearth_protocol::{CallError, ErrorKind, RequestId};
 use tokio::sync::watch;
 
@@ -66,13 +68,14 @@ impl Entry {
 }
 
 /// A caller's place at a part, which waits for the engine or was there already.
+#[derive(Debug)]
 pub(super) struct Admitted {
     pub(super) view: watch::Receiver<PartView>,
     /// Which of the entries that have the part's key after one another.
     pub(super) ticket: u64,
 }
 
-pub(super) struct Table {
+pub(crate) struct Table {
     bounds: Bounds,
     entries: HashMap<PartKey, Entry>,
     /// Parts that wait, oldest first.
@@ -83,8 +86,12 @@ pub(super) struct Table {
     next_ticket: u64,
     running: u32,
     draining: bool,
+    asleep: bool,
     closed: bool,
     counts: Counts,
+    /// How parts have ended since that was last asked: of which kind the error was, and the time from
+    /// arrival to end.
+    just_ended: Vec<(Option<ErrorKind>, Duration)>,
 }
 
 impl Table {
@@ -98,8 +105,10 @@ impl Table {
             next_ticket: 0,
             running: 0,
             draining: false,
+            asleep: false,
             closed: false,
             counts: Counts::default(),
+            just_ended: Vec::new(),
         }
     }
 
@@ -122,6 +131,9 @@ impl Table {
         if self.draining {
             let message = "the worker is draining: ask another one";
             return Err(self.refuse(CallError::new(ErrorKind::Draining, message)));
+        }
+        if self.asleep {
+            return Err(self.refuse(crate::state::sleeping()));
         }
         // A free slot takes a part as soon as the engine looks, so it does not count as waiting.
         let free = self.bounds.slots.saturating_sub(self.running) as usize;
@@ -161,6 +173,13 @@ impl Table {
         self.entries.insert(wanted.key.clone(), entry);
         self.queue.push_back(wanted.key);
         Ok(Admitted { view: receiver, ticket })
+    }
+
+    /// Whether a part runs, waits or has a kept result.
+    pub(super) fn holds(&self, key: &PartKey) -> bool {
+        self.entries.get(key).is_some_and(|entry| {
+            !matches!(entry.state(), RequestState::Cancelled | RequestState::Failed)
+        })
     }
 
     fn refuse(&mut self, error: CallError) -> CallError {
@@ -205,22 +224,15 @@ impl Table {
         }
     }
 
-    /// Records how a running part ended; says of what kind its error is, if it has one.
-    pub(super) fn finish(
-        &mut self,
-        key: &PartKey,
-        outcome: Result<Finished, Ended>,
-        now: Instant,
-    ) -> Option<ErrorKind> {
+    /// Records how a running part ended.
+    pub(super) fn finish(&mut self, key: &PartKey, outcome: Result<Finished, Ended>, now: Instant) {
         self.running = self.running.saturating_sub(1);
-        let entry = self.entries.get(key)?;
+        let Some(entry) = self.entries.get(key) else { return };
         let outcome = outcome.map_err(|ended| match ended {
             Ended::Interrupted => stopped(entry.stopping.unwrap_or(ErrorKind::Cancelled)),
             Ended::Failed(error) => error,
         });
-        let kind = outcome.as_ref().err().map(|error| error.kind);
         self.end(key, outcome, now);
-        kind
     }
 
     fn end(&mut self, key: &PartKey, outcome: Result<Finished, CallError>, now: Instant) {
@@ -235,6 +247,8 @@ impl Table {
             RequestState::Cancelled => self.counts.cancelled += 1,
             _ => self.counts.failed += 1,
         }
+        let kind = outcome.as_ref().err().map(|error| error.kind);
+        self.just_ended.push((kind, now.saturating_duration_since(entry.accepted_at)));
         entry.kept_bytes = outcome.as_ref().map_or(0, |finished| finished.bytes.len());
         entry.ended_at = Some(now);
         self.kept_bytes += entry.kept_bytes;
@@ -312,6 +326,24 @@ impl Table {
         }
     }
 
+    pub(super) fn set_asleep(&mut self, asleep: bool) {
+        self.asleep = asleep;
+    }
+
+    pub(super) fn take_ended(&mut self) -> Vec<(Option<ErrorKind>, Duration)> {
+        std::mem::take(&mut self.just_ended)
+    }
+
+    /// Whether parts wait or compute.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.running > 0 || !self.queue.is_empty()
+    }
+
+    /// Whether parts wait for a model or compute with it.
+    pub(crate) fn uses(&self, model: &str) -> bool {
+        self.entries.values().any(|entry| entry.ended_at.is_none() && entry.model == model)
+    }
+
     pub(super) fn set_draining(&mut self, draining: bool) {
         self.draining = draining;
     }
@@ -358,25 +390,6 @@ impl Table {
     pub(super) fn counts(&self) -> Counts {
         let queued = u32::try_from(self.queue.len()).unwrap_or(u32::MAX);
         Counts { running: self.running, queued, ..self.counts }
-    }
-
-    pub(super) fn list(&self, now: Instant) -> Vec<RequestSummary> {
-        let mut entries: Vec<_> = self.entries.iter().collect();
-        entries.sort_by_key(|(_, entry)| (entry.ended_at.is_some(), entry.accepted_at));
-        let summary = |(key, entry): (&PartKey, &Entry)| {
-            let view = entry.view.borrow();
-            let age = now.saturating_duration_since(entry.accepted_at);
-            RequestSummary {
-                request_id: key.request.clone(),
-                part: entry.args.part,
-                model: entry.model.clone(),
-                state: view.state,
-                step: view.step,
-                steps: view.steps,
-                age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
-            }
-        };
-        entries.into_iter().map(summary).collect()
     }
 }
 

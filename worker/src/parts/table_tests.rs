@@ -147,11 +147,10 @@ fn a_deadline_ends_a_part_wherever_it_is() {
     let job = table.next().unwrap();
     table.sweep(now + limit);
     assert!(job.interrupt.is_interrupted());
-    assert_eq!(
-        table.finish(&key(0), Err(Ended::Interrupted), now),
-        Some(ErrorKind::DeadlineExceeded)
-    );
+    table.finish(&key(0), Err(Ended::Interrupted), now + limit);
     assert_eq!(table.counts().failed, 2);
+    let late = (Some(ErrorKind::DeadlineExceeded), limit);
+    assert_eq!(table.take_ended(), [late, late], "the one that waited counts as well");
 }
 
 #[test]
@@ -178,4 +177,48 @@ fn what_is_kept_is_bounded_in_bytes_and_time() {
     assert_eq!(table.list(now).len(), 3);
     table.sweep(now + KEPT_FOR);
     assert_eq!((table.list(now).len(), table.kept_bytes), (0, 0));
+}
+
+#[test]
+fn a_request_is_taken_up_again_with_all_its_parts() {
+    let now = Instant::now();
+    let mut table = table(4);
+    let first = table.admit(wanted(1, "x"), now).unwrap();
+    let second = table.admit(wanted(0, "x"), now).unwrap();
+    let job = table.next().unwrap();
+    assert_eq!(job.key, key(1));
+    for (index, ticket) in [(1, first.ticket), (0, second.ticket)] {
+        table.unsubscribe(&key(index), ticket, now);
+    }
+    let request = "r".parse().unwrap();
+    let attached = table.attach(&request, None).unwrap();
+    let indices: Vec<_> = attached.iter().map(|(_, part, _)| part.index).collect();
+    assert_eq!(indices, [0, 1]);
+    table.sweep(now + GRACE);
+    assert_eq!(table.counts().queued, 1, "it has a caller again");
+    assert_eq!(table.attach(&request, Some(7)).unwrap_err().kind, ErrorKind::UnknownRequest);
+    let other = "other".parse().unwrap();
+    assert_eq!(table.attach(&other, None).unwrap_err().kind, ErrorKind::UnknownRequest);
+
+    table.cancel(&key(1), ErrorKind::Cancelled, now);
+    let error = table.attach(&request, None).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Cancelled);
+    assert!(error.message.contains("image 1 is being stopped"), "{error}");
+    assert!(table.attach(&request, Some(0)).is_ok(), "the other one is not");
+}
+
+#[test]
+fn a_sleeping_worker_gives_what_it_kept_and_takes_nothing_new() {
+    let now = Instant::now();
+    let mut table = table(4);
+    view(table.admit(wanted(0, "x"), now).unwrap());
+    table.set_asleep(true);
+    assert!(table.is_busy() && table.uses("m") && !table.uses("other"));
+    table.next().unwrap();
+    table.finish(&key(0), Ok(finished(3)), now);
+    assert!(!table.is_busy() && !table.uses("m"));
+    assert!(table.holds(&key(0)) && table.admit(wanted(0, "x"), now).is_ok());
+    assert_eq!(table.admit(wanted(1, "x"), now).err().unwrap().kind, ErrorKind::NotReady);
+    table.set_asleep(false);
+    assert!(table.admit(wanted(1, "x"), now).is_ok());
 }

@@ -8,7 +8,7 @@ use crate::pipelines::parts::{ClipEncoder, Denoiser, Layer, T5Encoder, warn_if_c
 use crate::pipelines::stable_diffusion_xl::second_or_first;
 use crate::pipelines::state::Conditioning;
 use crate::pipelines::{Error, Settings};
-use crate::session::Interrupt;
+use crate::session::{Interrupt, Session};
 
 /// The guidance scale as an input, which dev has.
 pub(super) const GUIDANCE: &str = "guidance";
@@ -97,6 +97,10 @@ impl Conditioner for Text {
 
     fn busy(&self) -> Duration {
         self.clip.busy() + self.t5.busy()
+    }
+
+    fn graphs(&mut self) -> Vec<&mut Session> {
+        vec![self.clip.graph(), self.t5.graph()]
     }
 }
 

@@ -99,6 +99,11 @@ impl ClipEncoder {
         self.tokenizer.max_length()
     }
 
+    /// The graph itself.
+    pub(in crate::pipelines) fn graph(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
     /// Time spent in the session so far.
     pub(in crate::pipelines) fn busy(&self) -> Duration {
         self.session.busy()

@@ -32,6 +32,14 @@ impl Decoder {
         }
     }
 
+    /// The graph itself, where there is one.
+    pub(in crate::pipelines) fn graph(&mut self) -> Option<&mut Session> {
+        match self {
+            Self::Vae(vae) => Some(&mut vae.session),
+            Self::Pixels => None,
+        }
+    }
+
     /// Time spent in its session so far.
     pub(in crate::pipelines) fn busy(&self) -> Duration {
         match self {

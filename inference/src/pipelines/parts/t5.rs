@@ -47,6 +47,11 @@ impl T5Encoder {
         Ok(Self { tokenizer, session, cache: Cache::new() })
     }
 
+    /// The graph itself.
+    pub(in crate::pipelines) fn graph(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
     /// Time spent in the session so far.
     pub(in crate::pipelines) fn busy(&self) -> Duration {
         self.session.busy()

@@ -7,7 +7,7 @@ use crate::pipelines::diffusion::Conditioner;
 use crate::pipelines::parts::{ClipEncoder, Layer, warn_if_cut};
 use crate::pipelines::state::Conditioning;
 use crate::pipelines::{Error, Settings};
-use crate::session::Interrupt;
+use crate::session::{Interrupt, Session};
 
 /// The text encoder, and the width of the guidance embedding where the UNet takes one.
 pub(super) struct Text {
@@ -46,5 +46,9 @@ impl Conditioner for Text {
 
     fn busy(&self) -> Duration {
         self.encoder.busy()
+    }
+
+    fn graphs(&mut self) -> Vec<&mut Session> {
+        vec![self.encoder.graph()]
     }
 }

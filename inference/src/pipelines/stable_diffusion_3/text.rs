@@ -7,7 +7,7 @@ use crate::pipelines::parts::{ClipEncoder, Layer, T5Encoder, bad, warn_if_cut};
 use crate::pipelines::stable_diffusion_xl::{beside, second_or_first};
 use crate::pipelines::state::Conditioning;
 use crate::pipelines::{Error, Settings};
-use crate::session::Interrupt;
+use crate::session::{Interrupt, Session};
 
 /// The layer before the last, not normalised.
 const PENULTIMATE: usize = 1;
@@ -143,6 +143,12 @@ impl Conditioner for Text {
     fn busy(&self) -> Duration {
         let third = self.third.as_ref().map_or(Duration::ZERO, T5Encoder::busy);
         self.first.busy() + self.second.busy() + third
+    }
+
+    fn graphs(&mut self) -> Vec<&mut Session> {
+        let mut graphs = vec![self.first.graph(), self.second.graph()];
+        graphs.extend(self.third.as_mut().map(T5Encoder::graph));
+        graphs
     }
 }
 

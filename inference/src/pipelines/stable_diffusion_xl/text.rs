@@ -7,7 +7,7 @@ use crate::pipelines::parts::{ClipEncoder, Layer, bad, warn_if_cut};
 use crate::pipelines::stable_diffusion::{EMBEDDING, guidance_embedding};
 use crate::pipelines::state::Conditioning;
 use crate::pipelines::{Error, Settings};
-use crate::session::Interrupt;
+use crate::session::{Interrupt, Session};
 
 /// The layer before the last, not normalised.
 const PENULTIMATE: usize = 1;
@@ -155,6 +155,10 @@ impl Conditioner for Text {
 
     fn busy(&self) -> Duration {
         self.first.busy() + self.second.busy()
+    }
+
+    fn graphs(&mut self) -> Vec<&mut Session> {
+        vec![self.first.graph(), self.second.graph()]
     }
 }
 

@@ -15,7 +15,7 @@ use super::schedule::{Schedule, Trained};
 use super::state::{Conditioning, Layout};
 use super::{Error, LoadOptions, Settings};
 use crate::folder::Folder;
-use crate::session::{Interrupt, Runtime};
+use crate::session::{Interrupt, Runtime, Session};
 
 const LABELS: &str = "class_labels";
 const PORTS: Ports = Ports { required: &[], optional: &[LABELS], ..Ports::UNET };
@@ -107,5 +107,9 @@ impl Conditioner for Class {
 
     fn busy(&self) -> Duration {
         Duration::ZERO
+    }
+
+    fn graphs(&mut self) -> Vec<&mut Session> {
+        Vec::new()
     }
 }

@@ -1,0 +1,102 @@
+//! Raw tensors through one of a model's graphs.
+
+use std::time::Instant;
+
+use hearth_inference::pipelines::Pipeline;
+use hearth_inference::session::{Dtype, Error, RawInput};
+use hearth_protocol::tensor::Dtype as Wire;
+use hearth_protocol::{CallError, ErrorKind, limits};
+
+use super::order::{Infer, Inferred};
+
+/// Runs the graph that is meant.
+pub(super) fn run(pipeline: &mut dyn Pipeline, infer: &Infer) -> Result<Inferred, CallError> {
+    let mut graphs = pipeline.graphs();
+    let names: Vec<_> = graphs.iter().map(|graph| graph.part().to_owned()).collect();
+    let unknown = |message: String| CallError::invalid("graph", message);
+    let position = match (&infer.graph, names.len()) {
+        (Some(wanted), _) => names.iter().position(|name| name == wanted).ok_or_else(|| {
+            let there = names.join(", ");
+            unknown(format!("graph {wanted:?} is none of {}'s: it has {there}", infer.model))
+        })?,
+        (None, 1) => 0,
+        (None, _) => {
+            let there = names.join(", ");
+            return Err(unknown(format!("graph is absent: {} has {there}", infer.model)));
+        }
+    };
+    let session = graphs.swap_remove(position);
+    let shape = |shape: &[u64]| -> Option<Vec<usize>> {
+        shape.iter().map(|&length| usize::try_from(length).ok()).collect()
+    };
+    let mut shapes = Vec::new();
+    for (name, header, _) in &infer.inputs {
+        let shape = shape(&header.shape);
+        shapes.push(shape.ok_or_else(|| {
+            CallError::invalid(name.clone(), format!("shape {:?} is too large", header.shape))
+        })?);
+    }
+    let inputs: Vec<_> = infer
+        .inputs
+        .iter()
+        .zip(&shapes)
+        .map(|((name, header, data), shape)| RawInput {
+            name,
+            dtype: dtype(header.dtype),
+            shape,
+            data,
+        })
+        .collect();
+    let began = Instant::now();
+    let outputs = session.infer(&inputs, &infer.outputs, limits::PAYLOAD, &infer.interrupt);
+    let graph = session.part().to_owned();
+    Ok(Inferred { graph, outputs: outputs.map_err(refusal)?, took: began.elapsed() })
+}
+
+fn refusal(error: Error) -> CallError {
+    match error {
+        Error::Interrupted(_) => CallError::new(ErrorKind::Cancelled, "the call was cancelled"),
+        Error::Input { ref name, .. } => CallError::invalid(name.clone(), error.to_string()),
+        Error::Port { .. } => CallError::invalid("outputs", error.to_string()),
+        Error::OutputTooLarge { .. } => CallError::new(ErrorKind::TooLarge, error.to_string()),
+        // Open dimensions that don't go together show only here.
+        error => CallError::new(ErrorKind::ModelFailed, "the graph failed while it ran")
+            .caused_by(&error),
+    }
+}
+
+/// As the sessions call it.
+fn dtype(wire: Wire) -> Dtype {
+    match wire {
+        Wire::F32 => Dtype::F32,
+        Wire::F16 => Dtype::F16,
+        Wire::I64 => Dtype::I64,
+        Wire::I32 => Dtype::I32,
+        Wire::U8 => Dtype::U8,
+        Wire::Bool => Dtype::Bool,
+        Wire::F64 => Dtype::F64,
+        Wire::I8 => Dtype::I8,
+        Wire::I16 => Dtype::I16,
+        Wire::U16 => Dtype::U16,
+        Wire::U32 => Dtype::U32,
+        Wire::U64 => Dtype::U64,
+    }
+}
+
+/// As the wire calls it.
+pub(crate) fn wire(dtype: Dtype) -> Wire {
+    match dtype {
+        Dtype::F32 => Wire::F32,
+        Dtype::F16 => Wire::F16,
+        Dtype::I64 => Wire::I64,
+        Dtype::I32 => Wire::I32,
+        Dtype::U8 => Wire::U8,
+        Dtype::Bool => Wire::Bool,
+        Dtype::F64 => Wire::F64,
+        Dtype::I8 => Wire::I8,
+        Dtype::I16 => Wire::I16,
+        Dtype::U16 => Wire::U16,
+        Dtype::U32 => Wire::U32,
+        Dtype::U64 => Wire::U64,
+    }
+}

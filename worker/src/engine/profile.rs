@@ -1,0 +1,96 @@
+//! ONNX Runtime's own profile of a generation: the model is opened with profiling, and dropped again.
+
+use std::path::Path;
+use std::time::Instant;
+
+use bytes::Bytes;
+use hearth_inference::session::Interrupt;
+use hearth_inference::{Error, pipelines::Pipeline};
+use hearth_protocol::{CallError, ErrorKind, limits};
+
+use super::load::Loader;
+use super::order::{Profile, Profiles};
+use super::{Ended, failure};
+
+/// Generates one item with a freshly opened model, and returns what ONNX Runtime says about it.
+///
+/// The model isn't warmed up first: its first step shows what warming up costs.
+pub(super) fn make(
+    loader: &mut Loader,
+    profile: &Profile,
+    path: &Path,
+) -> Result<Profiles, CallError> {
+    let folder = loader.scratch();
+    let unusable = |error: std::io::Error| {
+        let message = "the worker's state folder takes no profiles";
+        CallError::new(ErrorKind::Internal, message).caused_by(&error)
+    };
+    clear(&folder).and_then(|()| std::fs::create_dir_all(&folder)).map_err(unusable)?;
+    let made = run(loader, profile, path, &folder);
+    let files = read(&folder);
+    let _ = clear(&folder);
+    let (steps, took) = made?;
+    Ok(Profiles { files: files.map_err(unusable)??, steps, took })
+}
+
+fn clear(folder: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn run(
+    loader: &mut Loader,
+    profile: &Profile,
+    path: &Path,
+    folder: &Path,
+) -> Result<(usize, std::time::Duration), CallError> {
+    let runtime = loader.runtime().map_err(|error| CallError::from(&error))?.profiling(folder);
+    let opened = loader.open(&runtime, &profile.model, path);
+    let mut pipeline = opened.map_err(|error| CallError::from(&error))?;
+    let began = Instant::now();
+    let steps = generate(pipeline.as_mut(), profile, &profile.interrupt);
+    let steps = steps.map_err(|error| match failure(error) {
+        Ended::Interrupted => CallError::new(ErrorKind::Cancelled, "the profile was cancelled"),
+        Ended::Failed(error) => error,
+    })?;
+    // The sessions write their profiles when they go.
+    Ok((steps, began.elapsed()))
+}
+
+fn generate(
+    pipeline: &mut dyn Pipeline,
+    profile: &Profile,
+    interrupt: &Interrupt,
+) -> Result<usize, Error> {
+    let mut state = pipeline.start(&profile.generation, 0, interrupt)?;
+    while !state.is_done() {
+        pipeline.step(&mut [&mut state], interrupt)?;
+    }
+    let steps = state.steps();
+    pipeline.finish(state, interrupt)?;
+    Ok(steps)
+}
+
+/// The profiles in `folder`, by their graphs' names.
+fn read(folder: &Path) -> std::io::Result<Result<Vec<(String, Bytes)>, CallError>> {
+    let mut files = Vec::new();
+    let mut left = limits::PAYLOAD;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let size = entry.metadata()?.len();
+        let Some(rest) = left.checked_sub(size) else {
+            let message =
+                format!("the profiles have more than {} bytes: take fewer steps", limits::PAYLOAD);
+            return Ok(Err(CallError::new(ErrorKind::TooLarge, message)));
+        };
+        left = rest;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // `<graph>_<date>_<time>.json`
+        let graph = name.rsplitn(3, '_').last().unwrap_or(&name).to_owned();
+        files.push((graph, Bytes::from(std::fs::read(entry.path())?)));
+    }
+    files.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(Ok(files))
+}

@@ -1,0 +1,235 @@
+//! Methods that change which models are in memory. The engine does it between two steps; they only
+//! wait for its word.
+
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use hearth_protocol::message::Request;
+use hearth_protocol::methods::{
+    LoadModelArgs, LoadModelValue, SleepArgs, SleepValue, UnloadModelArgs, UnloadModelValue,
+    WakeArgs, WakeValue,
+};
+use hearth_protocol::{CallError, ErrorKind};
+use tokio::sync::oneshot;
+
+use super::{Answer, answer, arguments, word};
+use crate::engine::{Freed, Order};
+use crate::models::{Closing, Hold, Model};
+use crate::state::Shared;
+
+/// Longest name of a model.
+const NAME: usize = 128;
+/// Most further names of a model.
+const ALIASES: usize = 16;
+/// How deep a worker can sleep.
+const LEVELS: [u8; 2] = [1, 2];
+
+pub(crate) async fn load_model(shared: Arc<Shared>, request: Request) -> Result<Answer, CallError> {
+    let args: LoadModelArgs = arguments(&request)?;
+    let began = Instant::now();
+    shared.check_awake()?;
+    let (name, added) = find_or_add(&shared, args)?;
+    let (reply, outcome) = oneshot::channel();
+    let ordered = shared.parts.order(Order::Load { name: name.clone(), added, reply });
+    if let Err(error) = ordered {
+        if added {
+            shared.models.forget(&name);
+        }
+        return Err(error);
+    }
+    let loaded = word(outcome).await?;
+    let model = shared.models.info(&name);
+    let model = model.ok_or_else(|| {
+        CallError::new(ErrorKind::UnknownModel, format!("model {name:?} was unloaded meanwhile"))
+    })?;
+    answer(&LoadModelValue { model, loaded, took_ms: began.elapsed().as_secs_f64() * 1e3 })
+}
+
+/// The model's own name, and whether it is new here.
+fn find_or_add(shared: &Shared, args: LoadModelArgs) -> Result<(String, bool), CallError> {
+    let LoadModelArgs { name, path, aliases } = args;
+    let Some(path) = path else {
+        if !aliases.is_empty() {
+            let message = "aliases go with path: a configured model has those of its config";
+            return Err(CallError::invalid("aliases", message));
+        }
+        if shared.models.get(&name).is_some() {
+            return Ok((name, false));
+        }
+        let known = shared.models.names(|_| true).join(", ");
+        let message = format!("model {name:?} is not configured here ({known}): give its path");
+        let error = CallError::new(ErrorKind::UnknownModel, message);
+        return Err(CallError { param: Some("name".to_owned()), ..error });
+    };
+    check_name("name", &name)?;
+    aliases.iter().try_for_each(|alias| check_name("aliases", alias))?;
+    if aliases.len() > ALIASES {
+        let message = format!("{} aliases: give at most {ALIASES}", aliases.len());
+        return Err(CallError::invalid("aliases", message));
+    }
+    let path = beneath(&shared.model_dirs, &path)?;
+    let hold = Hold::OnDemand;
+    let model = Model { name: name.clone(), aliases, path, configured: false, failures: 0, hold };
+    let added = shared.models.add(model)?;
+    Ok((name, added))
+}
+
+fn check_name(field: &str, name: &str) -> Result<(), CallError> {
+    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '`' | '\\');
+    if !name.is_empty() && name.len() <= NAME && name.chars().all(plain) {
+        return Ok(());
+    }
+    let message =
+        format!("{field} {name:?}: give 1 to {NAME} letters, digits or signs such as - _ . /");
+    Err(CallError::invalid(field, message))
+}
+
+/// The folder that is meant, its links resolved, if it lies beneath one of `dirs`.
+fn beneath(dirs: &[PathBuf], path: &str) -> Result<PathBuf, CallError> {
+    let bad = |message: String| CallError::invalid("path", message);
+    if dirs.is_empty() {
+        let message = "this worker loads configured models only: name folders in worker.model_dirs";
+        return Err(bad(message.to_owned()));
+    }
+    let given = Path::new(path);
+    let climbs = given.components().any(|part| matches!(part, Component::ParentDir));
+    if path.is_empty() || path.contains('\0') || climbs {
+        return Err(bad(format!("path {path:?}: give a folder without .. in it")));
+    }
+    // What lies outside looks the same as what isn't there: a caller learns nothing of other folders.
+    let names: Vec<_> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+    let outside = || bad(format!("path {path:?} is no folder beneath {}", names.join(", ")));
+    for dir in dirs {
+        let Ok(root) = dir.canonicalize() else { continue };
+        let Ok(real) = root.join(given).canonicalize() else { continue };
+        if real.starts_with(&root) && real != root && real.is_dir() {
+            return Ok(real);
+        }
+    }
+    Err(outside())
+}
+
+pub(crate) async fn unload_model(
+    shared: Arc<Shared>,
+    request: Request,
+) -> Result<Answer, CallError> {
+    let args: UnloadModelArgs = arguments(&request)?;
+    let (mut unloaded, mut freed) = (false, Freed::default());
+    let held = shared.models.close(&args.name, Closing::Unload);
+    match held.map_err(|error| CallError { param: Some("name".to_owned()), ..error })? {
+        None => shared.models.unloaded(&args.name),
+        Some(description) => {
+            let (reply, outcome) = oneshot::channel();
+            let ordered = shared.parts.order(Order::Unload { name: args.name.clone(), reply });
+            if let Err(error) = ordered {
+                shared.models.set(&args.name, Hold::Ready(description));
+                return Err(error);
+            }
+            freed = word(outcome).await?;
+            unloaded = true;
+        }
+    }
+    let Freed { resident: freed_bytes, device: device_bytes } = freed;
+    answer(&UnloadModelValue { unloaded, freed_bytes, device_bytes })
+}
+
+pub(crate) async fn sleep(shared: Arc<Shared>, request: Request) -> Result<Answer, CallError> {
+    let args: SleepArgs = arguments(&request)?;
+    if !LEVELS.contains(&args.level) {
+        let message = format!("level {}: give 1 or 2", args.level);
+        return Err(CallError::invalid("level", message));
+    }
+    let slept = shared.is_asleep();
+    shared.fall_asleep()?;
+    let (reply, outcome) = oneshot::channel();
+    if let Err(error) = shared.parts.order(Order::Sleep { level: args.level, reply }) {
+        if !slept {
+            shared.wake(false);
+        }
+        return Err(error);
+    }
+    let counts = shared.parts.counts();
+    let under_way = counts.running + counts.queued > 0;
+    let freed = match args.wait || !under_way {
+        true => Some(word(outcome).await?),
+        false => None,
+    };
+    let state = *shared.state.borrow();
+    let counts = shared.parts.counts();
+    let Freed { resident: freed_bytes, device: device_bytes } = freed.unwrap_or_default();
+    answer(&SleepValue {
+        state,
+        level: freed.map(|_| args.level),
+        freed_bytes,
+        device_bytes,
+        running: counts.running,
+        queued: counts.queued,
+    })
+}
+
+pub(crate) async fn wake_up(shared: Arc<Shared>, request: Request) -> Result<Answer, CallError> {
+    let args: WakeArgs = arguments(&request)?;
+    let began = Instant::now();
+    let mut models = Vec::new();
+    let fell = shared.parts.take_back(|order| matches!(order, Order::Sleep { .. }));
+    let still_up = !fell.is_empty();
+    for order in fell {
+        if let Order::Sleep { reply, .. } = order {
+            let message = "the worker was woken before it slept";
+            let _ = reply.send(Err(CallError::new(ErrorKind::Cancelled, message)));
+        }
+    }
+    if still_up {
+        shared.wake(false);
+    } else {
+        let (reply, outcome) = oneshot::channel();
+        shared.parts.order(Order::Wake { reply })?;
+        if args.wait {
+            models = word(outcome).await?;
+        }
+    }
+    let state = *shared.state.borrow();
+    answer(&WakeValue { state, models, took_ms: began.elapsed().as_secs_f64() * 1e3 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_must_lie_beneath_a_named_folder() {
+        let root = tempfile::tempdir().unwrap();
+        let (inside, outside) = (root.path().join("models"), root.path().join("secret"));
+        std::fs::create_dir_all(inside.join("sd")).unwrap();
+        std::fs::create_dir(&outside).unwrap();
+        std::fs::write(inside.join("file"), "").unwrap();
+        std::os::unix::fs::symlink(&outside, inside.join("link")).unwrap();
+        std::os::unix::fs::symlink(inside.join("sd"), inside.join("good")).unwrap();
+        let dirs = [root.path().join("gone"), inside.clone()];
+        let real = inside.join("sd").canonicalize().unwrap();
+        let absolute = inside.join("sd").display().to_string();
+        for path in ["sd", "./sd", "good", &absolute] {
+            assert_eq!(beneath(&dirs, path).unwrap(), real, "{path}");
+        }
+        let secret = outside.display().to_string();
+        let climbing = format!("{absolute}/../../secret");
+        for path in
+            ["", ".", "..", "../secret", "link", "file", "nope", "sd\0", "/", &secret, &climbing]
+        {
+            let error = beneath(&dirs, path).unwrap_err();
+            assert_eq!(error.param.as_deref(), Some("path"), "{path}: {error}");
+        }
+        assert!(beneath(&[], "sd").unwrap_err().message.contains("worker.model_dirs"));
+    }
+
+    #[test]
+    fn names_are_plain() {
+        for name in ["sd15", "org/model-1.5_x", "m:v2"] {
+            assert!(check_name("name", name).is_ok(), "{name}");
+        }
+        for name in ["", "a b", "a\n", "\u{1b}[31m", "ä", "\"", &"x".repeat(NAME + 1)] {
+            assert!(check_name("name", name).is_err(), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The models as `list_models` and the registry's record say them.
+
+use hearth_protocol::methods::{ModelInfo, ModelState};
+use hearth_protocol::record::ModelRecord;
+
+use super::{Closing, Hold, Model, Models};
+
+impl Models {
+    /// What `list_models` says.
+    pub(crate) fn list(&self) -> Vec<ModelInfo> {
+        self.read(|models| models.iter().map(info).collect())
+    }
+
+    /// What `list_models` says of one.
+    pub(crate) fn info(&self, name: &str) -> Option<ModelInfo> {
+        self.read(|models| models.iter().find(|model| model.name == name).map(info))
+    }
+
+    /// What the registry's record says: those that requests may ask for.
+    pub(crate) fn records(&self) -> Vec<ModelRecord> {
+        let record = |model: &Model| ModelRecord {
+            name: model.name.clone(),
+            aliases: model.aliases.clone(),
+            digest: model.hold.description().map_or_else(String::new, |d| d.digest.clone()),
+        };
+        let served = |model: &&Model| {
+            !matches!(model.hold, Hold::Unloaded | Hold::Closing(_, Closing::Unload))
+        };
+        self.read(|models| models.iter().filter(served).map(record).collect())
+    }
+}
+
+fn info(model: &Model) -> ModelInfo {
+    let description = model.hold.description();
+    let (state, percent, reason) = match &model.hold {
+        Hold::OnDemand => (ModelState::OnDemand, None, None),
+        Hold::Loading(progress) => (ModelState::Loading, Some(progress.percent()), None),
+        Hold::Ready(_) => (ModelState::Ready, None, None),
+        Hold::Closing(_, Closing::Unload) => {
+            (ModelState::Ready, None, Some("finishes its requests, then leaves memory".to_owned()))
+        }
+        Hold::Closing(_, Closing::Profile) => {
+            (ModelState::Ready, None, Some("finishes its requests, then is profiled".to_owned()))
+        }
+        Hold::Sleeping(_) => (ModelState::Sleeping, None, None),
+        Hold::Failed { error, .. } => {
+            let tries = model.failures;
+            (ModelState::Failed, None, Some(format!("{error} (tried {tries} times)")))
+        }
+        Hold::Unloaded => (ModelState::Unloaded, None, None),
+    };
+    ModelInfo {
+        name: model.name.clone(),
+        aliases: model.aliases.clone(),
+        state,
+        percent,
+        reason,
+        digest: description.map_or_else(String::new, |d| d.digest.clone()),
+        family: description.map_or_else(String::new, |d| d.family.to_string()),
+        tasks: description.map_or_else(Vec::new, |d| texts(&d.tasks)),
+        weight_bytes: description.map_or(0, |d| d.weight_bytes),
+        default_width: description.map_or(0, |d| d.default_width),
+        default_height: description.map_or(0, |d| d.default_height),
+        size_factor: description.map_or(0, |d| d.size_factor),
+        max_size: description.map_or(0, |d| d.max_size),
+        default_steps: description.map_or(0, |d| d.default_steps),
+        default_guidance: description.map_or(0.0, |d| d.default_guidance_scale),
+        scheduler: description.map_or_else(String::new, |d| d.scheduler.clone()),
+        max_prompt_tokens: description
+            .map_or(0, |d| u32::try_from(d.max_prompt_tokens).unwrap_or(u32::MAX)),
+        fields: description.map_or_else(Vec::new, |d| texts(&d.fields)),
+        schedulers: description.map_or_else(Vec::new, |d| texts(&d.schedulers)),
+        classes: description.and_then(|d| d.classes),
+    }
+}
+
+fn texts(words: &[&str]) -> Vec<String> {
+    words.iter().map(ToString::to_string).collect()
+}
