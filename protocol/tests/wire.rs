@@ -221,6 +221,9 @@ fn model() -> ModelInfo {
         default_guidance: 7.5,
         scheduler: "PNDMScheduler".to_owned(),
         max_prompt_tokens: 77,
+        fields: vec!["negative_prompt".to_owned()],
+        schedulers: vec!["euler".to_owned()],
+        classes: None,
     }
 }
 

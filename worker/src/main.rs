@@ -1,5 +1,7 @@
 //! `hearth-worker`: reads its config, runs the worker, says with its exit status how it went.
 
+mod allocator;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -110,6 +112,7 @@ impl Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    allocator::settle();
     let config = match args.read() {
         Ok(config) => config,
         Err(error) => return fail(error.as_ref(), true),

@@ -1,3 +1,5 @@
+//! The rules of the list of models.
+
 use super::*;
 use hearth_protocol::methods::ModelState;
 

@@ -12,6 +12,8 @@ use super::{Device, Error, Port, Runtime, onnx, widen};
 
 /// Constants up to this many bytes are folded.
 const FOLD_UP_TO: &str = "optimization.constant_folding_max_output_size_in_bytes";
+/// Takes weights from the system one by one, so that a session that is dropped gives each back.
+const OWN_WEIGHTS: &str = "session.use_device_allocator_for_initializers";
 /// Gives what a run took back to the system when it ends.
 const SHRINK_ARENA: (&str, &str) = ("memory.enable_memory_arena_shrinkage", "cpu:0");
 /// Where the weights of a graph given from memory lie.
@@ -93,6 +95,9 @@ impl Session {
         let build = || -> ort::Result<SessionBuilder> {
             let mut builder = ort::session::Session::builder(&runtime.environment)?
                 .with_execution_providers([device.provider()])?;
+            if device == Device::Cpu {
+                builder = builder.with_config_entry(OWN_WEIGHTS, "1")?;
+            }
             if let Some(folder) = &runtime.profiles {
                 builder = builder.with_profiling(folder.join(part))?;
             }
