@@ -27,7 +27,7 @@ demo: ## Builds, brings two workers up, makes pictures, and leaves nothing runni
 	scripts/demo.sh
 
 test: ## Runs all tests: units, processes, documentation.
-	scripts/deps.sh cc onnxruntime etcd systemd
+	scripts/deps.sh cc onnxruntime etcd slurm systemd
 	cargo build --workspace --bins
 	$(run_tests)
 	cargo test --workspace --doc

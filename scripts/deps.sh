@@ -5,6 +5,7 @@
 #   onnxruntime  the ONNX Runtime library, in .deps/onnxruntime (scripts/onnxruntime.sh)
 #   etcd         an etcd server in .deps/bin, for the tests; no service is installed or started
 #   systemd      the programs of systemd, which the tests run; nothing is started
+#   slurm        Slurm and munge in .deps/slurm, for the tests; nothing is installed or started
 #   cargo-deny   the checker of licences and sources, in .deps/bin, for `make lint`
 #
 # What is there already is left alone, and then no network is used. Rust itself has to be there.
@@ -76,6 +77,23 @@ need_systemd() {
     install_packages systemd
 }
 
+# Unpacked like etcd, with the libraries that this machine lacks. The tests start the daemons on
+# ports and folders of their own, as the user that runs them.
+need_slurm() {
+    if [ -x .deps/slurm/usr/sbin/munged ]; then return; fi
+    if has slurmctld && has slurmd && has munged && has sbatch; then return; fi
+    say "unpacking Slurm into .deps/slurm"
+    local wanted=(slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge libmunge2) lacking
+    mkdir "$work/slurm"
+    (cd "$work/slurm" && with_lists apt-get download "${wanted[@]}")
+    lacking=$(apt-get install --simulate --no-install-recommends "${wanted[@]}" |
+        awk '/^Inst/ { print $2 }' | grep -vxF "$(printf '%s\n' "${wanted[@]}")" || true)
+    # shellcheck disable=SC2086  # one word for each package
+    if [ -n "$lacking" ]; then (cd "$work/slurm" && apt-get download $lacking >&2); fi
+    for package in "$work"/slurm/*.deb; do dpkg-deb -x "$package" "$work/root"; done
+    mv "$work/root" .deps/slurm
+}
+
 need_cargo_deny() {
     if has_bin cargo-deny; then return; fi
     say "building cargo-deny into .deps/bin (three to four minutes on two cores)"
@@ -90,8 +108,9 @@ for dependency in "$@"; do
         cc) need_cc ;;
         onnxruntime) need_onnxruntime ;;
         etcd) need_etcd ;;
+        slurm) need_slurm ;;
         systemd) need_systemd ;;
         cargo-deny) need_cargo_deny ;;
-        *) die "$dependency is not known: cc, onnxruntime, etcd, systemd, cargo-deny" ;;
+        *) die "$dependency is not known: cc, onnxruntime, etcd, slurm, systemd, cargo-deny" ;;
     esac
 done

@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use crate::shim::Shim;
-use crate::{Error, Launcher, ProcessLauncher, StateDir, kubernetes};
+use crate::{Error, Launcher, ProcessLauncher, StateDir, kubernetes, slurm};
 
 /// What each kind needs, beside the folder that all share.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// The program above each replica; looked for when none ([`Shim::find`]).
     pub shim: Option<PathBuf>,
+    /// Where `slurm` finds its commands.
+    pub slurm: slurm::Config,
     /// Which cluster `kubernetes` means.
     pub kubernetes: kubernetes::Config,
 }
@@ -23,7 +25,7 @@ pub struct Launchers {
 
 impl Launchers {
     /// All that there are.
-    pub const NAMES: &[&str] = &["process", "kubernetes"];
+    pub const NAMES: &[&str] = &["process", "slurm", "kubernetes"];
 
     /// Launchers that keep their launches in `state`.
     #[must_use]
@@ -46,6 +48,7 @@ impl Launchers {
         let shim = || Shim::find(self.options.shim.as_deref());
         Ok(match name {
             "process" => Box::new(ProcessLauncher::new(state, shim()?)),
+            "slurm" => Box::new(slurm::Slurm::new(state, shim()?, self.options.slurm.clone())),
             "kubernetes" => {
                 let config = self.options.kubernetes.clone();
                 Box::new(kubernetes::Kubernetes::new(state, config))

@@ -15,6 +15,7 @@ mod logs;
 mod process;
 mod replica;
 pub mod shim;
+pub mod slurm;
 mod spec;
 mod state;
 pub mod workers;

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::connect::{ask_for, manager};
 use super::memory::Memory;
-use super::{Known, Kubernetes, LOOK_FIRST, LOOK_LATER, status};
+use super::{Known, Kubernetes, PACE, status};
 use crate::{Error, Handle, LaunchId, LaunchRecord};
 
 /// What Kubernetes may take beyond the replicas' own grace, before pods are removed by force, and
@@ -89,7 +89,7 @@ impl Kubernetes {
     async fn see_them_end(&self, replicas: &[&Known]) -> Result<(), Error> {
         let Some(record) = replicas.first().map(|known| &known.record) else { return Ok(()) };
         let patience = record.spec.grace + MARGIN;
-        let (started, mut pause, mut forced) = (Instant::now(), LOOK_FIRST, false);
+        let (started, mut pause, mut forced) = (Instant::now(), PACE.first, false);
         loop {
             let pods = self.list_pods(&[record]).await?.remove(&record.id).unwrap_or_default();
             let left: Vec<(&Handle, &Pod)> = replicas
@@ -110,7 +110,7 @@ impl Kubernetes {
                 }
             }
             sleep(pause).await;
-            pause = (pause * 2).min(LOOK_LATER);
+            pause = (pause * 2).min(PACE.last);
         }
     }
 

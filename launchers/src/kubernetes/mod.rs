@@ -22,8 +22,9 @@ use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::{Api, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::{Client, Resource as _};
 use tokio::sync::OnceCell;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
+use crate::collect::{self, Pace};
 use crate::{
     Capabilities, Error, Handle, LaunchId, LaunchRecord, LaunchSpec, Launcher, LogLines,
     LogOptions, Outcome, Replica, StateDir,
@@ -37,9 +38,8 @@ const NAME: &str = "kubernetes";
 /// Launches that one list of pods asks for: their ids are part of its address.
 const LAUNCHES_A_LIST: usize = 50;
 
-/// Time between two looks at what runs: short at first, for what ends at once.
-const LOOK_FIRST: Duration = Duration::from_millis(100);
-const LOOK_LATER: Duration = Duration::from_secs(2);
+/// How often the API server is asked for what is waited for.
+const PACE: Pace = Pace { first: Duration::from_millis(100), last: Duration::from_secs(2) };
 
 /// Which cluster, and how long ended Jobs stay there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -224,7 +224,7 @@ impl Kubernetes {
             if !wait || seen.iter().all(|seen| seen.replica.status.is_final()) {
                 return Ok(None);
             }
-            sleep(LOOK_FIRST * 5).await;
+            sleep(PACE.first * 5).await;
         }
     }
 }
@@ -293,23 +293,10 @@ impl Launcher for Kubernetes {
         handles: &[Handle],
         timeout: Option<Duration>,
     ) -> Result<Vec<Outcome>, Error> {
-        let known = self.known(handles)?;
-        let (started, mut pause) = (Instant::now(), LOOK_FIRST);
-        loop {
-            let seen = self.look(&known).await?;
-            let open = |seen: &Seen| !seen.replica.status.is_final();
-            if !seen.iter().any(open) {
-                return Ok(seen.iter().map(Seen::outcome).collect());
-            }
-            let left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
-            if let (Some(timeout), Some(Duration::ZERO)) = (timeout, left) {
-                let running = handles.iter().zip(&seen).filter(|(_, seen)| open(seen));
-                let running = running.map(|(handle, _)| handle.clone()).collect();
-                return Err(Error::CollectTimeout { timeout, running });
-            }
-            sleep(left.map_or(pause, |left| left.min(pause))).await;
-            pause = (pause * 2).min(LOOK_LATER);
-        }
+        collect::wait(self, handles, timeout, PACE).await?;
+        // What has ended is kept: nothing is asked for it.
+        let seen = self.look(&self.known(handles)?).await?;
+        Ok(seen.iter().map(Seen::outcome).collect())
     }
 }
 

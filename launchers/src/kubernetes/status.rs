@@ -45,7 +45,7 @@ pub(super) fn by_pod(rank: u32, pod: &Pod, spec: &LaunchSpec) -> Seen {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     let terminated = state(pod).and_then(|state| state.terminated.as_ref());
     let host = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
-    let mut seen = Seen { replica: Replica { host, ..bare(rank, Status::Pending) }, result: None };
+    let mut seen = Seen { replica: Replica { host, ..Replica::pending(rank) }, result: None };
     let replica = &mut seen.replica;
     match phase {
         Some("Running") => replica.status = Status::Running,
@@ -94,7 +94,7 @@ pub(super) fn without_pod(rank: u32, job: Option<&Job>) -> Seen {
                     "its pod is no longer in the cluster: somebody deleted it, or its node is lost",
                 )
             } else {
-                bare(rank, Status::Pending)
+                Replica::pending(rank)
             }
         }
     };

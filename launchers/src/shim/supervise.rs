@@ -22,6 +22,8 @@ use crate::Status;
 
 /// Between an owner's end and the kill: the whole has 2 s.
 const OWNER_GRACE: Duration = Duration::from_millis(1_500);
+/// Between the signals that an engine sends to all of a job.
+const SAME_MOMENT: Duration = Duration::from_millis(200);
 /// For the last of the output.
 const DRAIN: Duration = Duration::from_secs(1);
 const TIMED_OUT: u8 = 124;
@@ -132,7 +134,10 @@ async fn tend(
     };
     let reason = tokio::select! {
         biased;
-        status = child.wait() => return Ok((status?, None)),
+        status = child.wait() => {
+            let status = status?;
+            return Ok((status, requests.with_end(status).await));
+        }
         reason = requests.next() => reason,
         () = timeout => Reason::TimedOut,
     };
@@ -231,6 +236,16 @@ impl Requests {
             hang_up: signal(SignalKind::hangup())?,
             owner: Owner::watch(&plan.binding)?,
         })
+    }
+
+    /// Whether a program that ended by a request to end was asked as its shim is at this moment:
+    /// an engine that ends a whole job signals both, in any order.
+    async fn with_end(&mut self, status: ExitStatus) -> Option<Reason> {
+        let asked = [Signal::TERM, Signal::INT].map(|signal| Some(signal.as_raw()));
+        if !asked.contains(&status.signal()) {
+            return None;
+        }
+        tokio::time::timeout(SAME_MOMENT, self.next()).await.ok()
     }
 
     /// A terminal that hangs up is no request: a replica outlives it.

@@ -1,0 +1,94 @@
+//! Ends tasks: those that wait by removing them, those that run through their shims.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::{Known, LOOK, Memory, Slurm, command, queue};
+use crate::Error;
+
+/// What a shim and Slurm may take beyond the replica's grace, before Slurm kills what is left.
+const MARGIN: Duration = Duration::from_secs(5);
+/// What Slurm may take for that: its `KillWait` is 30 s unless configured.
+const FIRM: Duration = Duration::from_secs(90);
+/// Time between two questions to Slurm's controller.
+const ASK: Duration = Duration::from_secs(1);
+
+impl Slurm {
+    pub(super) async fn cancel_known(&self, known: &[Known]) -> Result<(), Error> {
+        let open = self.open(known).await?;
+        for known in &open {
+            known.remember(&Memory { cancelled: true })?;
+        }
+        let grace = open.iter().map(|known| known.record.spec.grace).max().unwrap_or_default();
+        self.ask_to_end(&open).await?;
+        // One that began to run in between heard nothing; others may be asked twice.
+        let left = self.see_them_end(open, grace.min(ASK)).await?;
+        self.ask_to_end(&left).await?;
+        let left = self.see_them_end(left, grace + MARGIN).await?;
+        self.scancel(&left, &[]).await?;
+        let left = self.see_them_end(left, FIRM).await?;
+        match left.first() {
+            None => Ok(()),
+            Some(known) => {
+                let reason = format!(
+                    "{} doesn't end; see its node (scontrol show job {}_{})",
+                    known.handle, known.job, known.handle.rank
+                );
+                Err(command::manager(reason))
+            }
+        }
+    }
+
+    /// A task that waits is removed. One that runs goes on: the signal is for the batch shell,
+    /// which is its shim, and not for the program, which the shim asks by itself.
+    async fn ask_to_end(&self, known: &[Known]) -> Result<(), Error> {
+        self.scancel(known, &["--state=PENDING"]).await?;
+        self.scancel(known, &["--batch", "--signal=TERM", "--state=RUNNING"]).await
+    }
+
+    async fn open(&self, known: &[Known]) -> Result<Vec<Known>, Error> {
+        let seen = self.look(known).await?;
+        let open = known.iter().zip(seen).filter(|(_, seen)| !seen.status.is_final());
+        Ok(open.map(|(known, _)| known.clone()).collect())
+    }
+
+    /// Waits, and returns those that have not ended.
+    async fn see_them_end(
+        &self,
+        mut open: Vec<Known>,
+        limit: Duration,
+    ) -> Result<Vec<Known>, Error> {
+        let (started, mut pause) = (Instant::now(), LOOK);
+        while !open.is_empty() && started.elapsed() < limit {
+            sleep(pause).await;
+            pause = (pause * 2).min(ASK);
+            open = self.open(&open).await?;
+        }
+        Ok(open)
+    }
+
+    /// One `scancel` for all.
+    async fn scancel(&self, known: &[Known], options: &[&str]) -> Result<(), Error> {
+        let mut jobs = BTreeMap::<u32, Vec<u32>>::new();
+        for known in known {
+            jobs.entry(known.job).or_default().push(known.handle.rank);
+        }
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let mut args: Vec<OsString> = options.iter().map(OsString::from).collect();
+        for (job, mut ranks) in jobs {
+            ranks.sort_unstable();
+            args.push(format!("{job}_[{}]", queue::ranges(&ranks)).into());
+        }
+        match command::run(&self.config, "scancel", args).await? {
+            Ok(_) => Ok(()),
+            // They ended in between.
+            Err(said) if said.contains("Invalid job id") || said.contains("already") => Ok(()),
+            Err(said) => Err(command::manager(format!("scancel: {said}"))),
+        }
+    }
+}

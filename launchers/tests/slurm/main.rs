@@ -1,0 +1,48 @@
+//! The Slurm launcher on a real one-node cluster: the suite of all launchers, and what is its own.
+#![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
+
+mod cluster;
+#[path = "../conformance/mod.rs"]
+mod conformance;
+mod own;
+
+use conformance::Fixture;
+use hearth_launchers::StateDir;
+use hearth_launchers::shim::Shim;
+use hearth_launchers::slurm::{Config, Slurm};
+
+use cluster::Cluster;
+
+fn config(cluster: &Cluster) -> Config {
+    Config { commands: cluster.commands(), env: cluster.env() }
+}
+
+fn fixture(cluster: &Cluster) -> Fixture {
+    let (state, config) = (StateDir::new(cluster.shared().join("state")), config(cluster));
+    let shim = Shim::find(None).unwrap();
+    Fixture::new(state.clone(), move || {
+        Box::new(Slurm::new(state.clone(), shim.clone(), config.clone()))
+    })
+}
+
+/// One cluster serves all cases: it takes longer to start than they do to run.
+#[tokio::test]
+async fn a_real_cluster_does_what_every_launcher_does_and_what_is_its_own() {
+    let cluster = Cluster::start();
+
+    let fixture = fixture(&cluster);
+    conformance::check(&fixture).await;
+    own::limits_reach_slurm_and_refusals_come_back(&fixture, &cluster).await;
+
+    own::nothing_is_read_by_a_shell(&fixture, &cluster).await;
+
+    own::one_question_for_all_and_none_for_ended(&fixture, &cluster).await;
+
+    own::what_waits_can_be_cancelled_and_never_runs(&fixture, &cluster).await;
+
+    own::a_job_that_vanishes_is_told_from_one_that_was_cancelled(&fixture, &cluster).await;
+
+    own::without_slurm_the_remedy_is_named(&fixture, &cluster).await;
+
+    own::a_lost_node_is_told(&fixture, &cluster).await;
+}
