@@ -1,257 +1,232 @@
-"""Every step of diffusers' schedulers on 16 numbers, with made-up model outputs.
+"""Every step of diffusers' schedulers on 18 numbers, with made-up model outputs.
 
-    python -m vectors.schedulers [CLASS ...]
+    python -m vectors.schedulers [CLASS ...]             the committed vectors
+    python -m vectors.schedulers --random 4000 OUT       as many random cases, for a look by hand
 
-A case costs little, so options are tried one at a time and in the pairs that
-meet in practice. To cover another class, add it to CASES.
+A case costs little, so options are tried one at a time and in the pairs that meet in practice.
+What is tried of a class is in scheduler_cases.py.
 """
 
 import argparse
 import importlib
 import math
+import random
+import warnings
+from pathlib import Path
 
 import diffusers
 import numpy as np
 import torch
 
-from . import files
+from . import files, scheduler_cases
 
-SHAPE = (1, 1, 4, 4)
-
-# What a scheduler_config.json holds: of the demo model, and of Stable Diffusion 1.5 (which names PNDM and omits
-# keys that came later). Cases are Class.from_config(source | overrides).
-SOURCES = {
-    "demo": {
-        "_class_name": "DPMSolverMultistepScheduler",
-        "algorithm_type": "dpmsolver++",
-        "beta_end": 0.02,
-        "beta_schedule": "linear",
-        "beta_start": 0.0001,
-        "clip_sample": False,
-        "final_sigmas_type": "zero",
-        "num_train_timesteps": 1000,
-        "prediction_type": "v_prediction",
-        "set_alpha_to_one": False,
-        "solver_order": 2,
-        "solver_type": "midpoint",
-        "steps_offset": 1,
-        "timestep_spacing": "trailing",
-    },
-    "sd15": {
-        "_class_name": "PNDMScheduler",
-        "_diffusers_version": "0.6.0",
-        "beta_end": 0.012,
-        "beta_schedule": "scaled_linear",
-        "beta_start": 0.00085,
-        "clip_sample": False,
-        "num_train_timesteps": 1000,
-        "set_alpha_to_one": False,
-        "skip_prk_steps": True,
-        "steps_offset": 1,
-        "trained_betas": None,
-    },
-}
-SOURCES["sd15_without_clip_sample"] = {k: v for k, v in SOURCES["sd15"].items() if k != "clip_sample"}
-
-SPACINGS = [{"timestep_spacing": kind} for kind in ("leading", "trailing", "linspace")]
-PREDICTIONS = [{"prediction_type": kind} for kind in ("epsilon", "v_prediction", "sample")]
-BETAS = [{"beta_schedule": "squaredcos_cap_v2"}, {"beta_schedule": "linear", "beta_start": 0.0001, "beta_end": 0.02}]
-KARRAS, EXPONENTIAL, BETA = {"use_karras_sigmas": True}, {"use_exponential_sigmas": True}, {"use_beta_sigmas": True}
-ZERO_SNR = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing", "prediction_type": "v_prediction"}
-PRK = {"skip_prk_steps": False}
-THRESHOLD = {"thresholding": True, "dynamic_thresholding_ratio": 0.9, "sample_max_value": 1.5}
-
-
-def case(source, steps, overrides=None, step_args=None):
-    return source, steps, overrides or {}, step_args or {}
-
-
-def common(*more):
-    """Both sources at three lengths, then the options on the second one at 10 steps."""
-    lengths = [case(source, steps) for source in ("demo", "sd15") for steps in (5, 10, 20)]
-    return lengths + [case("sd15", 10, extra) for extra in [*SPACINGS, *PREDICTIONS, *BETAS, *more]]
-
-
-CASES = {
-    "DDIMScheduler": [
-        *common({"set_alpha_to_one": True}, {"steps_offset": 0}, ZERO_SNR, THRESHOLD),
-        case("sd15_without_clip_sample", 10),
-        case("demo", 10, {"clip_sample": True}),
-        case("demo", 10, {"clip_sample": True, "clip_sample_range": 2.5}),
-        case("sd15", 10, step_args={"eta": 0.5}),
-        case("sd15", 10, step_args={"eta": 1.0}),
-        case("demo", 10, step_args={"eta": 1.0}),
-        case("sd15", 10, {"clip_sample": True}, {"eta": 1.0, "use_clipped_model_output": True}),
-        case("sd15", 1),
-        case("sd15", 999),
-    ],
-    "EulerDiscreteScheduler": [
-        *common(KARRAS, EXPONENTIAL, BETA, ZERO_SNR, {"steps_offset": 0, "timestep_spacing": "leading"}),
-        case("sd15", 10, {"final_sigmas_type": "sigma_min"}),
-        case("sd15", 10, {"interpolation_type": "log_linear"}),
-        case("sd15", 10, {"timestep_type": "continuous", "prediction_type": "v_prediction", "use_karras_sigmas": True}),
-        case("demo", 10, KARRAS),
-        case("demo", 10, KARRAS | {"sigma_min": 0.02, "sigma_max": 80.0}),
-        case("sd15", 10, step_args={"s_churn": 0.5, "s_tmin": 0.1, "s_tmax": 20.0, "s_noise": 1.003}),
-        case("sd15", 1),
-    ],
-    "EulerAncestralDiscreteScheduler": [*common(ZERO_SNR), case("sd15", 1)],
-    "DPMSolverMultistepScheduler": [
-        *common(KARRAS, EXPONENTIAL, BETA, {"use_lu_lambdas": True}, ZERO_SNR, THRESHOLD),
-        case("demo", 5, KARRAS),
-        case("demo", 10, KARRAS),
-        case("demo", 20, KARRAS),
-        case("sd15", 20, KARRAS),
-        *[case("sd15", 10, {"solver_order": order}) for order in (1, 3)],
-        *[case("sd15", 20, {"solver_order": order}) for order in (1, 3)],
-        case("sd15", 10, {"solver_type": "heun"}),
-        case("sd15", 10, {"final_sigmas_type": "sigma_min"}),
-        case("sd15", 10, {"euler_at_final": True}),
-        case("sd15", 20, {"euler_at_final": True}),
-        case("sd15", 10, {"lower_order_final": False}),
-        case("sd15", 10, {"lower_order_final": False, "final_sigmas_type": "sigma_min"}),
-        case("sd15", 20, {"lower_order_final": False, "final_sigmas_type": "sigma_min"}),
-        case("sd15", 10, {"lambda_min_clipped": -5.1}),
-        case("sd15", 10, {"algorithm_type": "sde-dpmsolver++"}),
-        case("sd15", 10, {"algorithm_type": "sde-dpmsolver++", "solver_order": 3}),
-        case("sd15", 10, {"algorithm_type": "sde-dpmsolver++", "solver_type": "heun"} | KARRAS),
-        case("sd15", 10, {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"}),
-        case("sd15", 10, {"algorithm_type": "dpmsolver", "final_sigmas_type": "zero"}),
-        case("sd15", 10, {"variance_type": "learned_range"}),
-        case("sd15", 1),
-        case("sd15", 2),
-        case("demo", 14),
-        case("demo", 15),
-    ],
-    # The demo's config says nothing of skip_prk_steps, so its first three steps are Runge-Kutta's.
-    "PNDMScheduler": [
-        *common({"set_alpha_to_one": True}, {"steps_offset": 0}),
-        *[case("sd15", 10, PRK | extra) for extra in [{}, *SPACINGS, {"prediction_type": "v_prediction"}]],
-        case("sd15", 10, PRK | {"set_alpha_to_one": True, "steps_offset": 0}),
-        case("demo", 10, {"skip_prk_steps": True}),
-        case("demo", 20, {"skip_prk_steps": True}),
-        *[case("sd15", steps) for steps in (1, 2, 3, 7, 999)],
-        *[case("sd15", steps, PRK) for steps in (3, 4, 7, 30)],
-    ],
-}
+# Three channels, as rules that drop a predicted variance keep that many; 18 numbers, so that torch's normal numbers
+# come in a block and a tail.
+SHAPE = (1, 3, 2, 3)
+BANK = np.random.default_rng(16).standard_normal((64, 18)).astype(np.float32)
+NOISE = np.random.default_rng(17).standard_normal((64, 18)).astype(np.float32)
+VARIANCES = np.random.default_rng(18).uniform(0.01, 1, (64, 18)).astype(np.float32)
+RECORDED_CALLS = 10
 
 ABOUT = """\
-One run of a diffusers scheduler per case: Class.from_config(sources[source] | overrides), set_timesteps(num_inference_steps), \
-then step by step. All arrays are 16 f32 numbers. `config`: the resolved configuration; lambda_min_clipped is left out where it is \
-minus infinity (scheduler_config.json files hold the bare token -Infinity there, which is no JSON, and some the string "-Infinity"). \
-`sample` is the first input, init_noise_sigma already in it. In each step: `timestep`; `scaled` = scale_model_input(sample, timestep); \
-`model_output`, made up; `noise`, one array per draw, where diffusers draws; `prev_sample`, the next step's sample. \
-`step_args` go to step(). Runs of 100 steps and more are recorded for their first 10. `rejected`: what diffusers refuses, and where (from_config, set_timesteps or step).\
+One run of a diffusers scheduler per case: Class.from_config(sources[source] | overrides), set_timesteps(`steps`, or what \
+`run` holds instead), then call by call from `begin` (0) on. Samples are 18 f32 numbers, the shape is (1, 3, 2, 3). bank.json holds \
+what every run is fed: the first sample is outputs[0] times init_noise_sigma, call i is given outputs[(i + 1) % 64] as the model's \
+output (followed by variances[i % 64] where variance_type is learned), and draw j of noise is noise[j % 64]; unless the case has a \
+`seed`: then torch.Generator("cpu").manual_seed(seed) draws first the sample, then the steps' noise, and seeds the Brownian motion. \
+`noisy`: add_noise(outputs[0], outputs[1]) at call `noisy_at`. `scale`: by how much scale_model_input shrank each call's sample (1 \
+where left out). `draws`: whether a call drew noise, as a string of 0 and 1 (none where left out). `stretches`: least and greatest \
+level of the Brownian motion, and the levels that it was asked between, call by call. `samples`: the sample after each call. \
+Runs of 100 calls and more are recorded for their first 10. `rejected`: what diffusers refuses, or runs into NaN with, and where.\
 """
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("classes", nargs="*", default=list(CASES))
-    for name in parser.parse_args().classes:
-        write_class(name)
+    parser.add_argument("classes", nargs="*", default=None)
+    parser.add_argument("--random", type=int, default=0, help="this many random cases, into the one folder named")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    warnings.simplefilter("ignore")
+    diffusers.logging.set_verbosity_error()
+    if given.random:
+        return write_random(Path(given.classes[0]), given.random, given.seed)
+    bank = {"outputs": BANK, "noise": NOISE, "variances": VARIANCES}
+    lines = [f'"{key}": [\n' + ",\n".join(files.dump(files.floats(row)) for row in rows) + "\n]" for key, rows in bank.items()]
+    (files.OUT / "schedulers" / "bank.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    for name in given.classes or scheduler_cases.CASES:
+        write(files.OUT / "schedulers" / f"{name}.json", name, scheduler_cases.CASES[name])
 
 
-def write_class(name):
-    done, rejected = [], []
-    for spec in CASES[name]:
-        record = run(name, *spec)
+def write_random(folder, count, seed):
+    chance = random.Random(seed)
+    cases = {}
+    for _ in range(count):
+        name, case = scheduler_cases.random_case(chance)
+        cases.setdefault(name, []).append(case)
+    for name, drawn in cases.items():
+        write(folder / f"{name}.json", name, drawn)
+
+
+def write(path, name, cases):
+    done, rejected, seen = [], [], set()
+    for case in cases:
+        record = run(name, *case)
+        if record is None or record["name"] in seen:
+            continue
+        seen.add(record["name"])
         (rejected if "error" in record else done).append(record)
-    names = [record["name"] for record in done + rejected]
-    assert len(set(names)) == len(names), sorted(n for n in names if names.count(n) > 1)
-    head = {"about": ABOUT, "class": name, "diffusers": diffusers.__version__, "sources": SOURCES, "rejected": rejected}
-    files.write(files.OUT / "schedulers" / f"{name}.json", head, done)
+    sources = {key: scheduler_cases.SOURCES[key] for key in sorted({case[0] for case in cases})}
+    head = {"about": ABOUT, "class": name, "diffusers": diffusers.__version__, "sources": sources}
+    lines = ["[\n" + ",\n".join(files.dump(record) for record in part) + "\n]" for part in (rejected, done)]
+    head = [f"{files.dump(key)}: {files.dump(value)}," for key, value in head.items()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("{\n" + "\n".join(head) + f'\n"rejected": {lines[0]},\n"cases": {lines[1]}\n' + "}\n")
+    print(f"{path.name}: {len(done)} cases, {len(rejected)} rejected, {path.stat().st_size / 1000:.0f} kB")
 
 
-def run(name, source, count, overrides, step_args):
-    """The record of one case: its steps, or the error it ends with."""
-    title = "_".join([source, str(count), *map(label, (overrides | step_args).items())])
-    record = {
-        "name": title, "class": name, "source": source, "overrides": overrides,
-        "num_inference_steps": count, "step_args": step_args,
-    }
+def run(name, source, steps, overrides, args):
+    """The record of one case: its steps, or the error it ends with; none where diffusers leaves the schedule."""
+    title = "_".join([source, str(steps), *map(label, (overrides | args).items())])
+    record = {"name": title, "source": source, "overrides": overrides, "steps": steps}
+    kept = {key: args[key] for key in ("begin", "seed", "eta") if key in args}
+    lists = {key: value for key, value in args.items() if key not in kept}
+    record |= kept | ({"run": lists} if lists else {})
     phase = "from_config"
+    torch.manual_seed(0)
     try:
-        scheduler = build(name, SOURCES[source] | overrides)
-        phase = "set_timesteps"
-        scheduler.set_timesteps(count)
-        phase = "step"
         with np.errstate(all="ignore"):
-            return record | trace(scheduler, step_args)
-    except (ValueError, NotImplementedError, AssertionError) as error:
-        return record | {"where": phase, "error": str(error).strip().splitlines()[0]}
+            scheduler = getattr(diffusers, name).from_config(scheduler_cases.SOURCES[source] | overrides)
+            phase = "set_timesteps"
+            if name == "UniPCMultistepScheduler" and "sigmas" in lists:  # a list fails where pipelines give an array
+                lists = lists | {"sigmas": np.array(lists["sigmas"])}
+            counted = not ("timesteps" in lists or "sigmas" in lists)
+            scheduler.set_timesteps(**({"num_inference_steps": steps} if counted else {}), **lists)
+            if not torch.isfinite(scheduler.timesteps.double()).all():
+                raise ValueError("a timestep is not finite")
+            trained = "BetaSchedule" not in name and getattr(scheduler, "alphas_cumprod", None) is not None
+            if trained and (scheduler.timesteps < 0).any() and scheduler.config.get("timestep_type") != "continuous":
+                return None  # numpy.arange's extra value, timestep -1
+            phase = "step"
+            return record | trace(scheduler, args)
+    except Exception as error:  # diffusers refuses with whatever its code runs into
+        message = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return record | {"where": phase, "error": message[:120]}
 
 
 def label(item):
     key, value = item
+    if isinstance(value, list) and len(value) > 4:
+        value = f"{len(value)}from{value[0]}"
     return key if value is True else f"no_{key}" if value is False else f"{key}={value}"
 
 
-def build(name, config):
-    return getattr(diffusers, name).from_config(config)
-
-
-def trace(scheduler, step_args):
-    random = np.random.default_rng(16)
-    draw = lambda: torch.from_numpy(random.standard_normal(SHAPE).astype(np.float32))
-    sample = draw() * scheduler.init_noise_sigma
+def trace(scheduler, args):
+    begin = min(args.get("begin", 0) * scheduler.order, len(scheduler.timesteps) - 1)
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(begin)
+    scale = getattr(scheduler, "init_noise_sigma", 1.0)
     out = {
-        "config": plain(scheduler.config),
-        "timesteps": files.floats(scheduler.timesteps.double().numpy()),
-        "init_noise_sigma": float(scheduler.init_noise_sigma),
-        "sample": files.floats(sample),
-        "steps": [],
+        "timesteps": files.floats(scheduler.timesteps.float().numpy()),
+        "init_noise_sigma": float(scale),
+        "noisy_at": begin,
+        "noisy": files.floats(noised(scheduler, begin)),
     }
     if getattr(scheduler, "sigmas", None) is not None:
-        out["sigmas"] = files.floats(scheduler.sigmas)
-    timesteps = scheduler.timesteps if len(scheduler.timesteps) < 100 else scheduler.timesteps[:10]
-    for timestep in timesteps:
-        scaled = scheduler.scale_model_input(sample, timestep)
-        output = draw()
-        given = torch.cat([output, draw()], 1) if scheduler.config.get("variance_type") else output
-        with recorded_noise(scheduler, draw) as noise:
-            sample = scheduler.step(given, timestep, sample, **step_args).prev_sample
-        if not torch.isfinite(sample).all():
-            raise ValueError("not finite")
-        step = {"timestep": number(timestep), "scaled": files.floats(scaled), "model_output": files.floats(output)}
-        if noise.drawn:
-            step["noise"] = [files.floats(part) for part in noise.drawn]
-        out["steps"].append(step | {"prev_sample": files.floats(sample)})
-    return out
+        out["sigmas"] = files.floats(scheduler.sigmas.float())
+    generator = torch.Generator("cpu").manual_seed(args["seed"]) if "seed" in args else None
+    sample = tensor(BANK[0]) if generator is None else torch.randn(SHAPE, generator=generator)
+    sample = sample * scale
+    takes = type(scheduler).step.__code__.co_varnames
+    # pipelines give their eta, 0, also to TCD, whose own default is 0.3
+    step_args = {"eta": args.get("eta", 0.0)} if "eta" in takes else {}
+    if generator is not None and "generator" in takes:
+        step_args["generator"] = generator
+    if generator is not None and hasattr(scheduler, "noise_sampler_seed"):
+        scheduler.noise_sampler_seed = args["seed"]
+    calls = scheduler.timesteps[begin:]
+    calls = calls if len(calls) < 100 else calls[:RECORDED_CALLS]
+    scales, drawn, samples = [], "", []
+    with recorded_noise(scheduler, generator) as noise:
+        for index, timestep in enumerate(calls):
+            scaled = scheduler.scale_model_input(sample, timestep) if hasattr(scheduler, "scale_model_input") else sample
+            scales.append(float(scaled.double().norm() / sample.double().norm()))
+            output = tensor(BANK[(index + 1) % 64])
+            if str(scheduler.config.get("variance_type")).startswith("learned"):
+                output = torch.cat([output, tensor(VARIANCES[index % 64])], 1)
+            noise.drew = False
+            sample = scheduler.step(output, timestep, sample, **step_args).prev_sample
+            if sample.shape != SHAPE or not torch.isfinite(sample).all():
+                raise ValueError("not finite, or of another shape")
+            drawn += "01"[noise.drew]
+            samples.append(files.floats(sample))
+    if any(scale != 1 for scale in scales):
+        out["scale"] = [float(np.float32(scale)) for scale in scales]
+    if "1" in drawn:
+        out["draws"] = drawn
+    if noise.stretches:
+        out["stretches"] = noise.stretches
+    return out | {"samples": samples}
+
+
+def tensor(numbers):
+    return torch.from_numpy(numbers).reshape(SHAPE)
+
+
+def noised(scheduler, call):
+    timestep = scheduler.timesteps[call : call + 1]
+    add = getattr(scheduler, "add_noise", None) or scheduler.scale_noise
+    if type(scheduler).__name__ == "FlowMatchHeunDiscreteScheduler":
+        timestep = timestep[0]
+        noisy = add(tensor(BANK[0]), timestep, tensor(BANK[1]))
+        scheduler._step_index = None
+        return noisy
+    if add.__name__ == "scale_noise":
+        return add(tensor(BANK[0]), timestep, tensor(BANK[1]))
+    return add(tensor(BANK[0]), tensor(BANK[1]), timestep)
 
 
 class recorded_noise:
-    """Replaces the randn_tensor that the scheduler's module imported; keeps what it gave."""
+    """Gives the bank's noise instead of drawn one, unless there is a generator; notes when it is asked."""
 
-    def __init__(self, scheduler, draw):
+    def __init__(self, scheduler, generator):
         self.module = importlib.import_module(type(scheduler).__module__)
-        self.draw, self.drawn = draw, []
+        self.own = generator is not None
+        self.count, self.drew, self.stretches = 0, False, []
 
     def __enter__(self):
-        self.original = getattr(self.module, "randn_tensor", None)
+        self.randn, self.sampler = (getattr(self.module, name, None) for name in ("randn_tensor", "BrownianTreeNoiseSampler"))
         self.module.randn_tensor = self.give
+        if self.sampler is not None:
+            self.module.BrownianTreeNoiseSampler = self.motion
         return self
 
     def __exit__(self, *_):
-        self.module.randn_tensor = self.original
+        self.module.randn_tensor = self.randn
+        if self.sampler is not None:
+            self.module.BrownianTreeNoiseSampler = self.sampler
 
-    def give(self, shape, **_):
+    def next(self):
+        self.count += 1
+        return tensor(NOISE[(self.count - 1) % 64])
+
+    def give(self, shape, **kwargs):
         assert tuple(shape) == SHAPE, shape
-        self.drawn.append(self.draw())
-        return self.drawn[-1]
+        self.drew = True
+        return self.randn(shape, **kwargs) if self.own else self.next()
 
+    def motion(self, x, sigma_min, sigma_max, seed=None):
+        ends = files.floats(np.float32([sigma_min, sigma_max]))
+        motion = self.sampler(x, sigma_min, sigma_max, seed) if self.own else None
 
-def plain(config):
-    """The resolved config as JSON: without diffusers' own bookkeeping and without infinities."""
-    return {
-        key: value
-        for key, value in sorted(dict(config).items())
-        if not key.startswith("_") and not (isinstance(value, float) and math.isinf(value))
-    }
+        def between(sigma, sigma_next):
+            self.drew = True
+            if abs(sigma - sigma_next) < 1e-6:  # torchsde never comes to an end
+                raise ValueError("noise over no stretch")
+            self.stretches.append(ends + files.floats(np.float32([sigma, sigma_next])))
+            return motion(sigma, sigma_next) if self.own else self.next()
 
-
-def number(timestep):
-    return files.number(float(timestep))
+        return between
 
 
 if __name__ == "__main__":

@@ -1,12 +1,17 @@
 //! Noise streams that equal torch's, number for number: the same seed gives the same picture.
 //!
-//! Here is the stream of torch's CPU generator, diffusers' default. The stream of its CUDA
-//! generator has no place yet.
+//! `torch` is its CPU generator, diffusers' default; `philox` its CUDA generator; `brownian` the
+//! Brownian motion that some schedulers draw from. `stream` is what a pipeline holds for an image.
 
 mod box_muller;
+mod brownian;
 mod mt19937;
+mod philox;
+mod seed_sequence;
 mod stream;
 mod torch;
 
-pub use stream::{Draw, NoiseStream};
+pub use brownian::Stretch;
+pub use philox::CudaGenerator;
+pub use stream::{Device, Draw, NoiseStream};
 pub use torch::TorchGenerator;

@@ -1,6 +1,6 @@
 //! One image's noise: the initial latent first, then what its scheduler's steps ask for.
 
-use super::TorchGenerator;
+use super::{CudaGenerator, Stretch, TorchGenerator, brownian};
 
 /// What a scheduler's step wants to be given as noise.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -8,6 +8,19 @@ use super::TorchGenerator;
 pub enum Draw {
     /// The next unit normal numbers of the image's stream.
     Normal,
+    /// The increment of the image's Brownian motion over a stretch, at unit variance. It has
+    /// nothing to do with the stream's place.
+    Brownian(Stretch),
+}
+
+/// Whose numbers a stream has: torch draws others on a GPU than on a CPU from the same seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Device {
+    /// `torch.Generator("cpu")`, diffusers' default.
+    #[default]
+    Cpu,
+    /// `torch.Generator("cuda")`.
+    Cuda,
 }
 
 /// The noise of one image, all of it from one seed.
@@ -15,24 +28,44 @@ pub enum Draw {
 /// As diffusers with one generator per image: every tensor is one draw, in order.
 #[derive(Debug, Clone)]
 pub struct NoiseStream {
-    generator: TorchGenerator,
+    seed: u64,
+    generator: Generator,
+}
+
+#[derive(Debug, Clone)]
+enum Generator {
+    Cpu(Box<TorchGenerator>),
+    Cuda(CudaGenerator),
 }
 
 impl NoiseStream {
-    /// The stream of `seed`, from torch's CPU generator.
+    /// The stream of `seed` as torch's CPU generator has it.
     pub fn new(seed: u64) -> Self {
-        Self { generator: TorchGenerator::new(seed) }
+        Self::on(Device::Cpu, seed)
+    }
+
+    /// The stream of `seed` as the device's generator has it.
+    pub fn on(device: Device, seed: u64) -> Self {
+        let generator = match device {
+            Device::Cpu => Generator::Cpu(Box::new(TorchGenerator::new(seed))),
+            Device::Cuda => Generator::Cuda(CudaGenerator::new(seed)),
+        };
+        Self { seed, generator }
     }
 
     /// Fills `out` with the next unit normal numbers of the stream: one call is one tensor.
     pub fn fill_normal(&mut self, out: &mut [f32]) {
-        self.generator.fill_normal(out);
+        match &mut self.generator {
+            Generator::Cpu(generator) => generator.fill_normal(out),
+            Generator::Cuda(generator) => generator.fill_normal(out),
+        }
     }
 
     /// Fills `out` with what a scheduler's step asks for.
     pub fn fill(&mut self, draw: Draw, out: &mut [f32]) {
         match draw {
             Draw::Normal => self.fill_normal(out),
+            Draw::Brownian(stretch) => brownian::fill(self.seed, &stretch, out),
         }
     }
 }

@@ -21,23 +21,55 @@ pub(super) struct Training {
     schedule: BetaSchedule,
 }
 
+/// How β runs over the training timesteps.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum BetaSchedule {
+pub(super) enum BetaSchedule {
     Linear,
+    /// Linear in √β.
     ScaledLinear,
+    /// From a cosine ᾱ (Nichol & Dhariwal 2021, equation 17).
     Cosine,
+    /// From a Laplace-distributed log SNR (Hang et al. 2024).
+    Laplace,
+    Sigmoid,
+    /// From ᾱ = exp(−12 t).
+    Exponential,
+}
+
+/// A class's schedule where the folder says nothing, and the schedules that not all classes have.
+pub(super) struct Defaults {
+    start: f64,
+    end: f64,
+    schedule: &'static str,
+    more: &'static [(&'static str, BetaSchedule)],
+}
+
+impl Defaults {
+    /// Ho et al. 2020.
+    pub(super) const PLAIN: Self = Self { start: 0.0001, end: 0.02, schedule: "linear", more: &[] };
+    pub(super) const DDPM: Self = Self {
+        more: &[("laplace", BetaSchedule::Laplace), ("sigmoid", BetaSchedule::Sigmoid)],
+        ..Self::PLAIN
+    };
+    /// Stable Diffusion's range, on a straight line.
+    pub(super) const NARROW: Self =
+        Self { start: 0.00085, end: 0.012, schedule: "linear", more: &[] };
+    pub(super) const HEUN: Self =
+        Self { more: &[("exp", BetaSchedule::Exponential)], ..Self::NARROW };
+    /// Stable Diffusion's own.
+    pub(super) const LATENT: Self = Self { schedule: "scaled_linear", ..Self::NARROW };
 }
 
 impl Training {
     /// Reads the schedule's keys, which all classes share (but for `rescale_betas_zero_snr`).
-    pub(super) fn read(fields: &Fields<'_>) -> Result<Self, Error> {
+    pub(super) fn read(fields: &Fields<'_>, defaults: &Defaults) -> Result<Self, Error> {
         let steps = fields.integer("num_train_timesteps", 1000, 1..=100_000)?;
         let zero_snr =
             fields.has("rescale_betas_zero_snr") && fields.bool("rescale_betas_zero_snr", false)?;
-        let schedule = BetaSchedule::read(fields)?;
+        let schedule = BetaSchedule::read(fields, defaults)?;
         let mut betas = match fields.optional_list("trained_betas")? {
             Some(betas) => trained(&betas, steps)?,
-            None => scheduled(fields, schedule, steps)?,
+            None => scheduled(fields, defaults, schedule, steps)?,
         };
         if zero_snr {
             rescale_zero_terminal_snr(&mut betas);
@@ -83,13 +115,14 @@ impl Training {
 }
 
 impl BetaSchedule {
-    fn read(fields: &Fields<'_>) -> Result<Self, Error> {
-        let choices = [
+    fn read(fields: &Fields<'_>, defaults: &Defaults) -> Result<Self, Error> {
+        let common = [
             ("linear", Self::Linear),
             ("scaled_linear", Self::ScaledLinear),
             ("squaredcos_cap_v2", Self::Cosine),
         ];
-        fields.choice("beta_schedule", "linear", &choices)
+        let choices: Vec<_> = common.iter().chain(defaults.more).copied().collect();
+        fields.choice("beta_schedule", defaults.schedule, &choices)
     }
 }
 
@@ -105,15 +138,27 @@ fn trained(betas: &[f64], steps: usize) -> Result<Vec<f32>, Error> {
     Ok(betas.iter().map(|beta| *beta as f32).collect())
 }
 
-fn scheduled(fields: &Fields<'_>, schedule: BetaSchedule, steps: usize) -> Result<Vec<f32>, Error> {
-    let start = beta(fields, "beta_start", 0.0001)?;
-    let end = beta(fields, "beta_end", 0.02)?;
+fn scheduled(
+    fields: &Fields<'_>,
+    defaults: &Defaults,
+    schedule: BetaSchedule,
+    steps: usize,
+) -> Result<Vec<f32>, Error> {
+    let start = beta(fields, "beta_start", defaults.start)?;
+    let end = beta(fields, "beta_end", defaults.end)?;
     Ok(match schedule {
         BetaSchedule::Linear => linspace(start, end, steps),
         BetaSchedule::ScaledLinear => {
             linspace(start.sqrt(), end.sqrt(), steps).iter().map(|root| root * root).collect()
         }
-        BetaSchedule::Cosine => cosine(steps),
+        BetaSchedule::Cosine => from_alpha_bar(steps, cosine),
+        BetaSchedule::Laplace => from_alpha_bar(steps, laplace),
+        BetaSchedule::Exponential => from_alpha_bar(steps, |time| (time * -12.0).exp()),
+        BetaSchedule::Sigmoid => {
+            let (range, start) = ((end - start) as f32, start as f32);
+            let sigmoid = |x: &f32| 1.0 / (1.0 + (-x).exp()) * range + start;
+            linspace(-6.0, 6.0, steps).iter().map(sigmoid).collect()
+        }
     })
 }
 
@@ -143,14 +188,25 @@ pub(super) fn linspace(start: f64, end: f64, steps: usize) -> Vec<f32> {
     (0..steps).map(at).collect()
 }
 
-/// β from ᾱ(t) = cos²((t + 0.008) / 1.008 · π/2). Times are fractions: never divide integers.
-fn cosine(steps: usize) -> Vec<f32> {
-    let alpha_bar = |index: usize| {
-        let time = index as f64 / steps as f64;
-        ((time + 0.008) / 1.008 * std::f64::consts::PI / 2.0).cos().powi(2)
-    };
-    let beta = |index| (1.0 - alpha_bar(index + 1) / alpha_bar(index)).min(MAX_BETA);
+/// β from ᾱ over the training time, a fraction from 0 to 1: never divide integers.
+fn from_alpha_bar(steps: usize, alpha_bar: fn(f64) -> f64) -> Vec<f32> {
+    let at = |index: usize| alpha_bar(index as f64 / steps as f64);
+    let beta = |index| (1.0 - at(index + 1) / at(index)).min(MAX_BETA);
     (0..steps).map(|index| beta(index) as f32).collect()
+}
+
+/// ᾱ(t) = cos²((t + 0.008) / 1.008 · π/2).
+fn cosine(time: f64) -> f64 {
+    ((time + 0.008) / 1.008 * std::f64::consts::PI / 2.0).cos().powi(2)
+}
+
+/// √(SNR / (1 + SNR)) at the Laplace quantile of the time.
+fn laplace(time: f64) -> f64 {
+    let from_middle = 0.5 - time;
+    let log_snr =
+        -0.5 * 1.0_f64.copysign(from_middle) * (1.0 - 2.0 * from_middle.abs() + 1e-6).ln();
+    let snr = log_snr.exp();
+    (snr / (1.0 + snr)).sqrt()
 }
 
 /// The running product of 1 − β, accumulated in double precision as torch does.
@@ -193,7 +249,7 @@ mod tests {
     /// With integer division every beta of the cosine schedule but the last would be zero.
     #[test]
     fn cosine_betas_rise_to_the_cap() {
-        let betas = cosine(1000);
+        let betas = from_alpha_bar(1000, cosine);
         assert!((betas[0] - 4.128_422_5e-5).abs() < 1e-9, "{}", betas[0]);
         assert!((betas[500] - 0.003_119).abs() < 1e-4, "{}", betas[500]);
         assert_eq!(betas[999], 0.999);

@@ -1,31 +1,36 @@
 //! DDIM: deterministic, or with η as noisy as DDPM (Song et al. 2020, equations 12 and 16).
 
-use super::betas::Training;
+use super::betas::{Defaults, Training};
 use super::error::Error;
 use super::fields::Fields;
+use super::names::About;
 use super::prediction::Prediction;
-use super::sigmas::Spacing;
+use super::sigmas::whole_timesteps;
 use super::threshold::Limit;
 use super::{Run, Scheduler, mix};
 use crate::noise::Draw;
 
-pub(super) const KEYS: &[&str] = &[
-    "num_train_timesteps",
-    "beta_start",
-    "beta_end",
-    "beta_schedule",
-    "trained_betas",
-    "clip_sample",
-    "set_alpha_to_one",
-    "steps_offset",
-    "prediction_type",
-    "thresholding",
-    "dynamic_thresholding_ratio",
-    "clip_sample_range",
-    "sample_max_value",
-    "timestep_spacing",
-    "rescale_betas_zero_snr",
-];
+pub(super) const ABOUT: About = About {
+    name: "DDIMScheduler",
+    keys: &[
+        "num_train_timesteps",
+        "beta_start",
+        "beta_end",
+        "beta_schedule",
+        "trained_betas",
+        "clip_sample",
+        "set_alpha_to_one",
+        "steps_offset",
+        "prediction_type",
+        "thresholding",
+        "dynamic_thresholding_ratio",
+        "clip_sample_range",
+        "sample_max_value",
+        "timestep_spacing",
+        "rescale_betas_zero_snr",
+    ],
+    takes: &[],
+};
 
 pub(super) struct Ddim {
     timesteps: Vec<f32>,
@@ -53,26 +58,16 @@ struct Coefficients {
 
 impl Ddim {
     pub(super) fn new(fields: &Fields<'_>, run: &Run) -> Result<Self, Error> {
-        let training = Training::read(fields)?;
-        training.check_steps(run.steps)?;
+        let training = Training::read(fields, &Defaults::PLAIN)?;
         let prediction = fields.choice("prediction_type", "epsilon", &Prediction::ALL)?;
-        let offset = fields.integer("steps_offset", 0, 0..=training.len())?;
-        let spacing = Spacing::read(fields, "leading")?;
-        let timesteps: Vec<usize> = spacing
-            .timesteps(training.len(), run.steps, offset)
-            .iter()
-            .map(|timestep| timestep.round_ties_even() as usize)
-            .collect();
-        if let Some(beyond) = timesteps.iter().find(|timestep| **timestep >= training.len()) {
-            let reason = format!("timestep {beyond} is beyond the schedule; take fewer steps");
-            return Err(fields.rejected("steps_offset", offset, &reason));
-        }
+        let timesteps = whole_timesteps(fields, &training, run)?;
         let alphas = &training.alphas_cumprod;
-        if prediction == Prediction::Epsilon && timesteps.iter().any(|t| alphas[*t] == 0.0) {
-            let reason = "at zero SNR the noise says nothing of the sample; the model must predict \
-                          v, or timestep_spacing must be leading";
-            return Err(fields.rejected("rescale_betas_zero_snr", true, reason));
-        }
+        let limit = Limit::read(fields, true)?;
+        prediction.check_signal(
+            fields,
+            &limit,
+            timesteps.iter().map(|timestep| alphas[*timestep]),
+        )?;
         let last = if fields.bool("set_alpha_to_one", true)? { 1.0 } else { alphas[0] };
         let stride = training.len() / run.steps;
         let coefficients = |timestep: &usize| {
@@ -83,7 +78,7 @@ impl Ddim {
             steps: timesteps.iter().map(coefficients).collect(),
             timesteps: timesteps.iter().map(|timestep| *timestep as f32).collect(),
             prediction,
-            limit: limit(fields)?,
+            limit,
             noisy: run.eta > 0.0,
             clean: Vec::new(),
         })
@@ -94,11 +89,9 @@ impl Ddim {
         let Coefficients { root_alpha, root_beta, .. } = self.steps[step];
         let prediction = self.prediction;
         self.clean.clear();
-        self.clean.extend(sample.iter().zip(model_output).map(|(x, output)| match prediction {
-            Prediction::Epsilon => (x - root_beta * output) / root_alpha,
-            Prediction::Velocity => root_alpha * x - root_beta * output,
-            Prediction::Sample => *output,
-        }));
+        let clean =
+            |(x, output): (&f32, &f32)| prediction.clean(root_alpha, root_beta, *output, *x);
+        self.clean.extend(sample.iter().zip(model_output).map(clean));
         self.limit.apply(&mut self.clean);
     }
 }
@@ -143,11 +136,7 @@ impl Scheduler for Ddim {
         self.predict(step, model_output, sample);
         let at = &self.steps[step];
         for ((x, output), clean) in sample.iter_mut().zip(model_output).zip(&self.clean) {
-            let epsilon = match self.prediction {
-                Prediction::Epsilon => *output,
-                Prediction::Velocity => at.root_alpha * output + at.root_beta * *x,
-                Prediction::Sample => (*x - at.root_alpha * output) / at.root_beta,
-            };
+            let epsilon = self.prediction.noise(at.root_alpha, at.root_beta, *output, *x);
             *x = at.root_alpha_previous * clean + at.direction * epsilon;
         }
         if let Some(noise) = noise.filter(|_| self.noisy) {
@@ -156,14 +145,4 @@ impl Scheduler for Ddim {
             }
         }
     }
-}
-
-/// Thresholding goes before clipping: diffusers does one or the other.
-fn limit(fields: &Fields<'_>) -> Result<Limit, Error> {
-    let range = fields.positive("clip_sample_range", 1.0)? as f32;
-    let clip = fields.bool("clip_sample", true)?;
-    Ok(match Limit::read_thresholding(fields)? {
-        Limit::None if clip => Limit::Clip(range),
-        limit => limit,
-    })
 }

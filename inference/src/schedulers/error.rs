@@ -59,17 +59,15 @@ pub enum Error {
         reason: String,
     },
 
-    /// Diffusers can, Hearth can't yet.
-    #[error("`{key}` = {value} is not supported for {class} yet; {remedy}")]
-    NotSupported {
+    /// A list or number of the run that the class's `set_timesteps` doesn't take.
+    #[error("{class} takes no `{field}`; leave it out, or take one of {takers}")]
+    NotTaken {
         /// The scheduler's class.
         class: String,
-        /// The field.
-        key: String,
-        /// Its value.
-        value: String,
-        /// What to give instead.
-        remedy: String,
+        /// The field of the run.
+        field: String,
+        /// Short names of schedulers that take it.
+        takers: String,
     },
 
     /// A name that is neither a known class nor a known short name.

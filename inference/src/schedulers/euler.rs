@@ -3,32 +3,38 @@
 //!
 //! Leaves out the churn of algorithm 2, which diffusers' pipelines never switch on.
 
-use super::betas::{self, Training};
+use super::betas::{self, Defaults, Training};
 use super::error::Error;
 use super::fields::Fields;
+use super::k_schedule::{Habits, KSchedule, init_noise_sigma, scale_to_unit_variance};
+use super::names::About;
 use super::prediction::Prediction;
-use super::sigmas::{Curve, Spacing, interpolate, logarithms, sigma_to_timestep};
+use super::sigmas::{Curve, Spacing, logarithms, sigma_to_timestep};
 use super::{Run, Scheduler, mix};
 
-pub(super) const KEYS: &[&str] = &[
-    "num_train_timesteps",
-    "beta_start",
-    "beta_end",
-    "beta_schedule",
-    "trained_betas",
-    "prediction_type",
-    "interpolation_type",
-    "use_karras_sigmas",
-    "use_exponential_sigmas",
-    "use_beta_sigmas",
-    "sigma_min",
-    "sigma_max",
-    "timestep_spacing",
-    "timestep_type",
-    "steps_offset",
-    "rescale_betas_zero_snr",
-    "final_sigmas_type",
-];
+pub(super) const ABOUT: About = About {
+    name: "EulerDiscreteScheduler",
+    keys: &[
+        "num_train_timesteps",
+        "beta_start",
+        "beta_end",
+        "beta_schedule",
+        "trained_betas",
+        "prediction_type",
+        "interpolation_type",
+        "use_karras_sigmas",
+        "use_exponential_sigmas",
+        "use_beta_sigmas",
+        "sigma_min",
+        "sigma_max",
+        "timestep_spacing",
+        "timestep_type",
+        "steps_offset",
+        "rescale_betas_zero_snr",
+        "final_sigmas_type",
+    ],
+    takes: &["timesteps", "sigmas"],
+};
 
 pub(super) struct Euler {
     timesteps: Vec<f32>,
@@ -39,31 +45,18 @@ pub(super) struct Euler {
 
 impl Euler {
     pub(super) fn new(fields: &Fields<'_>, run: &Run) -> Result<Self, Error> {
-        let training = Training::read(fields)?.keep_sigmas_finite();
-        training.check_steps(run.steps)?;
+        let training = Training::read(fields, &Defaults::PLAIN)?.keep_sigmas_finite();
         let [epsilon, velocity, sample] = Prediction::ALL;
         let choices = [epsilon, velocity, sample, ("original_sample", Prediction::Sample)];
         let prediction = fields.choice("prediction_type", "epsilon", &choices)?;
-        let offset = fields.integer("steps_offset", 0, 0..=training.len())?;
+        let continuous = continuous(fields)? && prediction == Prediction::Velocity;
         let spacing = Spacing::read(fields, "linspace")?;
-        let table = training.sigmas();
-
-        // through single precision, as diffusers has them before the interpolation
-        let mut timesteps = spacing.timesteps(training.len(), run.steps, offset);
-        timesteps.iter_mut().for_each(|timestep| *timestep = f64::from(*timestep as f32));
-        let mut sigmas = levels(fields, &table, &timesteps)?;
-        if let Some(curve) = Curve::read(fields)? {
-            let (min, max) = range(fields, &sigmas)?;
-            sigmas = curve.levels(min, max, run.steps);
-            let logs = logarithms(&table);
-            timesteps = sigmas.iter().map(|sigma| sigma_to_timestep(*sigma, &logs)).collect();
-        }
-        let mut sigmas: Vec<f32> = sigmas.iter().map(|sigma| *sigma as f32).collect();
-        if sigmas.len() == timesteps.len() {
-            sigmas.push(final_sigma(fields, table[0])?);
-        }
-        let timesteps = if continuous(fields)? && prediction == Prediction::Velocity {
-            sigmas[..timesteps.len()].iter().map(|sigma| 0.25 * sigma.ln()).collect()
+        let (timesteps, sigmas) = match &run.sigmas {
+            Some(given) => given_levels(fields, &training, given)?,
+            None => levels(fields, &training, run, continuous)?,
+        };
+        let timesteps = if continuous {
+            sigmas[..sigmas.len() - 1].iter().map(|sigma| 0.25 * sigma.ln()).collect()
         } else {
             timesteps.iter().map(|timestep| *timestep as f32).collect()
         };
@@ -103,14 +96,6 @@ impl Scheduler for Euler {
     }
 }
 
-/// Divides by √(σ² + 1), so that the model sees the variance it was trained on.
-pub(super) fn scale_to_unit_variance(sigma: f32, sample: &[f32], scaled: &mut [f32]) {
-    let deviation = (sigma * sigma + 1.0).sqrt();
-    for (scaled, x) in scaled.iter_mut().zip(sample) {
-        *scaled = x / deviation;
-    }
-}
-
 /// Follows the ODE's slope at noise level `sigma` over `change` (negative: towards less noise).
 pub(super) fn descend(
     prediction: Prediction,
@@ -125,40 +110,58 @@ pub(super) fn descend(
     }
 }
 
-/// The deviation of the initial noise; `Leading` starts below the noisiest level and adds the
-/// unit variance of the data.
-pub(super) fn init_noise_sigma(sigmas: &[f32], spacing: Spacing) -> f32 {
-    let max = sigmas.iter().copied().fold(0.0, f32::max);
-    match spacing {
-        Spacing::Linspace | Spacing::Trailing => max,
-        Spacing::Leading => (max * max + 1.0).sqrt(),
-    }
-}
-
-/// The levels at `timesteps`, or with `log_linear` one more, even in log σ over the whole table.
-fn levels(fields: &Fields<'_>, table: &[f32], timesteps: &[f64]) -> Result<Vec<f64>, Error> {
-    let choices = [("linear", false), ("log_linear", true)];
-    if !fields.choice("interpolation_type", "linear", &choices)? {
-        return Ok(timesteps.iter().map(|timestep| interpolate(table, *timestep)).collect());
-    }
-    let logs = logarithms(table);
-    let (max, min) = (f64::from(logs[logs.len() - 1]), f64::from(logs[0]));
-    let levels = betas::linspace(max, min, timesteps.len() + 1);
-    Ok(levels.iter().map(|log| f64::from(log.exp())).collect())
-}
-
-/// The least and greatest level of a curve.
-fn range(fields: &Fields<'_>, sigmas: &[f64]) -> Result<(f64, f64), Error> {
-    let end = |key, default: f64| match fields.optional_number(key)? {
-        None => Ok(default),
-        Some(sigma) if sigma > 0.0 && sigma.is_finite() => Ok(sigma),
-        Some(sigma) => Err(Error::invalid(key, sigma, "a number above 0, or null")),
+/// A given list's levels, the last one where the run ends, and the timesteps of the others.
+fn given_levels(
+    fields: &Fields<'_>,
+    training: &Training,
+    given: &[f64],
+) -> Result<(Vec<f64>, Vec<f32>), Error> {
+    let sigmas: Vec<f32> = given.iter().map(|sigma| *sigma as f32).collect();
+    let Some((_, steps)) = sigmas.split_last().filter(|(_, steps)| !steps.is_empty()) else {
+        let reason = "the list's last level is where the run ends; give two or more";
+        return Err(fields.rejected("sigmas", "a list of 1", reason));
     };
-    Ok((end("sigma_min", sigmas[sigmas.len() - 1])?, end("sigma_max", sigmas[0])?))
+    let logs = logarithms(&training.sigmas());
+    let timestep = |sigma: &f32| sigma_to_timestep(f64::from(*sigma), &logs);
+    Ok((steps.iter().map(timestep).collect(), sigmas))
+}
+
+/// The run's timesteps, and its levels with the one that it ends at.
+fn levels(
+    fields: &Fields<'_>,
+    training: &Training,
+    run: &Run,
+    continuous: bool,
+) -> Result<(Vec<f64>, Vec<f32>), Error> {
+    if continuous && run.timesteps.is_some() {
+        let reason = "with continuous timesteps a velocity model is asked at levels; give sigmas";
+        return Err(fields.rejected("timesteps", "a list", reason));
+    }
+    let choices = [("linear", false), ("log_linear", true)];
+    let log_linear = fields.choice("interpolation_type", "linear", &choices)?;
+    let mut schedule = KSchedule::read(fields, training, run, &Habits::default())?;
+    let table = training.sigmas();
+    let end = final_sigma(fields, table[0])?;
+    if !log_linear {
+        let sigmas = schedule.levels_to(end);
+        return Ok((schedule.timesteps, sigmas));
+    }
+    // even in ln σ over the whole schedule, with one level more than there are steps
+    let steps = schedule.timesteps.len();
+    let (max, min) = (schedule.logs[table.len() - 1], schedule.logs[0]);
+    let logs = betas::linspace(f64::from(max), f64::from(min), steps + 1);
+    let even: Vec<f32> = logs.iter().map(|log| log.exp()).collect();
+    let Some(curve) = Curve::read(fields)? else {
+        return Ok((schedule.timesteps, even.into_iter().chain([end]).collect()));
+    };
+    schedule.sigmas = even.iter().map(|sigma| f64::from(*sigma)).collect();
+    schedule.follow(fields, curve, &Habits::default())?;
+    let sigmas = schedule.levels_to(end);
+    Ok((schedule.timesteps, sigmas))
 }
 
 /// The level that the run ends at.
-pub(super) fn final_sigma(fields: &Fields<'_>, least: f32) -> Result<f32, Error> {
+fn final_sigma(fields: &Fields<'_>, least: f32) -> Result<f32, Error> {
     let choices = [("zero", 0.0), ("sigma_min", least)];
     fields.choice("final_sigmas_type", "zero", &choices)
 }

@@ -1,26 +1,32 @@
 //! Euler steps that overshoot and add fresh noise back: ancestral sampling, as k-diffusion wrote
 //! it after Ho et al. 2020.
 
-use super::betas::Training;
+use super::betas::{Defaults, Training};
 use super::error::Error;
-use super::euler::{descend, init_noise_sigma, scale_to_unit_variance};
+use super::euler::descend;
 use super::fields::Fields;
+use super::k_schedule::{ancestral_split, init_noise_sigma, scale_to_unit_variance};
+use super::names::About;
 use super::prediction::Prediction;
 use super::sigmas::{Spacing, interpolate};
 use super::{Run, Scheduler, mix};
 use crate::noise::Draw;
 
-pub(super) const KEYS: &[&str] = &[
-    "num_train_timesteps",
-    "beta_start",
-    "beta_end",
-    "beta_schedule",
-    "trained_betas",
-    "prediction_type",
-    "timestep_spacing",
-    "steps_offset",
-    "rescale_betas_zero_snr",
-];
+pub(super) const ABOUT: About = About {
+    name: "EulerAncestralDiscreteScheduler",
+    keys: &[
+        "num_train_timesteps",
+        "beta_start",
+        "beta_end",
+        "beta_schedule",
+        "trained_betas",
+        "prediction_type",
+        "timestep_spacing",
+        "steps_offset",
+        "rescale_betas_zero_snr",
+    ],
+    takes: &[],
+};
 
 pub(super) struct EulerAncestral {
     timesteps: Vec<f32>,
@@ -31,13 +37,9 @@ pub(super) struct EulerAncestral {
 
 impl EulerAncestral {
     pub(super) fn new(fields: &Fields<'_>, run: &Run) -> Result<Self, Error> {
-        let training = Training::read(fields)?.keep_sigmas_finite();
+        let training = Training::read(fields, &Defaults::PLAIN)?.keep_sigmas_finite();
         training.check_steps(run.steps)?;
-        let prediction = fields.choice("prediction_type", "epsilon", &Prediction::ALL)?;
-        if prediction == Prediction::Sample {
-            let reason = "the rule is not written for it; take ddim, euler or dpmpp_2m";
-            return Err(fields.rejected("prediction_type", "sample", reason));
-        }
+        let prediction = Prediction::read_noise_or_velocity(fields)?;
         let offset = fields.integer("steps_offset", 0, 0..=training.len())?;
         let spacing = Spacing::read(fields, "linspace")?;
         let table = training.sigmas();
@@ -92,31 +94,10 @@ impl Scheduler for EulerAncestral {
     ) {
         debug_assert!(noise.is_some(), "an ancestral step needs its noise");
         let (from, to) = (self.sigmas[step], self.sigmas[step + 1]);
-        let (down, up) = split(from, to);
+        let (down, up) = ancestral_split(from, to);
         descend(self.prediction, from, down - from, model_output, sample);
         for (x, noise) in sample.iter_mut().zip(noise.unwrap_or_default()) {
             *x += noise * up;
-        }
-    }
-}
-
-/// Splits the step to level `to` into a descent to `down` and noise of deviation `up`, so that
-/// down² + up² = to².
-fn split(from: f32, to: f32) -> (f32, f32) {
-    let (from, to) = (from * from, to * to);
-    let up = (to * (from - to) / from).max(0.0).sqrt();
-    ((to - up * up).max(0.0).sqrt(), up)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::split;
-
-    #[test]
-    fn descent_and_noise_make_up_the_target_level() {
-        for (from, to) in [(14.6_f32, 10.0_f32), (4096.0, 20.0), (0.1, 0.03), (0.03, 0.0)] {
-            let (down, up) = split(from, to);
-            assert!((down.hypot(up) - to).abs() <= 1e-6 * to, "{from} to {to}: {down}, {up}");
         }
     }
 }

@@ -28,7 +28,7 @@ impl<'a> Fields<'a> {
 
     /// Whether the class has `key`.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.class.keys().contains(&key)
+        self.class.about().keys.contains(&key)
     }
 
     pub(super) fn bool(&self, key: &'static str, default: bool) -> Result<bool, Error> {
@@ -65,6 +65,17 @@ impl<'a> Fields<'a> {
     /// A number, or null for none.
     pub(super) fn optional_number(&self, key: &'static str) -> Result<Option<f64>, Error> {
         match self.given(key) {
+            None => Ok(None),
+            Some(value) => {
+                number(value).map(Some).ok_or_else(|| Error::invalid(key, value, "a number"))
+            }
+        }
+    }
+
+    /// A number that the folder may set for another class than this one, if it does: diffusers
+    /// reads some keys off whatever config it was built from.
+    pub(super) fn passing_number(&self, key: &'static str) -> Result<Option<f64>, Error> {
+        match self.anyones(key).filter(|value| !value.is_null()) {
             None => Ok(None),
             Some(value) => {
                 number(value).map(Some).ok_or_else(|| Error::invalid(key, value, "a number"))
@@ -110,25 +121,10 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// Refuses `key` if it is on, with what to do instead.
-    pub(super) fn not_yet(&self, key: &'static str, remedy: &str) -> Result<(), Error> {
-        if self.bool(key, false)? { Err(self.not_supported(key, true, remedy)) } else { Ok(()) }
-    }
-
-    /// An error: diffusers takes this value, Hearth doesn't yet.
-    pub(super) fn not_supported(&self, key: &str, value: impl Display, remedy: &str) -> Error {
-        Error::NotSupported {
-            class: self.class.name().into(),
-            key: key.into(),
-            value: value.to_string(),
-            remedy: remedy.into(),
-        }
-    }
-
     /// An error: diffusers doesn't take this value either, or its result has no meaning.
     pub(super) fn rejected(&self, key: &str, value: impl Display, reason: &str) -> Error {
         Error::Rejected {
-            class: self.class.name().into(),
+            class: self.class.about().name.into(),
             key: key.into(),
             value: value.to_string(),
             reason: reason.into(),
@@ -142,6 +138,10 @@ impl<'a> Fields<'a> {
 
     fn get(&self, key: &'static str) -> Option<&Value> {
         debug_assert!(self.has(key), "{key} is missing in the class's keys");
+        self.anyones(key)
+    }
+
+    fn anyones(&self, key: &str) -> Option<&Value> {
         self.spec.and_then(|spec| spec.get(key)).or_else(|| self.config.get(key))
     }
 }

@@ -29,21 +29,45 @@
 
 mod betas;
 mod config;
+mod consistency;
+mod conversion;
+mod cosine;
 mod ddim;
+mod ddpm;
+mod deis;
 mod dpm_multistep;
-mod dpm_schedule;
+mod dpm_sde;
+mod dpm_singlestep;
+mod dpm_update;
+mod edm;
+mod edm_euler;
+mod edm_multistep;
 mod error;
 mod euler;
 mod euler_ancestral;
 mod fields;
+mod flow_euler;
+mod flow_heun;
+mod heun;
+mod k_schedule;
+mod kdpm2;
+mod kdpm2_ancestral;
+mod lcm;
+mod level;
+mod lms;
+mod multistep;
 mod names;
 mod pndm;
 mod prediction;
 mod run;
 mod shift;
 mod sigmas;
+mod solver_schedule;
 mod spec;
+mod tcd;
 mod threshold;
+mod unipc;
+mod unipc_weights;
 
 pub use config::SchedulerConfig;
 pub use error::Error;
@@ -83,6 +107,12 @@ pub trait Scheduler: Send {
     /// Whether it steps along a flow-matching model's velocity (Stable Diffusion 3, Flux) rather
     /// than with predictions of noise, sample or v. A pipeline refuses the one it has no use for.
     fn is_flow(&self) -> bool {
+        false
+    }
+
+    /// Whether the model must predict the noise's variance as well: its output is then twice the
+    /// sample, the prediction first.
+    fn takes_variance(&self) -> bool {
         false
     }
 
@@ -144,14 +174,54 @@ pub fn build(
     };
     let fields = Fields::new(class, config, spec);
     run.check()?;
-    refuse_lists(&fields, run)?;
+    refuse_foreign(class, run)?;
     Ok(match class {
+        Class::Ddpm => Box::new(ddpm::Ddpm::new(&fields, run)?),
         Class::Ddim => Box::new(ddim::Ddim::new(&fields, run)?),
+        Class::Pndm => Box::new(pndm::Pndm::new(&fields, run)?),
+        Class::Lms => Box::new(lms::Lms::new(&fields, run)?),
         Class::Euler => Box::new(euler::Euler::new(&fields, run)?),
         Class::EulerAncestral => Box::new(euler_ancestral::EulerAncestral::new(&fields, run)?),
+        Class::Heun => Box::new(heun::Heun::new(&fields, run)?),
+        Class::Kdpm2 => Box::new(kdpm2::Kdpm2::new(&fields, run)?),
+        Class::Kdpm2Ancestral => Box::new(kdpm2_ancestral::Kdpm2Ancestral::new(&fields, run)?),
         Class::DpmMultistep => Box::new(dpm_multistep::DpmMultistep::new(&fields, run)?),
-        Class::Pndm => Box::new(pndm::Pndm::new(&fields, run)?),
+        Class::DpmSinglestep => Box::new(dpm_singlestep::DpmSinglestep::new(&fields, run)?),
+        Class::DpmSde => Box::new(dpm_sde::DpmSde::new(&fields, run)?),
+        Class::Deis => Box::new(deis::Deis::new(&fields, run)?),
+        Class::UniPc => Box::new(unipc::UniPc::new(&fields, run)?),
+        Class::Lcm => Box::new(lcm::Lcm::new(&fields, run)?),
+        Class::Tcd => Box::new(tcd::Tcd::new(&fields, run)?),
+        Class::EdmEuler => Box::new(edm_euler::EdmEuler::new(&fields, run)?),
+        Class::EdmMultistep => Box::new(edm_multistep::EdmMultistep::new(&fields, run)?),
+        Class::FlowEuler => Box::new(flow_euler::FlowEuler::new(&fields, run)?),
+        Class::FlowHeun => Box::new(flow_heun::FlowHeun::new(&fields, run)?),
+        Class::Consistency => Box::new(consistency::Consistency::new(&fields, run)?),
+        Class::Cosine => Box::new(cosine::Cosine::new(&fields, run)?),
     })
+}
+
+/// Refuses what the class's `set_timesteps` doesn't take.
+fn refuse_foreign(class: Class, run: &Run) -> Result<(), Error> {
+    let takes = class.about().takes;
+    match run.given().find(|name| !takes.contains(name)) {
+        None => Ok(()),
+        Some(name) => Err(Error::NotTaken {
+            class: class.about().name.into(),
+            field: name.into(),
+            takers: takers(name),
+        }),
+    }
+}
+
+/// The short names of the classes that take `field`, each class once.
+fn takers(field: &str) -> String {
+    let takes = |class: &Class| class.about().takes.contains(&field);
+    let names = Class::ALL.iter().filter(|class| takes(class)).map(|class| {
+        let row = table().into_iter().find(|row| row.class == class.about().name);
+        row.map_or(class.about().name, |row| row.name)
+    });
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// `noisy` = `alpha` · `original` + `sigma` · `noise`: every class's way to a noise level.
@@ -159,14 +229,4 @@ fn mix(alpha: f32, original: &[f32], sigma: f32, noise: &[f32], noisy: &mut [f32
     for ((noisy, x), noise) in noisy.iter_mut().zip(original).zip(noise) {
         *noisy = alpha * x + sigma * noise;
     }
-}
-
-/// Refuses what no class takes yet.
-fn refuse_lists(fields: &Fields<'_>, run: &Run) -> Result<(), Error> {
-    for (key, given) in [("timesteps", run.timesteps.is_some()), ("sigmas", run.sigmas.is_some())] {
-        if given {
-            return Err(fields.not_supported(key, "a list", "give num_inference_steps instead"));
-        }
-    }
-    Ok(())
 }

@@ -5,25 +5,30 @@
 //! what its end says, so n steps are n + 1 calls of the model. Without it the paper's algorithm
 //! 2: three steps by Runge-Kutta with four calls each (PRK), then the fourth-order multistep rule.
 
-use super::betas::Training;
+use super::betas::{Defaults, Training};
 use super::error::Error;
 use super::fields::Fields;
+use super::names::About;
 use super::prediction::Prediction;
-use super::sigmas::Spacing;
+use super::sigmas::whole_timesteps;
 use super::{Run, Scheduler, mix};
 
-pub(super) const KEYS: &[&str] = &[
-    "num_train_timesteps",
-    "beta_start",
-    "beta_end",
-    "beta_schedule",
-    "trained_betas",
-    "skip_prk_steps",
-    "set_alpha_to_one",
-    "prediction_type",
-    "timestep_spacing",
-    "steps_offset",
-];
+pub(super) const ABOUT: About = About {
+    name: "PNDMScheduler",
+    keys: &[
+        "num_train_timesteps",
+        "beta_start",
+        "beta_end",
+        "beta_schedule",
+        "trained_betas",
+        "skip_prk_steps",
+        "set_alpha_to_one",
+        "prediction_type",
+        "timestep_spacing",
+        "steps_offset",
+    ],
+    takes: &[],
+};
 
 /// Steps that Runge-Kutta takes: as many as the fourth-order rule looks back.
 const RUNGE_KUTTA_STEPS: usize = 3;
@@ -64,10 +69,9 @@ struct Move {
 
 impl Pndm {
     pub(super) fn new(fields: &Fields<'_>, run: &Run) -> Result<Self, Error> {
-        let training = Training::read(fields)?;
-        training.check_steps(run.steps)?;
+        let training = Training::read(fields, &Defaults::PLAIN)?;
+        let steps = whole_timesteps(fields, &training, run)?;
         let stride = training.len() / run.steps;
-        let steps = steps(fields, &training, run.steps)?;
         let (calls, runge_kutta_calls) = if fields.bool("skip_prk_steps", false)? {
             (multistep_calls(&steps), 0)
         } else if steps.len() > RUNGE_KUTTA_STEPS {
@@ -85,7 +89,7 @@ impl Pndm {
             alphas,
             stride,
             runge_kutta_calls,
-            velocity: velocity(fields)?,
+            velocity: Prediction::read_noise_or_velocity(fields)? == Prediction::Velocity,
             made: 0,
             outputs: Default::default(),
             kept: 0,
@@ -134,11 +138,11 @@ impl Pndm {
             self.start.copy_from_slice(sample);
         }
         self.keep(output);
-        let weights: &[f32] = match self.kept {
-            1 => &[1.0],
-            2 => &[3.0 / 2.0, -1.0 / 2.0],
-            3 => &[23.0 / 12.0, -16.0 / 12.0, 5.0 / 12.0],
-            _ => &[55.0 / 24.0, -59.0 / 24.0, 37.0 / 24.0, -9.0 / 24.0],
+        let (weights, scale): (&[f32], f32) = match self.kept {
+            1 => (&[1.0], 1.0),
+            2 => (&[3.0, -1.0], 1.0 / 2.0),
+            3 => (&[23.0, -16.0, 5.0], 1.0 / 12.0),
+            _ => (&[55.0, -59.0, 37.0, -9.0], 1.0 / 24.0),
         };
         self.mean.fill(0.0);
         for (weight, output) in weights.iter().zip(&self.outputs) {
@@ -146,6 +150,7 @@ impl Pndm {
                 *mean += weight * output;
             }
         }
+        self.mean.iter_mut().for_each(|mean| *mean *= scale);
         Move { from: timestep, to: timestep.checked_sub(self.stride), by_mean: true }
     }
 
@@ -169,12 +174,12 @@ impl Pndm {
         let (beta, beta_to) = (1.0 - alpha, 1.0 - alpha_to);
         let keep = (alpha_to / alpha).sqrt();
         let divisor = alpha * beta_to.sqrt() + (alpha * beta * alpha_to).sqrt();
-        let factor = (alpha_to - alpha) / divisor;
+        let rise = alpha_to - alpha;
         let (root_alpha, root_beta) = (alpha.sqrt(), beta.sqrt());
         for (x, output) in sample.iter_mut().zip(output) {
             let epsilon =
                 if self.velocity { root_alpha * output + root_beta * *x } else { *output };
-            *x = keep * *x - factor * epsilon;
+            *x = keep * *x - rise * epsilon / divisor;
         }
     }
 }
@@ -205,20 +210,6 @@ impl Scheduler for Pndm {
     }
 }
 
-/// The timesteps of the run's steps, noisiest first.
-fn steps(fields: &Fields<'_>, training: &Training, count: usize) -> Result<Vec<usize>, Error> {
-    let offset = fields.integer("steps_offset", 0, 0..=training.len())?;
-    let spaced = Spacing::read(fields, "leading")?.timesteps(training.len(), count, offset);
-    let steps: Vec<_> = spaced.iter().map(|step| step.round_ties_even() as usize).collect();
-    match steps.iter().find(|timestep| **timestep >= training.len()) {
-        None => Ok(steps),
-        Some(beyond) => {
-            let reason = format!("timestep {beyond} is beyond the schedule; take fewer steps");
-            Err(fields.rejected("steps_offset", offset, &reason))
-        }
-    }
-}
-
 /// The second step's timestep is called twice: at the end of the first step's two attempts.
 fn multistep_calls(steps: &[usize]) -> Vec<usize> {
     let again = steps.get(1).copied();
@@ -231,16 +222,4 @@ fn runge_kutta_calls(steps: &[usize], half: usize) -> Vec<usize> {
     let four = |ends: &[usize]| [ends[0], ends[1] + half, ends[1] + half, ends[1]];
     let first = steps.windows(2).take(RUNGE_KUTTA_STEPS).flat_map(four);
     first.chain(steps.iter().skip(RUNGE_KUTTA_STEPS).copied()).collect()
-}
-
-fn velocity(fields: &Fields<'_>) -> Result<bool, Error> {
-    match fields.choice("prediction_type", "epsilon", &Prediction::ALL)? {
-        Prediction::Epsilon => Ok(false),
-        Prediction::Velocity => Ok(true),
-        Prediction::Sample => {
-            let reason = "its rule takes epsilon or v_prediction; ddim, euler and dpmpp_2m take \
-                          models that predict the sample";
-            Err(fields.rejected("prediction_type", "sample", reason))
-        }
-    }
 }

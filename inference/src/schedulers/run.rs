@@ -62,6 +62,19 @@ impl Run {
         ((steps - taken) * scheduler.order()).min(calls)
     }
 
+    /// The fields that are given and that not every class takes.
+    pub(super) fn given(&self) -> impl Iterator<Item = &'static str> {
+        [
+            ("timesteps", self.timesteps.is_some()),
+            ("sigmas", self.sigmas.is_some()),
+            ("mu", self.mu.is_some()),
+            ("original_inference_steps", self.original_inference_steps.is_some()),
+            ("strength", self.strength != 1.0),
+        ]
+        .into_iter()
+        .filter_map(|(name, given)| given.then_some(name))
+    }
+
     pub(super) fn has_list(&self) -> bool {
         self.timesteps.is_some() || self.sigmas.is_some()
     }

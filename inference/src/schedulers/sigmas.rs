@@ -4,8 +4,12 @@
 //! In double precision and in numpy's order of operations, as diffusers computes them, so that
 //! rounding to whole timesteps falls the same way.
 
+use special::Beta;
+
+use super::betas::Training;
 use super::error::Error;
 use super::fields::Fields;
+use super::run::Run;
 
 /// How timesteps are spread over the training schedule (Lin et al. 2023, table 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +45,42 @@ impl Spacing {
             }
         }
     }
+}
+
+/// The run's timesteps as whole ones within the schedule, noisiest first: as given, or spaced.
+pub(super) fn whole_timesteps(
+    fields: &Fields<'_>,
+    training: &Training,
+    run: &Run,
+) -> Result<Vec<usize>, Error> {
+    if let Some(given) = &run.timesteps {
+        return given_timesteps(given, training.len());
+    }
+    training.check_steps(run.steps)?;
+    let offset = fields.integer("steps_offset", 0, 0..=training.len())?;
+    let spaced = Spacing::read(fields, "leading")?.timesteps(training.len(), run.steps, offset);
+    let timesteps: Vec<_> = spaced.iter().map(|step| step.round_ties_even() as usize).collect();
+    match timesteps.iter().find(|timestep| **timestep >= training.len()) {
+        None => Ok(timesteps),
+        Some(beyond) => {
+            let reason = format!("timestep {beyond} is beyond the schedule; take fewer steps");
+            Err(fields.rejected("steps_offset", offset, &reason))
+        }
+    }
+}
+
+/// A given list as whole timesteps, cut where they are fractions.
+pub(super) fn given_timesteps(given: &[f64], train: usize) -> Result<Vec<usize>, Error> {
+    if given[0] >= train as f64 {
+        let expected = format!("timesteps below {train}, where the schedule ends");
+        return Err(Error::invalid("timesteps", format!("a list from {}", given[0]), expected));
+    }
+    let whole: Vec<_> = given.iter().map(|timestep| *timestep as usize).collect();
+    if whole.windows(2).any(|pair| pair[0] == pair[1]) {
+        let expected = "whole timesteps, each once";
+        return Err(Error::invalid("timesteps", "a list with fractions", expected));
+    }
+    Ok(whole)
 }
 
 /// The largest `count` multiples of `ratio` below `count * ratio`, falling, plus `offset`.
@@ -90,6 +130,9 @@ pub(super) enum Curve {
     Karras,
     /// Even in ln σ.
     Exponential,
+    /// At quantiles of the Beta(0.6, 0.6) distribution: dense at both ends (Lee et al. 2024,
+    /// "Beta Sampling is All You Need").
+    Beta,
     /// Even in λ = −ln σ (Lu et al. 2022): as `Exponential`, but on whole timesteps.
     Lu,
 }
@@ -97,40 +140,65 @@ pub(super) enum Curve {
 impl Curve {
     /// Reads the keys that choose a curve; none where levels follow the timesteps.
     pub(super) fn read(fields: &Fields<'_>) -> Result<Option<Self>, Error> {
-        let remedy = "set it to false, or take use_karras_sigmas";
-        for key in ["use_beta_sigmas", "use_flow_sigmas"] {
-            if fields.has(key) {
-                fields.not_yet(key, remedy)?;
+        const KEYS: [(&str, Curve); 3] = [
+            ("use_karras_sigmas", Curve::Karras),
+            ("use_exponential_sigmas", Curve::Exponential),
+            ("use_beta_sigmas", Curve::Beta),
+        ];
+        let mut chosen = None;
+        for (key, curve) in KEYS {
+            if !fields.bool(key, false)? {
+                continue;
+            }
+            if chosen.replace(curve).is_some() {
+                let reason = "only one of use_karras_sigmas, use_exponential_sigmas and \
+                              use_beta_sigmas can be true";
+                return Err(fields.rejected(key, true, reason));
             }
         }
-        let karras = fields.bool("use_karras_sigmas", false)?;
-        let exponential = fields.bool("use_exponential_sigmas", false)?;
         let lu = fields.has("use_lu_lambdas") && fields.bool("use_lu_lambdas", false)?;
-        if karras && exponential {
-            let reason = "only one of use_karras_sigmas and use_exponential_sigmas can be true";
-            return Err(fields.rejected("use_exponential_sigmas", true, reason));
-        }
-        Ok(match (karras, lu, exponential) {
-            (true, _, _) => Some(Self::Karras),
-            (_, true, _) => Some(Self::Lu),
-            (_, _, true) => Some(Self::Exponential),
-            _ => None,
-        })
+        Ok(if lu && chosen != Some(Self::Karras) { Some(Self::Lu) } else { chosen })
     }
 
     /// `steps` noise levels from `max` down to `min`.
     pub(super) fn levels(self, min: f64, max: f64, steps: usize) -> Vec<f64> {
-        const RHO: f64 = 7.0;
+        let ramp = linspace(0.0, 1.0, steps);
         match self {
-            Self::Karras => {
-                let (min_root, max_root) = (min.powf(1.0 / RHO), max.powf(1.0 / RHO));
-                let level = |ramp: &f64| (max_root + ramp * (min_root - max_root)).powf(RHO);
-                linspace(0.0, 1.0, steps).iter().map(level).collect()
-            }
+            Self::Karras => ramp.iter().map(|ramp| karras(min, max, 7.0, *ramp)).collect(),
             Self::Exponential | Self::Lu => {
                 linspace(max.ln(), min.ln(), steps).iter().map(|log| log.exp()).collect()
             }
+            Self::Beta => {
+                let level = |ramp: &f64| min + beta_quantile(1.0 - ramp) * (max - min);
+                ramp.iter().map(level).collect()
+            }
         }
+    }
+
+    /// The range of a curve: what the folder sets, or else the range of the levels it replaces.
+    pub(super) fn range(fields: &Fields<'_>, min: f64, max: f64) -> Result<(f64, f64), Error> {
+        let end = |key, default: f64| match fields.passing_number(key)? {
+            None => Ok(default),
+            Some(sigma) if sigma > 0.0 && sigma.is_finite() => Ok(sigma),
+            Some(sigma) => Err(Error::invalid(key, sigma, "a number above 0, or null")),
+        };
+        Ok((end("sigma_min", min)?, end("sigma_max", max)?))
+    }
+}
+
+/// The level at `ramp` (0 to 1) of a curve that is even in σ^(1/`rho`), from `max` to `min`.
+pub(super) fn karras(min: f64, max: f64, rho: f64, ramp: f64) -> f64 {
+    let (min_root, max_root) = (min.powf(1.0 / rho), max.powf(1.0 / rho));
+    (max_root + ramp * (min_root - max_root)).powf(rho)
+}
+
+/// The quantile of Beta(0.6, 0.6) at `probability`.
+fn beta_quantile(probability: f64) -> f64 {
+    const SHAPE: f64 = 0.6;
+    match probability {
+        p if p <= 0.0 => 0.0,
+        p if p >= 1.0 => 1.0,
+        p => p.inv_inc_beta(SHAPE, SHAPE, SHAPE.ln_beta(SHAPE)),
     }
 }
 
@@ -163,6 +231,17 @@ mod tests {
         assert_eq!(Spacing::Linspace.timesteps(1000, 1, 0), [0.0]);
     }
 
+    const BETA_QUANTILES: [(f64, f64); 8] = [
+        (0.0, 0.0),
+        (1e-6, 1.855_882_462_405_304_3e-10),
+        (0.001, 1.855_873_851_745_199e-5),
+        (0.05, 0.012_554_456_873_611_399),
+        (0.25, 0.175_680_378_652_694_98),
+        (0.6, 0.637_299_009_246_785_6),
+        (0.999, 0.999_981_441_261_482_6),
+        (1.0, 1.0),
+    ];
+
     #[test]
     fn trailing_never_passes_timestep_0() {
         for steps in 1..=1000 {
@@ -180,10 +259,19 @@ mod tests {
 
     #[test]
     fn curves_fall_from_max_to_min() {
-        for curve in [Curve::Karras, Curve::Exponential, Curve::Lu] {
+        for curve in [Curve::Karras, Curve::Exponential, Curve::Lu, Curve::Beta] {
             let sigmas = curve.levels(0.03, 14.6, 10);
             assert!((sigmas[0] - 14.6).abs() < 1e-12 && (sigmas[9] - 0.03).abs() < 1e-12);
             assert!(sigmas.windows(2).all(|pair| pair[0] > pair[1]), "{curve:?}");
+        }
+    }
+
+    /// scipy.stats.beta.ppf(p, 0.6, 0.6).
+    #[test]
+    fn beta_quantiles_are_scipys() {
+        for (probability, quantile) in BETA_QUANTILES {
+            let ours = beta_quantile(probability);
+            assert!((ours - quantile).abs() < 1e-10, "{probability}: {ours} for {quantile}");
         }
     }
 

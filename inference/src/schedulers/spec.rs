@@ -73,14 +73,14 @@ impl fmt::Display for SchedulerSpec {
 }
 
 fn check_own(class: Class, key: &str, value: &Value) -> Result<(), Error> {
-    if class.keys().contains(&key) {
+    if class.about().keys.contains(&key) {
         return Ok(());
     }
     Err(Error::ForeignKey {
-        class: class.name().into(),
+        class: class.about().name.into(),
         key: key.into(),
         value: value.to_string(),
-        known: class.keys().join(", "),
+        known: class.about().keys.join(", "),
     })
 }
 
@@ -143,7 +143,7 @@ mod tests {
     fn an_unknown_name_lists_the_known_and_the_nearest() {
         let message = SchedulerSpec::parse("eulr_a").unwrap_err().to_string();
         assert!(
-            message.starts_with("unknown scheduler `eulr_a` (nearest: `euler_a`); known: ddim,")
+            message.starts_with("unknown scheduler `eulr_a` (nearest: `euler_a`); known: ddpm,")
         );
         assert!(message.contains("DPMSolverMultistepScheduler"), "{message}");
         let message = SchedulerSpec::parse("").unwrap_err().to_string();

@@ -35,6 +35,21 @@ impl Limit {
         Ok(Self::Dynamic(Dynamic { ratio: ratio as f32, max, magnitudes: Vec::new() }))
     }
 
+    /// Reads thresholding, and clipping where there is none: diffusers does one or the other.
+    pub(super) fn read(fields: &Fields<'_>, clips: bool) -> Result<Self, Error> {
+        let range = fields.positive("clip_sample_range", 1.0)? as f32;
+        let clip = fields.bool("clip_sample", clips)?;
+        Ok(match Self::read_thresholding(fields)? {
+            Self::None if clip => Self::Clip(range),
+            limit => limit,
+        })
+    }
+
+    /// Whether it does anything.
+    pub(super) fn is_on(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+
     pub(super) fn apply(&mut self, sample: &mut [f32]) {
         match self {
             Self::None => {}
