@@ -65,8 +65,8 @@ pub(crate) struct LaunchArgs {
     /// Container image, with kubernetes
     #[arg(long, value_name = "IMAGE", help_heading = WHERE)]
     pub(crate) image: Option<String>,
-    /// Folder with the ca.key that issues the workers' certificates [default: the --pki folder, or
-    /// the one that has it]
+    /// Folder with the ca.key that issues the workers' certificates [default: the --pki folder, the
+    /// one above, or authority beside it]
     #[arg(long, value_name = "DIR")]
     pub(crate) authority: Option<PathBuf>,
     #[command(flatten)]

@@ -174,15 +174,16 @@ fn has(flags: &[String], flag: &str) -> bool {
     flags.iter().any(|arg| arg == flag || arg.starts_with(&long))
 }
 
-/// The authority of the fleet: named, or where the caller's certificate is, or the folder above,
-/// as `hearth pki issue` and `hearth up` leave them.
+/// The authority of the fleet: named, or where the caller's certificate is, or in the folder above
+/// or beside, as `hearth pki issue` and `hearth up` leave them.
 fn authority(given: Option<&Path>, context: &Context) -> Result<Authority, Failure> {
     let places: Vec<PathBuf> = match given {
         Some(given) => vec![given.to_owned()],
         None => {
             let pki = absolute(&context.pki);
             let above = pki.parent().map(Path::to_owned);
-            std::iter::once(pki).chain(above).collect()
+            let beside = above.as_ref().map(|above| above.join("authority"));
+            std::iter::once(pki).chain(above).chain(beside).collect()
         }
     };
     let Some(place) = places.iter().find(|place| place.join(pki::CA_KEY_FILE).is_file()) else {
