@@ -90,7 +90,7 @@ impl Service for TestService {
         })
     }
 
-    fn connections(&self, change: i32) {
+    fn connections(&self, _peer: &Peer, change: i32) {
         self.connections.fetch_add(change, Ordering::SeqCst);
     }
 }

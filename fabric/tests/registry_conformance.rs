@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hearth_fabric::registry::{
-    Announcement, Error, RankWish, Registry, RegistryUrl, Settings, open,
+    Announcement, Error, OwnerState, RankWish, Registry, RegistryUrl, Settings, open,
 };
-use hearth_protocol::Rank;
 use hearth_protocol::record::{ModelRecord, WorkerState};
+use hearth_protocol::{OwnerId, Rank};
 use tempfile::TempDir;
 use worker::{id, rank_of, record, sees, status_where, view_where};
 
@@ -259,6 +259,32 @@ async fn an_announcement_can_be_withdrawn_before_it_is_registered(place: Place) 
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
 }
 
+async fn an_owner_s_name_is_held_while_the_owner_lives(place: Place) {
+    let owner = OwnerId::new("engine-1").unwrap();
+    let watch = place.registry.watch_owner(&owner);
+    let mut state = watch.state();
+    let mut turns = async |wanted: OwnerState, within: Duration| {
+        let seen = tokio::time::timeout(within, state.wait_for(|state| *state == wanted)).await;
+        seen.unwrap_or_else(|_| panic!("not {wanted:?} within {within:?}")).unwrap();
+    };
+    let soon = Duration::from_secs(10);
+    turns(OwnerState::Free, soon).await;
+    let claim = place.registry.own(&owner);
+    claim.held().await;
+    if !place.keeps_records {
+        return;
+    }
+    turns(OwnerState::Held, soon).await;
+    claim.withdraw().await;
+    turns(OwnerState::Free, soon).await;
+    // One that dies without a word.
+    let claim = place.registry.own(&owner);
+    claim.held().await;
+    turns(OwnerState::Held, soon).await;
+    drop(claim);
+    turns(OwnerState::Free, place.expiry + soon).await;
+}
+
 /// Each case on each registry that it makes sense for.
 macro_rules! suite {
     ($($place:ident: $($case:ident),+;)+) => {$(
@@ -281,6 +307,7 @@ suite! {
         an_id_that_is_in_use_is_refused,
         a_dead_worker_s_id_is_free_after_its_time,
         nothing_runs_on_after_its_owner,
+        an_owner_s_name_is_held_while_the_owner_lives,
         an_announcement_can_be_withdrawn_before_it_is_registered;
     dir:
         an_announced_worker_is_seen_until_it_withdraws,
@@ -291,10 +318,12 @@ suite! {
         an_id_that_is_in_use_is_refused,
         a_dead_worker_s_id_is_free_after_its_time,
         nothing_runs_on_after_its_owner,
+        an_owner_s_name_is_held_while_the_owner_lives,
         an_announcement_can_be_withdrawn_before_it_is_registered;
     static_list:
         an_announced_worker_is_seen_until_it_withdraws,
         a_changed_record_is_seen,
         nothing_runs_on_after_its_owner,
+        an_owner_s_name_is_held_while_the_owner_lives,
         an_announcement_can_be_withdrawn_before_it_is_registered;
 }

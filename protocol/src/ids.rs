@@ -97,6 +97,10 @@ text_id!(
     Group, "group", b"-_.", "letters, digits, '-', '_' and '.'"
 );
 text_id!(
+    /// The name of an engine that owns workers: the one in its certificate.
+    OwnerId, "owner", b"-_.", "letters, digits, '-', '_' and '.'"
+);
+text_id!(
     /// A request's name, unique to its caller; a part of it is `<id>/<i>`.
     RequestId, "request id", b"-_.:", "letters, digits, '-', '_', '.' and ':'"
 );

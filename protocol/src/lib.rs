@@ -21,4 +21,4 @@ pub mod tensor;
 pub mod version;
 
 pub use error::{CallError, ErrorKind};
-pub use ids::{Group, Incarnation, Rank, RequestId, WorkerId};
+pub use ids::{Group, Incarnation, OwnerId, Rank, RequestId, WorkerId};

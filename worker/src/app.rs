@@ -26,6 +26,7 @@ use crate::config::{Config, ConfigError};
 use crate::engine::{Engine, LoadError};
 use crate::methods::Methods;
 use crate::models::{Hold, Model, Models};
+use crate::owner::Binding;
 use crate::parts::{Bounds, Parts};
 use crate::report::Reporter;
 use crate::service::WorkerService;
@@ -270,9 +271,17 @@ impl Worker {
             Engine::start(&config, Arc::clone(&shared)).map_err(Error::system)?;
 
         let open = Arc::new(AtomicUsize::new(0));
+        let owner = config.owner()?.map(|owner| Arc::new(Binding::new(owner)));
+        let bound = owner.as_ref().map(|owner| {
+            let watch = registry.watch_owner(owner.id());
+            let (owner, grace) = (Arc::clone(owner), config.worker.owner_grace);
+            let (stop, now) = (stop.clone(), now.clone());
+            OwnedTask::spawn("owner", move |_| owner.end_when_gone(watch, grace, stop, now))
+        });
         let service = Arc::new(WorkerService {
             shared: Arc::clone(&shared),
             methods,
+            owner,
             open: Arc::clone(&open),
         });
         let server = OwnedTask::spawn("quic", |cancel| listener.run(service, cancel));
@@ -298,6 +307,7 @@ impl Worker {
             () = announced => {}
             () = daemon.finish_requests(config.worker.drain_timeout, &now, &open) => {}
         }
+        drop(bound);
         announcement.withdraw().await;
         server.stop_within(LAST_REPLIES).await;
         if let Some(probe) = probe {

@@ -10,7 +10,7 @@ pub use hearth_fabric::config::{Error as ConfigError, RegistrySection, TlsSectio
 
 use hearth_fabric::config;
 use hearth_fabric::registry::RegistryUrl;
-use hearth_protocol::WorkerId;
+use hearth_protocol::{OwnerId, WorkerId};
 use hearth_telemetry::log::LogSettings;
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +94,7 @@ impl Config {
         }
         hearth_inference::session::Device::parse(&self.worker.device)
             .map_err(|error| ConfigError::value("worker.device", error))?;
+        self.owner()?;
         self.log.check().map_err(|error| ConfigError::value("log", error))?;
         self.registry_url().map(drop)
     }
@@ -105,6 +106,19 @@ impl Config {
     pub fn registry_url(&self) -> Result<RegistryUrl, ConfigError> {
         let url = self.registry.url()?.in_group(&self.worker.group);
         url.map_err(|error| ConfigError::value("registry.url", error))
+    }
+
+    /// The engine that the worker belongs to; none for nobody.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] for a name with characters that names don't have.
+    pub fn owner(&self) -> Result<Option<OwnerId>, ConfigError> {
+        let name = &self.worker.owner;
+        if name.is_empty() {
+            return Ok(None);
+        }
+        let owner = OwnerId::new(name.as_str());
+        owner.map(Some).map_err(|error| ConfigError::value("worker.owner", error))
     }
 
     /// The worker's name for the port that it listens on.

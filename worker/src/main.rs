@@ -56,6 +56,12 @@ struct Args {
     /// A model to serve; may be given several times.
     #[arg(long = "model", value_name = "NAME=DIR")]
     models: Vec<String>,
+    /// The engine that the worker belongs to, by the name in its certificate.
+    #[arg(long, value_name = "NAME")]
+    owner: Option<String>,
+    /// Time that the worker outlives its owner's registry key and connection.
+    #[arg(long, value_name = "DUR")]
+    owner_grace: Option<String>,
     /// End when standard input is closed, for a program that owns this worker: drained, or at once
     /// with --lifeline=now.
     #[arg(
@@ -92,6 +98,8 @@ impl Args {
             ("device", &self.device),
             ("listen", &self.listen),
             ("state_dir", &self.state_dir),
+            ("owner", &self.owner),
+            ("owner_grace", &self.owner_grace),
         ];
         for (key, value) in worker {
             overrides.worker.extend(value.clone().map(|value| (key, value)));

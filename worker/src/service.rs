@@ -12,12 +12,15 @@ use hearth_protocol::version::Welcome;
 use hearth_protocol::{CallError, ErrorKind};
 
 use crate::methods::{self, Answer, Call, Handler, Methods};
+use crate::owner::Binding;
 use crate::state::Shared;
 
 /// Serves the calls of all connections.
 pub(crate) struct WorkerService {
     pub(crate) shared: Arc<Shared>,
     pub(crate) methods: Methods,
+    /// Whose life the worker is bound to.
+    pub(crate) owner: Option<Arc<Binding>>,
     /// Calls that are being answered.
     pub(crate) open: Arc<AtomicUsize>,
 }
@@ -70,7 +73,10 @@ impl Service for WorkerService {
         })
     }
 
-    fn connections(&self, change: i32) {
+    fn connections(&self, peer: &Peer, change: i32) {
+        if let Some(owner) = &self.owner {
+            owner.connections(peer, change);
+        }
         let count = &self.shared.connections;
         let _ = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
             Some(count.saturating_add_signed(change))

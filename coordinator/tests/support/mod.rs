@@ -284,7 +284,7 @@ impl Service for Answering {
         Box::pin(answer(Arc::clone(&self.0), call))
     }
 
-    fn connections(&self, _change: i32) {}
+    fn connections(&self, _peer: &Peer, _change: i32) {}
 }
 
 async fn answer(state: Arc<State>, call: IncomingCall) {

@@ -48,8 +48,8 @@ pub trait Service: Send + Sync + 'static {
         call: IncomingCall,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
-    /// A connection was made (+1) or has ended (-1).
-    fn connections(&self, change: i32);
+    /// A connection of this peer was made (+1) or has ended (-1).
+    fn connections(&self, peer: &Peer, change: i32);
 }
 
 /// Who calls.
@@ -268,7 +268,7 @@ async fn greeted(
 async fn serve(greeted: Greeted, service: Arc<dyn Service>, memory: Memory, settings: Settings) {
     let Greeted { quic, peer, incarnation } = greeted;
     tracing::info!(peer = %peer.id, agent = %peer.agent, address = %peer.address, "connected");
-    service.connections(1);
+    service.connections(&peer, 1);
     let bulk = Arc::new(Semaphore::new(settings::BULK_STREAMS));
     let mut calls = JoinSet::new();
     let reason = loop {
@@ -299,7 +299,7 @@ async fn serve(greeted: Greeted, service: Arc<dyn Service>, memory: Memory, sett
             }
         }
     };
-    service.connections(-1);
+    service.connections(&peer, -1);
     tracing::info!(peer = %peer.id, agent = %peer.agent, %reason, "disconnected");
 }
 

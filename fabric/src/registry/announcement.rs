@@ -12,7 +12,7 @@ use super::{Error, encode};
 use crate::task::OwnedTask;
 
 /// How long a withdrawal may take; what is left then goes by expiry.
-const WITHDRAWAL: Duration = Duration::from_secs(3);
+pub(super) const WITHDRAWAL: Duration = Duration::from_secs(3);
 
 /// How an announcement stands.
 #[derive(Debug, Clone)]

@@ -1,21 +1,23 @@
 //! A registry for one host, with nothing installed: files in a runtime directory.
 //!
 //! `workers/<id>.json` is a worker's record, alive while the lock on `workers/<id>.lock` is held;
-//! `ranks/<n>.lock` is held by the worker that has rank n. The kernel lets go of a lock when its
+//! `ranks/<n>.lock` is held by the worker that has rank n, `owners/<name>.lock` by the engine of that
+//! name. The kernel lets go of a lock when its
 //! holder dies, so a crashed worker is gone at once and nothing has to expire. Lock files stay:
 //! removing one while another process opens it would leave two holders.
 
 mod announce;
 mod observe;
+mod owner;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hearth_protocol::record::WorkerRecord;
-use hearth_protocol::{Rank, WorkerId};
+use hearth_protocol::{OwnerId, Rank, WorkerId};
 
 use super::state::StateFolder;
-use super::{Announcement, Error, Observation, RankWish, Registry};
+use super::{Announcement, Error, Observation, OwnerClaim, OwnerWatch, RankWish, Registry};
 
 /// A registry in a directory.
 pub(super) struct Dir(Arc<Layout>);
@@ -53,6 +55,16 @@ impl Registry for Dir {
         let layout = Arc::clone(&self.0);
         Ok(Observation::spawn(|publisher, cancel| observe::follow(layout, publisher, cancel)))
     }
+
+    fn own(&self, owner: &OwnerId) -> OwnerClaim {
+        let layout = Arc::clone(&self.0);
+        OwnerClaim::spawn(owner, |holder| owner::keep(layout, holder))
+    }
+
+    fn watch_owner(&self, owner: &OwnerId) -> OwnerWatch {
+        let (layout, owner) = (Arc::clone(&self.0), owner.clone());
+        OwnerWatch::spawn(|state, cancel| owner::follow(layout, owner, state, cancel))
+    }
 }
 
 impl Layout {
@@ -66,6 +78,14 @@ impl Layout {
 
     fn ranks(&self) -> PathBuf {
         self.root.join("ranks")
+    }
+
+    fn owners(&self) -> PathBuf {
+        self.root.join("owners")
+    }
+
+    fn owner(&self, owner: &OwnerId) -> PathBuf {
+        self.owners().join(format!("{owner}.lock"))
     }
 
     fn record(&self, id: &WorkerId) -> PathBuf {

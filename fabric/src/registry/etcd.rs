@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `/hearth/v1/<group>/workers/<worker_id>` | the worker's record, JSON |
 //! | `/hearth/v1/<group>/ranks/<rank>` | the id of the worker that has the rank |
+//! | `/hearth/v1/<group>/owners/<name>` | there while the engine of that name lives |
 //!
 //! Both keys of a worker are put under one lease by one transaction. This file and the modules
 //! below it are the only ones that know etcd's client.
@@ -11,6 +12,7 @@
 mod announce;
 mod claim;
 mod observe;
+mod owner;
 mod session;
 #[cfg(test)]
 #[path = "../../tests/support/etcd.rs"]
@@ -22,10 +24,12 @@ use std::time::Duration;
 
 use etcd_client::{Certificate, ConnectOptions, Identity, TlsOptions};
 use hearth_protocol::record::WorkerRecord;
-use hearth_protocol::{Group, Rank, WorkerId};
+use hearth_protocol::{Group, OwnerId, Rank, WorkerId};
 
 use super::state::StateFolder;
-use super::{Announcement, Error, Observation, RankWish, Registry, Settings};
+use super::{
+    Announcement, Error, Observation, OwnerClaim, OwnerWatch, RankWish, Registry, Settings,
+};
 
 /// A group in an etcd cluster.
 pub(super) struct Etcd(Arc<Cluster>);
@@ -104,6 +108,16 @@ impl Registry for Etcd {
         let cluster = Arc::clone(&self.0);
         Ok(Observation::spawn(|publisher, cancel| observe::follow(cluster, publisher, cancel)))
     }
+
+    fn own(&self, owner: &OwnerId) -> OwnerClaim {
+        let cluster = Arc::clone(&self.0);
+        OwnerClaim::spawn(owner, |holder| owner::keep(cluster, holder))
+    }
+
+    fn watch_owner(&self, owner: &OwnerId) -> OwnerWatch {
+        let (cluster, owner) = (Arc::clone(&self.0), owner.clone());
+        OwnerWatch::spawn(|state, cancel| owner::follow(cluster, owner, state, cancel))
+    }
 }
 
 impl Cluster {
@@ -121,6 +135,10 @@ impl Cluster {
 
     fn rank(&self, rank: Rank) -> String {
         format!("{}{rank}", self.ranks())
+    }
+
+    fn owner(&self, owner: &OwnerId) -> String {
+        format!("/hearth/v1/{}/owners/{owner}", self.group)
     }
 
     /// The announcement was found gone.

@@ -11,6 +11,7 @@ mod dir;
 mod error;
 mod etcd;
 mod lock;
+mod owner;
 mod state;
 mod static_list;
 mod url;
@@ -20,11 +21,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_protocol::Rank;
 use hearth_protocol::record::WorkerRecord;
+use hearth_protocol::{OwnerId, Rank};
 
 pub use announcement::{AnnounceStatus, Announcement};
 pub use error::Error;
+pub use owner::{OwnerClaim, OwnerState, OwnerWatch};
 pub use url::RegistryUrl;
 pub use view::{Observation, View};
 
@@ -75,6 +77,20 @@ pub trait Registry: Send + Sync {
     /// # Panics
     /// Outside of a tokio runtime.
     fn observe(&self) -> Result<Observation, Error>;
+
+    /// Holds the name of an owner until the claim is withdrawn or dropped. Returns at once: the
+    /// name is taken, and taken again, in the background. `static` can't hold names: its workers
+    /// know their owner by its connection alone.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    fn own(&self, owner: &OwnerId) -> OwnerClaim;
+
+    /// Whether the name of an owner is held, followed until the watch is dropped.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    fn watch_owner(&self, owner: &OwnerId) -> OwnerWatch;
 }
 
 /// How a registry is reached, beside its URL. `dir` and `static` use none of it.

@@ -7,12 +7,15 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use hearth_protocol::Rank;
 use hearth_protocol::record::WorkerRecord;
+use hearth_protocol::{OwnerId, Rank};
 use tokio_util::sync::CancellationToken;
 
 use super::view::Publisher;
-use super::{AnnounceStatus, Announcement, Error, Observation, RankWish, Registry};
+use super::{
+    AnnounceStatus, Announcement, Error, Observation, OwnerClaim, OwnerState, OwnerWatch, RankWish,
+    Registry,
+};
 
 /// How often names are looked up: soon while one has no address, and now and then for changes.
 const RETRY: Duration = Duration::from_secs(1);
@@ -56,6 +59,20 @@ impl Registry for StaticList {
     fn observe(&self) -> Result<Observation, Error> {
         let endpoints = self.endpoints.clone();
         Ok(Observation::spawn(|publisher, cancel| look_up(endpoints, publisher, cancel)))
+    }
+
+    fn own(&self, owner: &OwnerId) -> OwnerClaim {
+        OwnerClaim::spawn(owner, |holder| async move {
+            holder.held.send_replace(true);
+            holder.withdraw.cancelled().await;
+        })
+    }
+
+    fn watch_owner(&self, _owner: &OwnerId) -> OwnerWatch {
+        OwnerWatch::spawn(|state, cancel| async move {
+            state.send_replace(OwnerState::Free);
+            cancel.cancelled().await;
+        })
     }
 }
 

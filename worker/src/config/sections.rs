@@ -43,6 +43,11 @@ pub struct WorkerSection {
     /// Time that a queued request waits for a caller whose connection was lost.
     #[serde(with = "humantime_serde")]
     pub orphan_grace: Duration,
+    /// The name of the engine that the worker belongs to; empty for nobody.
+    pub owner: String,
+    /// Time that the worker outlives its owner's registry key and connection.
+    #[serde(with = "humantime_serde")]
+    pub owner_grace: Duration,
 }
 
 /// `[models.NAME]`.
@@ -97,6 +102,8 @@ impl Default for WorkerSection {
             drain_timeout: Duration::from_secs(600),
             step_timeout: Duration::from_secs(300),
             orphan_grace: Duration::from_secs(30),
+            owner: String::new(),
+            owner_grace: Duration::from_secs(30),
         }
     }
 }
