@@ -54,6 +54,8 @@ pub use collective::{Envelope, Exec, RawEnvelope, ReplyFrom, RpcOptions, WorkerH
 pub use config::Config;
 pub use engine::{Engine, EngineBuilder, EngineOptions};
 pub use executor::Executor;
+#[cfg(feature = "launchers")]
+pub use executors::LaunchedExecutor;
 pub use executors::{Backends, Error, ExternalExecutor, ExternalOptions, MpExecutor, Start};
 pub use fleet::{EndpointView, FleetView, InFlight, WorkerStatus, WorkerView};
 pub use request::{ImageOutput, RequestEvent, RequestOutput, Submission};

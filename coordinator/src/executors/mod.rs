@@ -1,18 +1,22 @@
 //! The ways to reach workers, by name.
 
 mod external;
+#[cfg(feature = "launchers")]
+mod launched;
 mod mp;
 mod owned;
 
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use external::{ExternalExecutor, ExternalOptions};
+#[cfg(feature = "launchers")]
+pub use launched::LaunchedExecutor;
 pub use mp::MpExecutor;
 
 use hearth_fabric::config::{RegistrySection, TlsSection};
@@ -80,6 +84,31 @@ pub enum Error {
         /// How the workers were.
         fleet: String,
     },
+    /// The launcher refuses.
+    #[cfg(feature = "launchers")]
+    #[error("the replicas can't be launched")]
+    Launch(#[from] hearth_launchers::Error),
+    /// A launcher that gives no handle for what it has launched.
+    #[cfg(feature = "launchers")]
+    #[error("the launcher gave no handle for a replica")]
+    NoHandle,
+    /// Replicas on other hosts do not reach a folder of this one.
+    #[cfg(feature = "launchers")]
+    #[error(
+        "replicas of the launcher {launcher} run on other hosts: name a registry that they reach, \
+         as in [registry] url = \"etcd://HOST:2379/GROUP\""
+    )]
+    PrivateRegistry {
+        /// The launcher.
+        launcher: &'static str,
+    },
+    /// The engine's name can't be held in the registry.
+    #[cfg(feature = "launchers")]
+    #[error("{registry} does not answer, and replicas would not know when their engine is gone")]
+    Unowned {
+        /// The registry.
+        registry: String,
+    },
     /// An executor that the program registered.
     #[error("the executor {name:?} can't start")]
     Custom {
@@ -101,6 +130,12 @@ impl Error {
     #[must_use]
     pub fn is_configuration(&self) -> bool {
         use Error as E;
+        #[cfg(feature = "launchers")]
+        match self {
+            E::Launch(error) => return error.is_configuration(),
+            E::Unowned { .. } | E::NoHandle => return false,
+            _ => {}
+        }
         !matches!(
             self,
             E::Transport(_) | E::Custom { .. } | E::Runtime(_) | E::Worker { .. } | E::Late { .. }
@@ -176,7 +211,7 @@ impl Default for Backends {
 }
 
 impl Backends {
-    /// Those of this library: `external` and `mp`.
+    /// Those of this library: `external`, `mp`, and `launched` with the feature `launchers`.
     #[must_use]
     pub fn builtin() -> Self {
         let mut backends = Self(BTreeMap::new());
@@ -185,6 +220,10 @@ impl Backends {
         });
         backends.register("mp", async |start: Start| {
             Ok(Arc::new(MpExecutor::start(&start).await?) as _)
+        });
+        #[cfg(feature = "launchers")]
+        backends.register("launched", async |start: Start| {
+            Ok(Arc::new(LaunchedExecutor::start(&start).await?) as _)
         });
         backends
     }
@@ -223,6 +262,27 @@ impl Backends {
             known: self.0.keys().cloned().collect(),
         })
     }
+}
+
+/// The worker program, where the config names none.
+const WORKER: &str = "hearth-worker";
+
+/// The worker program that was installed with this one, else the one on PATH.
+fn worker_program() -> PathBuf {
+    let here = std::env::current_exe().ok();
+    let beside = here.as_deref().and_then(Path::parent).map(|folder| folder.join(WORKER));
+    beside.filter(|path| path.is_file()).unwrap_or_else(|| PathBuf::from(WORKER))
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text += &format!(": {next}");
+        cause = next.source();
+    }
+    text
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 //! thread's life, as a parent-death signal would.
 
 mod exit;
-mod output;
 mod process;
 
 use std::sync::Arc;
@@ -34,7 +33,7 @@ impl MpExecutor {
         let section = &start.executor;
         section.check()?;
         let home = Arc::new(Home::make(start, "mp")?);
-        let processes = Processes::new(section, Arc::clone(&home))?;
+        let processes = Processes::new(section, Arc::clone(&home));
         let (count, timeout) = (section.count(), section.start_timeout);
         let owned = Owned::start(home, Arc::new(processes), count, timeout, &start.agent);
         Ok(Self(owned.await?))

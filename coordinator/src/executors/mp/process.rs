@@ -1,6 +1,6 @@
 //! One worker's process: how it is started, awaited and ended.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,14 +9,10 @@ use async_trait::async_trait;
 use hearth_fabric::task::OwnedTask;
 use tokio::process::{Child, ChildStdin, Command};
 
-use super::super::owned::{Exit, Home, Origin, Run};
+use super::super::owned::{Exit, Home, LastLines, Origin, Run};
 use super::exit;
-use super::output::LastLines;
 use crate::config::ExecutorSection;
-use crate::executors::Error;
-
-/// The worker program, where the config names none.
-const PROGRAM: &str = "hearth-worker";
+use crate::executors::{Error, chain, worker_program};
 
 /// How long a worker whose lifeline was cut may take to end, before it is killed.
 const END_LIMIT: Duration = Duration::from_secs(2);
@@ -32,13 +28,12 @@ pub(super) struct Processes {
 }
 
 impl Processes {
-    /// Finds the program.
-    pub(super) fn new(section: &ExecutorSection, home: Arc<Home>) -> Result<Self, Error> {
+    pub(super) fn new(section: &ExecutorSection, home: Arc<Home>) -> Self {
         let program = match section.program.as_os_str().is_empty() {
             false => section.program.clone(),
-            true => beside().unwrap_or_else(|| PathBuf::from(PROGRAM)),
+            true => worker_program(),
         };
-        Ok(Self { program, section: section.clone(), home })
+        Self { program, section: section.clone(), home }
     }
 
     fn command(&self, rank: u32) -> Result<Command, Error> {
@@ -145,22 +140,4 @@ impl Run for Process {
             }
         }
     }
-}
-
-/// The worker program that was installed with this one.
-fn beside() -> Option<PathBuf> {
-    let here = std::env::current_exe().ok()?;
-    let path = here.parent().map(|folder: &Path| folder.join(PROGRAM))?;
-    path.is_file().then_some(path)
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text += &format!(": {next}");
-        cause = next.source();
-    }
-    text
 }

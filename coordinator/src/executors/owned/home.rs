@@ -111,6 +111,23 @@ impl Home {
         Ok(self.authority.issue(Role::Worker, name.as_str(), VALIDITY, &[])?)
     }
 
+    /// How this engine's workers are called, before their rank.
+    #[cfg(feature = "launchers")]
+    pub(in crate::executors) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The engine, as its workers know it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a certificate whose name is longer than an owner's may be.
+    #[cfg(feature = "launchers")]
+    pub(in crate::executors) fn owner(&self) -> Result<hearth_protocol::OwnerId, Error> {
+        let identity = self.identity.get();
+        let owner = hearth_protocol::OwnerId::new(identity.id.name());
+        Ok(owner.map_err(|error| hearth_fabric::config::Error::value("tls.dir", error))?)
+    }
+
     /// The private folder.
     pub(in crate::executors) fn folder(&self) -> &Path {
         &self.folder

@@ -6,6 +6,7 @@
 
 mod home;
 mod keeper;
+mod lines;
 mod restart;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub(super) use home::Home;
+pub(super) use lines::LastLines;
 
 use super::{Error, ExternalExecutor, ExternalOptions};
 use crate::executor::{CallStream, Executor, OutgoingCall};

@@ -19,11 +19,11 @@ const CAUSE: &str = "caused by: ";
 
 /// The last lines of a worker.
 #[derive(Debug, Clone, Default)]
-pub(super) struct LastLines(Arc<Mutex<VecDeque<String>>>);
+pub(in crate::executors) struct LastLines(Arc<Mutex<VecDeque<String>>>);
 
 impl LastLines {
     /// Reads to the end of `output`.
-    pub(super) async fn follow(self, output: impl AsyncRead + Unpin) {
+    pub(in crate::executors) async fn follow(self, output: impl AsyncRead + Unpin) {
         let mut reader = BufReader::new(output);
         let mut line = Vec::new();
         loop {
@@ -38,7 +38,7 @@ impl LastLines {
         }
     }
 
-    fn add(&self, line: String) {
+    pub(in crate::executors) fn add(&self, line: String) {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() >= LINES {
             lines.pop_front();
@@ -47,7 +47,7 @@ impl LastLines {
     }
 
     /// The error that it ended with: its own, a panic, or a failed allocation; empty for none.
-    pub(super) fn reason(&self) -> String {
+    pub(in crate::executors) fn reason(&self) -> String {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let telling = |line: &String| {
             line.starts_with(ERROR)

@@ -1,0 +1,251 @@
+//! The replicas of an engine: launched together, started again one by one, polled together, and
+//! cancelled on every way out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use hearth_fabric::task::OwnedTask;
+use hearth_launchers::{Handle, Launcher, LogOptions, Replica, Status};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::super::owned::{Exit, LastLines, Origin, Run};
+use super::spec::Plan;
+use crate::executors::{Error, chain};
+
+/// Between two questions to the launcher, about all replicas at once.
+const POLL: Duration = Duration::from_millis(500);
+
+/// How long the last lines of a replica's log are waited for, and how many.
+const LOG_LIMIT: Duration = Duration::from_secs(3);
+const LOG_LINES: usize = 40;
+
+/// How long a guard that is dropped outside of async code waits for its replicas to end.
+const GUARD_LIMIT: Duration = Duration::from_secs(15);
+
+/// What is known of each replica.
+type Known = BTreeMap<Handle, Replica>;
+
+/// The replicas, and the launcher that has them.
+pub(super) struct Replicas {
+    launcher: Arc<dyn Launcher>,
+    plan: Plan,
+    state: Arc<State>,
+    _poller: OwnedTask,
+}
+
+struct State {
+    /// Those that may run: all of them are cancelled in the end.
+    live: Mutex<BTreeSet<Handle>>,
+    /// Launched, and not yet asked for by their keeper; by rank.
+    waiting: Mutex<BTreeMap<u32, Handle>>,
+    known: watch::Sender<Known>,
+}
+
+impl State {
+    fn live(&self) -> MutexGuard<'_, BTreeSet<Handle>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<u32, Handle>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Replicas {
+    pub(super) fn new(launcher: Arc<dyn Launcher>, plan: Plan) -> Self {
+        let state = Arc::new(State {
+            live: Mutex::default(),
+            waiting: Mutex::default(),
+            known: watch::Sender::default(),
+        });
+        let poller = OwnedTask::spawn("replicas", |cancel| {
+            poll(Arc::clone(&launcher), Arc::clone(&state), cancel)
+        });
+        Self { launcher, plan, state, _poller: poller }
+    }
+
+    /// Launches them all.
+    ///
+    /// # Errors
+    /// The launcher's; none is left then.
+    pub(super) async fn launch_all(&self) -> Result<(), Error> {
+        let handles = self.launcher.launch(&self.plan.all()?).await?;
+        self.state.live().extend(handles.iter().cloned());
+        *self.state.waiting() = handles.into_iter().map(|handle| (handle.rank, handle)).collect();
+        Ok(())
+    }
+
+    async fn launch_one(&self, rank: u32) -> Result<Handle, Error> {
+        let handles = self.launcher.launch(&self.plan.one(rank)?).await?;
+        self.state.live().extend(handles.iter().cloned());
+        handles.into_iter().next().ok_or(Error::NoHandle)
+    }
+}
+
+#[async_trait]
+impl Origin for Replicas {
+    async fn start(&self, rank: u32) -> Result<Box<dyn Run>, Exit> {
+        let waiting = self.state.waiting().remove(&rank);
+        let handle = match waiting {
+            Some(handle) => handle,
+            None => self.launch_one(rank).await.map_err(|error| Exit {
+                reason: format!("can't be launched: {}", chain(&error)),
+                lasting: matches!(&error, Error::Launch(error) if error.is_configuration()),
+            })?,
+        };
+        tracing::info!(%handle, "launched");
+        let (launcher, state) = (Arc::clone(&self.launcher), Arc::clone(&self.state));
+        Ok(Box::new(Life { handle, launcher, known: state.known.subscribe(), state }))
+    }
+}
+
+/// One replica's life.
+struct Life {
+    handle: Handle,
+    launcher: Arc<dyn Launcher>,
+    state: Arc<State>,
+    known: watch::Receiver<Known>,
+}
+
+#[async_trait]
+impl Run for Life {
+    async fn ended(&mut self) -> Exit {
+        let handle = &self.handle;
+        let ended = |known: &Known| known.get(handle).is_some_and(|r| r.status.is_final());
+        let known = self.known.wait_for(ended).await;
+        let replica = known.ok().and_then(|known| known.get(handle).cloned());
+        self.state.live().remove(handle);
+        let words = self.last_words().await;
+        match replica {
+            Some(replica) => exit(&replica, &words),
+            None => Exit { reason: "has ended".to_owned(), lasting: false },
+        }
+    }
+
+    async fn stop(self: Box<Self>) {
+        match self.launcher.cancel(std::slice::from_ref(&self.handle)).await {
+            Ok(()) => drop(self.state.live().remove(&self.handle)),
+            Err(error) => {
+                let error = chain(&error);
+                tracing::error!(handle = %self.handle, error, "a replica can't be cancelled");
+            }
+        }
+    }
+}
+
+impl Life {
+    /// What it said last.
+    async fn last_words(&self) -> String {
+        let read = async {
+            let options = LogOptions { tail: Some(LOG_LINES), follow: false };
+            let mut lines = self.launcher.logs(&self.handle, options).await.ok()?;
+            let last = LastLines::default();
+            while let Some(Ok(line)) = lines.next().await {
+                last.add(line);
+            }
+            Some(last.reason())
+        };
+        tokio::time::timeout(LOG_LIMIT, read).await.ok().flatten().unwrap_or_default()
+    }
+}
+
+/// A worker's exit status for a config that can't be used.
+const CONFIGURATION: i32 = 2;
+
+fn exit(replica: &Replica, last_words: &str) -> Exit {
+    let how = match (replica.status, replica.exit_code, &replica.error) {
+        (Status::Cancelled, ..) => "was cancelled".to_owned(),
+        (_, Some(code), _) => format!("ended with status {code}"),
+        (_, None, Some(error)) => format!("failed: {error}"),
+        (status, None, None) => format!("has {status}"),
+    };
+    let reason = match last_words.is_empty() {
+        true => how,
+        false => format!("{how} ({last_words})"),
+    };
+    Exit { reason, lasting: replica.exit_code == Some(CONFIGURATION) }
+}
+
+/// Asks the launcher about all live replicas, now and then.
+async fn poll(launcher: Arc<dyn Launcher>, state: Arc<State>, cancel: CancellationToken) {
+    let mut last_error = String::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => return,
+            () = tokio::time::sleep(POLL) => {}
+        }
+        let handles: Vec<Handle> = state.live().iter().cloned().collect();
+        if handles.is_empty() {
+            continue;
+        }
+        match launcher.poll(&handles).await {
+            Ok(replicas) => {
+                last_error.clear();
+                let known: Known = handles.into_iter().zip(replicas).collect();
+                state.known.send_if_modified(|seen| {
+                    let differs = *seen != known;
+                    *seen = known;
+                    differs
+                });
+            }
+            Err(error) => {
+                // Said once: a manager may be away for long, and replicas go on meanwhile.
+                let error = chain(&error);
+                if error != last_error {
+                    tracing::warn!(error, "the launcher does not say how replicas are");
+                    last_error = error;
+                }
+            }
+        }
+    }
+}
+
+/// Cancels what is left of the replicas when it is dropped, however that comes about.
+pub(super) struct Guard(Arc<Replicas>);
+
+impl Guard {
+    pub(super) fn new(replicas: Arc<Replicas>) -> Self {
+        Self(replicas)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let left: Vec<Handle> = std::mem::take(&mut *self.0.state.live()).into_iter().collect();
+        if left.is_empty() {
+            return;
+        }
+        tracing::warn!(
+            replicas = left.len(),
+            "the executor was not closed: its replicas are ended"
+        );
+        let launcher = Arc::clone(&self.0.launcher);
+        let cancel = move || {
+            let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let ended = built.map(|runtime| {
+                let cancelled =
+                    async { tokio::time::timeout(GUARD_LIMIT, launcher.cancel(&left)).await };
+                runtime.block_on(cancelled)
+            });
+            match ended {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Ok(Err(error))) => {
+                    tracing::error!(%error, "replicas are left to their owner's grace");
+                }
+                _ => tracing::error!("replicas are left to their owner's grace"),
+            }
+        };
+        // A drop in async code must not wait; a thread of its own sees to it, and where the process
+        // ends before it is done, the replicas miss their owner.
+        let thread = std::thread::Builder::new().name("replicas' end".to_owned()).spawn(cancel);
+        let outside = tokio::runtime::Handle::try_current().is_err();
+        if let (Ok(thread), true) = (thread, outside) {
+            drop(thread.join());
+        }
+    }
+}
