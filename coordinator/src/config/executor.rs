@@ -173,6 +173,10 @@ impl ExecutorSection {
             let reason = format!("{devices} devices for {count} workers: name one each, or one");
             return Err(ConfigError::value("executor.devices", reason));
         }
+        if backend == "launched" && devices > 1 {
+            let reason = "replicas of a launcher have one device: give gpus, or one device for all";
+            return Err(ConfigError::value("executor.devices", reason));
+        }
         let most = if owning { count } else { usize::MAX };
         if self.min_workers > most {
             let reason = format!("{} of {count} workers: give at most as many", self.min_workers);

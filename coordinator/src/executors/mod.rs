@@ -274,6 +274,12 @@ fn worker_program() -> PathBuf {
     beside.filter(|path| path.is_file()).unwrap_or_else(|| PathBuf::from(WORKER))
 }
 
+/// Compute threads of each of `count` workers that share this host.
+fn share_of_cores(count: u32) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores / count.max(1) as usize).max(1)
+}
+
 /// An error and its causes in one line.
 fn chain(error: &dyn StdError) -> String {
     let mut text = error.to_string();

@@ -4,7 +4,6 @@
 //! registry: a replica elsewhere ends once the name and the engine's connection have been gone for
 //! `owner_grace`. Whatever ends the executor, [`Replicas`] cancels what it has launched.
 
-mod open;
 mod replicas;
 mod spec;
 
@@ -13,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hearth_fabric::registry::OwnerClaim;
-use hearth_launchers::{Launcher, StateDir};
+use hearth_launchers::{Launcher, Launchers, Options, StateDir};
 use hearth_protocol::{CallError, WorkerId};
 use tokio::sync::watch;
 
@@ -42,7 +41,11 @@ impl LaunchedExecutor {
     /// # Errors
     /// As [`LaunchedExecutor::start_with`], and [`Error::Launch`] for a name that no launcher has.
     pub async fn start(start: &Start) -> Result<Self, Error> {
-        Self::prepare(start, |home| open::launcher(&start.executor.launcher, home)).await
+        let named = |state| {
+            let launchers = Launchers::new(state, Options::default());
+            launchers.by_name(&start.executor.launcher).map(Arc::from)
+        };
+        Self::prepare(start, named).await
     }
 
     /// Starts `executor.workers` replicas through a launcher, and waits until they are registered.

@@ -12,7 +12,7 @@ use tokio::process::{Child, ChildStdin, Command};
 use super::super::owned::{Exit, Home, LastLines, Origin, Run};
 use super::exit;
 use crate::config::ExecutorSection;
-use crate::executors::{Error, chain, worker_program};
+use crate::executors::{Error, chain, share_of_cores, worker_program};
 
 /// How long a worker whose lifeline was cut may take to end, before it is killed.
 const END_LIMIT: Duration = Duration::from_secs(2);
@@ -45,9 +45,7 @@ impl Processes {
         if !section.worker_config.as_os_str().is_empty() {
             command.arg("--config").arg(&section.worker_config);
         } else {
-            // Workers of one host share its cores.
-            let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            let share = (cores / section.count().max(1) as usize).max(1);
+            let share = share_of_cores(section.count());
             command.env("HEARTH_RUNTIME__THREADS", share.to_string());
         }
         command.args(["--id", id.as_str(), "--listen", "127.0.0.1:0", "--http", "off"]);

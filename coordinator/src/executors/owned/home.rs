@@ -117,6 +117,12 @@ impl Home {
         &self.name
     }
 
+    /// Who issues the workers' certificates.
+    #[cfg(feature = "launchers")]
+    pub(in crate::executors) fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
     /// The engine, as its workers know it.
     ///
     /// # Errors
