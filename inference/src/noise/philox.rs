@@ -4,12 +4,12 @@
 //! Facts from torch 2.15 (`ATen/native/cuda/DistributionTemplates.h`) and cuRAND's documentation:
 //! a grid of blocks of 256 threads, each with a sequence of its own, makes four numbers at a time
 //! that land a grid apart. Only tensors with more numbers than the device runs threads at once
-//! depend on the device; [`RESIDENT_THREADS`] is an H100's, H200's or larger one's.
+//! depend on the device: a stream is that of an H100 or H200, wherever it is made.
 
 use std::f32::consts::TAU;
 
-/// Threads that an H100 or H200 runs at once: 132 multiprocessors of 2048.
-const RESIDENT_THREADS: u64 = 132 * 2048;
+/// Threads that an H100 or H200 runs at once: 132 multiprocessors of 2048 each.
+const H100_THREADS: u64 = 132 * 2048;
 const BLOCK: u64 = 256;
 /// Numbers of one Philox output.
 const UNROLL: u64 = 4;
@@ -18,14 +18,22 @@ const UNROLL: u64 = 4;
 #[derive(Debug, Clone)]
 pub struct CudaGenerator {
     seed: u64,
+    /// Threads that the device runs at once.
+    resident: u64,
     /// 32-bit numbers that each sequence has behind it.
     offset: u64,
 }
 
 impl CudaGenerator {
-    /// A generator seeded with `seed`.
+    /// A generator seeded with `seed`, on an H100 or H200.
     pub fn new(seed: u64) -> Self {
-        Self { seed, offset: 0 }
+        Self::on_device(seed, H100_THREADS)
+    }
+
+    /// A generator on a device that runs `resident` threads at once: the number of its
+    /// multiprocessors times the threads of each, at least 256.
+    pub fn on_device(seed: u64, resident: u64) -> Self {
+        Self { seed, resident: resident.max(BLOCK) / BLOCK * BLOCK, offset: 0 }
     }
 
     /// Fills `out` with unit normal numbers, as `torch.randn(out.len(), device="cuda")`. Half
@@ -37,7 +45,7 @@ impl CudaGenerator {
         if count == 0 {
             return;
         }
-        let threads = (count.div_ceil(BLOCK) * BLOCK).min(RESIDENT_THREADS);
+        let threads = (count.div_ceil(BLOCK) * BLOCK).min(self.resident);
         let rounds = count.div_ceil(threads * UNROLL);
         for thread in 0..threads.min(count) {
             for round in 0..rounds {

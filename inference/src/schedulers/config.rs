@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Value};
 
+use super::consistency;
 use super::error::{Error, nearest};
 
 /// A folder's scheduler: its class and the keys it sets.
@@ -47,7 +48,8 @@ impl SchedulerConfig {
     /// The number of steps that the model was trained with; no run has more.
     pub fn num_train_timesteps(&self) -> u32 {
         let given = self.get("num_train_timesteps").and_then(Value::as_u64);
-        given.and_then(|steps| u32::try_from(steps).ok()).unwrap_or(1000)
+        let default = if self.class_name == consistency::ABOUT.name { 40 } else { 1000 };
+        given.and_then(|steps| u32::try_from(steps).ok()).unwrap_or(default)
     }
 
     /// The value of `key`, if the folder sets it.
