@@ -8,9 +8,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use conformance::Fixture;
-use hearth_launchers::shim::{Report, Shim};
+use hearth_launchers::shim::{Plan, Report, Shim};
 use hearth_launchers::{
-    Error, Gpus, Handle, LaunchSpec, Launcher, Owner, ProcessLauncher, StateDir, Status,
+    Error, Gpus, Handle, LaunchRecord, LaunchSpec, Launcher, Owner, ProcessLauncher, StateDir,
+    Status,
 };
 use rustix::process::Signal;
 
@@ -109,6 +110,26 @@ async fn a_frozen_shim_does_not_keep_a_cancel_for_ever() {
     fixture.launcher().cancel(&handles).await.unwrap();
     assert_eq!(fixture.poll_one(&handles[0]).await.status, Status::Cancelled);
     fixture.nothing_left(&spec).await;
+}
+
+/// As where the launching command was killed in the middle.
+#[tokio::test]
+async fn a_replica_that_was_cancelled_before_its_shim_began_never_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = fixture(folder.path());
+    let spec = fixture.script(1, "echo started");
+    let record = LaunchRecord::new(spec.launch_id(), "process", &spec, "");
+    fixture.state.create(&record, &[]).unwrap();
+    let handles: Vec<Handle> = record.handles().collect();
+    assert_eq!(fixture.poll_one(&handles[0]).await.status, Status::Pending);
+    fixture.launcher().cancel(&handles).await.unwrap();
+    assert_eq!(fixture.poll_one(&handles[0]).await.status, Status::Cancelled);
+    let own = fixture.state.replica_folder(&record.id, 0);
+    Plan::new(&record, 0, &fixture.state).write(&own).unwrap();
+    let mut shim = Command::new(Shim::find(None).unwrap().program());
+    assert_eq!(shim.args(Shim::args(&own)).status().unwrap().code(), Some(143));
+    assert_eq!(fixture.poll_one(&handles[0]).await.status, Status::Cancelled);
+    assert!(fixture.lines(&handles[0], None).await.is_empty());
 }
 
 fn report(fixture: &Fixture, handle: &Handle) -> Report {

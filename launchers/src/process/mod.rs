@@ -14,7 +14,7 @@ use tokio::process::ChildStdin;
 use tokio::time::{Instant, sleep};
 
 use crate::collect::{self, Pace};
-use crate::shim::{self, Log, Plan, Report, Shim};
+use crate::shim::{self, Log, Plan, ProcessId, Report, Shim};
 use crate::{
     Capabilities, Error, Handle, LaunchRecord, LaunchSpec, Launcher, LogLines, LogOptions, Outcome,
     Placement, Replica, StateDir, Status, logs,
@@ -97,7 +97,14 @@ impl ProcessLauncher {
     /// Asks a replica's shim to end it. Says whether there is still something to wait for.
     fn ask(&self, handle: &Handle) -> Result<bool, Error> {
         let folder = self.folder(handle);
-        let Some(report) = Report::read(&folder)? else { return Ok(false) };
+        let Some(report) = Report::read(&folder)? else {
+            // A shim that comes to begin yet finds this, and does not.
+            let own = ProcessId::own().map(Report::begin);
+            if let Some(report) = own {
+                report.end(Status::Cancelled, None).write(&folder)?;
+            }
+            return Ok(false);
+        };
         if report.status.is_final() {
             return Ok(false);
         }

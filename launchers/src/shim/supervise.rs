@@ -42,7 +42,8 @@ enum Reason {
 pub(super) fn run(folder: &Path) -> ExitCode {
     let (plan, report) = match begin(folder) {
         Ok(begun) => begun,
-        Err(error) => {
+        Err(Unbegun::Cancelled) => return ExitCode::from(CANCELLED),
+        Err(Unbegun::Error(error)) => {
             complain(&format!("the shim can't begin: {error}"));
             return ExitCode::from(UNUSABLE);
         }
@@ -64,9 +65,25 @@ pub(super) fn run(folder: &Path) -> ExitCode {
     exit_code(&report)
 }
 
-fn begin(folder: &Path) -> Result<(Plan, Report), String> {
-    let plan = Plan::read(folder).map_err(|error| error.to_string())?;
+/// Why a shim does not begin.
+enum Unbegun {
+    /// Somebody asked for the replica's end before it was started.
+    Cancelled,
+    Error(String),
+}
+
+impl<E: ToString> From<E> for Unbegun {
+    fn from(error: E) -> Self {
+        Self::Error(error.to_string())
+    }
+}
+
+fn begin(folder: &Path) -> Result<(Plan, Report), Unbegun> {
+    let plan = Plan::read(folder)?;
     let plan = plan.ok_or_else(|| format!("{} has no plan", folder.display()))?;
+    if Report::read(folder)?.is_some_and(|report| report.status == Status::Cancelled) {
+        return Err(Unbegun::Cancelled);
+    }
     if plan.own_session {
         // Refused to one that leads a group: it has been set apart already.
         let _ = rustix::process::setsid();
@@ -74,7 +91,7 @@ fn begin(folder: &Path) -> Result<(Plan, Report), String> {
     stage::forget(folder);
     let own = ProcessId::own().ok_or("/proc is not there")?;
     let report = Report::begin(own);
-    report.write(folder).map_err(|error| error.to_string())?;
+    report.write(folder)?;
     Ok((plan, report))
 }
 

@@ -8,6 +8,9 @@ use super::by_launcher;
 use crate::App;
 use crate::exit::{Failure, Status};
 
+/// Bytes that are printed at once.
+const BLOCK: usize = 32 << 10;
+
 #[derive(Serialize)]
 struct Line<'a> {
     handle: &'a Handle,
@@ -35,15 +38,24 @@ pub(super) async fn print(
         false => stream::iter(logs).flatten().boxed(),
     };
     let several = handles.len() > 1;
+    let mut text = String::new();
     while let Some((handle, line)) = lines.next().await {
         let line = line?;
         if app.output.json {
-            app.output.json_line(&Line { handle: &handle, line: &line })?;
+            let json = serde_json::to_string(&Line { handle: &handle, line: &line });
+            text += &json.map_err(anyhow::Error::from)?;
         } else if several {
-            app.output.line(format_args!("{}: {line}", handle.rank))?;
+            text += &format!("{}: {line}", handle.rank);
         } else {
-            app.output.line(line)?;
+            text += &line;
+        }
+        text.push('\n');
+        // Whoever follows wants each line now.
+        if follow || text.len() >= BLOCK {
+            app.output.bytes(text.as_bytes())?;
+            text.clear();
         }
     }
+    app.output.bytes(text.as_bytes())?;
     Ok(Status::Done)
 }
