@@ -73,8 +73,8 @@ need_etcd() {
 }
 
 need_systemd() {
-    if has systemd-analyze && [ -x /usr/lib/systemd/systemd ]; then return; fi
-    install_packages systemd
+    if has systemd-analyze && [ -f /usr/lib/systemd/user/dbus.socket ]; then return; fi
+    install_packages systemd dbus-user-session
 }
 
 # Unpacked like etcd, with the libraries that this machine lacks. The tests start the daemons on

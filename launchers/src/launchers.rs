@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::shim::Shim;
-use crate::{Error, Launcher, ProcessLauncher, StateDir, kubernetes, slurm};
+use crate::{Error, Launcher, ProcessLauncher, StateDir, kubernetes, slurm, systemd};
 
 /// What each kind needs, beside the folder that all share.
 #[derive(Debug, Clone, Default)]
@@ -25,7 +25,7 @@ pub struct Launchers {
 
 impl Launchers {
     /// All that there are.
-    pub const NAMES: &[&str] = &["process", "slurm", "kubernetes"];
+    pub const NAMES: &[&str] = &["process", "systemd", "slurm", "kubernetes"];
 
     /// Launchers that keep their launches in `state`.
     #[must_use]
@@ -48,6 +48,9 @@ impl Launchers {
         let shim = || Shim::find(self.options.shim.as_deref());
         Ok(match name {
             "process" => Box::new(ProcessLauncher::new(state, shim()?)),
+            "systemd" => {
+                Box::new(systemd::SystemdLauncher::new(state, shim()?, systemd::Manager::usual()))
+            }
             "slurm" => Box::new(slurm::Slurm::new(state, shim()?, self.options.slurm.clone())),
             "kubernetes" => {
                 let config = self.options.kubernetes.clone();

@@ -18,6 +18,7 @@ pub mod shim;
 pub mod slurm;
 mod spec;
 mod state;
+pub mod systemd;
 pub mod workers;
 
 pub use error::Error;
@@ -30,3 +31,4 @@ pub use spec::{
     Files, Gpus, LaunchSpec, Owner, Placement, RANK_VARIABLE, RESULT_VARIABLE, Resources,
 };
 pub use state::{LaunchRecord, StateDir};
+pub use systemd::SystemdLauncher;

@@ -87,7 +87,7 @@ pub enum Gpus {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Placement {
-    /// Slurm's partition, Kubernetes' namespace.
+    /// Slurm's partition, Kubernetes' namespace, systemd's manager (`user`, `system`).
     pub pool: Option<String>,
     /// Hosts by name.
     pub hosts: Vec<String>,

@@ -40,4 +40,6 @@ until systemctl --user list-units >/dev/null 2>&1; do
     kill -0 $manager || fail
     sleep 0.05
 done
+# The message bus is among what it waits for.
+systemctl --user start default.target || fail
 "$@" || fail

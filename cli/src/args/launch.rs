@@ -53,7 +53,7 @@ pub(crate) struct LaunchArgs {
     /// Memory, as in 8GiB
     #[arg(long, value_name = "SIZE", value_parser = Size::parse, help_heading = LIMITS)]
     pub(crate) memory: Option<Size>,
-    /// Slurm's partition, Kubernetes' namespace
+    /// Slurm's partition, Kubernetes' namespace, systemd's manager (user, system)
     #[arg(long, value_name = "NAME", help_heading = WHERE)]
     pub(crate) pool: Option<String>,
     /// Host that they may run on; may be given several times

@@ -1,6 +1,6 @@
 //! Replicas as plain processes of this host, each under its shim.
 
-mod resources;
+pub(crate) mod resources;
 mod start;
 
 use std::collections::HashMap;

@@ -18,20 +18,27 @@ pub(super) struct Share {
 
 /// Deals out what the spec asks for, by rank.
 pub(super) fn share(spec: &LaunchSpec) -> Result<Vec<Share>, Error> {
-    let visible = std::env::var(VISIBLE).ok();
-    let devices = devices(spec, visible.as_deref(), installed())?;
+    let cards = cards(spec)?;
     // Launches that know nothing of one another should not all begin at the first core.
     let first = uuid::Uuid::new_v4().as_u128() as usize;
     let cores = cores(spec, &usable(), first)?;
     let ranks = 0..spec.replicas as usize;
     Ok(ranks
         .map(|rank| {
-            let pinned =
-                devices.as_ref().map(|devices| (VISIBLE.to_owned(), devices[rank].clone()));
+            let pinned = cards.as_ref().map(|cards| cards[rank].clone());
             let cores = cores.get(rank).cloned().unwrap_or_default();
             Share { cores, env: pinned.into_iter().collect() }
         })
         .collect())
+}
+
+/// The graphics cards of each rank of this host's, with the variable that says so to CUDA; none
+/// where the spec asks for none.
+pub(crate) fn cards(spec: &LaunchSpec) -> Result<Option<Vec<(String, String)>>, Error> {
+    let visible = std::env::var(VISIBLE).ok();
+    let devices = devices(spec, visible.as_deref(), installed())?;
+    let named = |value| (VISIBLE.to_owned(), value);
+    Ok(devices.map(|devices| devices.into_iter().map(named).collect()))
 }
 
 /// The graphics cards of each rank, as `CUDA_VISIBLE_DEVICES` has them. `visible` is the caller's

@@ -1,7 +1,7 @@
 //! A program's output: handed through, or written to files that never grow beyond their bound.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, PipeReader, Read as _, Write as _};
+use std::io::{self, PipeReader, Read as _, Stdout, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -26,16 +26,17 @@ pub(super) struct Pump {
 
 impl Output {
     pub(super) fn open(log: &Log) -> io::Result<Self> {
-        let Log::File { path, max_bytes, files } = log else {
+        let Log::File { path, max_bytes, files, echo } = log else {
             return Ok(Self { stdout: Stdio::inherit(), stderr: Stdio::inherit(), pump: None });
         };
         let mut rotated = Rotated::open(path, *max_bytes, *files)?;
         // One pipe for both, so that their lines stay in order.
         let (mut reader, writer) = io::pipe()?;
         let errors = writer.try_clone()?;
+        let echo = echo.then(io::stdout);
         let (end, ended) = mpsc::channel();
         std::thread::Builder::new().name("log".to_owned()).spawn(move || {
-            copy(&mut reader, &mut rotated);
+            copy(&mut reader, &mut rotated, echo);
             // Nobody waits any more when this fails.
             let _ = end.send(());
         })?;
@@ -52,12 +53,20 @@ impl Pump {
 }
 
 /// To the pipe's end. What can't be written is dropped: a full disk must not stop the program.
-fn copy(reader: &mut PipeReader, rotated: &mut Rotated) {
+fn copy(reader: &mut PipeReader, rotated: &mut Rotated, mut echo: Option<Stdout>) {
     let mut chunk = vec![0; CHUNK];
     loop {
         match reader.read(&mut chunk) {
             Ok(0) => return,
-            Ok(count) => drop(rotated.write(&chunk[..count])),
+            Ok(count) => {
+                let _ = rotated.write(&chunk[..count]);
+                let echoed = echo
+                    .as_mut()
+                    .map(|out| out.write_all(&chunk[..count]).and_then(|()| out.flush()));
+                if let Some(Err(_)) = echoed {
+                    echo = None;
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return,
         }

@@ -72,6 +72,9 @@ pub enum Log {
         max_bytes: u64,
         /// Files, with the newest.
         files: u32,
+        /// Whether it goes where the shim's own goes as well, such as a journal.
+        #[serde(default)]
+        echo: bool,
     },
 }
 
@@ -79,7 +82,8 @@ impl Log {
     /// Files of a usual size in the replica's folder.
     #[must_use]
     pub fn in_folder(folder: &Path) -> Self {
-        Self::File { path: folder.join(LOG), max_bytes: LOG_BYTES, files: LOG_FILES }
+        let path = folder.join(LOG);
+        Self::File { path, max_bytes: LOG_BYTES, files: LOG_FILES, echo: false }
     }
 }
 

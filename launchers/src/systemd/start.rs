@@ -1,0 +1,83 @@
+//! Units that are being started: all of them, or none is left.
+
+use std::path::PathBuf;
+
+use rustix::process::Signal;
+use tokio::time::{Duration, Instant, sleep};
+
+use super::NAME;
+use super::bus::Bus;
+use crate::shim::{self, Report};
+use crate::{Error, LaunchId, StateDir};
+
+/// Until a shim has begun, on a loaded machine.
+pub(super) const BEGIN: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(5);
+
+/// The units of one launch. Dropped before [`Starting::keep`] it ends what runs and removes all that
+/// was written of the launch, so that a shim that comes later finds nothing to do.
+pub(super) struct Starting<'a> {
+    pub(super) state: &'a StateDir,
+    pub(super) launch: LaunchId,
+    pub(super) units: Vec<(String, PathBuf)>,
+    pub(super) kept: bool,
+}
+
+impl Starting<'_> {
+    /// Waits until each shim has started its program, or has said why not.
+    pub(super) async fn begun(&self, bus: &Bus) -> Result<(), Error> {
+        let deadline = Instant::now() + BEGIN;
+        loop {
+            let mut waiting = Vec::new();
+            for (unit, folder) in &self.units {
+                let report = Report::read(folder)?;
+                if !report.is_some_and(|r| r.program.is_some() || r.status.is_final()) {
+                    waiting.push((unit.clone(), folder));
+                }
+            }
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            let names: Vec<String> = waiting.iter().map(|(unit, _)| unit.clone()).collect();
+            let listed = bus.list(&names).await?;
+            for (unit, folder) in waiting {
+                let alive = listed.get(&unit).is_some_and(|state| state.alive);
+                // It may have begun and ended between the two looks.
+                if !alive && Report::read(folder)?.is_none() {
+                    return Err(failed(format!(
+                        "{unit} ended before it began: journalctl -u {unit}"
+                    )));
+                }
+            }
+            if Instant::now() >= deadline {
+                return Err(failed(format!("a shim has not begun in {BEGIN:?}")));
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// All run: from here on they are on their own.
+    pub(super) fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        for (_, folder) in &self.units {
+            let Some(report) = Report::read(folder).ok().flatten() else { continue };
+            report.shim.signal(Signal::KILL);
+            shim::clear(folder, report.program.map(|program| program.pid));
+        }
+        if let Err(error) = self.state.remove(&self.launch) {
+            tracing::warn!(%error, launch = %self.launch, "a launch that failed left files");
+        }
+    }
+}
+
+fn failed(reason: String) -> Error {
+    Error::Manager { launcher: NAME, reason }
+}

@@ -1,0 +1,153 @@
+//! The `systemd` launcher with a real user manager: the suite of all launchers, and what is its own.
+#![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
+
+mod conformance;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use conformance::{Fixture, statuses};
+use hearth_launchers::shim::{Report, Shim};
+use hearth_launchers::systemd::{Manager, SystemdLauncher};
+use hearth_launchers::{Error, Gpus, LaunchSpec, Launcher, Owner, StateDir, Status};
+use hearth_tests::{UserManager, under_user_manager};
+use rustix::process::Signal;
+
+/// Tells the process that a test starts to be the owner of replicas in this folder.
+const OWNER_STATE: &str = "HEARTH_TEST_OWNER_STATE";
+
+fn launcher(state: &Path) -> SystemdLauncher {
+    SystemdLauncher::new(StateDir::new(state), Shim::find(None).unwrap(), Manager::User)
+}
+
+fn fixture(manager: &UserManager) -> Fixture {
+    let folder = manager.dir().join("state");
+    Fixture::new(StateDir::new(&folder), move || Box::new(launcher(&folder)))
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+#[test]
+fn it_does_what_every_launcher_does() {
+    under_user_manager("it_does_what_every_launcher_does", |manager| {
+        block_on(conformance::check(&fixture(manager)));
+        let units = manager.systemctl(&["list-units", "--all", "--plain", "hearth-*"]).stdout;
+        assert!(units.contains("0 loaded units"), "{units}");
+    });
+}
+
+#[test]
+fn limits_hold_and_the_journal_has_the_output() {
+    under_user_manager("limits_hold_and_the_journal_has_the_output", |manager| {
+        block_on(limits_hold(manager));
+    });
+}
+
+async fn limits_hold(manager: &UserManager) {
+    let fixture = fixture(manager);
+    let mut spec = fixture.script(2, "echo cards $CUDA_VISIBLE_DEVICES; exec sleep 600");
+    spec.resources.gpus = Some(Gpus::Devices(vec!["3".to_owned(), "GPU-1".to_owned()]));
+    spec.resources.cpus = Some(0.5);
+    spec.resources.memory = Some(64 << 20);
+    let handles = fixture.launcher().launch(&spec).await.unwrap();
+    fixture.says(&handles[1], "cards GPU-1").await;
+    let name = format!("hearth-{}-1", handles[1].launch);
+    let unit = format!("{name}.service");
+    assert_eq!(manager.property(&unit, "CPUQuotaPerSecUSec"), "500ms");
+    assert_eq!(manager.property(&unit, "MemoryMax"), (64 << 20).to_string());
+    assert_eq!(manager.property(&unit, "ActiveState"), "active");
+    assert!(manager.journal(&name).contains("cards GPU-1"));
+
+    // A shim that is killed, and one that is frozen.
+    let report = |rank: u32| {
+        Report::read(&fixture.state.replica_folder(&handles[0].launch, rank)).unwrap().unwrap()
+    };
+    assert!(report(0).shim.signal(Signal::KILL));
+    let outcome = fixture.collect(&handles[..1]).await.remove(0);
+    assert!(outcome.error.as_ref().unwrap().contains("shim"), "{outcome:?}");
+    fixture.launcher().cancel(&handles).await.unwrap();
+    let replicas = fixture.launcher().poll(&handles).await.unwrap();
+    let found: Vec<_> = replicas.iter().map(|replica| replica.status).collect();
+    assert_eq!(found, [Status::Failed, Status::Cancelled]);
+    fixture.nothing_left(&spec).await;
+
+    let mut hungry = fixture.script(1, "exec tail /dev/zero");
+    hungry.resources.memory = Some(32 << 20);
+    let outcomes = fixture.run(&hungry).await;
+    assert_eq!(statuses(&outcomes), [Status::Failed]);
+    assert!(outcomes[0].error.as_ref().unwrap().contains("out of memory"), "{outcomes:?}");
+}
+
+#[test]
+fn owned_replicas_end_with_their_owner() {
+    under_user_manager("owned_replicas_end_with_their_owner", |manager| {
+        block_on(owned_replicas_end(manager));
+    });
+}
+
+async fn owned_replicas_end(manager: &UserManager) {
+    let fixture = fixture(manager);
+    let mut owner = Command::new(std::env::current_exe().unwrap());
+    owner.args(["owns_replicas_until_it_is_killed", "--exact", "--nocapture"]);
+    owner.env(OWNER_STATE, fixture.state.path()).stdin(Stdio::null()).stdout(Stdio::null());
+    let mut owner = owner.spawn().unwrap();
+    let handle = loop {
+        let records = fixture.state.list().unwrap();
+        if let Some(record) = records.iter().find(|record| record.spec.name == "owned") {
+            break record.handles().next().unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    fixture.says(&handle, "ready").await;
+    let killed = Instant::now();
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    let outcome = fixture.collect(std::slice::from_ref(&handle)).await.remove(0);
+    assert_eq!(outcome.status, Status::Cancelled, "{outcome:?}");
+    assert!(killed.elapsed() < Duration::from_secs(4), "{:?}", killed.elapsed());
+}
+
+/// Does nothing unless another test asks for it.
+#[tokio::test]
+async fn owns_replicas_until_it_is_killed() {
+    let Some(state) = std::env::var_os(OWNER_STATE) else { return };
+    let launcher = launcher(Path::new(&state));
+    let mut spec = LaunchSpec::new("owned", 1, "/bin/sh");
+    let script = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
+    spec.args = vec!["-c".to_owned(), script.to_owned()];
+    spec.owner = Owner::Caller;
+    let _handles = launcher.launch(&spec).await.unwrap();
+    std::future::pending::<()>().await;
+}
+
+/// With a program that is no shim, and with a manager that is not there, nothing is left of a launch.
+#[test]
+fn what_cannot_be_launched_leaves_nothing() {
+    under_user_manager("what_cannot_be_launched_leaves_nothing", |manager| {
+        let state = StateDir::new(manager.dir().join("state"));
+        let refused = |shim: &str, pool: &str| {
+            let shim = Shim::find(Some(Path::new(shim))).unwrap();
+            let launcher = SystemdLauncher::new(state.clone(), shim, Manager::User);
+            let mut spec = LaunchSpec::new("job", 2, "true");
+            spec.placement.pool = Some(pool.to_owned());
+            let error = block_on(launcher.launch(&spec)).unwrap_err();
+            let left = std::fs::read_dir(state.path()).map_or(0, Iterator::count);
+            assert_eq!(left, 0, "after {error}");
+            error
+        };
+        let error = refused("/bin/false", "user");
+        assert!(matches!(error, Error::Manager { .. }), "{error}");
+        assert!(error.to_string().contains("journalctl"), "{error}");
+        let error = refused("/bin/true", "system");
+        assert!(matches!(error, Error::ManagerAbsent { .. }), "{error}");
+        assert!(error.is_configuration() && error.to_string().contains("process"), "{error}");
+        let _ = manager.systemctl(&["stop", "dbus.socket", "dbus.service"]);
+        let error = refused("/bin/true", "user");
+        assert!(error.to_string().contains("dbus-user-session"), "{error}");
+        let error = refused("/bin/true", "gpu");
+        assert!(matches!(error, Error::Spec { field: "placement.pool", .. }), "{error}");
+    });
+}
