@@ -40,6 +40,7 @@ struct Case {
     #[serde(default)]
     eta: f32,
     seed: Option<u64>,
+    error: Option<String>,
     #[serde(default)]
     run: Lists,
     #[serde(default)]
@@ -162,15 +163,46 @@ struct Check {
     stricter: usize,
 }
 
-/// Diffusers runs these, Hearth refuses them, as no model was trained for them or a pipeline
-/// couldn't ask for them: part of the message, and why.
+/// Diffusers runs these, Hearth refuses them, as no model was trained for them: part of what it
+/// says, and why.
 const STRICTER: &[(&str, &str)] = &[
-    ("`num_inference_steps` is", "more steps than the schedule has timesteps visits some twice"),
-    ("is beyond the schedule", "Python's indices wrap around or end in an error later"),
+    ("`num_inference_steps` is", "more steps than the schedule has visit some timesteps twice"),
+    ("is beyond the schedule", "Python's indices wrap around, or end in an error later"),
+    ("at zero SNR", "runs that start below the last timestep come to no harm, but are refused too"),
+    ("`timestep_spacing` is", "a word of no meaning where a list or a curve has no use for it"),
     ("`sigma_min` is", "a lower end above the upper one makes levels that rise"),
-    ("sde-dpmsolver has no third order", "diffusers fails at the third step; shorter runs pass"),
-    ("has no third order", "diffusers fails at the third step; shorter runs pass"),
-    ("a list that ends where", "numbers that don't fall"),
+    ("has no third order", "diffusers fails at the third step; shorter runs get through"),
+];
+
+/// Diffusers runs into NaN with these, Hearth doesn't: class, and why.
+const LOOSER: &[(&str, &str)] =
+    &[("EulerAncestralDiscreteScheduler", "to² − up² rounds below zero, where its root is taken")];
+
+/// Where 1e-4 of the greatest magnitude can't be had: class, part of a random case's name, what
+/// can be had, and why. No committed case needs them.
+const EXCEPTIONS: &[(&str, &str, f32, &str)] = &[
+    (
+        "",
+        "seed=",
+        1e-3,
+        "A Brownian motion between levels an ulp apart is as rough as the root of \
+                         that; torch's exp is off by one in a hundred numbers.",
+    ),
+    (
+        "DEISMultistepScheduler",
+        "_50_",
+        5e-4,
+        "Third-order weights are differences of integrals \
+                                              that agree in most digits when steps are short.",
+    ),
+    ("PNDMScheduler", "beta_end=0.05", 5e-4, "Near ᾱ = 0 a step's terms are thousands and cancel."),
+    (
+        "LMSDiscreteScheduler",
+        "squaredcos_cap_v2",
+        2e-3,
+        "scipy integrates single-precision values \
+                                                         of polynomials over σ in the thousands.",
+    ),
 ];
 
 impl Check {
@@ -193,7 +225,7 @@ impl Check {
                         // a folder may say anything, a caller only what the class has
                         Err(error) => assert!(matches!(error, Error::ForeignKey { .. }), "{error}"),
                     }
-                    if let Err(difference) = self.case(case, scheduler) {
+                    if let Err(difference) = self.case(case, scheduler, tolerance(&name)) {
                         failures.push(format!("{name}: {difference}"));
                     }
                 }
@@ -204,22 +236,29 @@ impl Check {
             }
         }
         for case in &vectors.rejected {
+            let looser = LOOSER.iter().any(|(class, _)| *class == vectors.class)
+                && case.error.as_ref().is_some_and(|error| error.starts_with("not finite"));
             match vectors.build_from_file(case) {
-                Ok(_) => {
+                Ok(_) if !looser => {
                     failures.push(format!("{} {}: diffusers rejects it", vectors.class, case.name));
                 }
-                Err(_) => self.rejected += 1,
+                _ => self.rejected += 1,
             }
         }
         failures
     }
 
-    fn case(&self, case: &Case, mut scheduler: Box<dyn Scheduler>) -> Result<(), String> {
+    fn case(
+        &self,
+        case: &Case,
+        mut scheduler: Box<dyn Scheduler>,
+        tolerance: f32,
+    ) -> Result<(), String> {
         check_schedule(case, scheduler.as_ref())?;
         let outputs = &self.bank.outputs;
         let mut noisy = vec![0.0; outputs[0].len()];
         scheduler.add_noise(case.noisy_at, &outputs[0], &outputs[1], &mut noisy);
-        close(&noisy, &case.noisy, "add_noise")?;
+        close(&noisy, &case.noisy, STEP_TOLERANCE, "add_noise")?;
 
         let begin = (case.begin * scheduler.order()).min(scheduler.timesteps().len() - 1);
         let mut noise = Noise::new(case, &self.bank);
@@ -230,14 +269,14 @@ impl Check {
             scheduler.scale_model_input(call, &sample, &mut scaled);
             let scale = case.scale.as_ref().map_or(1.0, |scales| scales[index]);
             let expected_input: Vec<f32> = sample.iter().map(|x| x * scale).collect();
-            close(&scaled, &expected_input, &format!("input of call {call}"))?;
+            close(&scaled, &expected_input, STEP_TOLERANCE, &format!("input of call {call}"))?;
             let mut output = outputs[(index + 1) % outputs.len()].clone();
             if scheduler.takes_variance() {
                 output.extend_from_slice(&self.bank.variances[index % outputs.len()]);
             }
             let drawn = noise.draw(scheduler.step_noise(call), index)?;
             scheduler.step(call, &output, &mut sample, drawn.as_deref());
-            close(&sample, expected, &format!("call {call}"))?;
+            close(&sample, expected, tolerance, &format!("call {call}"))?;
         }
         Ok(())
     }
@@ -305,7 +344,8 @@ impl<'a> Noise<'a> {
         }
         let Some(draw) = draw else { return Ok(None) };
         if let Draw::Brownian(Stretch { least, most, from, to, .. }) = draw {
-            close(&[least, most, from, to], &self.case.stretches[self.drawn], "stretch")?;
+            let stretch = self.case.stretches[self.drawn];
+            close(&[least, most, from, to], &stretch, STEP_TOLERANCE, "stretch")?;
         }
         let mut noise = self.bank.noise[self.drawn % self.bank.noise.len()].clone();
         self.drawn += 1;
@@ -343,10 +383,18 @@ fn check_schedule(case: &Case, scheduler: &dyn Scheduler) -> Result<(), String> 
     Ok(())
 }
 
-fn close(ours: &[f32], theirs: &[f32], what: &str) -> Result<(), String> {
+/// A case's tolerance: the promised one, but for random cases of [`EXCEPTIONS`].
+fn tolerance(name: &str) -> f32 {
+    let random = std::env::var_os("HEARTH_SCHEDULER_VECTORS").is_some();
+    let fits = |class: &str, part: &str| name.starts_with(class) && name.contains(part);
+    let exception = EXCEPTIONS.iter().find(|(class, part, ..)| random && fits(class, part));
+    exception.map_or(STEP_TOLERANCE, |(_, _, tolerance, _)| *tolerance)
+}
+
+fn close(ours: &[f32], theirs: &[f32], tolerance: f32, what: &str) -> Result<(), String> {
     let largest = theirs.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
     let apart = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    if ours.len() == theirs.len() && apart <= STEP_TOLERANCE * largest {
+    if ours.len() == theirs.len() && apart <= tolerance * largest {
         return Ok(());
     }
     Err(format!("{what}: {apart} apart, largest is {largest}"))

@@ -102,6 +102,8 @@ def run(name, source, steps, overrides, args):
                 lists = lists | {"sigmas": np.array(lists["sigmas"])}
             counted = not ("timesteps" in lists or "sigmas" in lists)
             scheduler.set_timesteps(**({"num_inference_steps": steps} if counted else {}), **lists)
+            if len(scheduler.timesteps) == 0:
+                raise ValueError("no step is left")
             if not torch.isfinite(scheduler.timesteps.double()).all():
                 raise ValueError("a timestep is not finite")
             trained = "BetaSchedule" not in name and getattr(scheduler, "alphas_cumprod", None) is not None

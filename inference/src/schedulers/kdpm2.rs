@@ -5,6 +5,7 @@ use super::betas::{Defaults, Training};
 use super::error::Error;
 use super::fields::Fields;
 use super::k_schedule::{Habits, KSchedule, init_noise_sigma, scale_to_unit_variance, twice};
+use super::multistep::not_finite;
 use super::names::About;
 use super::prediction::Prediction;
 use super::sigmas::sigma_to_timestep;
@@ -59,6 +60,9 @@ impl Midpoints {
         let steps = schedule.levels_to(0.0);
         let middles: Vec<f32> = steps.windows(2).map(|pair| middle(pair[0], pair[1])).collect();
         let last = schedule.timesteps.len() - 1;
+        if let Some(step) = middles[..last].iter().position(|middle| *middle <= 0.0) {
+            return Err(not_finite(fields, step));
+        }
         let between = |sigma: &f32| sigma_to_timestep(f64::from(*sigma), &schedule.logs);
         let whole = schedule.timesteps.iter().copied();
         let mixed = whole.zip(&middles).flat_map(|(whole, middle)| [whole, between(middle)]);

@@ -3,8 +3,9 @@
 use super::Scheduler;
 use super::error::Error;
 
-/// More steps than any schedule has; bounds a caller's list before anything is made of it.
-const MAX_LIST: usize = 100_000;
+/// As many steps as the common schedules have; bounds a caller's list before anything is made of
+/// it.
+const MAX_LIST: usize = 1000;
 
 /// What one run asks of its scheduler. Make it as `Run { steps: 20, ..Run::default() }`.
 ///

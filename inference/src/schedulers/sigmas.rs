@@ -210,6 +210,7 @@ pub(super) fn logarithms(sigmas: &[f32]) -> Vec<f32> {
 /// The fractional timestep whose noise level is `sigma`, linear in log σ between timesteps.
 pub(super) fn sigma_to_timestep(sigma: f64, log_sigmas: &[f32]) -> f64 {
     let log_sigma = sigma.max(1e-10).ln();
+    // no binary search: with zero terminal SNR the last level is below the one before
     let below = log_sigmas.iter().rposition(|entry| log_sigma - f64::from(*entry) >= 0.0);
     let low = below.unwrap_or(0).min(log_sigmas.len().saturating_sub(2));
     let high = (low + 1).min(log_sigmas.len() - 1);
