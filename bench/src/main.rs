@@ -12,7 +12,9 @@ mod report;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tokio::task::JoinSet;
 
 use children::Place;
 use python::Peers;
@@ -90,7 +92,13 @@ fn main() -> anyhow::Result<()> {
         match command.serve {
             None => {
                 let peers = Peers::parse(&command.peers)?;
-                cases::run(&command.only, command.quick, peers, &command.report).await
+                // Calls come from tasks of the runtime, as a daemon's do, and not from a thread that
+                // is woken by it.
+                let mut task = JoinSet::new();
+                task.spawn(async move {
+                    cases::run(&command.only, command.quick, peers, &command.report).await
+                });
+                task.join_next().await.context("the cases are a task")??
             }
             Some(Internal::Serve(serve)) => serve.run().await,
         }

@@ -8,7 +8,7 @@ mod rpc;
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::python::Peers;
 use crate::report::{Report, load};
@@ -66,6 +66,9 @@ pub(crate) async fn run(only: &str, quick: bool, mut peers: Peers, path: &Path) 
     }
     if wanted(&["worker.rss_over_ort", "worker.idle_cpu"]) {
         daemon::run(&mut report, effort).await?;
+    }
+    if report.cases.is_empty() {
+        bail!("no case's name starts with {only:?}: bench/README.md lists them");
     }
     report.notes = peers.notes;
     report.notes.push(format!("load of the machine: {before} before, {} after", load()));
