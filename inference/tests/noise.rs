@@ -178,13 +178,27 @@ fn brownian_increments_equal_torchsdes() {
                     "{seed}, {from} to {to}: {ours}, {expected}"
                 );
             }
-            // a scheduler's own seed counts before the image's
-            let mut other = vec![0.0; count];
-            let own = Stretch { seed: Some(seed), ..stretch };
-            NoiseStream::new(seed ^ 1).fill(Draw::Brownian(own), &mut other);
-            assert_eq!(drawn, other);
         }
     }
+}
+
+#[test]
+fn what_was_asked_before_changes_no_increment() {
+    let stretch = |from, to| Stretch { least: 0.03, most: 14.6, from, to, seed: None };
+    let wanted = [(14.6, 5.0), (5.0, 2.0), (14.6, 2.0), (2.0, 0.5), (5.0, 4.999), (14.6, 5.0)];
+    let mut stream = NoiseStream::new(42);
+    for (from, to) in wanted {
+        let (mut asked, mut fresh) = ([0.0; 20], [0.0; 20]);
+        stream.fill(Draw::Brownian(stretch(from, to)), &mut asked);
+        NoiseStream::new(42).fill(Draw::Brownian(stretch(from, to)), &mut fresh);
+        assert_eq!(asked, fresh, "{from} to {to}");
+    }
+    let (mut asked, mut fresh) = ([0.0; 20], [0.0; 20]);
+    let other = Stretch { seed: Some(7), ..stretch(14.6, 5.0) };
+    stream.fill(Draw::Brownian(other), &mut asked);
+    // a scheduler's own seed counts before the image's
+    NoiseStream::new(7).fill(Draw::Brownian(stretch(14.6, 5.0)), &mut fresh);
+    assert_eq!(asked, fresh);
 }
 
 #[test]

@@ -4,7 +4,9 @@
 //! The motion is a binary tree over the range of levels: a node knows the motion's increment over
 //! its stretch, and splits it at the middle by a Brownian bridge whose noise has a seed of its
 //! own. So an increment depends on the seed and its two ends alone, never on what was asked
-//! before, and nothing is kept between questions but room to work in.
+//! before.
+
+use std::collections::HashMap;
 
 use super::TorchGenerator;
 use super::seed_sequence::seeds;
@@ -27,18 +29,40 @@ pub struct Stretch {
 /// Ends of stretches are rounded to this many decimals, so that the tree is of finite depth.
 const DECIMALS: usize = 6;
 
-/// Fills `out` with the motion's increment over `stretch`, scaled to unit variance; with the sign
-/// of the way: k-diffusion's samplers go down.
-pub(super) fn fill(seed: u64, stretch: &Stretch, out: &mut [f32]) {
-    let Stretch { least, most, from, to, seed: other } = *stretch;
-    let (low, high) = if from < to { (from, to) } else { (to, from) };
-    let sign = if from < to { 1.0 } else { -1.0 };
-    let mut tree = Tree { seed: other.unwrap_or(seed), out, started: false };
-    tree.increment(f64::from(least), f64::from(most), f64::from(low), f64::from(high));
-    let started = tree.started;
-    let root = (to - from).abs().sqrt();
-    for value in out {
-        *value = if started { *value * sign / root } else { 0.0 };
+/// The motion of one image, and the splits that the newest question went through: the next one
+/// has an end in common with it. At most two for each level of the tree, some fifty.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Motion {
+    whose: Option<Identity>,
+    splits: HashMap<Place, Vec<f32>>,
+}
+
+/// What a motion's values hang on: seed, range and number of values.
+type Identity = (u64, f32, f32, usize);
+/// A node's place in the tree: path and depth.
+type Place = (u64, u64);
+
+impl Motion {
+    /// Fills `out` with the motion's increment over `stretch`, scaled to unit variance; with the
+    /// sign of the way: k-diffusion's samplers go down.
+    pub(super) fn fill(&mut self, seed: u64, stretch: &Stretch, out: &mut [f32]) {
+        let Stretch { least, most, from, to, seed: other } = *stretch;
+        let seed = other.unwrap_or(seed);
+        let identity = (seed, least, most, out.len());
+        if self.whose.replace(identity) != Some(identity) {
+            self.splits.clear();
+        }
+        let (low, high) = if from < to { (from, to) } else { (to, from) };
+        let sign = if from < to { 1.0 } else { -1.0 };
+        let known = std::mem::take(&mut self.splits);
+        let mut tree = Tree { seed, out, started: false, known, asked: HashMap::new() };
+        tree.increment(f64::from(least), f64::from(most), f64::from(low), f64::from(high));
+        let Tree { started, asked, out, .. } = tree;
+        self.splits = asked;
+        let root = (to - from).abs().sqrt();
+        for value in out {
+            *value = if started { *value * sign / root } else { 0.0 };
+        }
     }
 }
 
@@ -47,6 +71,9 @@ struct Tree<'a> {
     out: &'a mut [f32],
     /// Whether `out` holds a part of the sum already.
     started: bool,
+    /// Left parts of nodes: of the question before, and of this one.
+    known: HashMap<Place, Vec<f32>>,
+    asked: HashMap<Place, Vec<f32>>,
 }
 
 /// A node of the tree: its stretch, and its place as a path and a depth.
@@ -110,7 +137,17 @@ impl Tree<'_> {
     }
 
     /// The increment over the first half of `node`: its share of the whole, and a bridge's noise.
-    fn left_part(&self, node: Node, middle: f64, whole: &[f32]) -> Vec<f32> {
+    fn left_part(&mut self, node: Node, middle: f64, whole: &[f32]) -> Vec<f32> {
+        let place = (node.path, node.depth);
+        let left = match self.known.remove(&place) {
+            Some(left) => left,
+            None => self.split(node, middle, whole),
+        };
+        self.asked.insert(place, left.clone());
+        left
+    }
+
+    fn split(&self, node: Node, middle: f64, whole: &[f32]) -> Vec<f32> {
         let [noise_seed, ..] = seeds::<4>(self.seed, &[node.path, node.depth]);
         let mut left = vec![0.0; whole.len()];
         TorchGenerator::new(u64::from(noise_seed)).fill_normal(&mut left);

@@ -1,6 +1,7 @@
 //! One image's noise: the initial latent first, then what its scheduler's steps ask for.
 
-use super::{CudaGenerator, Stretch, TorchGenerator, brownian};
+use super::brownian::Motion;
+use super::{CudaGenerator, Stretch, TorchGenerator};
 
 /// What a scheduler's step wants to be given as noise.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,6 +31,7 @@ pub enum Device {
 pub struct NoiseStream {
     seed: u64,
     generator: Generator,
+    motion: Motion,
 }
 
 #[derive(Debug, Clone)]
@@ -50,7 +52,7 @@ impl NoiseStream {
             Device::Cpu => Generator::Cpu(Box::new(TorchGenerator::new(seed))),
             Device::Cuda => Generator::Cuda(CudaGenerator::new(seed)),
         };
-        Self { seed, generator }
+        Self { seed, generator, motion: Motion::default() }
     }
 
     /// Fills `out` with the next unit normal numbers of the stream: one call is one tensor.
@@ -65,7 +67,7 @@ impl NoiseStream {
     pub fn fill(&mut self, draw: Draw, out: &mut [f32]) {
         match draw {
             Draw::Normal => self.fill_normal(out),
-            Draw::Brownian(stretch) => brownian::fill(self.seed, &stretch, out),
+            Draw::Brownian(stretch) => self.motion.fill(self.seed, &stretch, out),
         }
     }
 }
