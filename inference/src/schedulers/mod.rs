@@ -21,7 +21,8 @@
 //!    warm-up is at the first call it is given, and from there calls come in order.
 //! 4. For each call: [`Scheduler::scale_model_input`], the model at the call's timestep, then
 //!    [`Scheduler::step`] with the noise that [`Scheduler::step_noise`] names, drawn from the
-//!    image's [`NoiseStream`](crate::noise::NoiseStream).
+//!    image's [`NoiseStream`](crate::noise::NoiseStream). Where
+//!    [`Scheduler::takes_variance`] says so, the model's output is twice the sample.
 //! 5. Inpainting by blending noises the known part with `add_noise` at the next call's index.
 //!
 //! Read on in `config` (the folder's file), `spec` (a caller's choice), `names` (the table of
@@ -162,7 +163,7 @@ pub trait Scheduler: Send {
 ///
 /// # Errors
 /// A class that Hearth doesn't have, a value that the class can't take, a combination that
-/// diffusers rejects or that isn't supported yet, and a bad `run`; each names field and value.
+/// diffusers rejects or runs into NaN with, and a bad `run`; each names field and value.
 pub fn build(
     config: &SchedulerConfig,
     spec: Option<&SchedulerSpec>,

@@ -212,7 +212,7 @@ const GROUPS: &[&[(Class, Row)]] = rows! {
     curves Euler "euler" ["k_euler" "euler_discrete"] [];
     plain EulerAncestral "euler_a" ["euler_ancestral" "k_euler_a" "k_euler_ancestral"] [];
     curves Heun "heun" ["k_heun" "heun_discrete"] [];
-    curves Kdpm2 "kdpm2" ["dpm_2" "k_dpm_2" "dpm2"] [];
+    curves Kdpm2 "kdpm2" ["dpm_2" "k_dpm_2"] [];
     curves Kdpm2Ancestral "kdpm2_a" ["kdpm2_ancestral" "dpm_2_a" "dpm_2_ancestral" "k_dpm_2_a" "k_dpm_2_ancestral"] [];
     curves DpmMultistep "dpmpp_2m" ["k_dpmpp_2m" "dpm_solver++" "dpm_solver_multistep" "dpm_multistep"] [PLUS_PLUS, ORDER_2];
     curves DpmMultistep "dpmpp_2m_sde" ["k_dpmpp_2m_sde" "dpm_solver_sde_multistep"] [SDE, ORDER_2];
@@ -231,3 +231,49 @@ const GROUPS: &[&[(Class, Row)]] = rows! {
     plain Consistency "consistency" ["cm" "cm_stochastic_iterative"] [];
     plain Cosine "cosine" ["cosine_dpm_solver_multistep" "cosine_dpmpp_2m_sde"] [];
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_other_programs_show_are_understood() {
+        for (shown, name) in [
+            ("DPM++ 2M SDE Karras", "dpmpp_2m_sde_karras"),
+            ("DPM++ 3M SDE Exponential", "dpmpp_3m_sde_exponential"),
+            ("DPM++ SDE Karras", "dpmpp_sde_karras"),
+            ("DPM2 a Karras", "kdpm2_a_karras"),
+            ("DPM2", "kdpm2"),
+            ("LMS Karras", "lms_karras"),
+            ("Heun", "heun"),
+            ("UniPC", "unipc"),
+            ("uni_pc_beta", "unipc_beta"),
+            ("LCM", "lcm"),
+            ("flow-match-euler", "flow_euler"),
+        ] {
+            assert_eq!(find(shown).unwrap().1, name, "{shown}");
+        }
+    }
+
+    #[test]
+    fn no_name_has_two_meanings_and_every_class_has_a_name() {
+        let mut seen = std::collections::HashMap::new();
+        for (_, row) in rows() {
+            for name in row.aliases.iter().chain([&row.name]) {
+                let other = seen.insert(normal(name), row.name);
+                assert!(other.is_none(), "{name} is {} and {other:?}", row.name);
+            }
+        }
+        for class in Class::ALL {
+            assert!(rows().any(|(other, _)| *other == class), "{class:?}");
+        }
+    }
+
+    #[test]
+    fn a_curves_name_sets_the_other_curves_off() {
+        let (_, _, overrides) = find("dpmpp_2m_exponential").unwrap();
+        assert!(overrides.contains(&("use_karras_sigmas", "false")), "{overrides:?}");
+        assert!(overrides.contains(&("use_exponential_sigmas", "true")), "{overrides:?}");
+        assert!(overrides.contains(&("solver_order", "2")), "{overrides:?}");
+    }
+}
