@@ -4,6 +4,22 @@
 //! Kubernetes. A launcher starts, polls, reads logs, cancels and collects; it neither routes
 //! requests nor knows what its replicas do. What must outlive the calling program is in a
 //! [`StateDir`], so another process goes on with the same [`Handle`]s.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), hearth_launchers::Error> {
+//! use hearth_launchers::{LaunchSpec, Launchers, Options, StateDir};
+//!
+//! let launchers = Launchers::new(StateDir::new("/var/lib/jobs"), Options::default());
+//! let launcher = launchers.by_name("process")?;
+//! let mut spec = LaunchSpec::new("job", 3, "./job.sh");
+//! spec.args = vec!["--part={rank}".to_owned()];
+//! let handles = launcher.launch(&spec).await?;
+//! for outcome in launcher.collect(&handles, None).await? {
+//!     println!("{}: {} {:?}", outcome.rank, outcome.status, outcome.result);
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod collect;
 mod error;

@@ -154,6 +154,7 @@ fn mistakes_are_refused_with_a_remedy_and_start_nothing() {
     };
     refused(&["launch", "--launcher", "ray"], "process");
     refused(&["launch"], "--authority");
+    refused(&["launch", "--name", "A b"], "lower-case");
     refused(&["launch", "--entrypoint", "no-such-program"], "PATH");
     refused(&["launch", "--entrypoint", "true", "--timeout", "0s"], "zero");
     refused(&["launch", "--entrypoint", "true", "-n", "0"], "4096");

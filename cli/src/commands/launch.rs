@@ -6,7 +6,9 @@ use std::time::Duration;
 use hearth_fabric::identity::{Authority, Identity, pki};
 use hearth_fabric::registry::RegistryUrl;
 use hearth_launchers::workers::{Ranks, Workers};
-use hearth_launchers::{Handle, LaunchId, LaunchSpec, Launchers, Owner, Placement, Resources};
+use hearth_launchers::{
+    Gpus, Handle, LaunchId, LaunchSpec, Launchers, Owner, Placement, Resources,
+};
 use serde::Serialize;
 
 use super::replicas::{self, ended};
@@ -19,6 +21,8 @@ use crate::signals::Interrupts;
 
 /// Launches that ended before this are forgotten.
 const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long old launches are looked for.
+const FORGET: Duration = Duration::from_secs(2);
 /// Old launches that one command looks at.
 const LOOKED_AT: usize = 32;
 /// Launchers whose replicas are on this host.
@@ -48,24 +52,29 @@ pub(super) async fn run(args: &LaunchArgs, app: &App) -> Result<Status, Failure>
         }
         handles = launcher.launch(&spec) => handles?,
     };
-    forget_old(&launchers).await;
-    let Some(first) = handles.first() else { return Ok(Status::Done) };
+    show(&handles, &args.launcher, app)?;
+    // An engine that does not answer must not hold the command up.
+    let _ = tokio::time::timeout(FORGET, forget_old(&launchers)).await;
+    Ok(Status::Done)
+}
+
+fn show(handles: &[Handle], launcher: &str, app: &App) -> Result<(), Failure> {
+    let Some(first) = handles.first() else { return Ok(()) };
     if app.output.json {
-        let launched =
-            Launched { launcher: &args.launcher, launch: &first.launch, handles: &handles };
-        app.output.json(&launched)?;
-        return Ok(Status::Done);
+        return app.output.json(&Launched { launcher, launch: &first.launch, handles });
     }
-    for handle in &handles {
+    for handle in handles {
         app.output.line(handle)?;
     }
-    let all = format!("{}/{}", args.launcher, first.launch);
+    let all = format!("{launcher}/{}", first.launch);
     app.output.note(format_args!("next: hearth replicas poll|logs|cancel|collect {all}"));
-    Ok(Status::Done)
+    Ok(())
 }
 
 fn spec(args: &LaunchArgs, app: &App) -> Result<LaunchSpec, Failure> {
     let name = name(args);
+    // Before ids and certificates are made of it.
+    LaunchSpec::new(&name, args.replicas, WORKER).check()?;
     let id = LaunchId::draw(&name);
     let mut spec = match &args.entrypoint {
         None => workers(args, &name, &id, app)?,
@@ -135,7 +144,8 @@ fn workers(args: &LaunchArgs, name: &str, id: &LaunchId, app: &App) -> Result<La
         let model = bundled_model(&app.env)?;
         flags.push(format!("--model={}={}", model.name, model.dir.display()));
     }
-    if !configured && !has(&flags, "--device") && args.gpu.is_some() {
+    let cards = args.gpu.as_ref().is_some_and(|spec| spec.0 != Gpus::Count(0));
+    if !configured && !has(&flags, "--device") && cards {
         // The first of those that it sees.
         flags.push("--device=cuda:0".to_owned());
     }

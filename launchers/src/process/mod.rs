@@ -108,6 +108,10 @@ impl ProcessLauncher {
         if report.status.is_final() {
             return Ok(false);
         }
+        if !report.is_here() {
+            let reason = format!("{handle} runs on {}: cancel it there", report.host);
+            return Err(Error::Manager { launcher: NAME, reason });
+        }
         if report.shim.signal(Signal::TERM) {
             return Ok(true);
         }

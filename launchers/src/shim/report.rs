@@ -73,14 +73,20 @@ impl Report {
         read_json(&folder.join(STATUS))
     }
 
+    /// Whether its processes are this host's, and can be looked at.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        self.host == host_name()
+    }
+
     /// Reads it as it is true on the shim's host: one that says it goes on while its shim is gone
-    /// is a failure.
+    /// is a failure. One of another host, over a shared folder, is taken at its word.
     ///
     /// # Errors
     /// [`Error::State`].
     pub fn read_here(folder: &Path) -> Result<Option<Self>, Error> {
         let Some(report) = Self::read(folder)? else { return Ok(None) };
-        if report.status.is_final() || report.shim.runs() {
+        if report.status.is_final() || !report.is_here() || report.shim.runs() {
             return Ok(Some(report));
         }
         // It may have ended in good order between the two looks.
@@ -135,6 +141,10 @@ mod tests {
         let replica = Report::read_here(folder.path()).unwrap().unwrap().replica(3);
         assert_eq!((replica.rank, replica.status), (3, Status::Failed));
         assert!(replica.error.unwrap().contains("shim"));
+        let elsewhere =
+            Report { host: "another".to_owned(), shim: gone.clone(), ..running.clone() };
+        elsewhere.write(folder.path()).unwrap();
+        assert_eq!(Report::read_here(folder.path()).unwrap(), Some(elsewhere));
         let ended = Report { shim: gone, ..running }.end(Status::Succeeded, None);
         ended.write(folder.path()).unwrap();
         assert_eq!(Report::read_here(folder.path()).unwrap(), Some(ended));
