@@ -212,8 +212,8 @@ const GROUPS: &[&[(Class, Row)]] = rows! {
     curves Euler "euler" ["k_euler" "euler_discrete"] [];
     plain EulerAncestral "euler_a" ["euler_ancestral" "k_euler_a" "k_euler_ancestral"] [];
     curves Heun "heun" ["k_heun" "heun_discrete"] [];
-    curves Kdpm2 "kdpm2" ["dpm_2" "k_dpm_2"] [];
-    curves Kdpm2Ancestral "kdpm2_a" ["kdpm2_ancestral" "dpm_2_a" "dpm_2_ancestral" "k_dpm_2_a" "k_dpm_2_ancestral"] [];
+    curves Kdpm2 "kdpm2" ["dpm_2"] [];
+    curves Kdpm2Ancestral "kdpm2_a" ["kdpm2_ancestral" "dpm_2_a" "dpm_2_ancestral"] [];
     curves DpmMultistep "dpmpp_2m" ["k_dpmpp_2m" "dpm_solver++" "dpm_solver_multistep" "dpm_multistep"] [PLUS_PLUS, ORDER_2];
     curves DpmMultistep "dpmpp_2m_sde" ["k_dpmpp_2m_sde" "dpm_solver_sde_multistep"] [SDE, ORDER_2];
     curves DpmMultistep "dpmpp_3m" ["k_dpmpp_3m"] [PLUS_PLUS, ORDER_3];
@@ -261,7 +261,11 @@ mod tests {
         for (_, row) in rows() {
             for name in row.aliases.iter().chain([&row.name]) {
                 let other = seen.insert(normal(name), row.name);
-                assert!(other.is_none(), "{name} is {} and {other:?}", row.name);
+                assert!(
+                    other.is_none_or(|o| o == row.name),
+                    "{name} is {} and {other:?}",
+                    row.name
+                );
             }
         }
         for class in Class::ALL {
