@@ -224,6 +224,7 @@ mod tests {
             rank: None,
             device: None,
             status: status.clone(),
+            percent: None,
             addresses: Vec::new(),
             models: models.iter().map(|name| model(name)).collect(),
             capacity: None,

@@ -134,12 +134,27 @@ impl Engine {
         args: Bytes,
         options: RpcOptions,
     ) -> Result<Vec<RawEnvelope>, CallError> {
+        self.collective_with(method, args, Vec::new(), options).await
+    }
+
+    /// [`Engine::collective_raw`] with bulk parts, such as tensors, which all that run it get.
+    ///
+    /// # Errors
+    /// As [`Engine::collective_rpc`].
+    pub async fn collective_with(
+        &self,
+        method: &str,
+        args: Bytes,
+        attachments: Vec<(Attachment, Bytes)>,
+        options: RpcOptions,
+    ) -> Result<Vec<RawEnvelope>, CallError> {
         if options.timeout.is_zero() {
             return Err(CallError::invalid("timeout", "timeout is 0: give the time to wait"));
         }
         let view = self.view();
         let targets = targets(&view, options)?;
         let call = self.control_call(method, args, options.timeout);
+        let call = OutgoingCall { attachments, ..call };
         let mut envelopes = fan_out(self.executor(), &targets, &call, options.timeout).await;
         let hint = known_as::hint(What::Method, method);
         for envelope in &mut envelopes {

@@ -9,7 +9,7 @@ mod error;
 mod format;
 mod image;
 mod infotext;
-mod npy;
+pub mod npy;
 mod png;
 mod tensor;
 

@@ -1,4 +1,5 @@
-//! `NumPy`'s `.npy` format, version 1.0 (NEP 1): a short text header, then the bytes.
+//! `NumPy`'s `.npy` format (NEP 1): a short text header, then the bytes. Version 1.0 is written, 1.0 to
+//! 3.0 are read.
 
 use crate::{Dtype, Error, Tensor};
 
@@ -13,8 +14,16 @@ pub(crate) fn encode(tensor: &Tensor) -> Result<Vec<u8>, Error> {
         Dtype::F16 => "<f2",
         Dtype::U8 => "|u1",
     };
+    encode_raw(descr, &tensor.shape, &tensor.data)
+}
+
+/// Writes elements of any type, which `descr` names as `NumPy` does (`<f4`, `|b1`), in C order.
+///
+/// # Errors
+/// [`Error::Encoder`] for a shape whose text is longer than a header may be.
+pub fn encode_raw(descr: &str, shape: &[usize], data: &[u8]) -> Result<Vec<u8>, Error> {
     // A Python tuple of one element needs its trailing comma; it does no harm to the others.
-    let shape: String = tensor.shape.iter().map(|length| format!("{length}, ")).collect();
+    let shape: String = shape.iter().map(|length| format!("{length}, ")).collect();
     let dict = format!(
         "{{'descr': '{descr}', 'fortran_order': False, 'shape': ({}), }}",
         shape.trim_end()
@@ -27,12 +36,95 @@ pub(crate) fn encode(tensor: &Tensor) -> Result<Vec<u8>, Error> {
         source: Box::new(source),
     })?;
 
-    let mut out = Vec::with_capacity(total + tensor.data.len());
+    let mut out = Vec::with_capacity(total + data.len());
     out.extend_from_slice(b"\x93NUMPY\x01\x00");
     out.extend_from_slice(&length.to_le_bytes());
     out.extend_from_slice(header.as_bytes());
-    out.extend_from_slice(&tensor.data);
+    out.extend_from_slice(data);
     Ok(out)
+}
+
+/// An array in a file's bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Array<'a> {
+    /// Element type, as in `<f4`.
+    pub descr: String,
+    /// The length of each dimension; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// The elements in C order.
+    pub data: &'a [u8],
+}
+
+/// Why a file is not an array that can be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Not this format.
+    #[error("no .npy file: save it with numpy.save")]
+    Format,
+    /// Columns come first.
+    #[error("in Fortran order: save numpy.ascontiguousarray of it")]
+    Fortran,
+    /// The elements are not as many as the header says.
+    #[error("{found} bytes of elements, its header says {expected}: save it again")]
+    Length {
+        /// By the header.
+        expected: usize,
+        /// There.
+        found: usize,
+    },
+}
+
+/// Reads an array.
+///
+/// # Errors
+/// [`Unreadable`].
+pub fn decode(file: &[u8]) -> Result<Array<'_>, Unreadable> {
+    let (header, data) = split(file).ok_or(Unreadable::Format)?;
+    let value = |key: &str| {
+        let at = header.find(&format!("'{key}':"))?;
+        Some(header[at + key.len() + 3..].trim_start())
+    };
+    let descr = value("descr").and_then(|rest| rest.strip_prefix('\'')?.split_once('\''));
+    let (descr, _) = descr.ok_or(Unreadable::Format)?;
+    let shape = value("shape").and_then(|rest| rest.strip_prefix('(')?.split_once(')'));
+    let (shape, _) = shape.ok_or(Unreadable::Format)?;
+    let shape = shape
+        .split(',')
+        .map(str::trim)
+        .filter(|length| !length.is_empty())
+        .map(|length| length.parse().map_err(|_| Unreadable::Format))
+        .collect::<Result<Vec<usize>, _>>()?;
+    let fortran = value("fortran_order").ok_or(Unreadable::Format)?;
+    if fortran.starts_with("True") && shape.len() > 1 {
+        return Err(Unreadable::Fortran);
+    }
+    let size: usize =
+        descr.get(2..).and_then(|size| size.parse().ok()).ok_or(Unreadable::Format)?;
+    let expected = shape.iter().try_fold(size, |bytes, &length| bytes.checked_mul(length));
+    let expected = expected.ok_or(Unreadable::Format)?;
+    if data.len() != expected {
+        return Err(Unreadable::Length { expected, found: data.len() });
+    }
+    Ok(Array { descr: descr.to_owned(), shape, data })
+}
+
+/// The header's text and what follows it.
+fn split(file: &[u8]) -> Option<(&str, &[u8])> {
+    let rest = file.strip_prefix(b"\x93NUMPY")?;
+    let (&[major, _], rest) = rest.split_first_chunk()?;
+    let (length, rest) = match major {
+        1 => {
+            let (length, rest) = rest.split_first_chunk()?;
+            (usize::from(u16::from_le_bytes(*length)), rest)
+        }
+        2 | 3 => {
+            let (length, rest) = rest.split_first_chunk()?;
+            (usize::try_from(u32::from_le_bytes(*length)).ok()?, rest)
+        }
+        _ => return None,
+    };
+    let (header, data) = rest.split_at_checked(length)?;
+    Some((std::str::from_utf8(header).ok()?, data))
 }
 
 #[cfg(test)]
@@ -63,6 +155,27 @@ mod tests {
         };
         assert!(header(&[]).contains("'shape': (), "));
         assert!(header(&[2, 3]).contains("'shape': (2, 3,), "));
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_every_cut_is_noticed() {
+        let data: Vec<u8> = (0..24).collect();
+        for shape in [&[][..], &[3], &[2, 3], &[0, 5]] {
+            let bytes = 4 * shape.iter().product::<usize>();
+            let file = encode_raw("<f4", shape, &data[..bytes]).unwrap();
+            let array = decode(&file).unwrap();
+            assert_eq!((array.descr.as_str(), &array.shape[..]), ("<f4", shape));
+            assert_eq!(array.data, &data[..bytes]);
+            for cut in 0..file.len() {
+                assert!(decode(&file[..cut]).is_err(), "cut at {cut}");
+            }
+        }
+        let fortran = encode_raw("<f4", &[2, 3], &data).unwrap();
+        let fortran = String::from_utf8_lossy(&fortran[10..]).replace("False", "True ");
+        let file = [b"\x93NUMPY\x01\x00\x76\x00", fortran.as_bytes()].concat();
+        assert_eq!(decode(&file), Err(Unreadable::Fortran));
+        let huge = encode_raw("<f8", &[usize::MAX, 2], &[]).unwrap();
+        assert_eq!(decode(&huge), Err(Unreadable::Format));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The environment is not read here: `main` collects it, and [`crate::context`] weighs it against
 //! the flags.
 
+mod fleet;
 mod generate;
 mod launch;
 mod values;
@@ -14,10 +15,13 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use hearth_launchers::shim::Stage;
+use hearth_protocol::RequestId;
 use hearth_protocol::role::Role;
 use hearth_protocol::version::{ALPN, MINOR};
-use hearth_protocol::{RequestId, WorkerId};
 
+pub(crate) use fleet::{
+    AttachArgs, LoadArgs, OperateArgs, RpcArgs, SleepArgs, TensorFile, UnloadArgs,
+};
 pub(crate) use generate::GenerateArgs;
 pub(crate) use launch::{LaunchArgs, ReplicasCommand, StateArgs, Target};
 pub(crate) use values::{Http, ModelSource};
@@ -118,12 +122,22 @@ pub(crate) enum Command {
     Rpc(RpcArgs),
     /// Show requests that run, wait or ended lately
     Requests,
+    /// Take a request up again: what its workers make or have kept of it
+    Attach(Box<AttachArgs>),
     /// Cancel a request, with all its parts
     Cancel(CancelArgs),
     /// Let workers finish what they have and take nothing new
     Drain(OperateArgs),
     /// Let drained workers take requests again
     Resume(OperateArgs),
+    /// Give the models' memory back until the workers are woken
+    Sleep(SleepArgs),
+    /// Wake sleeping workers up
+    Wake(OperateArgs),
+    /// Load a model on running workers
+    Load(LoadArgs),
+    /// Take a model out of running workers' memory
+    Unload(UnloadArgs),
     /// Check this machine, and say what to do
     Doctor,
     /// Start workers, or any program, on this host, by systemd, Slurm or Kubernetes
@@ -183,44 +197,9 @@ pub(crate) struct HealthArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct RpcArgs {
-    /// get_rank, check_health, stats, list_models, list_requests, cancel, drain, resume, shutdown,
-    /// or a method that the workers' program registered
-    pub(crate) method: String,
-    /// Arguments, a JSON object
-    #[arg(long, value_name = "JSON", default_value = "{}")]
-    pub(crate) args: String,
-    /// Only this rank runs it
-    #[arg(long, value_name = "R")]
-    pub(crate) rank: Option<u32>,
-    /// All run it, only this rank's answer is returned
-    #[arg(long, value_name = "R")]
-    pub(crate) reply_rank: Option<u32>,
-    /// Time that the answers may take
-    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = positive_duration)]
-    pub(crate) timeout: Duration,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct CancelArgs {
     /// The request's id, as `hearth requests` shows it
     pub(crate) id: RequestId,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct OperateArgs {
-    /// Which workers
-    #[arg(value_name = "WORKER", required_unless_present = "all", conflicts_with = "all")]
-    pub(crate) workers: Vec<WorkerId>,
-    /// Every worker of the fleet
-    #[arg(long)]
-    pub(crate) all: bool,
-    /// Wait until it is done: drained workers have nothing left, resumed ones are ready
-    #[arg(long)]
-    pub(crate) wait: bool,
-    /// Time that it may take
-    #[arg(long, value_name = "DUR", default_value = "10m", value_parser = positive_duration)]
-    pub(crate) timeout: Duration,
 }
 
 #[derive(Debug, Args)]

@@ -12,7 +12,11 @@ mod operate;
 mod pki;
 mod replicas;
 mod requests;
+mod rest;
 mod rpc;
+mod serve;
+mod targets;
+mod tensors;
 mod up;
 mod workers;
 
@@ -31,9 +35,14 @@ pub(crate) async fn run(command: Command, app: &App) -> Result<Status, Failure> 
         Command::Health(args) => health::run(&args, app).await,
         Command::Rpc(args) => rpc::run(&args, app).await,
         Command::Requests => requests::run(app).await,
+        Command::Attach(args) => generate::attach(&args, app).await,
         Command::Cancel(args) => cancel::run(&args, app).await,
         Command::Drain(args) => operate::run(operate::Operation::Drain, &args, app).await,
         Command::Resume(args) => operate::run(operate::Operation::Resume, &args, app).await,
+        Command::Sleep(args) => rest::sleep(&args, app).await,
+        Command::Wake(args) => rest::wake(&args, app).await,
+        Command::Load(args) => serve::load(&args, app).await,
+        Command::Unload(args) => serve::unload(&args, app).await,
         Command::Launch(args) => launch::run(&args, app).await,
         Command::Replicas(command) => replicas::run(&command, app).await,
         // `main` has seen to it.

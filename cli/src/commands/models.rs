@@ -90,7 +90,10 @@ fn table(offers: &[Offer], app: &App) -> String {
         let aliases = model.aliases.join(",");
         let weights = match model.state {
             hearth_protocol::methods::ModelState::Ready => text::bytes(model.weight_bytes),
-            state => format!("{state:?}").to_lowercase(),
+            state => match model.percent {
+                Some(percent) => format!("{state} {percent} %"),
+                None => state.to_string(),
+            },
         };
         rows.add(vec![
             model.name.clone().into(),

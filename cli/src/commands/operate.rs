@@ -1,9 +1,8 @@
 //! `hearth drain` and `hearth resume`: whether workers take requests.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_coordinator::{Engine, Exec, FleetView, ReplyFrom, RpcOptions};
+use hearth_coordinator::{Engine, Exec, ReplyFrom, RpcOptions};
 use hearth_protocol::methods::{DrainValue, Health, Method};
 use hearth_protocol::record::WorkerState;
 use hearth_protocol::{CallError, ErrorKind, Rank, WorkerId};
@@ -13,6 +12,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::targets;
 use crate::App;
 use crate::args::OperateArgs;
 use crate::exit::{Failure, Status};
@@ -57,7 +57,7 @@ pub(super) async fn run(
     let mut interrupts = Interrupts::listen()?;
     let link = super::link(app)?;
     let view = link.workers().await?;
-    let targets = targets(&view, args)?;
+    let targets = targets::of(&view, args).await?;
     let names: Vec<_> = targets.iter().map(|(id, _)| id.as_str()).collect();
     app.output.note(format_args!("{} {} of {}", operation.method(), names.join(", "), link.target));
 
@@ -91,32 +91,6 @@ pub(super) async fn run(
     }
     let failed = rows.iter().find_map(|row| row.error.as_ref());
     Ok(failed.map_or(Status::Done, |error| error.kind.into()))
-}
-
-/// The workers that are meant, by rank.
-fn targets(view: &Arc<FleetView>, args: &OperateArgs) -> Result<Vec<(WorkerId, Rank)>, Failure> {
-    let known = || {
-        let ids: Vec<_> = view.workers.iter().map(|worker| worker.id.as_str()).collect();
-        ids.join(", ")
-    };
-    let ids: Vec<_> = match args.all {
-        true => view.workers.iter().map(|worker| worker.id.clone()).collect(),
-        false => args.workers.clone(),
-    };
-    let of = |id: WorkerId| match view.worker(&id) {
-        None => Err(Failure::usage(format!("worker {id} is unknown: there are {}", known()))),
-        Some(worker) => match worker.rank {
-            Some(rank) => Ok((id, rank)),
-            None => Err(Failure::new(
-                Status::NoWorker,
-                format!("worker {id} has no rank yet: try again in a moment"),
-            )),
-        },
-    };
-    let mut targets = ids.into_iter().map(of).collect::<Result<Vec<_>, _>>()?;
-    targets.sort_by_key(|(_, rank)| *rank);
-    targets.dedup();
-    Ok(targets)
 }
 
 async fn operate(

@@ -1,11 +1,16 @@
 //! `hearth rpc`: any method, on all workers or one; a row per rank.
 
-use hearth_coordinator::{Envelope, Exec, ReplyFrom, RpcOptions};
+use std::path::{Path, PathBuf};
+
+use hearth_coordinator::{Envelope, Exec, RawEnvelope, ReplyFrom, RpcOptions};
+use hearth_protocol::message::Attachment;
 use hearth_protocol::methods::Method;
-use hearth_protocol::{CallError, Rank};
+use hearth_protocol::tensor::TensorHeader;
+use hearth_protocol::{CallError, Rank, codec};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::tensors;
 use crate::App;
 use crate::args::RpcArgs;
 use crate::exit::{Failure, Status};
@@ -31,6 +36,11 @@ struct Part {
     name: String,
     media_type: String,
     bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tensor: Option<TensorHeader>,
+    /// Where it was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<PathBuf>,
 }
 
 pub(super) async fn run(args: &RpcArgs, app: &App) -> Result<Status, Failure> {
@@ -47,19 +57,31 @@ pub(super) async fn run(args: &RpcArgs, app: &App) -> Result<Status, Failure> {
         exec: args.rank.map_or(Exec::All, |rank| Exec::Rank(Rank(rank))),
         reply: args.reply_rank.map_or(ReplyFrom::All, |rank| ReplyFrom::Unique(Rank(rank))),
     };
+    let attached = args.tensors.iter().map(tensors::read).collect::<Result<Vec<_>, Failure>>()?;
+    if let Some(folder) = &args.output {
+        std::fs::create_dir_all(folder).map_err(|error| {
+            Failure::usage(format!("--output {}: the folder can't be made", folder.display()))
+                .caused_by(Some(&error))
+        })?;
+    }
+    let given = codec::encode(&given).map_err(anyhow::Error::from)?;
     let link = super::link(app)?;
     link.workers().await?;
     if !looks_only(&args.method) {
         app.output.note(format_args!("{} on {}", args.method, link.target));
     }
-    let called = link.engine.collective_rpc(&args.method, given, options).await;
+    let called = link.engine.collective_with(&args.method, given.into(), attached, options).await;
     link.close().await;
 
-    let rows: Vec<Row> = called?.into_iter().map(Row::from).collect();
+    let row = |envelope| Row::new(envelope, args.output.as_deref());
+    let rows: Vec<Row> = called?.into_iter().map(row).collect::<Result<_, _>>()?;
     if app.output.json {
         app.output.json(&rows)?;
     } else {
         app.output.line(table(&rows, app))?;
+        let files =
+            rows.iter().flat_map(|row| &row.attachments).filter_map(|part| part.file.as_ref());
+        files.into_iter().try_for_each(|file| app.output.line(file.display()))?;
     }
     Ok(overall(&rows))
 }
@@ -79,24 +101,35 @@ fn overall(rows: &[Row]) -> Status {
     if alike && none { first.kind.into() } else { Status::Failed }
 }
 
-impl From<Envelope> for Row {
-    fn from(envelope: Envelope) -> Self {
-        let part = |(attachment, bytes): (hearth_protocol::message::Attachment, bytes::Bytes)| {
-            Part { name: attachment.name, media_type: attachment.media_type, bytes: bytes.len() }
+impl Row {
+    fn new(envelope: RawEnvelope, output: Option<&Path>) -> Result<Self, Failure> {
+        let envelope = Envelope::from(envelope);
+        let worker = envelope.worker.as_str();
+        let part = |(attachment, bytes): &(Attachment, bytes::Bytes)| {
+            let write = |folder| tensors::write(folder, worker, attachment, bytes);
+            Ok(Part {
+                name: attachment.name.clone(),
+                media_type: attachment.media_type.clone(),
+                bytes: bytes.len(),
+                tensor: attachment.tensor.clone(),
+                file: output.map(write).transpose()?,
+            })
         };
+        let attachments =
+            envelope.attachments.iter().map(part).collect::<Result<Vec<Part>, Failure>>()?;
         let (value, error) = match envelope.outcome {
             Ok(value) => (Some(value), None),
             Err(error) => (None, Some(error)),
         };
-        Self {
+        Ok(Self {
             worker: envelope.worker.to_string(),
             rank: envelope.rank,
             value,
             error,
-            attachments: envelope.attachments.into_iter().map(part).collect(),
+            attachments,
             elapsed_ms: envelope.elapsed.as_secs_f64() * 1e3,
             elapsed: envelope.elapsed,
-        }
+        })
     }
 }
 

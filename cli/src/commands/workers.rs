@@ -122,7 +122,7 @@ fn table(view: &FleetView, load: &BTreeMap<WorkerId, Stats>, app: &App) -> Strin
     let now = SystemTime::now();
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     for worker in &view.workers {
-        let state = rows.tinted(&worker.status, tint(&worker.status));
+        let state = rows.tinted(state(worker), tint(&worker.status));
         let since = worker.started_at.map(|at| text::since(at, now));
         rows.add(vec![
             worker.id.to_string().into(),
@@ -144,6 +144,14 @@ fn table(view: &FleetView, load: &BTreeMap<WorkerId, Stats>, app: &App) -> Strin
         rows.add(vec![address, dash(), dash(), state, dash(), dash(), dash(), dash(), why]);
     }
     rows.text()
+}
+
+/// The state, and how far it has come.
+fn state(worker: &WorkerView) -> String {
+    match (&worker.status, worker.percent) {
+        (WorkerStatus::Loading, Some(percent)) => format!("loading {percent} %"),
+        (status, _) => status.to_string(),
+    }
 }
 
 /// What a state alone does not say.
@@ -193,6 +201,8 @@ struct Worker<'a> {
     rank: Option<u32>,
     device: Option<&'a str>,
     state: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    percent: Option<u8>,
     reason: Option<&'a str>,
     addresses: Vec<String>,
     models: Vec<&'a str>,
@@ -209,6 +219,7 @@ impl<'a> Fleet<'a> {
             rank: worker.rank.map(|rank| rank.0),
             device: worker.device.as_deref(),
             state: worker.status.to_string(),
+            percent: worker.percent,
             reason: worker.status.reason(),
             addresses: worker.addresses.iter().map(ToString::to_string).collect(),
             models: worker.models.iter().map(|model| model.name.as_str()).collect(),

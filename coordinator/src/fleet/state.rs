@@ -417,6 +417,7 @@ impl Member {
                 .or(self.owned.as_ref().and_then(|owned| owned.rank)),
             device: record.map(|record| record.device.clone()),
             status: self.status(stale),
+            percent: record.and_then(|record| record.percent),
             addresses: addresses(key, record),
             models,
             capacity: said.map(|s| s.capacity).or(record.map(|record| record.capacity)),

@@ -37,6 +37,8 @@ pub struct WorkerView {
     pub device: Option<String>,
     /// Whether it can be called and takes requests.
     pub status: WorkerStatus,
+    /// While it loads its models: how much of them is read, in percent.
+    pub percent: Option<u8>,
     /// Where it listens (UDP), best first.
     pub addresses: Vec<SocketAddr>,
     /// What it serves.

@@ -37,7 +37,7 @@ pub(super) struct Drive {
 }
 
 /// What is known of a request's images.
-struct Results {
+pub(super) struct Results {
     images: Vec<Option<Result<ImageOutput, CallError>>>,
     /// What failed first.
     error: Option<CallError>,
@@ -46,8 +46,7 @@ struct Results {
 impl Drive {
     /// Runs until the end, which is the last event.
     pub(super) async fn run(self) {
-        let mut results =
-            Results { images: (0..self.request.images()).map(|_| None).collect(), error: None };
+        let mut results = Results::new(self.request.images());
         let ended = tokio::select! {
             biased;
             () = self.cancel.cancelled() => {
@@ -62,7 +61,7 @@ impl Drive {
         if let Some(error) = ended {
             results.fill(&error, &self.mailbox);
         }
-        let output = self.output(results);
+        let output = results.output(&self.id, self.seed, self.started);
         self.mailbox.push(RequestEvent::Finished(output));
     }
 
@@ -102,11 +101,24 @@ impl Drive {
         let message = format!("the request was not done within {limit:?}: allow more time");
         CallError::new(ErrorKind::DeadlineExceeded, message)
     }
+}
 
-    fn output(&self, results: Results) -> RequestOutput {
+impl Drop for Drive {
+    fn drop(&mut self) {
+        self.mailbox.close();
+    }
+}
+
+impl Results {
+    pub(super) fn new(images: u32) -> Self {
+        Self { images: (0..images).map(|_| None).collect(), error: None }
+    }
+
+    /// What came of the request.
+    pub(super) fn output(self, id: &RequestId, seed: u64, started: Instant) -> RequestOutput {
         let missing = || Err(CallError::new(ErrorKind::Internal, "the image has no result"));
         let images: Vec<_> =
-            results.images.into_iter().map(|image| image.unwrap_or_else(missing)).collect();
+            self.images.into_iter().map(|image| image.unwrap_or_else(missing)).collect();
         let mut timings: BTreeMap<String, f64> = BTreeMap::new();
         let mut warnings = Vec::new();
         for image in images.iter().flatten() {
@@ -120,33 +132,30 @@ impl Drive {
                 }
             }
         }
-        timings.insert("total".to_owned(), self.started.elapsed().as_secs_f64() * 1e3);
-        let finish_reason = match results.error.as_ref().map(|error| error.kind) {
+        timings.insert("total".to_owned(), started.elapsed().as_secs_f64() * 1e3);
+        let finish_reason = match self.error.as_ref().map(|error| error.kind) {
             None => FinishReason::Done,
             Some(ErrorKind::Cancelled) => FinishReason::Cancelled,
             Some(ErrorKind::DeadlineExceeded) => FinishReason::Deadline,
             Some(_) => FinishReason::Error,
         };
         RequestOutput {
-            id: self.id.clone(),
-            seed: self.seed,
+            id: id.clone(),
+            seed,
             images,
             timings,
             warnings,
             finish_reason,
-            error: results.error,
+            error: self.error,
         }
     }
-}
 
-impl Drop for Drive {
-    fn drop(&mut self) {
-        self.mailbox.close();
-    }
-}
-
-impl Results {
-    fn set(&mut self, index: u32, result: Result<ImageOutput, CallError>, mailbox: &Mailbox) {
+    pub(super) fn set(
+        &mut self,
+        index: u32,
+        result: Result<ImageOutput, CallError>,
+        mailbox: &Mailbox,
+    ) {
         mailbox.push(match &result {
             Ok(image) => RequestEvent::Image(image.clone()),
             Err(error) => RequestEvent::ImageFailed { image: index, error: error.clone() },
@@ -158,7 +167,7 @@ impl Results {
     }
 
     /// The images that have no result yet fail of `error`.
-    fn fill(&mut self, error: &CallError, mailbox: &Mailbox) {
+    pub(super) fn fill(&mut self, error: &CallError, mailbox: &Mailbox) {
         for index in 0..self.images.len() {
             if self.images[index].is_none() {
                 // `limits::IMAGES` fits.

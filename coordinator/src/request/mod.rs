@@ -1,8 +1,10 @@
 //! An accepted request, from its planning to its one end.
 //!
 //! [`drive`] runs its images side by side, [`part`] one image's attempts, [`dispatch`] gives each a
-//! place on a worker, [`mailbox`] carries what happens to the caller.
+//! place on a worker, [`mailbox`] carries what happens to the caller. [`attach`] takes one up again
+//! that another caller submitted.
 
+mod attach;
 mod dispatch;
 mod drive;
 mod mailbox;

@@ -7,7 +7,7 @@ use hearth_protocol::codec;
 use hearth_protocol::generation::GenerationRequest;
 use hearth_protocol::message::{Attachment, Preview};
 use hearth_protocol::methods::{GenerateArgs, Generated, Method, Part};
-use hearth_protocol::{CallError, ErrorKind, WorkerId};
+use hearth_protocol::{CallError, ErrorKind, Rank, WorkerId};
 use tokio::time::Instant;
 
 use super::dispatch::{Dispatcher, Place};
@@ -117,26 +117,36 @@ impl Job<'_> {
         call.deadline = Some(self.deadline.saturating_duration_since(started));
         let mut stream = self.dispatcher.executor().call(worker, call).await?;
         loop {
-            self.mailbox.push(match stream.next().await? {
-                CallEvent::Accepted { queue_position } => {
-                    RequestEvent::Accepted { image, queue_position }
-                }
-                CallEvent::Progress(progress) => RequestEvent::Progress {
-                    image,
-                    worker: worker.clone(),
-                    step: progress.step,
-                    steps: progress.steps,
-                    phase: progress.phase,
-                },
-                CallEvent::Preview(preview, bytes) => {
-                    let Preview { step, attachment } = preview;
-                    let media_type = attachment.media_type;
-                    RequestEvent::Preview { image, step, media_type, bytes }
-                }
-                CallEvent::Reply(reply) => return output(reply, part, place, started),
-            });
+            match told(stream.next().await?, image, worker) {
+                Ok(event) => self.mailbox.push(event),
+                Err(reply) => return output(reply, part, place, started),
+            }
         }
     }
+}
+
+/// What a worker says of an image, as an event; its reply apart.
+pub(super) fn told(
+    event: CallEvent,
+    image: u32,
+    worker: &WorkerId,
+) -> Result<RequestEvent, CallReply> {
+    Ok(match event {
+        CallEvent::Accepted { queue_position } => RequestEvent::Accepted { image, queue_position },
+        CallEvent::Progress(progress) => RequestEvent::Progress {
+            image,
+            worker: worker.clone(),
+            step: progress.step,
+            steps: progress.steps,
+            phase: progress.phase,
+        },
+        CallEvent::Preview(preview, bytes) => {
+            let Preview { step, attachment } = preview;
+            let media_type = attachment.media_type;
+            RequestEvent::Preview { image, step, media_type, bytes }
+        }
+        CallEvent::Reply(reply) => return Err(reply),
+    })
 }
 
 /// Whether the worker turned the image away before it began.
@@ -156,7 +166,18 @@ fn output(
     let generated: Generated = codec::decode(&value).map_err(|error| {
         CallError::new(ErrorKind::Protocol, "the value is no image's").caused_by(&error)
     })?;
-    let (attachment, bytes) = only(reply.attachments)?;
+    made(generated, reply.attachments, part, (&place.worker, place.rank), started)
+}
+
+/// The image that a worker says it made.
+pub(super) fn made(
+    generated: Generated,
+    attachments: Vec<(Attachment, Bytes)>,
+    part: Part,
+    (worker, rank): (&WorkerId, Option<Rank>),
+    started: Instant,
+) -> Result<ImageOutput, CallError> {
+    let (attachment, bytes) = only(attachments)?;
     if generated.part != part || attachment.media_type != generated.media_type {
         let message = "the reply is another image's than the one asked for";
         return Err(CallError::new(ErrorKind::Protocol, message));
@@ -171,8 +192,8 @@ fn output(
         width: generated.width,
         height: generated.height,
         bytes,
-        worker: place.worker.clone(),
-        rank: place.rank,
+        worker: worker.clone(),
+        rank,
         timings,
         warnings: generated.warnings,
         finish_reason: generated.finish_reason,

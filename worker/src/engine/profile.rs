@@ -87,10 +87,32 @@ fn read(folder: &Path) -> std::io::Result<Result<Vec<(String, Bytes)>, CallError
         };
         left = rest;
         let name = entry.file_name().to_string_lossy().into_owned();
-        // `<graph>_<date>_<time>.json`
-        let graph = name.rsplitn(3, '_').last().unwrap_or(&name).to_owned();
-        files.push((graph, Bytes::from(std::fs::read(entry.path())?)));
+        files.push((graph(&name).to_owned(), Bytes::from(std::fs::read(entry.path())?)));
     }
     files.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(Ok(files))
+}
+
+/// `unet` of `unet_2026-01-31_12-00-00.json`, whatever follows the day.
+fn graph(name: &str) -> &str {
+    let is_year = |rest: &str| {
+        let (year, rest) = rest.split_at_checked(4).unwrap_or_default();
+        rest.starts_with('-') && year.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let day = name.match_indices('_').find(|(at, _)| is_year(&name[at + 1..]));
+    day.map_or(name, |(at, _)| &name[..at])
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_profile_is_called_as_its_graph() {
+        for (name, expected) in [
+            ("unet_2026-01-31_12-00-00.json", "unet"),
+            ("text_encoder_2_2026-01-31_12-00-00_417.json", "text_encoder_2"),
+            ("model.json", "model.json"),
+        ] {
+            assert_eq!(super::graph(name), expected);
+        }
+    }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use hearth_coordinator::{GenerationRequest, RequestEvent};
 
 use crate::App;
-use crate::args::{GenerateArgs, ModelSource};
+use crate::args::{AttachArgs, GenerateArgs, ModelSource};
 use crate::context::Context;
 use crate::exit::{Failure, Status};
 use crate::link::Link;
@@ -111,6 +111,49 @@ async fn drive(
             }
             event = submission.next() => match event {
                 Some(RequestEvent::Finished(output)) => return report.finish(output, interrupted),
+                Some(event) => report.on(event)?,
+                None => return Err(Failure::failed("the request ended without a word")),
+            },
+        }
+    }
+}
+
+/// `hearth attach`: the same for a request that workers have already. Ctrl-C leaves it alone.
+pub(super) async fn attach(args: &AttachArgs, app: &App) -> Result<Status, Failure> {
+    let mut interrupts = Interrupts::listen()?;
+    let link = super::link(app)?;
+    link.workers().await?;
+    let status = attach_on(&link, args, &mut interrupts, app).await;
+    link.close().await;
+    status
+}
+
+async fn attach_on(
+    link: &Link,
+    args: &AttachArgs,
+    interrupts: &mut Interrupts,
+    app: &App,
+) -> Result<Status, Failure> {
+    let mut submission = link.engine.attach(&args.id, args.timeout).await?;
+    let images = submission.images;
+    let name = request::short(&args.id);
+    let destination = Destination::new(args.output.as_deref(), None, images, name)?;
+    if destination.is_stdout() {
+        check_stdout(app)?;
+    }
+    destination.check_writable()?;
+    app.output.note(format_args!("attached to {} of {}", args.id, link.target));
+    let mut report = Report::new(app, &destination, images);
+    loop {
+        tokio::select! {
+            biased;
+            () = interrupts.next() => {
+                report.interrupted();
+                app.output.note(format_args!("left: it goes on; hearth cancel {} ends it", args.id));
+                return Ok(Status::Interrupted);
+            }
+            event = submission.next() => match event {
+                Some(RequestEvent::Finished(output)) => return report.finish(output, false),
                 Some(event) => report.on(event)?,
                 None => return Err(Failure::failed("the request ended without a word")),
             },

@@ -1,0 +1,118 @@
+//! Which workers a command means, and one call to each of them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hearth_coordinator::{Engine, Exec, FleetView, ReplyFrom, RpcOptions};
+use hearth_protocol::methods::Method;
+use hearth_protocol::{CallError, ErrorKind, Rank, WorkerId};
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use crate::args::OperateArgs;
+use crate::exit::{Failure, Status};
+
+/// A worker and its place in the group.
+pub(super) type Target = (WorkerId, Rank);
+
+/// The workers that flags name, by rank.
+pub(super) async fn of(view: &Arc<FleetView>, args: &OperateArgs) -> Result<Vec<Target>, Failure> {
+    match &args.host {
+        Some(host) => named(view, &on_host(view, host).await?),
+        None if args.all => named(view, &all(view)),
+        None => named(view, &args.workers),
+    }
+}
+
+/// The workers of these names, all where there are none.
+pub(super) fn named_or_all(
+    view: &Arc<FleetView>,
+    names: &[WorkerId],
+) -> Result<Vec<Target>, Failure> {
+    if names.is_empty() { named(view, &all(view)) } else { named(view, names) }
+}
+
+fn all(view: &FleetView) -> Vec<WorkerId> {
+    view.workers.iter().map(|worker| worker.id.clone()).collect()
+}
+
+/// The workers that listen on an address of the host.
+async fn on_host(view: &FleetView, host: &str) -> Result<Vec<WorkerId>, Failure> {
+    let found = tokio::net::lookup_host((host, 0)).await.map_err(|error| {
+        Failure::usage(format!("--host {host:?} is no host: give its name or address"))
+            .caused_by(Some(&error))
+    })?;
+    let ips: Vec<IpAddr> = found.map(|addr| addr.ip()).collect();
+    let there = view
+        .workers
+        .iter()
+        .filter(|worker| worker.addresses.iter().any(|addr| ips.contains(&addr.ip())));
+    let ids: Vec<_> = there.map(|worker| worker.id.clone()).collect();
+    if ids.is_empty() {
+        let message =
+            format!("no worker listens on host {host}: hearth workers --json lists addresses");
+        return Err(Failure::new(Status::NoWorker, message));
+    }
+    Ok(ids)
+}
+
+fn named(view: &Arc<FleetView>, ids: &[WorkerId]) -> Result<Vec<Target>, Failure> {
+    let of = |id: &WorkerId| match view.worker(id) {
+        None => {
+            let known: Vec<_> = view.workers.iter().map(|worker| worker.id.as_str()).collect();
+            let message = format!("worker {id} is unknown: there are {}", known.join(", "));
+            Err(Failure::usage(message))
+        }
+        Some(worker) => match worker.rank {
+            Some(rank) => Ok((id.clone(), rank)),
+            None => Err(Failure::new(
+                Status::NoWorker,
+                format!("worker {id} has no rank yet: try again in a moment"),
+            )),
+        },
+    };
+    let mut targets = ids.iter().map(of).collect::<Result<Vec<_>, _>>()?;
+    targets.sort_by_key(|(_, rank)| *rank);
+    targets.dedup();
+    Ok(targets)
+}
+
+/// Calls a method on each of the workers at once; the answers are by rank.
+pub(super) async fn call(
+    engine: &Engine,
+    targets: Vec<Target>,
+    method: Method,
+    args: &Value,
+    timeout: Duration,
+) -> Vec<(Target, Result<Value, CallError>)> {
+    let mut open = JoinSet::new();
+    for target in targets {
+        let (engine, args) = (engine.clone(), args.clone());
+        open.spawn(async move {
+            let answer = call_one(&engine, &target, method, args, timeout).await;
+            (target, answer)
+        });
+    }
+    let mut answers = open.join_all().await;
+    answers.sort_by_key(|((_, rank), _)| *rank);
+    answers
+}
+
+/// A rank that has changed hands in between is noticed.
+async fn call_one(
+    engine: &Engine,
+    (worker, rank): &Target,
+    method: Method,
+    args: Value,
+    timeout: Duration,
+) -> Result<Value, CallError> {
+    let options = RpcOptions { timeout, exec: Exec::Rank(*rank), reply: ReplyFrom::All };
+    let envelopes = engine.collective_rpc(method.name(), args, options).await?;
+    let own = envelopes.into_iter().find(|envelope| envelope.worker == *worker);
+    let gone = || {
+        let message = format!("{worker} does not hold rank {rank} any more");
+        CallError::new(ErrorKind::WorkerLost, message)
+    };
+    own.ok_or_else(gone)?.outcome
+}
