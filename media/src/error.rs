@@ -1,8 +1,8 @@
-//! Why an item could not be encoded.
+//! Why an item could not be encoded or decoded.
 
 use crate::OutputFormat;
 
-/// An encoding failure.
+/// An encoding or decoding failure.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -27,6 +27,18 @@ pub enum Error {
         needed: usize,
         /// Bytes given.
         got: usize,
+    },
+    /// Bytes that are no picture, or a broken one.
+    #[error("not a picture that can be read: {reason}; give a whole PNG, JPEG or WebP file")]
+    NotAPicture {
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// A picture that claims to be larger than any that is read.
+    #[error("the picture is too large; give one of at most {max} pixels a side")]
+    TooLarge {
+        /// The longest side read.
+        max: u32,
     },
     /// The encoder refused.
     #[error("encoding {format} failed")]

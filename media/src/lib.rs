@@ -1,9 +1,11 @@
-//! What a request produces, and how it becomes a file.
+//! What a request produces and brings along, and how it becomes a file or is read from one.
 //!
 //! Values in memory ([`Image`], [`Tensor`]), the formats they can be written in ([`OutputFormat`])
-//! and one encoder per format. No runtime, no files: encoders return bytes. Audio has its formats
+//! and one encoder per format. Pictures are decoded too. No runtime, no
+//! files: it is all bytes. Audio has its formats
 //! named here and no encoder yet.
 
+mod decode;
 mod encode;
 mod error;
 mod format;
@@ -13,6 +15,7 @@ pub mod npy;
 mod png;
 mod tensor;
 
+pub use self::decode::{MAX_SIDE, decode};
 pub use self::encode::encode;
 pub use self::error::Error;
 pub use self::format::OutputFormat;

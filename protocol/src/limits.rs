@@ -12,6 +12,9 @@ pub const ATTACHMENTS: usize = 64;
 /// Most attachment bytes of one message, all attachments together.
 pub const PAYLOAD: u64 = 256 << 20;
 
+/// Most bytes of one file that a request brings along.
+pub const INPUT: u64 = 32 << 20;
+
 /// Deepest nesting of a structured frame.
 pub const DEPTH: usize = 32;
 

@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use std::path::Path;
 
 use hearth_protocol::codec::{decode, encode};
-use hearth_protocol::generation::{GenerationRequest, OutputFormat, Task};
+use hearth_protocol::generation::{GenerationRequest, Input, OutputFormat, Task};
 use hearth_protocol::message::{
     Accepted, Attachment, Phase, Preview, Progress, Reply, Request, Span, Trailer,
 };
@@ -94,11 +94,18 @@ fn generation_1() -> GenerationRequest {
         true_cfg_scale: Some(2.0),
         original_inference_steps: Some(50),
         max_sequence_length: Some(256),
+        denoising_start: Some(0.4),
         denoising_end: Some(0.8),
         original_size: Some([1024, 768]),
         target_size: Some([512, 512]),
         crops_coords_top_left: Some([0, 8]),
+        aesthetic_score: Some(6.0),
+        negative_aesthetic_score: Some(2.5),
         class_labels: Some(3),
+        image: Some(Input::new("a picture")),
+        mask_image: Some(Input::new("a mask")),
+        strength: Some(0.5),
+        latents: Some(Input::new("numbers")),
         ..GenerationRequest::default()
     }
 }

@@ -7,21 +7,25 @@ an error of the export would show as well.
 """
 
 import argparse
+import inspect
+import json
 import sys
 
 import diffusers
 import numpy as np
 import torch
+from PIL import Image
 
 from export.tiny import families
 
 from . import files
-from .requests import CASES
+from .requests import CASES, INPUTS
 
 ABOUT = """\
 diffusers' answer, in torch, to each `request`, on the weights of the ONNX folder `model`, with the folder's scheduler or \
 Class.from_config(its config | overrides) where `scheduler` names another. The image has torch.Generator("cpu").manual_seed(seed). \
-`without`: parts that the pipeline was made without. `image`: u8 [height, width, 3] RGB; `step_latents`: f32 [steps, ...], the \
+`without`: parts that the pipeline was made without. `inputs`: what requests name as `image`, `mask_image` and `latents`. \
+`image`: u8 [height, width, 3] RGB; `step_latents`: f32 [steps, ...], the \
 scheduler's sample after each step, without the batch axis; `timesteps` are the scheduler's. \
 Arrays are {shape, dtype, zlib_base64}: little endian, C order, zlib, base64.\
 """
@@ -33,7 +37,8 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(1)
     for name in args.names or CASES:
-        head = {"about": ABOUT, "model": f"tests/models/{name}", "diffusers": diffusers.__version__}
+        inputs = {key: files.packed(value) for key, value in INPUTS.items()}
+        head = {"about": ABOUT, "model": f"tests/models/{name}", "diffusers": diffusers.__version__, "inputs": inputs}
         path = files.OUT / "pipelines" / "families" / f"{name}.json"
         files.write(path, head, [answer(name, **case) for case in CASES[name]])
 
@@ -46,11 +51,13 @@ def answer(name, request, scheduler=None, pipeline=None, without=()):
     if pipeline:
         pipe = getattr(diffusers, pipeline)(**shared(pipe, pipeline))
         pipe.set_progress_bar_config(disable=True)
+    # The folder's own file: a pipeline in memory knows besides which keys nobody set.
+    config = json.loads((files.ROOT / "tests/models" / name / "scheduler/scheduler_config.json").read_text())
     if scheduler:
-        pipe.scheduler = getattr(diffusers, scheduler["class"]).from_config(pipe.scheduler.config, **scheduler["overrides"])
-    steps = record_steps(pipe.scheduler)
+        pipe.scheduler = getattr(diffusers, scheduler["class"]).from_config(config, **scheduler["overrides"])
     given = dict(request)
     seed = given.pop("seed")
+    steps = record_steps(pipe, given)
     image = pipe(generator=torch.Generator("cpu").manual_seed(seed), output_type="pil", **kwargs(given)).images[0]
     return {
         "request": request, "without": list(without),
@@ -63,6 +70,13 @@ def answer(name, request, scheduler=None, pipeline=None, without=()):
 
 def kwargs(request):
     """Fields of a request as diffusers' arguments."""
+    request = dict(request)
+    for key in ("image", "mask_image"):
+        if key in request:
+            request[key] = Image.fromarray(INPUTS[request[key]])
+    if "latents" in request:
+        latents = torch.from_numpy(INPUTS[request.pop("latents")])[None]
+        request["image" if "denoising_start" in request else "latents"] = latents
     tuples = ("original_size", "target_size", "crops_coords_top_left")
     return {key: tuple(value) if key in tuples else value for key, value in request.items()}
 
@@ -70,20 +84,29 @@ def kwargs(request):
 def shared(pipe, pipeline):
     """The components of `pipe` that the other pipeline class takes as well."""
     names = getattr(diffusers, pipeline)._get_signature_keys(getattr(diffusers, pipeline))[0]
-    return {name: component for name, component in pipe.components.items() if name in names}
+    config = {key: value for key, value in pipe.config.items() if isinstance(value, bool) and key in names}
+    return config | {name: component for name, component in pipe.components.items() if name in names}
 
 
-def record_steps(scheduler):
-    """Collects the sample after each step, whatever the pipeline."""
-    steps, take = [], scheduler.step
+def record_steps(pipe, given):
+    """Collects the latents after each step, whatever the pipeline."""
+    steps = []
+
+    def keep(pipe, step, timestep, tensors):
+        steps.append(tensors["latents"][0].numpy().copy())
+        return {}
+
+    if "callback_on_step_end" in inspect.signature(type(pipe).__call__).parameters:
+        given["callback_on_step_end"] = keep
+        return steps
+    take = pipe.scheduler.step
 
     def step(*args, **kwargs):
         out = take(*args, **kwargs)
-        sample = out[0] if isinstance(out, tuple) else out.prev_sample
-        steps.append(sample[0].numpy().copy())
+        steps.append((out[0] if isinstance(out, tuple) else out.prev_sample)[0].numpy().copy())
         return out
 
-    scheduler.step = step
+    pipe.scheduler.step = step
     return steps
 
 

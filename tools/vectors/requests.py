@@ -1,5 +1,25 @@
 """What `vectors.families` asks of each small model."""
 
+import numpy as np
+
+
+def picture(height, width):
+    """Slopes of red and green, and squares of blue."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([255 * x // (width - 1), 255 * y // (height - 1), 255 * ((x // 8 + y // 8) % 2)], 2).astype(np.uint8)
+
+
+def mask(height, width):
+    """White in the middle, black around it."""
+    grey = np.zeros((height, width), np.uint8)
+    grey[height // 4 : -height // 4, width // 4 : -width // 4] = 255
+    return grey
+
+
+INPUTS = {
+    "image": picture(32, 32), "mask": mask(32, 32),
+    "latents": np.random.default_rng(3).standard_normal((4, 16, 16), np.float32),
+}
 BASE = {"prompt": "red heart", "seed": 42, "num_inference_steps": 5}
 
 
@@ -21,11 +41,33 @@ DDIM = scheduler("ddim", "DDIMScheduler")
 DPM = scheduler("dpmpp_2m_karras", "DPMSolverMultistepScheduler", use_karras_sigmas=True)
 LONG = "a red heart and a tiger face " * 6
 
+A = scheduler("euler_a", "EulerAncestralDiscreteScheduler")
+CHANGE = {"image": "image"}
+FILL = {"image": "image", "mask_image": "mask"}
+
 CASES = {
+    "tiny-sd": [
+        case(pipeline="StableDiffusionImg2ImgPipeline", strength=0.8, guidance_scale=5.0, **CHANGE),
+        case(pipeline="StableDiffusionImg2ImgPipeline", strength=0.5, guidance_scale=3.0, scheduler=A, seed=1, **CHANGE),
+        case(pipeline="StableDiffusionImg2ImgPipeline", strength=0.7, num_inference_steps=10, scheduler=DPM, seed=2, **CHANGE),
+    ],
+    "tiny-inpaint": [
+        case(pipeline="StableDiffusionInpaintPipeline", strength=1.0, guidance_scale=5.0, **FILL),
+        case(pipeline="StableDiffusionInpaintPipeline", strength=0.6, guidance_scale=1.0, scheduler=A, seed=1, **FILL),
+    ],
+    "tiny-sdxl-refiner": [
+        case(num_inference_steps=10, strength=0.3, guidance_scale=5.0, **CHANGE),
+        case(num_inference_steps=10, strength=0.5, negative_prompt="tiger", aesthetic_score=7.5,
+             negative_aesthetic_score=1.0, original_size=[64, 48], seed=1, **CHANGE),
+        case(num_inference_steps=10, denoising_start=0.6, latents="latents", seed=2),
+        
+    ],
     "tiny-lcm": [
         case(num_inference_steps=4, guidance_scale=8.5),
         case(prompt="tiger face", num_inference_steps=2, guidance_scale=1.0, seed=7, width=48, height=32),
         case(num_inference_steps=3, guidance_scale=4.0, original_inference_steps=30),
+        case(pipeline="LatentConsistencyModelImg2ImgPipeline", num_inference_steps=4, strength=0.5, guidance_scale=8.5,
+             seed=1, **CHANGE),
     ],
     "tiny-sdxl": [
         case(guidance_scale=5.0),
@@ -39,6 +81,11 @@ CASES = {
         case(guidance_scale=5.0, timesteps=[900, 650, 333, 100], seed=8),
         case(guidance_scale=5.0, sigmas=[12.0, 6.0, 2.5, 0.7, 0.0], seed=9),
         case(prompt=LONG, guidance_scale=5.0, seed=10, scheduler=DPM),
+        case(guidance_scale=5.0, latents="latents", seed=11),
+        case(pipeline="StableDiffusionXLImg2ImgPipeline", strength=0.6, guidance_scale=5.0, seed=12, **CHANGE),
+        case(pipeline="StableDiffusionXLInpaintPipeline", strength=0.9999, guidance_scale=5.0, seed=13, **FILL),
+        case(pipeline="StableDiffusionXLInpaintPipeline", strength=0.7, guidance_scale=5.0, scheduler=A, seed=14, **FILL),
+        case(pipeline="StableDiffusionXLInpaintPipeline", strength=1.0, guidance_scale=5.0, seed=15, **FILL),
     ],
     "tiny-sd3": [
         case(guidance_scale=7.0, max_sequence_length=24),
@@ -48,6 +95,8 @@ CASES = {
         case(guidance_scale=1.0, width=48, height=32, max_sequence_length=16, seed=3),
         case(guidance_scale=4.0, sigmas=[1.0, 0.8, 0.5, 0.2], max_sequence_length=16, seed=4),
         case(guidance_scale=4.0, clip_skip=1, max_sequence_length=16, seed=5),
+        case(pipeline="StableDiffusion3Img2ImgPipeline", strength=0.5, max_sequence_length=16, seed=6, **CHANGE),
+        case(pipeline="StableDiffusion3InpaintPipeline", strength=0.7, max_sequence_length=16, width=32, height=32, seed=7, **FILL),
     ],
     "tiny-flux-schnell": [
         case(num_inference_steps=4, guidance_scale=0.0, max_sequence_length=24, width=32, height=32),
@@ -58,6 +107,10 @@ CASES = {
         case(guidance_scale=3.5, max_sequence_length=24, width=32, height=32),
         case(guidance_scale=2.0, true_cfg_scale=3.0, negative_prompt="cat", max_sequence_length=16, width=32, height=32, seed=1),
         case(guidance_scale=3.5, sigmas=[1.0, 0.75, 0.4, 0.1], max_sequence_length=16, width=48, height=64, seed=2),
+        case(pipeline="FluxImg2ImgPipeline", strength=0.5, guidance_scale=3.5, max_sequence_length=16, width=32, height=32,
+             seed=3, **CHANGE),
+        case(pipeline="FluxInpaintPipeline", strength=0.7, guidance_scale=3.5, max_sequence_length=16, width=32, height=32,
+             seed=4, **FILL),
     ],
     "tiny-ddpm": [
         plain(num_inference_steps=10),

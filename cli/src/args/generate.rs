@@ -52,6 +52,19 @@ pub(crate) struct GenerateArgs {
     /// What it should not show
     #[arg(long, value_name = "TEXT", help_heading = PICTURE)]
     pub(crate) negative_prompt: Option<String>,
+    /// Picture to start from: PNG, JPEG or WebP
+    #[arg(long, value_name = "FILE", help_heading = PICTURE)]
+    pub(crate) image: Option<PathBuf>,
+    /// How much of --image to make anew, above 0 to 1 [default: the model's]
+    #[arg(long, value_name = "X", value_parser = finite, help_heading = PICTURE)]
+    #[arg(requires = "image", allow_negative_numbers = true)]
+    pub(crate) strength: Option<f64>,
+    /// What of --image to make anew: a picture of its size, white there and black elsewhere
+    #[arg(long, value_name = "FILE", help_heading = PICTURE, requires = "image")]
+    pub(crate) mask: Option<PathBuf>,
+    /// Class to show, for models that know classes instead of words; the prompt is "" then
+    #[arg(long, value_name = "C", help_heading = PICTURE)]
+    pub(crate) class_label: Option<u32>,
     /// ddim, euler, euler_a, dpmpp_2m … or diffusers' class name; NAME:key=value overrides its
     /// config [default: the model's]
     #[arg(long, value_name = "NAME", help_heading = PICTURE)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hearth_protocol::codec;
-use hearth_protocol::generation::GenerationRequest;
+use hearth_protocol::generation::{GenerationRequest, Input};
 use hearth_protocol::message::{Attachment, Preview};
 use hearth_protocol::methods::{GenerateArgs, Generated, Method, Part};
 use hearth_protocol::{CallError, ErrorKind, Rank, WorkerId};
@@ -97,7 +97,7 @@ impl Job<'_> {
             args: args.into(),
             deadline: None,
             traceparent: None,
-            attachments: Vec::new(),
+            attachments: self.request.inputs().into_iter().filter_map(attached).collect(),
         })
     }
 
@@ -198,6 +198,17 @@ pub(super) fn made(
         warnings: generated.warnings,
         finish_reason: generated.finish_reason,
     })
+}
+
+/// A file of the request as an attachment of the call.
+fn attached((name, input): (&str, &Input)) -> Option<(Attachment, Bytes)> {
+    let attachment = Attachment {
+        name: name.to_owned(),
+        media_type: "application/octet-stream".to_owned(),
+        len: input.len(),
+        tensor: None,
+    };
+    Some((attachment, input.bytes()?.clone()))
 }
 
 fn only(attachments: Vec<(Attachment, Bytes)>) -> Result<(Attachment, Bytes), CallError> {

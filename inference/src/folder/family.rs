@@ -27,12 +27,21 @@ pub enum Family {
 }
 
 /// Pipeline classes and their family. The class of an export has a prefix, `ORT` or `Onnx`.
-const CLASSES: [(&str, Family); 8] = [
+const CLASSES: [(&str, Family); 17] = [
     ("StableDiffusionPipeline", Family::StableDiffusion),
+    ("StableDiffusionImg2ImgPipeline", Family::StableDiffusion),
+    ("StableDiffusionInpaintPipeline", Family::StableDiffusion),
     ("LatentConsistencyModelPipeline", Family::LatentConsistency),
+    ("LatentConsistencyModelImg2ImgPipeline", Family::LatentConsistency),
     ("StableDiffusionXLPipeline", Family::StableDiffusionXl),
+    ("StableDiffusionXLImg2ImgPipeline", Family::StableDiffusionXl),
+    ("StableDiffusionXLInpaintPipeline", Family::StableDiffusionXl),
     ("StableDiffusion3Pipeline", Family::StableDiffusion3),
+    ("StableDiffusion3Img2ImgPipeline", Family::StableDiffusion3),
+    ("StableDiffusion3InpaintPipeline", Family::StableDiffusion3),
     ("FluxPipeline", Family::Flux),
+    ("FluxImg2ImgPipeline", Family::Flux),
+    ("FluxInpaintPipeline", Family::Flux),
     ("DDPMPipeline", Family::Unconditional),
     ("DDIMPipeline", Family::Unconditional),
     ("ConsistencyModelPipeline", Family::Unconditional),

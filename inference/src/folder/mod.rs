@@ -124,6 +124,12 @@ impl Folder {
         &self.defaults
     }
 
+    /// Whether there is a graph of part `part`.
+    #[must_use]
+    pub fn has_graph(&self, part: &str) -> bool {
+        self.root.join(part).join(MODEL).is_file()
+    }
+
     /// The graph of part `part`, such as `unet`.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::Generation;
 use super::schedule::Schedule;
 use crate::folder::Family;
 
@@ -51,6 +52,8 @@ pub struct Description {
     pub max_prompt_chars: usize,
     /// Tokens that T5 reads if the request says nothing, and at most; none without T5.
     pub sequence_length: Option<SequenceLength>,
+    /// How much of an image is made anew if the request says nothing; none where no image is taken.
+    pub default_strength: Option<Strengths>,
     /// Layers that `clip_skip` can leave out.
     pub max_clip_skip: u32,
     /// Number of classes that `class_labels` chooses from; none for models without.
@@ -61,6 +64,9 @@ pub struct Description {
     pub weight_bytes: u64,
     /// Digest of the folder's contents: equal where pictures are.
     pub digest: String,
+    /// Pixels of one latent cell's side.
+    #[serde(skip)]
+    pub(super) cell: u32,
     /// How it asks for its schedule.
     #[serde(skip)]
     pub(super) schedule: Schedule,
@@ -75,7 +81,30 @@ pub struct SequenceLength {
     pub max: u32,
 }
 
+/// Strengths that suit a family.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Strengths {
+    /// For a picture that is changed as a whole.
+    pub image_to_image: f64,
+    /// For one of which a part is made anew.
+    pub inpainting: f64,
+}
+
 impl Description {
+    /// The task that a request's fields ask for.
+    #[must_use]
+    pub fn task(&self, request: &Generation) -> &'static str {
+        match (&request.image, &request.mask_image) {
+            (Some(_), Some(_)) => "inpainting",
+            (Some(_), None) => "image-to-image",
+            (None, _) if request.latents.is_some() && request.denoising_start.is_some() => {
+                "image-to-image"
+            }
+            (None, _) if self.max_prompt_tokens == 0 => "general",
+            (None, _) => "text-to-image",
+        }
+    }
+
     /// Whether `field` of a request means something to this model.
     pub(super) fn has(&self, field: &str) -> bool {
         self.fields.contains(&field)

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use hearth_media::{Image, Media};
 
-use super::parts::{Decoder, Denoiser, initial_latents};
+use super::parts::{Decoder, Denoiser, VaeEncoder};
 use super::state::{Conditioning, Layout};
+use super::tasks::{Begun, Start};
 use super::{Description, Error, Generation, Output, Pipeline, Settings, State};
 use crate::noise::NoiseStream;
 use crate::session::{Interrupt, Session};
@@ -20,6 +21,10 @@ pub(super) struct Diffusion {
     pub(super) conditioner: Box<dyn Conditioner>,
     pub(super) denoiser: Denoiser,
     pub(super) decoder: Decoder,
+    /// For requests with a picture.
+    pub(super) encoder: Option<VaeEncoder>,
+    /// The denoiser takes a mask and what is masked beside the sample.
+    pub(super) inpainting_model: bool,
     pub(super) layout: Layout,
 }
 
@@ -57,17 +62,28 @@ impl Pipeline for Diffusion {
         let settings = self.description.settle(request)?;
         let schedule = &self.description.schedule;
         let scheduler = schedule.build(&settings)?;
-        let calls = 0..schedule.last_call(&settings, scheduler.as_ref());
+        let calls = schedule.calls(&settings, scheduler.as_ref())?;
 
         let mut warnings = Vec::new();
-        let busy = self.conditioner.busy();
+        let busy = self.busy_before_steps();
         let conditioning = self.conditioner.condition(&settings, &mut warnings, interrupt)?;
-        let session_time = self.conditioner.busy() - busy;
 
         let shape = self.latent_shape(&settings);
         let mut noise_stream = NoiseStream::new(seed);
-        let sigma = scheduler.init_noise_sigma();
-        let latents = initial_latents(&mut noise_stream, shape, self.layout, sigma);
+        let begun = Start {
+            settings: &settings,
+            scheduler: scheduler.as_ref(),
+            call: calls.start,
+            shape,
+            layout: self.layout,
+            noise: &mut noise_stream,
+            encoder: self.encoder.as_mut(),
+            inpainting_model: self.inpainting_model,
+            interrupt,
+        }
+        .begin()?;
+        let Begun { latents, beside, blend } = begun;
+        let session_time = self.busy_before_steps() - busy;
         let draws = calls.clone().any(|call| scheduler.step_noise(call).is_some());
         let noise = vec![0.0; if draws { latents.len() } else { 0 }];
         Ok(State {
@@ -79,6 +95,8 @@ impl Pipeline for Diffusion {
             shape,
             layout: self.layout,
             latents,
+            beside,
+            blend,
             noise,
             call: calls.start,
             calls,
@@ -134,6 +152,11 @@ impl Pipeline for Diffusion {
 }
 
 impl Diffusion {
+    fn busy_before_steps(&self) -> Duration {
+        let encoder = self.encoder.as_ref().map_or(Duration::ZERO, VaeEncoder::busy);
+        self.conditioner.busy() + encoder
+    }
+
     fn latent_shape(&self, settings: &Settings) -> [usize; 3] {
         let cell = self.decoder.cell();
         [

@@ -1,9 +1,13 @@
 //! What a family knows of a loaded model, made into its description.
 
+use std::sync::Arc;
+
+use hearth_media::Image;
+
+use super::description::{SequenceLength, Strengths};
 use super::schedule::Schedule;
 use super::{Description, Generation, MAX_PROMPT_CHARS};
 use crate::folder::Folder;
-use crate::pipelines::description::SequenceLength;
 use crate::pipelines::parts::Files;
 use crate::schedulers::{self, SchedulerSpec};
 use crate::session::Device;
@@ -30,6 +34,9 @@ pub(super) struct Facts<'a> {
     pub(super) sequence_length: Option<SequenceLength>,
     pub(super) max_clip_skip: u32,
     pub(super) classes: Option<u32>,
+    /// Where the model can start from a picture.
+    pub(super) strengths: Option<Strengths>,
+    pub(super) cell: u32,
     pub(super) latent_channels: usize,
 }
 
@@ -46,6 +53,12 @@ impl Facts<'_> {
         }
         if self.sequence_length.is_some() {
             fields.push("max_sequence_length");
+        }
+        if self.strengths.is_some() {
+            fields.extend(["image", "strength"]);
+            if self.tasks.contains(&"inpainting") {
+                fields.push("mask_image");
+            }
         }
         if self.classes.is_some() {
             fields.push("class_labels");
@@ -70,6 +83,8 @@ impl Facts<'_> {
             sequence_length: self.sequence_length,
             max_clip_skip: self.max_clip_skip,
             classes: self.classes,
+            default_strength: self.strengths,
+            cell: self.cell,
             latent_channels: self.latent_channels,
             weight_bytes: self.files.bytes,
             digest: self.files.contents.digest,
@@ -86,7 +101,17 @@ impl Description {
     /// A request that says no more than it must, with the scheduler of that name.
     pub(super) fn plain(&self, scheduler: Option<&str>) -> Generation {
         let words = if self.max_prompt_tokens > 0 { "warm-up" } else { "" };
+        let makes = |task: &&str| matches!(*task, "text-to-image" | "general");
+        let from_picture = !self.tasks.iter().any(makes);
+        let grey = |side: [u32; 2]| {
+            let rgb = vec![128; side[0] as usize * side[1] as usize * 3];
+            Arc::new(Image { width: side[0], height: side[1], rgb })
+        };
+        let picture = from_picture.then(|| grey([self.default_width, self.default_height]));
         Generation {
+            strength: from_picture.then_some(1.0),
+            mask_image: picture.clone().filter(|_| self.tasks == ["inpainting"]),
+            image: picture,
             prompt: words.to_owned(),
             class_labels: self.classes.map(|_| 0),
             scheduler: scheduler.and_then(|name| SchedulerSpec::parse(name).ok()),

@@ -1,5 +1,9 @@
 //! What one picture is asked to be.
 
+use std::sync::Arc;
+
+use hearth_media::Image;
+
 use crate::schedulers::SchedulerSpec;
 
 /// A request for one picture, before defaults. The seed is given apart, as pictures of one
@@ -48,14 +52,29 @@ pub struct Generation {
     pub clip_skip: Option<u32>,
     /// Tokens that T5 reads.
     pub max_sequence_length: Option<u32>,
-    /// The share of the schedule to leave to another model at its end, from there: 0 to 1.
-    pub denoising_end: Option<f32>,
+    /// The share of the schedule that another model has done already, 0 to 1: `latents` are its
+    /// result, or `image` is.
+    pub denoising_start: Option<f64>,
+    /// The share of the schedule after which the picture is left to another model, 0 to 1.
+    pub denoising_end: Option<f64>,
+    /// The picture to start from.
+    pub image: Option<Arc<Image>>,
+    /// What of `image` to make anew: where it is light.
+    pub mask_image: Option<Arc<Image>>,
+    /// How much of `image` to make anew, above 0 to 1.
+    pub strength: Option<f64>,
+    /// The latents to start from, as unit noise, or those that `denoising_start` goes on with.
+    pub latents: Option<Arc<Vec<f32>>>,
     /// Rows and columns of the picture that it seems to be cropped from (Stable Diffusion XL).
     pub original_size: Option<[u32; 2]>,
     /// Rows and columns that it seems to be made for.
     pub target_size: Option<[u32; 2]>,
     /// Rows and columns that seem to be cut off above and at the left.
     pub crops_coords_top_left: Option<[u32; 2]>,
+    /// How beautiful the picture seems to be, 1 to 10 (Stable Diffusion XL's refiner).
+    pub aesthetic_score: Option<f32>,
+    /// How beautiful what to keep away from seems to be.
+    pub negative_aesthetic_score: Option<f32>,
     /// The class to show, for models that know classes instead of words.
     pub class_labels: Option<u32>,
 }
@@ -79,6 +98,8 @@ pub struct Settings {
     pub scheduler: String,
     /// DDIM's eta.
     pub eta: f32,
+    /// How much of the request's image is made anew; none without one.
+    pub strength: Option<f64>,
     /// The request itself: what has no default is read there.
     pub request: Generation,
 }
@@ -112,6 +133,9 @@ impl Generation {
         fn debug<T: std::fmt::Debug>(value: &Option<T>) -> Option<String> {
             value.as_ref().map(|value| format!("{value:?}"))
         }
+        let size = |image: &Option<Arc<Image>>| {
+            image.as_ref().map(|image| format!("of {}x{}", image.width, image.height))
+        };
         let fields = [
             ("prompt_2", text(&self.prompt_2)),
             ("prompt_3", text(&self.prompt_3)),
@@ -124,10 +148,20 @@ impl Generation {
             ("clip_skip", debug(&self.clip_skip.filter(|&skip| skip > 0))),
             ("max_sequence_length", debug(&self.max_sequence_length)),
             ("original_inference_steps", debug(&self.original_inference_steps)),
+            ("denoising_start", debug(&self.denoising_start)),
             ("denoising_end", debug(&self.denoising_end)),
+            ("image", size(&self.image)),
+            ("mask_image", size(&self.mask_image)),
+            ("strength", debug(&self.strength)),
+            (
+                "latents",
+                self.latents.as_ref().map(|latents| format!("of {} numbers", latents.len())),
+            ),
             ("original_size", debug(&self.original_size)),
             ("target_size", debug(&self.target_size)),
             ("crops_coords_top_left", debug(&self.crops_coords_top_left)),
+            ("aesthetic_score", debug(&self.aesthetic_score)),
+            ("negative_aesthetic_score", debug(&self.negative_aesthetic_score)),
             ("class_labels", debug(&self.class_labels)),
         ];
         fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()

@@ -3,6 +3,12 @@
 //! A pipeline puts a folder's sessions, a scheduler and a noise stream together. Its caller
 //! drives it one step at a time, so that progress, previews, cancelling and deadlines lie in the
 //! caller's hands. Nothing here knows threads, queues or the network.
+//!
+//! One loop serves all families (`diffusion`): a family is a folder here that loads its graphs and
+//! says what its prompts become (`diffusion::Conditioner`). What several families have is in
+//! `parts`. A request is checked against the model's [`Description`] in `check`, its schedule is
+//! made in `schedule`. A task is what a picture starts from and what stays beside it from step to
+//! step: a file in `tasks`, with its fields in [`Generation`] and their checks in `check`.
 
 mod check;
 mod description;
@@ -18,6 +24,7 @@ mod stable_diffusion;
 mod stable_diffusion_3;
 mod stable_diffusion_xl;
 mod state;
+mod tasks;
 mod unconditional;
 mod warm;
 
@@ -27,7 +34,7 @@ use std::time::Duration;
 
 use hearth_media::{Image, Media};
 
-pub use self::description::{Description, MAX_PROMPT_CHARS, SequenceLength};
+pub use self::description::{Description, MAX_PROMPT_CHARS, SequenceLength, Strengths};
 pub use self::error::Error;
 pub use self::generation::{Generation, Invalid, Settings};
 pub use self::state::State;

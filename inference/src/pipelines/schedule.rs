@@ -1,5 +1,7 @@
 //! How a family asks a scheduler for its schedule, and which schedulers fit it.
 
+use std::ops::Range;
+
 use super::{Invalid, Settings};
 use crate::schedulers::{self, DynamicShift, Run, Scheduler, SchedulerConfig};
 
@@ -26,12 +28,20 @@ pub(super) struct Schedule {
     /// Whether the family gives its own noise levels, from 1 in equal steps, and always a shift
     /// (Flux).
     pub(super) given_sigmas: bool,
+    /// Whether the family's own pipeline gives the strength to the scheduler (LCM).
+    pub(super) distilled: bool,
 }
 
 impl Schedule {
     /// A schedule of the usual kind: the scheduler's own.
     pub(super) fn of(config: SchedulerConfig) -> Self {
-        Self { config, trained: Trained::Diffusion, token_side: 1, given_sigmas: false }
+        Self {
+            config,
+            trained: Trained::Diffusion,
+            token_side: 1,
+            given_sigmas: false,
+            distilled: false,
+        }
     }
 
     /// The scheduler for one picture.
@@ -65,22 +75,68 @@ impl Schedule {
         Err(Invalid::new("scheduler", &settings.scheduler, message))
     }
 
-    /// Where the calls of a picture end: at `denoising_end`, or with the schedule.
-    pub(super) fn last_call(&self, settings: &Settings, scheduler: &dyn Scheduler) -> usize {
+    /// The scheduler's calls that a picture takes.
+    ///
+    /// # Errors
+    /// Where none is left.
+    pub(super) fn calls(
+        &self,
+        settings: &Settings,
+        scheduler: &dyn Scheduler,
+    ) -> Result<Range<usize>, Invalid> {
+        let request = &settings.request;
         let timesteps = scheduler.timesteps();
-        match settings.request.denoising_end.filter(|&end| end < 1.0) {
+        let end = match request.denoising_end.filter(|&end| end < 1.0) {
             None => timesteps.len(),
             Some(end) => {
                 let cut_off = self.cut_off(end);
                 timesteps.iter().filter(|&&time| f64::from(time) >= cut_off).count()
             }
+        };
+        let start = match (request.denoising_start, settings.strength) {
+            (Some(start), _) => {
+                let cut_off = self.cut_off(start);
+                let mut left = timesteps.iter().filter(|&&time| f64::from(time) < cut_off).count();
+                // a step of two calls is not cut in two
+                left += usize::from(scheduler.order() == 2 && left.is_multiple_of(2));
+                timesteps.len().saturating_sub(left)
+            }
+            (None, Some(strength)) => self.first_call(settings, strength, scheduler),
+            (None, None) => 0,
+        };
+        if start < end {
+            return Ok(start..end);
+        }
+        let left = "leaves no step to take; give more steps, or more of the schedule";
+        Err(match (request.denoising_start, request.denoising_end, settings.strength) {
+            (Some(start), ..) => Invalid::new("denoising_start", &start, left),
+            (None, _, Some(strength)) => Invalid::new("strength", &strength, left),
+            (None, end, None) => Invalid::new("denoising_end", &end.unwrap_or(1.0), left),
+        })
+    }
+
+    fn first_call(&self, settings: &Settings, strength: f64, scheduler: &dyn Scheduler) -> usize {
+        let steps = settings.num_inference_steps as usize;
+        match self.trained {
+            _ if self.takes_strength(settings) => 0,
+            // diffusers rounds the other way here
+            Trained::Flow => {
+                let skipped = (steps as f64 - steps as f64 * strength).max(0.0) as usize;
+                skipped * scheduler.order()
+            }
+            _ => Run { steps, ..Run::default() }.first_call(scheduler, strength),
         }
     }
 
+    /// Whether the scheduler itself makes a schedule for a share of the way.
+    fn takes_strength(&self, settings: &Settings) -> bool {
+        self.distilled && matches!(self.class(settings), "LCMScheduler" | "TCDScheduler")
+    }
+
     /// The timestep at which a share of the schedule is done.
-    fn cut_off(&self, share: f32) -> f64 {
+    fn cut_off(&self, share: f64) -> f64 {
         let steps = f64::from(self.config.num_train_timesteps());
-        (steps - f64::from(share) * steps).round_ties_even()
+        (steps - share * steps).round_ties_even()
     }
 
     fn run(&self, settings: &Settings) -> Result<Run, Invalid> {
@@ -97,6 +153,9 @@ impl Schedule {
             original_inference_steps: request.original_inference_steps.map(|steps| steps as usize),
             ..Run::default()
         };
+        if let Some(strength) = settings.strength.filter(|_| self.takes_strength(settings)) {
+            run.strength = strength;
+        }
         if self.trained == Trained::Flow {
             let shift = match self.given_sigmas {
                 true => DynamicShift::line(&self.config, spec).map(Some),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Settings;
+use super::tasks::Blend;
 use crate::noise::NoiseStream;
 use crate::schedulers::Scheduler;
 
@@ -21,6 +22,10 @@ pub struct State {
     pub(super) shape: [usize; 3],
     pub(super) layout: Layout,
     pub(super) latents: Vec<f32>,
+    /// Planes that the denoiser takes beside the sample; empty for most models.
+    pub(super) beside: Vec<f32>,
+    /// What brings the known part of a picture back after each step.
+    pub(super) blend: Option<Blend>,
     /// Room for a step's noise; empty for schedulers that draw none.
     pub(super) noise: Vec<f32>,
     /// The scheduler's calls that this picture takes.
@@ -86,8 +91,16 @@ impl Layout {
         }
     }
 
+    /// Planes to this layout, where it is another.
+    pub(super) fn packed(self, planes: Vec<f32>, shape: [usize; 3]) -> Vec<f32> {
+        match self {
+            Self::Planes => planes,
+            Self::Packed => self.pack(&planes, shape),
+        }
+    }
+
     /// Planes to this layout.
-    pub(super) fn pack(self, planes: &[f32], shape: [usize; 3]) -> Vec<f32> {
+    fn pack(self, planes: &[f32], shape: [usize; 3]) -> Vec<f32> {
         let mut packed = vec![0.0; planes.len()];
         self.each(shape, |plane, place| packed[place] = planes[plane]);
         packed
@@ -180,6 +193,10 @@ impl State {
         });
         self.scheduler.step(self.call, prediction, &mut self.latents, noise);
         self.call += 1;
+        if let Some(blend) = &mut self.blend {
+            let next = Some(self.call).filter(|call| *call < self.calls.end);
+            blend.apply(self.scheduler.as_ref(), next, &mut self.latents);
+        }
     }
 }
 

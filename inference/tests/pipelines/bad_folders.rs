@@ -126,7 +126,7 @@ fn parts_that_do_not_fit_each_other_are_refused() {
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, text.replace("\"in_channels\": 12", "\"in_channels\": 9")).unwrap();
     let message = refusal(folder.path());
-    assert!(message.contains("unet/config.json: in_channels 9 is not"), "{message}");
+    assert!(message.contains("unet/config.json: in_channels 9 is not the decoder"), "{message}");
     fs::write(&config, text).unwrap();
 
     let unet = folder.path().join("unet/model.onnx");

@@ -63,7 +63,8 @@ fn the_description_says_what_can_be_asked_for() {
     let pipeline = support::load(&support::emoji()).unwrap();
     let description = serde_json::to_value(pipeline.description().as_ref()).unwrap();
     assert_eq!(description["family"], "stable-diffusion");
-    assert_eq!(description["tasks"], serde_json::json!(["text-to-image"]));
+    let tasks = ["text-to-image", "image-to-image", "inpainting"];
+    assert_eq!(description["tasks"], serde_json::json!(tasks));
     assert_eq!(description["default_width"], 64);
     assert_eq!(description["size_factor"], 8);
     assert_eq!(description["latent_channels"], 12);

@@ -1,8 +1,10 @@
 //! The same picture as diffusers' torch pipelines, for every family, step by step
 //! (`tests/vectors/pipelines/families`).
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use hearth_inference::pipelines::{self, Generation, Pipeline};
 use hearth_inference::schedulers::SchedulerSpec;
@@ -17,6 +19,7 @@ use super::vectors::{Array, LATENTS, PSNR, difference};
 #[derive(Deserialize)]
 struct File {
     model: String,
+    inputs: BTreeMap<String, Array>,
     cases: Vec<Case>,
 }
 
@@ -52,7 +55,15 @@ struct Request {
     original_inference_steps: Option<u32>,
     clip_skip: Option<u32>,
     max_sequence_length: Option<u32>,
-    denoising_end: Option<f32>,
+    denoising_start: Option<f64>,
+    denoising_end: Option<f64>,
+    /// Names among the file's inputs.
+    image: Option<String>,
+    mask_image: Option<String>,
+    latents: Option<String>,
+    strength: Option<f64>,
+    aesthetic_score: Option<f32>,
+    negative_aesthetic_score: Option<f32>,
     width: Option<u32>,
     height: Option<u32>,
     original_size: Option<[u32; 2]>,
@@ -71,7 +82,8 @@ impl Case {
 }
 
 impl Request {
-    fn generation(&self, scheduler: Option<&str>) -> Generation {
+    fn generation(&self, scheduler: Option<&str>, inputs: &BTreeMap<String, Array>) -> Generation {
+        let picture = |name: &Option<String>| name.as_ref().map(|name| inputs[name].picture());
         Generation {
             prompt: self.prompt.clone(),
             prompt_2: self.prompt_2.clone(),
@@ -92,7 +104,14 @@ impl Request {
             original_inference_steps: self.original_inference_steps,
             clip_skip: self.clip_skip,
             max_sequence_length: self.max_sequence_length,
+            denoising_start: self.denoising_start,
             denoising_end: self.denoising_end,
+            image: picture(&self.image),
+            mask_image: picture(&self.mask_image),
+            latents: self.latents.as_ref().map(|name| Arc::new(inputs[name].f32())),
+            strength: self.strength,
+            aesthetic_score: self.aesthetic_score,
+            negative_aesthetic_score: self.negative_aesthetic_score,
             original_size: self.original_size,
             target_size: self.target_size,
             crops_coords_top_left: self.crops_coords_top_left,
@@ -104,6 +123,51 @@ impl Request {
 #[test]
 fn sdxl_equals_diffusers() {
     check_model("tiny-sdxl");
+}
+
+#[test]
+fn sdxls_refiner_equals_diffusers() {
+    check_model("tiny-sdxl-refiner");
+}
+
+#[test]
+fn a_changed_picture_equals_diffusers() {
+    check_model("tiny-sd");
+}
+
+#[test]
+fn an_inpainting_unet_equals_diffusers() {
+    check_model("tiny-inpaint");
+}
+
+#[test]
+fn latent_consistency_equals_diffusers() {
+    check_model("tiny-lcm");
+}
+
+#[test]
+fn sd3_equals_diffusers_with_and_without_t5() {
+    check_model("tiny-sd3");
+}
+
+#[test]
+fn flux_schnell_equals_diffusers() {
+    check_model("tiny-flux-schnell");
+}
+
+#[test]
+fn flux_dev_equals_diffusers() {
+    check_model("tiny-flux-dev");
+}
+
+#[test]
+fn unconditional_models_equal_diffusers() {
+    check_model("tiny-ddpm");
+}
+
+#[test]
+fn consistency_models_equal_diffusers_by_class() {
+    check_model("tiny-consistency");
 }
 
 fn check_model(name: &str) {
@@ -119,18 +183,18 @@ fn check_model(name: &str) {
     let plain = |case: &&Case| case.request.timesteps.is_none() && case.request.sigmas.is_none();
     for case in file.cases.iter().filter(plain) {
         if case.without.is_empty() {
-            check_case(whole.as_mut(), case);
+            check_case(whole.as_mut(), case, &file.inputs);
         } else {
             let lacking = without(&folder, &case.without);
-            check_case(support::load(lacking.path()).unwrap().as_mut(), case);
+            check_case(support::load(lacking.path()).unwrap().as_mut(), case, &file.inputs);
         }
     }
 }
 
-fn check_case(pipeline: &mut dyn Pipeline, case: &Case) {
+fn check_case(pipeline: &mut dyn Pipeline, case: &Case, inputs: &BTreeMap<String, Array>) {
     let name = case.name();
     let interrupt = Interrupt::new();
-    let request = case.request.generation(case.scheduler.as_deref());
+    let request = case.request.generation(case.scheduler.as_deref(), inputs);
     let mut state = match pipeline.start(&request, case.request.seed, &interrupt) {
         Ok(state) => state,
         Err(error) => panic!("{name}: {}", support::chain(&error)),

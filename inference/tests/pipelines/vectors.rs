@@ -3,12 +3,13 @@
 use std::fs;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use base64::Engine;
 use hearth_inference::pipelines::{self, Generation, Pipeline};
 use hearth_inference::schedulers::SchedulerSpec;
 use hearth_inference::session::Interrupt;
-use hearth_media::Media;
+use hearth_media::{Image, Media};
 use serde::Deserialize;
 
 use super::support;
@@ -63,6 +64,16 @@ impl Array {
         let mut bytes = Vec::new();
         flate2::read::ZlibDecoder::new(packed.as_slice()).read_to_end(&mut bytes).unwrap();
         bytes
+    }
+
+    /// Bytes of one or three channels as a picture.
+    pub(crate) fn picture(&self) -> Arc<Image> {
+        let bytes = self.bytes();
+        let rgb = match self.shape.len() {
+            2 => bytes.iter().flat_map(|grey| [*grey; 3]).collect(),
+            _ => bytes,
+        };
+        Arc::new(Image::new(self.shape[1] as u32, self.shape[0] as u32, rgb).unwrap())
     }
 
     pub(crate) fn f32(&self) -> Vec<f32> {

@@ -1,6 +1,7 @@
 //! A generation request: the JSON of the library, the tasks and the HTTP routes, and the
 //! MessagePack of `generate`.
 
+mod input;
 mod kinds;
 mod scheduler;
 
@@ -14,6 +15,7 @@ use crate::error::{CallError, ErrorKind};
 use crate::ids::RequestId;
 use crate::limits;
 
+pub use self::input::Input;
 pub use self::kinds::{OutputFormat, Task, UnknownTask};
 
 /// What to make. A field that is none takes the model's default.
@@ -85,6 +87,9 @@ pub struct GenerationRequest {
     /// Tokens that T5 reads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_sequence_length: Option<u32>,
+    /// The share of the schedule that another model has done already, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub denoising_start: Option<f64>,
     /// The share of the schedule after which the picture is left to another model, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub denoising_end: Option<f64>,
@@ -97,9 +102,27 @@ pub struct GenerationRequest {
     /// Rows and columns that seem to be cut off above and at the left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crops_coords_top_left: Option<[u32; 2]>,
+    /// How beautiful the picture seems to be, 1 to 10 (Stable Diffusion XL's refiner).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aesthetic_score: Option<f64>,
+    /// How beautiful what it should not show seems to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub negative_aesthetic_score: Option<f64>,
     /// The class to show, for models that know classes instead of words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_labels: Option<u32>,
+    /// The picture to start from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<Input>,
+    /// What of `image` to make anew: where it is light.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask_image: Option<Input>,
+    /// How much of `image` to make anew, above 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strength: Option<f64>,
+    /// The latents to start from: float32, little-endian, [channels, rows, columns].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latents: Option<Input>,
     /// Image i uses `seed + i`; drawn by whoever accepts the request when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
@@ -122,7 +145,7 @@ pub struct GenerationRequest {
 }
 
 /// The fields' names, for the nearest one to an unknown name.
-const FIELDS: [&str; 33] = [
+const FIELDS: [&str; 40] = [
     "id",
     "model",
     "task",
@@ -146,11 +169,18 @@ const FIELDS: [&str; 33] = [
     "original_inference_steps",
     "clip_skip",
     "max_sequence_length",
+    "denoising_start",
     "denoising_end",
     "original_size",
     "target_size",
     "crops_coords_top_left",
+    "aesthetic_score",
+    "negative_aesthetic_score",
     "class_labels",
+    "image",
+    "mask_image",
+    "strength",
+    "latents",
     "seed",
     "scheduler",
     "output_format",
@@ -185,6 +215,24 @@ impl GenerationRequest {
     #[must_use]
     pub fn images(&self) -> u32 {
         self.num_images.unwrap_or(1)
+    }
+
+    /// The files that it brings along, with the names of their attachments.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<(&'static str, &Input)> {
+        let fields =
+            [("image", &self.image), ("mask_image", &self.mask_image), ("latents", &self.latents)];
+        fields.into_iter().filter_map(|(name, input)| Some((name, input.as_ref()?))).collect()
+    }
+
+    /// The same, to be [filled](Input::fill).
+    pub fn inputs_mut(&mut self) -> Vec<(&'static str, &mut Input)> {
+        let fields = [
+            ("image", &mut self.image),
+            ("mask_image", &mut self.mask_image),
+            ("latents", &mut self.latents),
+        ];
+        fields.into_iter().filter_map(|(name, input)| Some((name, input.as_mut()?))).collect()
     }
 
     /// Checks what can be checked without the model.
@@ -222,7 +270,11 @@ impl GenerationRequest {
             ("guidance_rescale", self.guidance_rescale),
             ("true_cfg_scale", self.true_cfg_scale),
             ("eta", self.eta),
+            ("denoising_start", self.denoising_start),
             ("denoising_end", self.denoising_end),
+            ("aesthetic_score", self.aesthetic_score),
+            ("negative_aesthetic_score", self.negative_aesthetic_score),
+            ("strength", self.strength),
         ] {
             if let Some(value) = value.filter(|value| !value.is_finite()) {
                 let message = format!("{field} is {value}: give a finite number");
@@ -236,6 +288,13 @@ impl GenerationRequest {
             if list.is_empty() || list.len() > limits::STEPS || !falls {
                 let max = limits::STEPS;
                 let message = format!("{field}: give 1 to {max} numbers that fall");
+                return Err(CallError::invalid(field, message));
+            }
+        }
+        for (field, input) in self.inputs() {
+            if !(1..=limits::INPUT).contains(&input.len()) {
+                let (len, max) = (input.len(), limits::INPUT);
+                let message = format!("{field} has {len} bytes: give a file of 1 to {max}");
                 return Err(CallError::invalid(field, message));
             }
         }

@@ -74,16 +74,39 @@ fn every_field_is_listed() {
         "negative_prompt_3": "n", "width": 1, "height": 1, "num_images": 1,
         "num_inference_steps": 1, "timesteps": [9, 1], "sigmas": [1.5, 0], "guidance_scale": 1.0,
         "guidance_rescale": 0.5, "true_cfg_scale": 2.0, "eta": 0.0, "original_inference_steps": 50,
-        "clip_skip": 1, "max_sequence_length": 77, "denoising_end": 0.8, "original_size": [1, 2],
-        "target_size": [1, 2], "crops_coords_top_left": [0, 0], "class_labels": 1, "seed": 1,
+        "clip_skip": 1, "max_sequence_length": 77, "denoising_start": 0.5,
+        "denoising_end": 0.8, "original_size": [1, 2],
+        "target_size": [1, 2], "crops_coords_top_left": [0, 0], "aesthetic_score": 6, "negative_aesthetic_score": 2.5,
+        "class_labels": 1, "image": "aGk=", "mask_image": "data:image/png;base64,aGk=",
+        "strength": 0.5, "latents": "aGk=", "seed": 1,
         "scheduler": "s", "output_format": "png", "preview_every": 1, "deadline_ms": 1,
         "metadata": {"k": "v"}});
     let request = parse(json).unwrap();
     let serde_json::Value::Object(fields) = serde_json::to_value(request).unwrap() else {
         unreachable!("a struct is a map");
     };
-    assert_eq!(fields.len(), 33, "a new field belongs into FIELDS as well");
+    assert_eq!(fields.len(), 40, "a new field belongs into FIELDS as well");
     for name in fields.keys() {
         assert!(error.message.contains(name.as_str()), "{name}");
     }
+}
+
+#[test]
+fn a_file_goes_by_its_digest_and_comes_apart() {
+    let request = parse(json!({"prompt": "x", "image": "aGVhcnRo"})).unwrap();
+    assert_eq!(request.image.as_ref().unwrap().bytes().unwrap().as_ref(), b"hearth");
+    let wire = codec::encode(&request).unwrap();
+    let mut come: GenerationRequest = codec::decode(&wire).unwrap();
+    assert_eq!(come, request);
+    assert_eq!(come.digest(), request.digest());
+    let (name, image) = come.inputs_mut().remove(0);
+    assert!(name == "image" && image.bytes().is_none());
+    assert!(!image.fill(bytes::Bytes::from_static(b"others")) && image.bytes().is_none());
+    assert!(image.fill(bytes::Bytes::from_static(b"hearth")) && image.bytes().is_some());
+
+    let error = parse(json!({"prompt": "x", "image": "%"})).unwrap_err();
+    assert_eq!(error.param.as_deref(), Some("image"));
+    assert!(error.message.contains("base64"), "{}", error.message);
+    let empty = parse(json!({"prompt": "x", "image": ""})).unwrap();
+    assert!(empty.check().unwrap_err().message.contains("0 bytes"));
 }

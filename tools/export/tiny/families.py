@@ -17,19 +17,21 @@ from diffusers import (
     LCMScheduler,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
+    StableDiffusionInpaintPipeline,
     StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
     UNet2DModel,
 )
 
+from .. import tiny_sd
 from . import parts
 
 
 def build(name, seed=5):
     """The pipeline of that name, the same at each call."""
     folder = Path(mkdtemp(prefix=f"{name}-"))
-    return parts.seeded(seed, lambda: BUILDERS[name](folder))
+    return parts.seeded(seed, lambda: (BUILDERS | {"tiny-sd": sd})[name](folder))
 
 
 def lcm(folder):
@@ -37,6 +39,19 @@ def lcm(folder):
         vae=parts.vae(4, 0.4), text_encoder=parts.clip(32), tokenizer=parts.clip_tokenizer(folder / "tokenizer"),
         unet=unet(32, time_cond_proj_dim=24),
         scheduler=LCMScheduler(clip_sample=False, set_alpha_to_one=True, original_inference_steps=50, **parts.SCALED_LINEAR),
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    )
+
+
+def sd(folder):
+    """The model of `export.tiny_sd`."""
+    return tiny_sd.build(folder)
+
+
+def inpaint(folder):
+    return StableDiffusionInpaintPipeline(
+        vae=parts.vae(4, 0.4), text_encoder=parts.clip(32), tokenizer=parts.clip_tokenizer(folder / "tokenizer"),
+        unet=unet(32, in_channels=9), scheduler=DDIMScheduler(clip_sample=False, set_alpha_to_one=False, **parts.SCALED_LINEAR),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )
 
@@ -62,14 +77,14 @@ def sdxl_refiner(folder):
 
 def sd3(folder):
     return StableDiffusion3Pipeline(
-        vae=parts.vae(8, 0.6, shift=0.06, quantized=False),
+        vae=parts.vae(16, 0.6, shift=0.06, quantized=False),
         text_encoder=parts.clip(16, projection=16), text_encoder_2=parts.clip(12, projection=12),
         text_encoder_3=parts.t5(40),
         tokenizer=parts.clip_tokenizer(folder / "tokenizer"),
         tokenizer_2=parts.clip_tokenizer(folder / "tokenizer_2", pad="!"),
         tokenizer_3=parts.t5_tokenizer(folder / "tokenizer_3"),
         transformer=SD3Transformer2DModel(
-            sample_size=16, patch_size=2, in_channels=8, out_channels=8, num_layers=2, attention_head_dim=8,
+            sample_size=16, patch_size=2, in_channels=16, out_channels=16, num_layers=2, attention_head_dim=8,
             num_attention_heads=4, joint_attention_dim=40, caption_projection_dim=32, pooled_projection_dim=28,
             pos_embed_max_size=24,
         ),
@@ -139,6 +154,7 @@ def unconditional(**more):
 
 BUILDERS = {
     "tiny-lcm": lcm,
+    "tiny-inpaint": inpaint,
     "tiny-sdxl": sdxl,
     "tiny-sdxl-refiner": sdxl_refiner,
     "tiny-sd3": sd3,

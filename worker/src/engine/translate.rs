@@ -1,14 +1,17 @@
 //! From the wire's request to the pipelines', and from their refusals back.
 
+use std::sync::Arc;
+
 use hearth_inference::pipelines::{Generation, Invalid};
 use hearth_inference::schedulers::SchedulerSpec;
+use hearth_media::Image;
 use hearth_protocol::CallError;
-use hearth_protocol::generation::GenerationRequest;
+use hearth_protocol::generation::{GenerationRequest, Input};
 
 /// The request as a pipeline takes it.
 ///
 /// # Errors
-/// A scheduler's text that can't be read.
+/// A scheduler's text or a picture that can't be read.
 pub(crate) fn to_generation(request: &GenerationRequest) -> Result<Generation, CallError> {
     let scheduler = request.scheduler.as_deref().map(SchedulerSpec::parse).transpose();
     let scheduler =
@@ -35,11 +38,43 @@ pub(crate) fn to_generation(request: &GenerationRequest) -> Result<Generation, C
         original_inference_steps: request.original_inference_steps,
         clip_skip: request.clip_skip,
         max_sequence_length: request.max_sequence_length,
-        denoising_end: request.denoising_end.map(single),
+        denoising_start: request.denoising_start,
+        denoising_end: request.denoising_end,
+        image: picture("image", request.image.as_ref())?,
+        mask_image: picture("mask_image", request.mask_image.as_ref())?,
+        strength: request.strength,
+        latents: request.latents.as_ref().map(numbers).transpose()?,
+        aesthetic_score: request.aesthetic_score.map(single),
+        negative_aesthetic_score: request.negative_aesthetic_score.map(single),
         original_size: request.original_size,
         target_size: request.target_size,
         crops_coords_top_left: request.crops_coords_top_left,
         class_labels: request.class_labels,
+    })
+}
+
+/// Decodes a picture of the request; the one at its file's start decides what it is.
+fn picture(field: &str, input: Option<&Input>) -> Result<Option<Arc<Image>>, CallError> {
+    let Some(input) = input else { return Ok(None) };
+    let bytes = bytes(field, input)?;
+    let refused =
+        |error: hearth_media::Error| CallError::invalid(field, format!("{field}: {error}"));
+    hearth_media::decode(bytes).map(|image| Some(Arc::new(image))).map_err(refused)
+}
+
+fn numbers(input: &Input) -> Result<Arc<Vec<f32>>, CallError> {
+    let bytes = bytes("latents", input)?;
+    if !bytes.len().is_multiple_of(4) {
+        let message = format!("latents: {} bytes are no float32 numbers", bytes.len());
+        return Err(CallError::invalid("latents", message));
+    }
+    let numbers = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+    Ok(Arc::new(numbers.collect()))
+}
+
+fn bytes<'a>(field: &str, input: &'a Input) -> Result<&'a [u8], CallError> {
+    input.bytes().map(AsRef::as_ref).ok_or_else(|| {
+        CallError::invalid(field, format!("{field}: its bytes didn't come with the request"))
     })
 }
 

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_fabric::quic::{IncomingCall, Responder};
+use hearth_fabric::quic::{IncomingCall, Payload, Responder};
+use hearth_inference::pipelines::Description;
 use hearth_protocol::generation::Task;
-use hearth_protocol::message::{Accepted, Phase, Preview, Progress, Request, Trailer};
+use hearth_protocol::message::{Accepted, Attachment, Phase, Preview, Progress, Request, Trailer};
 use hearth_protocol::methods::GenerateArgs;
 use hearth_protocol::{CallError, ErrorKind};
 use tokio::time::Instant;
@@ -19,9 +20,9 @@ use crate::state::Shared;
 const LAST_WORD: Duration = Duration::from_millis(500);
 
 pub(crate) async fn generate(shared: Arc<Shared>, call: IncomingCall) {
-    let IncomingCall { request, mut responder, .. } = call;
+    let IncomingCall { request, payload, mut responder } = call;
     let cancelled = responder.cancelled();
-    let mut subscription = match admit(&shared, &request) {
+    let mut subscription = match admit(&shared, &request, payload).await {
         Ok(subscription) => subscription,
         Err(error) => return responder.fail(shared.located(error)).await,
     };
@@ -73,9 +74,14 @@ pub(super) enum Over {
 }
 
 /// Checks everything that can be checked before anything is queued.
-fn admit(shared: &Arc<Shared>, request: &Request) -> Result<Subscription, CallError> {
-    let args: GenerateArgs = arguments(request)?;
+async fn admit(
+    shared: &Arc<Shared>,
+    request: &Request,
+    payload: Payload,
+) -> Result<Subscription, CallError> {
+    let mut args: GenerateArgs = arguments(request)?;
     args.request.check()?;
+    take_inputs(&mut args, &request.attachments, payload)?;
     let (part, images) = (args.part, args.request.images());
     if part.index >= part.of || part.of != images {
         let message =
@@ -91,18 +97,62 @@ fn admit(shared: &Arc<Shared>, request: &Request) -> Result<Subscription, CallEr
     }
     shared.check_awake().inspect_err(|_| shared.parts.count_refused())?;
     let resolved = shared.models.resolve(args.request.model.as_deref(), Instant::now().into())?;
+    let description = resolved.description;
+    let args = match args.request.inputs().is_empty() {
+        true => check(args, description.as_deref())?,
+        // Decoding a picture takes longer than other calls may wait.
+        false => {
+            tokio::task::spawn_blocking(move || check(args, description.as_deref()))
+                .await
+                .map_err(|_| CallError::new(ErrorKind::Internal, "checking the request failed"))??
+        }
+    };
+    let model = resolved.name;
+    shared.parts.subscribe(Wanted { args, key, model, deadline })
+}
+
+/// Puts the call's attachments into the fields that they are named like.
+fn take_inputs(
+    args: &mut GenerateArgs,
+    attachments: &[Attachment],
+    payload: Payload,
+) -> Result<(), CallError> {
+    let mut files: Vec<_> = attachments.iter().map(|header| &header.name).zip(payload).collect();
+    for (field, input) in args.request.inputs_mut() {
+        let at = files.iter().position(|(name, _)| *name == field);
+        let whole = at.is_some_and(|at| input.fill(files.swap_remove(at).1));
+        if !whole {
+            let message = format!("{field}: the attachment of that name is missing or another");
+            return Err(CallError::invalid(field, message));
+        }
+    }
+    match files.first() {
+        None => Ok(()),
+        Some((name, _)) => {
+            let message = format!("attachment {name:?} belongs to no field of the request");
+            Err(CallError::invalid("attachments", message))
+        }
+    }
+}
+
+/// Checks a request against the model, if that is loaded, and gives it back.
+fn check(args: GenerateArgs, description: Option<&Description>) -> Result<GenerateArgs, CallError> {
     let generation = to_generation(&args.request)?;
-    if let Some(description) = resolved.description {
-        let task = args.request.task.map(Task::name);
-        if let Some(task) = task.filter(|task| !description.tasks.contains(task)) {
-            let known = description.tasks.join(", ");
+    let Some(description) = description else { return Ok(args) };
+    if let Some(task) = args.request.task.map(Task::name) {
+        let meant = description.task(&generation);
+        let known = description.tasks.join(", ");
+        if !description.tasks.contains(&task) {
             let message = format!("task {task} is not among this model's: use {known}");
             return Err(CallError::invalid("task", message));
         }
-        description.check(&generation).map_err(|error| invalid(&error))?;
+        if task != meant {
+            let message = format!("task {task} doesn't go with these fields: they ask for {meant}");
+            return Err(CallError::invalid("task", message));
+        }
     }
-    let model = resolved.name;
-    shared.parts.subscribe(Wanted { args, key, model, deadline })
+    description.check(&generation).map_err(|error| invalid(&error))?;
+    Ok(args)
 }
 
 /// What the caller was told already.

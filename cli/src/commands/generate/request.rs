@@ -1,8 +1,9 @@
 //! What is asked, from flags and standard input.
 
 use std::io::{IsTerminal as _, Read};
+use std::path::Path;
 
-use hearth_protocol::generation::{GenerationRequest, OutputFormat};
+use hearth_protocol::generation::{GenerationRequest, Input, OutputFormat};
 use hearth_protocol::{RequestId, limits};
 use uuid::Uuid;
 
@@ -40,6 +41,10 @@ pub(super) fn build(
         negative_prompt: args.negative_prompt.clone(),
         width: args.size.map(|size| size.width),
         height: args.size.map(|size| size.height),
+        image: args.image.as_deref().map(|path| input("image", path)).transpose()?,
+        mask_image: args.mask.as_deref().map(|path| input("mask", path)).transpose()?,
+        strength: args.strength,
+        class_labels: args.class_label,
         num_images: Some(args.images),
         num_inference_steps: args.steps,
         guidance_scale: args.guidance,
@@ -51,6 +56,21 @@ pub(super) fn build(
     };
     request.check()?;
     Ok(request)
+}
+
+/// A file that goes with the request.
+fn input(flag: &str, path: &Path) -> Result<Input, Failure> {
+    let failed = |error: &std::io::Error| {
+        let message = format!("--{flag} {}: the file can't be read", path.display());
+        Failure::usage(message).caused_by(Some(error))
+    };
+    let length = std::fs::metadata(path).map_err(|error| failed(&error))?.len();
+    if length > limits::INPUT {
+        let max = limits::INPUT;
+        let message = format!("--{flag} {}: {length} bytes, at most {max} go", path.display());
+        return Err(Failure::usage(message));
+    }
+    Ok(Input::new(std::fs::read(path).map_err(|error| failed(&error))?))
 }
 
 fn prompt(given: &str) -> Result<String, Failure> {

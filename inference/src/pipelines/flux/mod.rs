@@ -11,19 +11,17 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use self::text::Text;
-use super::description::SequenceLength;
+use super::description::{SequenceLength, Strengths};
 use super::diffusion::Diffusion;
 use super::facts::Facts;
-use super::parts::{
-    self, ClipEncoder, Decoder, Denoiser, POOLED, Ports, T5Encoder, VaeConfig, VaeDecoder,
-};
+use super::parts::{self, ClipEncoder, Denoiser, POOLED, Ports, T5Encoder, Vae, VaeConfig};
 use super::schedule::{Schedule, Trained};
 use super::state::Layout;
 use super::{Error, LoadOptions};
 use crate::folder::Folder;
 use crate::session::Runtime;
 
-const GRAPHS: [&str; 4] = ["text_encoder", "text_encoder_2", "transformer", "vae_decoder"];
+const GRAPHS: [&str; 3] = ["text_encoder", "text_encoder_2", "transformer"];
 const OTHER: [&str; 3] = ["scheduler", "tokenizer", "tokenizer_2"];
 const PORTS: Ports = Ports {
     required: &["encoder_hidden_states", "pooled_projections", "img_ids", "txt_ids"],
@@ -45,6 +43,8 @@ const LENGTH: SequenceLength = SequenceLength { default: 512, max: 512 };
 struct Config {
     in_channels: usize,
 }
+/// How much of a picture is made anew, likewise.
+const STRENGTHS: Strengths = Strengths { image_to_image: 0.6, inpainting: 0.6 };
 
 /// Loads the folder's graphs and tokenizers.
 pub(super) fn load(
@@ -69,17 +69,19 @@ pub(super) fn load(
         given_sigmas: true,
         ..Schedule::of(parts::scheduler_config(folder)?)
     };
-    let files = parts::check_files(folder, &GRAPHS, &OTHER)?;
+    let files =
+        parts::check_files(folder, &[&GRAPHS, Vae::graphs(folder).as_slice()].concat(), &OTHER)?;
 
     let clip = ClipEncoder::load(runtime, folder, device, "", Some(POOLED))?;
     let t5 = T5Encoder::load(runtime, folder, device, "_2")?;
     let denoiser = Denoiser::load(runtime, folder, device, PORTS, config.in_channels)?;
-    let decoder = VaeDecoder::load(runtime, folder, device, &vae)?;
+    let both = Vae::load(runtime, folder, device, &vae)?;
     let max_prompt_tokens = clip.max_tokens();
     let text = Text::new(clip, t5, &denoiser, token_side);
 
     let fields = vec![
         "guidance_scale",
+        "latents",
         "prompt_2",
         "negative_prompt",
         "negative_prompt_2",
@@ -90,7 +92,7 @@ pub(super) fn load(
         device,
         files,
         schedule,
-        tasks: vec!["text-to-image"],
+        tasks: both.tasks(&["text-to-image"], &["image-to-image", "inpainting"]),
         fields,
         size: [CELLS * vae.cell(); 2],
         size_factor: token_side,
@@ -101,6 +103,8 @@ pub(super) fn load(
         sequence_length: Some(LENGTH),
         max_clip_skip: 0,
         classes: None,
+        strengths: both.encoder.is_some().then_some(STRENGTHS),
+        cell: vae.cell(),
         latent_channels: vae.latent_channels,
     }
     .describe();
@@ -108,7 +112,9 @@ pub(super) fn load(
         description: Arc::new(description),
         conditioner: Box::new(text),
         denoiser,
-        decoder: Decoder::Vae(Box::new(decoder)),
+        decoder: both.decoder,
+        encoder: both.encoder,
+        inpainting_model: false,
         layout: Layout::Packed,
     })
 }

@@ -88,6 +88,20 @@ impl VaeConfig {
         Ok(config)
     }
 
+    /// Factor and offset of each channel, from what the denoiser has to what the VAE has.
+    pub(in crate::pipelines) fn unscale(&self) -> Vec<(f32, f32)> {
+        let entry = |list: &Option<Vec<f32>>, channel: usize| {
+            list.as_ref().and_then(|list| list.get(channel).copied())
+        };
+        (0..self.latent_channels)
+            .map(|channel| {
+                let spread = entry(&self.latents_std, channel).unwrap_or(1.0);
+                let mean = entry(&self.latents_mean, channel).or(self.shift_factor);
+                (spread / self.scaling_factor, mean.unwrap_or_default())
+            })
+            .collect()
+    }
+
     /// Pixels of one latent cell's side.
     pub(in crate::pipelines) fn cell(&self) -> u32 {
         1 << (self.block_out_channels.len() - 1)

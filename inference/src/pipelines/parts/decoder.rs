@@ -9,7 +9,8 @@ use crate::folder::Folder;
 use crate::pipelines::Error;
 use crate::session::{Device, Input, Interrupt, Runtime, Session, Values};
 
-const PART: &str = "vae_decoder";
+/// The folder's part.
+pub(super) const DECODER: &str = "vae_decoder";
 const LATENTS: &str = "latent_sample";
 const PIXELS: &str = "sample";
 /// A preview decodes latents pooled to at most this many cells a side.
@@ -107,20 +108,11 @@ impl VaeDecoder {
         device: Device,
         config: &VaeConfig,
     ) -> Result<Self, Error> {
-        let session = Session::load(runtime, PART, folder.root(), &folder.graph(PART)?, device)?;
+        let session =
+            Session::load(runtime, DECODER, folder.root(), &folder.graph(DECODER)?, device)?;
         session.expect_inputs(&[LATENTS])?;
         session.output(PIXELS)?;
-        let entry = |list: &Option<Vec<f32>>, channel: usize| {
-            list.as_ref().and_then(|list| list.get(channel).copied())
-        };
-        let unscale = (0..config.latent_channels)
-            .map(|channel| {
-                let spread = entry(&config.latents_std, channel).unwrap_or(1.0);
-                let mean = entry(&config.latents_mean, channel);
-                (spread / config.scaling_factor, mean.or(config.shift_factor).unwrap_or_default())
-            })
-            .collect();
-        Ok(Self { session, cell: config.cell() as usize, unscale })
+        Ok(Self { session, cell: config.cell() as usize, unscale: config.unscale() })
     }
 
     fn decode(
@@ -140,12 +132,12 @@ impl VaeDecoder {
         if pixels.shape != [1, 3, height, width] {
             let reason = format!(
                 "{PIXELS} has shape {:?}, not [1, 3, {height}, {width}]; \
-                 check block_out_channels in {PART}/config.json",
+                 check block_out_channels in {DECODER}/config.json",
                 pixels.shape
             );
             return Err(self.session.port_error(reason).into());
         }
-        image(&pixels.values, [3, height, width], PART)
+        image(&pixels.values, [3, height, width], DECODER)
     }
 }
 

@@ -70,6 +70,8 @@ struct Memory {
     copies: usize,
     shape: [usize; 3],
     layout: Layout,
+    /// Elements beside the sample of each copy.
+    beside: usize,
     /// The constants now in the memory.
     conditioning: Option<Arc<Conditioning>>,
     constants: Vec<(&'static str, Vec<usize>)>,
@@ -159,7 +161,10 @@ impl Denoiser {
 
     fn memory_for(&self, state: &State) -> Result<Memory, Error> {
         let Conditioning { copies, inputs, .. } = state.conditioning.as_ref();
-        let sample = [&[*copies], state.layout.dims(state.shape).as_slice()].concat();
+        let output = [&[*copies], state.layout.dims(state.shape).as_slice()].concat();
+        let mut sample = output.clone();
+        let [_, rows, columns] = state.shape;
+        sample[1] += state.beside.len() / (rows * columns);
         let times = [*copies];
         let scalar = self.session.input(self.ports.timestep).map(Port::rank)? == 0;
         let timestep: &[usize] = if scalar { &[] } else { &times };
@@ -168,12 +173,13 @@ impl Denoiser {
         let mut bindings =
             vec![(self.ports.sample, sample.as_slice()), (self.ports.timestep, timestep)];
         bindings.extend(constants.iter().map(|(name, shape)| (*name, shape.as_slice())));
-        let bound = self.session.bind(&bindings, &[(self.ports.output, &sample)])?;
+        let bound = self.session.bind(&bindings, &[(self.ports.output, &output)])?;
         Ok(Memory {
             bound,
             copies: *copies,
             shape: state.shape,
             layout: state.layout,
+            beside: state.beside.len(),
             conditioning: None,
             constants,
         })
@@ -207,6 +213,7 @@ impl Memory {
         self.copies == *copies
             && self.shape == state.shape
             && self.layout == state.layout
+            && self.beside == state.beside.len()
             && self.constants.len() == inputs.len()
             && self
                 .constants
@@ -220,13 +227,17 @@ impl Memory {
         let (scheduler, elements) = (&state.scheduler, state.latents.len());
         if let Some(sample) = self.bound.in_place(SAMPLE) {
             scheduler.scale_model_input(state.call, &state.latents, &mut sample[..elements]);
+            sample[elements..elements + self.beside].copy_from_slice(&state.beside);
+            let elements = elements + self.beside;
             for copy in 1..self.copies {
                 sample.copy_within(..elements, copy * elements);
             }
         } else {
             scheduler.scale_model_input(state.call, &state.latents, scaled);
             for copy in 0..self.copies {
-                self.bound.write(SAMPLE, copy * elements, scaled);
+                let at = copy * (elements + self.beside);
+                self.bound.write(SAMPLE, at, scaled);
+                self.bound.write(SAMPLE, at + elements, &state.beside);
             }
         }
         self.bound.fill(TIMESTEP, scheduler.timesteps()[state.call] / time_scale);

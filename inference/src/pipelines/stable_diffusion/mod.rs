@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 pub(super) use self::embedding::{NAME as EMBEDDING, guidance_embedding, width as embedding_width};
 use self::text::Text;
+use super::description::Strengths;
 use super::diffusion::Diffusion;
 use super::facts::Facts;
 use super::parts::{
-    self, ClipEncoder, Decoder, Denoiser, Layer, Ports, SampleSize, UnetConfig, VaeConfig,
-    VaeDecoder,
+    self, ClipEncoder, Denoiser, Layer, Ports, SampleSize, UnetConfig, Vae, VaeConfig,
 };
 use super::schedule::Schedule;
 use super::state::Layout;
@@ -25,7 +25,7 @@ use super::{Error, LoadOptions};
 use crate::folder::{Family, Folder};
 use crate::session::Runtime;
 
-const GRAPHS: [&str; 3] = ["text_encoder", "unet", "vae_decoder"];
+const GRAPHS: [&str; 2] = ["text_encoder", "unet"];
 const OTHER: [&str; 2] = ["scheduler", "tokenizer"];
 const UNET: &str = "unet/config.json";
 /// Cells of a latent's side where the config doesn't say.
@@ -34,6 +34,8 @@ const CELLS: u32 = 64;
 /// Diffusers' defaults: steps and guidance scale.
 const DEFAULTS: (u32, f32) = (50, 7.5);
 const LCM_DEFAULTS: (u32, f32) = (4, 8.5);
+/// How much of a picture is made anew, likewise.
+const STRENGTHS: Strengths = Strengths { image_to_image: 0.8, inpainting: 1.0 };
 
 /// Loads the folder's three graphs and its tokenizer.
 pub(super) fn load(
@@ -43,21 +45,22 @@ pub(super) fn load(
 ) -> Result<Diffusion, Error> {
     let device = options.device;
     let (unet, vae) = (UnetConfig::read(folder)?, VaeConfig::read(folder)?);
-    check_channels(&unet, &vae)?;
-    let schedule = Schedule::of(parts::scheduler_config(folder)?);
-    let files = parts::check_files(folder, &GRAPHS, &OTHER)?;
+    let inpainting_model = is_inpainting(&unet, &vae)?;
+    let lcm = folder.family() == Family::LatentConsistency;
+    let schedule = Schedule { distilled: lcm, ..Schedule::of(parts::scheduler_config(folder)?) };
+    let files =
+        parts::check_files(folder, &[&GRAPHS, Vae::graphs(folder).as_slice()].concat(), &OTHER)?;
 
     let encoder = ClipEncoder::load(runtime, folder, device, "", None)?;
     encoder.expect(Layer::Last)?;
     let denoiser = Denoiser::load(runtime, folder, device, Ports::UNET, unet.in_channels)?;
     let embedding = embedding::width(&denoiser, &unet)?;
-    let decoder = VaeDecoder::load(runtime, folder, device, &vae)?;
+    let both = Vae::load(runtime, folder, device, &vae)?;
 
     let fixed = denoiser.fixed_size();
     let cells = fixed.or(unet.sample_size.map(SampleSize::height_width)).unwrap_or([CELLS; 2]);
-    let lcm = folder.family() == Family::LatentConsistency;
     let (steps, guidance_scale) = if lcm { LCM_DEFAULTS } else { DEFAULTS };
-    let mut fields = vec!["guidance_scale"];
+    let mut fields = vec!["guidance_scale", "latents"];
     match embedding {
         Some(_) => fields.push("original_inference_steps"),
         None => fields.extend(["negative_prompt", "guidance_rescale"]),
@@ -67,7 +70,10 @@ pub(super) fn load(
         device,
         files,
         schedule,
-        tasks: vec!["text-to-image"],
+        tasks: match lcm {
+            true => both.tasks(&["text-to-image"], &["image-to-image"]),
+            false => tasks(&both, inpainting_model),
+        },
         fields,
         size: cells.map(|side| side * vae.cell()),
         size_factor: vae.cell() * unet.factor(),
@@ -78,6 +84,8 @@ pub(super) fn load(
         sequence_length: None,
         max_clip_skip: 0,
         classes: None,
+        strengths: both.encoder.is_some().then_some(STRENGTHS),
+        cell: vae.cell(),
         latent_channels: vae.latent_channels,
     }
     .describe();
@@ -85,20 +93,35 @@ pub(super) fn load(
         description: Arc::new(description),
         conditioner: Box::new(Text { encoder, embedding }),
         denoiser,
-        decoder: Decoder::Vae(Box::new(decoder)),
+        decoder: both.decoder,
+        encoder: both.encoder,
+        inpainting_model,
         layout: Layout::Planes,
     })
 }
 
-/// The UNet takes the latents that the decoder takes.
-pub(super) fn check_channels(unet: &UnetConfig, vae: &VaeConfig) -> Result<(), Error> {
-    if unet.in_channels == vae.latent_channels {
-        return Ok(());
+/// Whether the UNet takes, beside the latents that the decoder takes, a mask and the latents of
+/// what is masked.
+pub(super) fn is_inpainting(unet: &UnetConfig, vae: &VaeConfig) -> Result<bool, Error> {
+    let (own, latent) = (unet.in_channels, vae.latent_channels);
+    if own == latent {
+        return Ok(false);
+    }
+    if own == 2 * latent + 1 {
+        return Ok(true);
     }
     let reason = format!(
-        "in_channels {} is not the decoder's {} latent channels; a UNet for inpainting or editing \
-         is not supported yet",
-        unet.in_channels, vae.latent_channels
+        "in_channels {own} is not the decoder's {latent} latent channels, nor {} as for \
+         inpainting; a UNet for editing is not supported yet",
+        2 * latent + 1
     );
     Err(parts::bad(UNET, reason))
+}
+
+/// What such a model does.
+pub(super) fn tasks(vae: &Vae, inpainting_model: bool) -> Vec<&'static str> {
+    match inpainting_model {
+        true => vae.tasks(&[], &["inpainting"]),
+        false => vae.tasks(&["text-to-image"], &["image-to-image", "inpainting"]),
+    }
 }

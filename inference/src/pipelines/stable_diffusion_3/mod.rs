@@ -10,12 +10,11 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use self::text::Text;
-use super::description::SequenceLength;
+use super::description::{SequenceLength, Strengths};
 use super::diffusion::Diffusion;
 use super::facts::Facts;
 use super::parts::{
-    self, ClipEncoder, Decoder, Denoiser, PROJECTED, Ports, SampleSize, T5Encoder, VaeConfig,
-    VaeDecoder,
+    self, ClipEncoder, Denoiser, PROJECTED, Ports, SampleSize, T5Encoder, Vae, VaeConfig,
 };
 use super::schedule::{Schedule, Trained};
 use super::state::Layout;
@@ -23,7 +22,7 @@ use super::{Error, LoadOptions};
 use crate::folder::Folder;
 use crate::session::Runtime;
 
-const GRAPHS: [&str; 4] = ["text_encoder", "text_encoder_2", "transformer", "vae_decoder"];
+const GRAPHS: [&str; 3] = ["text_encoder", "text_encoder_2", "transformer"];
 const OTHER: [&str; 3] = ["scheduler", "tokenizer", "tokenizer_2"];
 const T5: [&str; 2] = ["text_encoder_3", "tokenizer_3"];
 const TRANSFORMER: &str = "transformer/config.json";
@@ -41,6 +40,8 @@ struct Config {
     pos_embed_max_size: u32,
     joint_attention_dim: usize,
 }
+/// How much of a picture is made anew, likewise.
+const STRENGTHS: Strengths = Strengths { image_to_image: 0.6, inpainting: 0.6 };
 
 /// Loads the folder's graphs and tokenizers.
 pub(super) fn load(
@@ -64,7 +65,8 @@ pub(super) fn load(
         ..Schedule::of(parts::scheduler_config(folder)?)
     };
     let has_t5 = folder.has(T5[0]);
-    let (mut graphs, mut other) = (GRAPHS.to_vec(), OTHER.to_vec());
+    let (mut graphs, mut other) =
+        ([&GRAPHS, Vae::graphs(folder).as_slice()].concat(), OTHER.to_vec());
     if has_t5 {
         graphs.push(T5[0]);
         other.push(T5[1]);
@@ -80,7 +82,7 @@ pub(super) fn load(
     let text = Text::new(first, second, third, config.joint_attention_dim)?;
     let ports = Ports::TRANSFORMER;
     let denoiser = Denoiser::load(runtime, folder, device, ports, config.in_channels)?;
-    let decoder = VaeDecoder::load(runtime, folder, device, &vae)?;
+    let both = Vae::load(runtime, folder, device, &vae)?;
 
     let fixed = denoiser.fixed_size();
     let cells = fixed.unwrap_or(config.sample_size.height_width());
@@ -93,7 +95,7 @@ pub(super) fn load(
         device,
         files,
         schedule,
-        tasks: vec!["text-to-image"],
+        tasks: both.tasks(&["text-to-image"], &["image-to-image", "inpainting"]),
         fields,
         size: cells.map(|side| side * vae.cell()),
         size_factor: token_side,
@@ -104,6 +106,8 @@ pub(super) fn load(
         sequence_length: Some(LENGTH),
         max_clip_skip: text.max_skip(),
         classes: None,
+        strengths: both.encoder.is_some().then_some(STRENGTHS),
+        cell: vae.cell(),
         latent_channels: vae.latent_channels,
     }
     .describe();
@@ -113,7 +117,9 @@ pub(super) fn load(
         description: Arc::new(description),
         conditioner: Box::new(text),
         denoiser,
-        decoder: Decoder::Vae(Box::new(decoder)),
+        decoder: both.decoder,
+        encoder: both.encoder,
+        inpainting_model: false,
         layout: Layout::Planes,
     })
 }

@@ -1,4 +1,5 @@
-//! Stable Diffusion XL, text to image, as diffusers' `StableDiffusionXLPipeline` does it.
+//! Stable Diffusion XL, base and refiner, as diffusers' `StableDiffusionXLPipeline` and
+//! `StableDiffusionXLImg2ImgPipeline` do it.
 //!
 //! Podell et al., SDXL: Improving Latent Diffusion Models for High-Resolution Image Synthesis
 //! (2023): two text encoders side by side, a pooled prompt, and the picture's sizes as numbers.
@@ -9,11 +10,11 @@ use std::sync::Arc;
 
 use self::text::{Negative, Text};
 pub(super) use self::text::{beside, second_or_first};
+use super::description::Strengths;
 use super::diffusion::Diffusion;
 use super::facts::Facts;
 use super::parts::{
-    self, ClipEncoder, Decoder, Denoiser, PROJECTED, Ports, SampleSize, UnetConfig, VaeConfig,
-    VaeDecoder,
+    self, ClipEncoder, Denoiser, PROJECTED, Ports, SampleSize, UnetConfig, Vae, VaeConfig,
 };
 use super::schedule::Schedule;
 use super::state::Layout;
@@ -21,8 +22,10 @@ use super::{Error, LoadOptions, stable_diffusion};
 use crate::folder::Folder;
 use crate::session::Runtime;
 
-const GRAPHS: [&str; 4] = ["text_encoder", "text_encoder_2", "unet", "vae_decoder"];
-const OTHER: [&str; 3] = ["scheduler", "tokenizer", "tokenizer_2"];
+const GRAPHS: [&str; 2] = ["text_encoder_2", "unet"];
+const OTHER: [&str; 2] = ["scheduler", "tokenizer_2"];
+/// What the refiner doesn't have.
+const FIRST: [&str; 2] = ["text_encoder", "tokenizer"];
 const PORTS: Ports =
     Ports { required: &["encoder_hidden_states", "text_embeds", "time_ids"], ..Ports::UNET };
 /// Cells of a latent's side where the config doesn't say.
@@ -30,6 +33,8 @@ const CELLS: u32 = 128;
 /// Diffusers' defaults.
 const STEPS: u32 = 50;
 const GUIDANCE: f32 = 5.0;
+/// How much of a picture is made anew, likewise.
+const STRENGTHS: Strengths = Strengths { image_to_image: 0.3, inpainting: 0.9999 };
 
 /// Loads the folder's graphs and tokenizers.
 pub(super) fn load(
@@ -39,41 +44,62 @@ pub(super) fn load(
 ) -> Result<Diffusion, Error> {
     let device = options.device;
     let (unet, vae) = (UnetConfig::read(folder)?, VaeConfig::read(folder)?);
-    stable_diffusion::check_channels(&unet, &vae)?;
+    let inpainting_model = stable_diffusion::is_inpainting(&unet, &vae)?;
+    let refiner = !folder.has(FIRST[0]);
     let schedule = Schedule::of(parts::scheduler_config(folder)?);
-    let files = parts::check_files(folder, &GRAPHS, &OTHER)?;
+    let (mut graphs, mut other) =
+        ([&GRAPHS, Vae::graphs(folder).as_slice()].concat(), OTHER.to_vec());
+    if !refiner {
+        graphs.push(FIRST[0]);
+        other.push(FIRST[1]);
+    }
+    let files = parts::check_files(folder, &graphs, &other)?;
 
-    let first = ClipEncoder::load(runtime, folder, device, "", None)?;
+    let first = match refiner {
+        true => None,
+        false => Some(ClipEncoder::load(runtime, folder, device, "", None)?),
+    };
     let second = ClipEncoder::load(runtime, folder, device, "_2", Some(PROJECTED))?;
     let denoiser = Denoiser::load(runtime, folder, device, PORTS, unet.in_channels)?;
     let embedding = stable_diffusion::embedding_width(&denoiser, &unet)?;
-    let decoder = VaeDecoder::load(runtime, folder, device, &vae)?;
+    let both = Vae::load(runtime, folder, device, &vae)?;
     let negative = match folder.flag("force_zeros_for_empty_prompt").unwrap_or(true) {
         true => Negative::Zeros,
         false => Negative::Encoded,
     };
-    let text = Text::new(first, second, negative, embedding)?;
+    let aesthetic = folder.flag("requires_aesthetics_score").unwrap_or(false);
+    let text = Text::new(first, second, negative, embedding, aesthetic)?;
 
     let fixed = denoiser.fixed_size();
     let cells = fixed.or(unet.sample_size.map(SampleSize::height_width)).unwrap_or([CELLS; 2]);
     let mut fields = vec![
         "guidance_scale",
-        "prompt_2",
+        "denoising_start",
         "denoising_end",
+        "latents",
         "original_size",
-        "target_size",
         "crops_coords_top_left",
     ];
     match embedding {
         Some(_) => fields.push("original_inference_steps"),
-        None => fields.extend(["negative_prompt", "negative_prompt_2", "guidance_rescale"]),
+        None => fields.extend(["negative_prompt", "guidance_rescale"]),
     }
+    if !refiner {
+        fields.extend(["prompt_2", "negative_prompt_2"]);
+    }
+    fields.extend(match aesthetic {
+        true => ["aesthetic_score", "negative_aesthetic_score"].as_slice(),
+        false => &["target_size"],
+    });
     let description = Facts {
         folder,
         device,
         files,
         schedule,
-        tasks: vec!["text-to-image"],
+        tasks: match refiner {
+            true => both.tasks(&[], &["image-to-image", "inpainting"]),
+            false => stable_diffusion::tasks(&both, inpainting_model),
+        },
         fields,
         size: cells.map(|side| side * vae.cell()),
         size_factor: vae.cell() * unet.factor(),
@@ -84,6 +110,8 @@ pub(super) fn load(
         sequence_length: None,
         max_clip_skip: text.max_skip(),
         classes: None,
+        strengths: both.encoder.is_some().then_some(STRENGTHS),
+        cell: vae.cell(),
         latent_channels: vae.latent_channels,
     }
     .describe();
@@ -91,7 +119,9 @@ pub(super) fn load(
         description: Arc::new(description),
         conditioner: Box::new(text),
         denoiser,
-        decoder: Decoder::Vae(Box::new(decoder)),
+        decoder: both.decoder,
+        encoder: both.encoder,
+        inpainting_model,
         layout: Layout::Planes,
     })
 }

@@ -21,12 +21,17 @@ pub(super) enum Negative {
     Encoded,
 }
 
-/// Both text encoders.
+/// What diffusers says of a picture's beauty, and of that of what it should keep away from.
+const AESTHETIC_SCORES: [f32; 2] = [6.0, 2.5];
+
+/// Both text encoders; the refiner has the second alone.
 pub(super) struct Text {
-    first: ClipEncoder,
+    first: Option<ClipEncoder>,
     second: ClipEncoder,
     negative: Negative,
     embedding: Option<usize>,
+    /// A score stands where others have the target size.
+    aesthetic: bool,
 }
 
 /// A prompt as the UNet takes it.
@@ -39,30 +44,32 @@ struct Encoded {
 
 impl Text {
     pub(super) fn new(
-        first: ClipEncoder,
+        first: Option<ClipEncoder>,
         second: ClipEncoder,
         negative: Negative,
         embedding: Option<usize>,
+        aesthetic: bool,
     ) -> Result<Self, Error> {
-        for encoder in [&first, &second] {
+        for encoder in first.iter().chain([&second]) {
             encoder.expect(Layer::Before(PENULTIMATE))?;
         }
-        let (one, two) = (first.max_tokens(), second.max_tokens());
-        if one != two {
+        let two = second.max_tokens();
+        if let Some(one) = first.as_ref().map(ClipEncoder::max_tokens).filter(|one| *one != two) {
             let reason = format!("model_max_length is {two}, but the first tokenizer's is {one}");
             return Err(bad("tokenizer_2/tokenizer_config.json", reason));
         }
-        Ok(Self { first, second, negative, embedding })
+        Ok(Self { first, second, negative, embedding, aesthetic })
     }
 
     pub(super) fn max_tokens(&self) -> usize {
-        self.first.max_tokens()
+        self.second.max_tokens()
     }
 
     /// Layers that `clip_skip` can leave out of both.
     pub(super) fn max_skip(&self) -> u32 {
         let layer = Layer::Before(PENULTIMATE);
-        self.first.max_skip(layer).min(self.second.max_skip(layer))
+        let first = self.first.as_ref().map_or(u32::MAX, |first| first.max_skip(layer));
+        first.min(self.second.max_skip(layer))
     }
 
     fn encode(
@@ -74,7 +81,14 @@ impl Text {
     ) -> Result<Encoded, Error> {
         let [(field, text), (field_2, text_2)] = prompts;
         let max = self.max_tokens();
-        let first = self.first.encode(text, layer, interrupt)?;
+        let Some(first) = &mut self.first else {
+            // alone it reads the first prompt
+            let only = self.second.encode(text, layer, interrupt)?;
+            warn_if_cut(warnings, field, only.truncated, max);
+            let shape = [only.tokens, only.width];
+            return Ok(Encoded { hidden: only.hidden.clone(), shape, pooled: only.pooled.clone() });
+        };
+        let first = first.encode(text, layer, interrupt)?;
         let second = self.second.encode(text_2, layer, interrupt)?;
         warn_if_cut(warnings, field, first.truncated, max);
         if (field, text) != (field_2, text_2) {
@@ -83,6 +97,25 @@ impl Text {
         let hidden = beside(&first.hidden, first.width, &second.hidden, second.width);
         let shape = [first.tokens, first.width + second.width];
         Ok(Encoded { hidden, shape, pooled: second.pooled.clone() })
+    }
+
+    /// Original size, crop and target size (or a score), rows before columns: the prompt's and the
+    /// negative one's.
+    fn sizes(&self, settings: &Settings) -> [Vec<f32>; 2] {
+        let request = &settings.request;
+        let own = [settings.height, settings.width];
+        let original = request.original_size.unwrap_or(own);
+        let crop = request.crops_coords_top_left.unwrap_or([0, 0]);
+        let target = request.target_size.unwrap_or(own).map(|side| side as f32);
+        let given = [request.aesthetic_score, request.negative_aesthetic_score];
+        [0, 1].map(|index| {
+            let mut sizes: Vec<_> = original.iter().chain(&crop).map(|&side| side as f32).collect();
+            match self.aesthetic {
+                true => sizes.push(given[index].unwrap_or(AESTHETIC_SCORES[index])),
+                false => sizes.extend(target),
+            }
+            sizes
+        })
     }
 }
 
@@ -144,8 +177,10 @@ impl Conditioner for Text {
         let pooled = encoded.iter().flat_map(|prompt| prompt.pooled.iter().copied()).collect();
         conditioning.push("encoder_hidden_states", &shape, hidden);
         conditioning.push("text_embeds", &[width], pooled);
-        let sizes = sizes(settings);
-        conditioning.push("time_ids", &[sizes.len()], sizes.repeat(copies));
+        let [own, other] = self.sizes(settings);
+        let length = own.len();
+        let sizes = if copies == 2 { [other, own].concat() } else { own };
+        conditioning.push("time_ids", &[length], sizes);
         if let Some(width) = self.embedding {
             let values = guidance_embedding(settings.guidance_scale, width);
             conditioning.push(EMBEDDING, &[width], values);
@@ -154,7 +189,8 @@ impl Conditioner for Text {
     }
 
     fn busy(&self) -> Duration {
-        self.first.busy() + self.second.busy()
+        let first = self.first.as_ref().map_or(Duration::ZERO, ClipEncoder::busy);
+        first + self.second.busy()
     }
 
     fn graphs(&mut self) -> Vec<&mut Session> {
@@ -171,14 +207,4 @@ pub(in crate::pipelines) fn second_or_first<'a>(
         Some(second) => [first, (field, second)],
         None => [first, first],
     }
-}
-
-/// Original size, crop and target size: rows before columns.
-fn sizes(settings: &Settings) -> [f32; 6] {
-    let request = &settings.request;
-    let own = [settings.height, settings.width];
-    let original = request.original_size.unwrap_or(own);
-    let crop = request.crops_coords_top_left.unwrap_or([0, 0]);
-    let target = request.target_size.unwrap_or(own);
-    [original[0], original[1], crop[0], crop[1], target[0], target[1]].map(|side| side as f32)
 }

@@ -73,6 +73,8 @@ pub(super) fn load(
         sequence_length: None,
         max_clip_skip: 0,
         classes,
+        strengths: None,
+        cell: 1,
         latent_channels: channels,
     }
     .describe();
@@ -81,6 +83,8 @@ pub(super) fn load(
         conditioner: Box::new(Class { has: classes.is_some() }),
         denoiser,
         decoder: Decoder::Pixels,
+        encoder: None,
+        inpainting_model: false,
         layout: Layout::Planes,
     })
 }

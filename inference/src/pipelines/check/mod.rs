@@ -1,5 +1,7 @@
 //! Whether a request fits a model: every field is checked before any compute.
 
+mod pictures;
+
 use super::generation::quoted;
 use super::{Description, Generation, Invalid, MAX_PROMPT_CHARS, Settings};
 
@@ -28,7 +30,9 @@ impl Description {
         }
         self.check_prompts(request)?;
         self.check_fields(request)?;
+        let strength = self.check_pictures(request)?;
         let (width, height) = self.size(request)?;
+        self.check_latents(request, [width, height])?;
         let num_inference_steps = self.steps(request)?;
         let guidance_scale = request.guidance_scale.unwrap_or(self.default_guidance_scale);
         let eta = request.eta.unwrap_or(0.0);
@@ -42,8 +46,12 @@ impl Description {
                 return Err(Invalid::new(field, &value, format!("give a number from 0 to {max}")));
             }
         }
-        if let Some(end) = request.denoising_end.filter(|end| !(*end > 0.0 && *end <= 1.0)) {
-            return Err(Invalid::new("denoising_end", &end, "give a number above 0, up to 1"));
+        for (field, share) in
+            [("denoising_start", request.denoising_start), ("denoising_end", request.denoising_end)]
+        {
+            if let Some(share) = share.filter(|share| !(*share > 0.0 && *share <= 1.0)) {
+                return Err(Invalid::new(field, &share, "give a number above 0, up to 1"));
+            }
         }
         let scheduler = match &request.scheduler {
             Some(spec) => spec.to_string(),
@@ -58,11 +66,13 @@ impl Description {
             guidance_scale,
             scheduler,
             eta,
+            strength,
             request: request.clone(),
         };
         // Whether a scheduler takes these steps and overrides is known by building it; that is
         // a table of a thousand numbers.
-        self.schedule.build(&settings)?;
+        let scheduler = self.schedule.build(&settings)?;
+        self.schedule.calls(&settings, scheduler.as_ref())?;
         Ok(settings)
     }
 
@@ -131,7 +141,13 @@ impl Description {
         }
     }
 
+    /// The picture's size: the request's, that of the image it brings (rounded down to what the
+    /// model can make), or the model's own.
     fn size(&self, request: &Generation) -> Result<(u32, u32), Invalid> {
+        let own = |side: u32| Some((side - side % self.size_factor).max(self.size_factor));
+        let image = request.image.as_ref().filter(|_| !self.fixed_size);
+        let width = request.width.or(image.and_then(|image| own(image.width)));
+        let height = request.height.or(image.and_then(|image| own(image.height)));
         let check = |field, value: Option<u32>, default: u32| {
             let (factor, max) = (self.size_factor, self.max_size);
             let size = value.unwrap_or(default);
@@ -152,8 +168,8 @@ impl Description {
             Ok(size)
         };
         Ok((
-            check("width", request.width, self.default_width)?,
-            check("height", request.height, self.default_height)?,
+            check("width", width, self.default_width)?,
+            check("height", height, self.default_height)?,
         ))
     }
 

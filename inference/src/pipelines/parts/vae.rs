@@ -1,0 +1,49 @@
+//! Both halves of a folder's VAE.
+
+use super::configs::VaeConfig;
+use super::decoder::{Decoder, VaeDecoder};
+use super::encoder::{ENCODER, VaeEncoder};
+use crate::folder::Folder;
+use crate::pipelines::Error;
+use crate::session::{Device, Runtime};
+
+/// The decoder, and the encoder where the folder has one.
+pub(in crate::pipelines) struct Vae {
+    pub(in crate::pipelines) decoder: Decoder,
+    pub(in crate::pipelines) encoder: Option<VaeEncoder>,
+}
+
+impl Vae {
+    /// The graphs that it is made of, for the check of the folder's files.
+    pub(in crate::pipelines) fn graphs(folder: &Folder) -> Vec<&'static str> {
+        let mut graphs = vec![super::decoder::DECODER];
+        if folder.has_graph(ENCODER) {
+            graphs.push(ENCODER);
+        }
+        graphs
+    }
+
+    pub(in crate::pipelines) fn load(
+        runtime: &Runtime,
+        folder: &Folder,
+        device: Device,
+        config: &VaeConfig,
+    ) -> Result<Self, Error> {
+        let decoder = VaeDecoder::load(runtime, folder, device, config)?;
+        let encoder = VaeEncoder::load(runtime, folder, device, config)?;
+        Ok(Self { decoder: Decoder::Vae(Box::new(decoder)), encoder })
+    }
+
+    /// What the family does with words alone, and what it does with a picture too where there is
+    /// an encoder.
+    pub(in crate::pipelines) fn tasks(
+        &self,
+        from_words: &[&'static str],
+        from_pictures: &[&'static str],
+    ) -> Vec<&'static str> {
+        match self.encoder {
+            Some(_) => [from_words, from_pictures].concat(),
+            None => from_words.to_vec(),
+        }
+    }
+}
