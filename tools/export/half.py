@@ -26,7 +26,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--only", metavar="PART", help="write OUT, one file: this part's graph with its weights inside")
     args = parser.parse_args()
+    if args.only:
+        return halve(args.folder / args.only / "model.onnx", args.out, external=False)
     shutil.copytree(args.folder, args.out, ignore=shutil.ignore_patterns("*.onnx", "manifest.json", *UNUSED))
     for path in sorted(args.folder.rglob("*.onnx")):
         part = path.parent.name

@@ -1,4 +1,4 @@
-"""CLIP token ids from transformers' slow CLIPTokenizer, without ftfy, on awkward text.
+"""Token ids of awkward text: CLIP's from transformers' slow CLIPTokenizer without ftfy, T5's from its fast one.
 
     python -m vectors.tokenizer
 
@@ -9,7 +9,7 @@ in production rarely have it, so here it must be absent.
 
 import importlib.util
 
-from transformers import CLIPTokenizer
+from transformers import CLIPTokenizer, T5TokenizerFast
 
 from . import files
 
@@ -45,11 +45,19 @@ TEXTS = [
 MODELS = {"clip_tokenizer": "models/emoji", "clip_tokenizer_tiny_sd": "tests/models/tiny-sd"}
 
 
+T5, T5_LENGTH = "tests/models/tiny-sd3", 24
+ABOUT_T5 = """\
+text -> ids as T5TokenizerFast gives them with its end token and no truncation or padding; \
+padded: padding="max_length", truncation=True, max_length = `length`.\
+"""
+
+
 def main():
     if importlib.util.find_spec("ftfy"):
         raise SystemExit("ftfy is installed here and changes the ids: remove it")
     for name, folder in MODELS.items():
         write_model(name, folder)
+    write_t5()
 
 
 def write_model(name, folder):
@@ -65,8 +73,15 @@ def write_model(name, folder):
     files.write(files.OUT / f"{name}.json", head, [case(tokenizer, text) for text in TEXTS])
 
 
-def case(tokenizer, text):
-    padded = tokenizer(text, padding="max_length", truncation=True, max_length=tokenizer.model_max_length)
+def write_t5():
+    tokenizer = T5TokenizerFast.from_pretrained(files.ROOT / T5 / "tokenizer_3")
+    head = {"about": ABOUT_T5, "model": f"{T5}/tokenizer_3", "length": T5_LENGTH}
+    files.write(files.OUT / "t5_tokenizer.json", head, [case(tokenizer, text, T5_LENGTH) for text in TEXTS])
+
+
+def case(tokenizer, text, length=None):
+    length = length or tokenizer.model_max_length
+    padded = tokenizer(text, padding="max_length", truncation=True, max_length=length)
     return {"text": text, "ids": tokenizer(text)["input_ids"], "padded": padded["input_ids"]}
 
 

@@ -147,6 +147,7 @@ impl Pipeline for Diffusion {
         let mut graphs = self.conditioner.graphs();
         graphs.push(self.denoiser.graph());
         graphs.extend(self.decoder.graph());
+        graphs.extend(self.encoder.as_mut().map(VaeEncoder::graph));
         graphs
     }
 }

@@ -51,6 +51,8 @@ impl Onnx {
             sequence_length: None,
             max_clip_skip: 0,
             classes: None,
+            strengths: None,
+            cell: 1,
             latent_channels: 0,
         };
         let description = Description { scheduler: String::new(), max_size: 0, ..facts.describe() };

@@ -50,23 +50,49 @@ impl Session {
         device: Device,
     ) -> Result<Self, Error> {
         let files = onnx::check(root, model)?;
-        let refused = |reason: String| Error::GraphRefused { path: model.to_owned(), reason };
         let wide = match device {
             // Only where weights lie in other files is the graph small enough to be rewritten.
-            Device::Cpu if !files.external.is_empty() => {
-                let graph = std::fs::read(model)
-                    .map_err(|source| Error::Io { path: model.to_owned(), source })?;
-                widen::widen(&graph)
-            }
+            Device::Cpu if !files.external.is_empty() => widen::widen(&read(model)?),
             _ => None,
         };
+        let session = Self::open(runtime, part, model, device, wide.as_deref(), files.bytes)?;
+        runtime.progress.advance(files.bytes);
+        Ok(session)
+    }
+
+    /// Loads a half-precision graph in single precision, for values that half can't hold; `None`
+    /// for a graph that has none, or that isn't understood.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_wide(
+        runtime: &Runtime,
+        part: &str,
+        root: &Path,
+        model: &Path,
+        device: Device,
+    ) -> Result<Option<Self>, Error> {
+        let files = onnx::check(root, model)?;
+        let Some(wide) = widen::widen_all(&read(model)?) else { return Ok(None) };
+        Self::open(runtime, part, model, device, Some(&wide), files.bytes).map(Some)
+    }
+
+    /// Opens the model's file, or `wide` in its place.
+    fn open(
+        runtime: &Runtime,
+        part: &str,
+        model: &Path,
+        device: Device,
+        wide: Option<&[u8]>,
+        weight_bytes: u64,
+    ) -> Result<Self, Error> {
+        let refused = |reason: String| Error::GraphRefused { path: model.to_owned(), reason };
         let mut builder = Self::builder(runtime, part, device, model, wide.is_some())?;
-        let session = match &wide {
+        let session = match wide {
             Some(graph) => builder.commit_from_memory(graph),
             None => builder.commit_from_file(model),
         }
         .map_err(|error| refused(error.to_string()))?;
-        runtime.progress.advance(files.bytes);
         let ports = |outlets: &[ort::value::Outlet]| -> Result<Vec<Port>, Error> {
             let port = |reason| Error::Port { part: part.to_owned(), reason };
             outlets.iter().map(|outlet| Port::read(outlet).map_err(port)).collect()
@@ -81,7 +107,7 @@ impl Session {
             device,
             inputs,
             outputs,
-            weight_bytes: files.bytes,
+            weight_bytes,
         })
     }
 
@@ -214,4 +240,8 @@ fn run_options(widened: bool) -> ort::Result<RunOptions> {
         options.set(SHRINK_ARENA.0, SHRINK_ARENA.1)?;
     }
     Ok(options)
+}
+
+fn read(model: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(model).map_err(|source| Error::Io { path: model.to_owned(), source })
 }

@@ -25,13 +25,22 @@ const WIDE: &str = "::wide";
 
 /// The graph of `model` in single precision, if it has half-precision weights in other files.
 pub(super) fn widen(model: &[u8]) -> Option<Vec<u8>> {
+    rewritten(model, |graph| graph.weights > 0)
+}
+
+/// The graph of `model` in single precision, if it has any half-precision weights.
+pub(super) fn widen_all(model: &[u8]) -> Option<Vec<u8>> {
+    rewritten(model, |graph| graph.weights + graph.inside > 0)
+}
+
+fn rewritten(model: &[u8], worth: impl Fn(&Graph) -> bool) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(model.len() + model.len() / 4);
     let mut widened = false;
     for field in proto::fields(model)? {
         match (field.number, field.bytes()) {
             (7, Some(payload)) => {
                 let graph = graph(payload, &HashSet::new())?;
-                widened |= graph.weights > 0;
+                widened |= worth(&graph);
                 put_bytes(&mut out, 7, &graph.bytes);
             }
             // Functions of the model's own, and training graphs.
@@ -44,7 +53,10 @@ pub(super) fn widen(model: &[u8]) -> Option<Vec<u8>> {
 
 struct Graph {
     bytes: Vec<u8>,
+    /// Half-precision weights in other files.
     weights: usize,
+    /// Half-precision weights in the graph itself.
+    inside: usize,
 }
 
 /// Rewrites a `GraphProto`; `outer` are the weights of the graphs around it.
@@ -52,7 +64,7 @@ fn graph(payload: &[u8], outer: &HashSet<Vec<u8>>) -> Option<Graph> {
     let fields = proto::fields(payload)?;
     let mut wide = outer.clone();
     let mut bytes = Vec::with_capacity(payload.len() * 5 / 4);
-    let mut weights = 0;
+    let (mut weights, mut inside) = (0, 0);
     for tensor in fields.iter().filter(|field| field.number == 5) {
         let tensor = Tensor::read(tensor.bytes()?)?;
         if tensor.data_type == FLOAT16 && tensor.external {
@@ -66,6 +78,7 @@ fn graph(payload: &[u8], outer: &HashSet<Vec<u8>>) -> Option<Graph> {
             (1, Some(payload)) => put_bytes(&mut bytes, 1, &node(payload, &wide)?),
             (5, Some(payload)) => match Tensor::read(payload)? {
                 tensor if tensor.data_type == FLOAT16 && !tensor.external => {
+                    inside += 1;
                     put_bytes(&mut bytes, 5, &tensor.widened(payload)?);
                 }
                 _ => bytes.extend_from_slice(field.raw),
@@ -79,7 +92,7 @@ fn graph(payload: &[u8], outer: &HashSet<Vec<u8>>) -> Option<Graph> {
             _ => bytes.extend_from_slice(field.raw),
         }
     }
-    Some(Graph { bytes, weights })
+    Some(Graph { bytes, weights, inside })
 }
 
 /// A `NodeProto` that casts the weight `name` to single precision.

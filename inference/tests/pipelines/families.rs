@@ -179,9 +179,7 @@ fn check_model(name: &str) {
     let mut whole = support::load(&folder).unwrap();
     pipelines::warm_up(whole.as_mut(), &Interrupt::new()).unwrap();
     assert!(!file.cases.is_empty());
-    // Schedulers take no lists yet.
-    let plain = |case: &&Case| case.request.timesteps.is_none() && case.request.sigmas.is_none();
-    for case in file.cases.iter().filter(plain) {
+    for case in &file.cases {
         if case.without.is_empty() {
             check_case(whole.as_mut(), case, &file.inputs);
         } else {

@@ -65,3 +65,32 @@ fn a_flipped_bit_of_external_weights_changes_the_digest_and_is_refused_by_the_ma
     fs::remove_file(folder.path().join("manifest.json")).unwrap();
     assert_ne!(load(folder.path()).unwrap().description().digest, digest);
 }
+
+/// A decoder whose input is beyond what half precision holds. It gives no numbers, until the same
+/// graph runs in single precision: no black picture, and no error either.
+#[test]
+fn a_decoder_that_overflows_runs_again_in_single_precision() {
+    let inside = support::repository().join("tests/models/vae-f16.onnx");
+    let scaled = |folder: &std::path::Path| {
+        let config = folder.join("vae_decoder/config.json");
+        let text = fs::read_to_string(&config).unwrap();
+        let tiny = text.replace("\"scaling_factor\": 0.4", "\"scaling_factor\": 0.00001");
+        assert_ne!(text, tiny);
+        fs::write(&config, tiny).unwrap();
+    };
+    let picture = |folder: &std::path::Path| {
+        let mut pipeline = load(folder).unwrap();
+        let made = || support::generate(pipeline.as_mut(), &red_heart(3), 42);
+        let outputs: Vec<_> = std::iter::repeat_with(made).take(2).map(Result::unwrap).collect();
+        assert_eq!(outputs[0].media, outputs[1].media);
+        let Media::Image(image) = &outputs[0].media else { panic!("no picture") };
+        image.rgb.clone()
+    };
+    let (single, half) = (copy_of(&full()), copy_of(&full()));
+    scaled(single.path());
+    scaled(half.path());
+    fs::copy(inside, half.path().join("vae_decoder/model.onnx")).unwrap();
+    let near = support::psnr(&picture(single.path()), &picture(half.path()));
+    println!("{near:.1} dB");
+    assert!(near > 30.0, "{near} dB");
+}

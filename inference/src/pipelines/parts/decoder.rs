@@ -1,5 +1,6 @@
 //! Latents to pixels.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use hearth_media::Image;
@@ -44,7 +45,9 @@ impl Decoder {
     /// Time spent in its session so far.
     pub(in crate::pipelines) fn busy(&self) -> Duration {
         match self {
-            Self::Vae(vae) => vae.session.busy(),
+            Self::Vae(vae) => {
+                vae.session.busy() + vae.wide.as_ref().map_or(Duration::ZERO, Session::busy)
+            }
             Self::Pixels => Duration::ZERO,
         }
     }
@@ -96,9 +99,20 @@ impl Decoder {
 /// The decoding half of a VAE.
 pub(in crate::pipelines) struct VaeDecoder {
     session: Session,
+    /// The same graph in single precision, once half had overflowed.
+    wide: Option<Session>,
+    source: Source,
     cell: usize,
     /// Factor and offset of each channel, from what the denoiser has to what the VAE has.
     unscale: Vec<(f32, f32)>,
+}
+
+/// Where the graph can be had again.
+struct Source {
+    runtime: Runtime,
+    root: PathBuf,
+    graph: PathBuf,
+    device: Device,
 }
 
 impl VaeDecoder {
@@ -108,11 +122,14 @@ impl VaeDecoder {
         device: Device,
         config: &VaeConfig,
     ) -> Result<Self, Error> {
-        let session =
-            Session::load(runtime, DECODER, folder.root(), &folder.graph(DECODER)?, device)?;
+        let root = folder.root().to_owned();
+        let source =
+            Source { runtime: runtime.clone(), root, graph: folder.graph(DECODER)?, device };
+        let session = Session::load(runtime, DECODER, &source.root, &source.graph, device)?;
         session.expect_inputs(&[LATENTS])?;
         session.output(PIXELS)?;
-        Ok(Self { session, cell: config.cell() as usize, unscale: config.unscale() })
+        let (cell, unscale) = (config.cell() as usize, config.unscale());
+        Ok(Self { session, wide: None, source, cell, unscale })
     }
 
     fn decode(
@@ -127,7 +144,18 @@ impl VaeDecoder {
         }
         let shape = [1, channels, rows, columns];
         let input = Input { name: LATENTS, shape: &shape, values: Values::F32(&unscaled) };
-        let pixels = self.session.run(&[input], PIXELS, interrupt)?;
+        let mut pixels = match &mut self.wide {
+            Some(wide) => wide.run(&[input], PIXELS, interrupt)?,
+            None => self.session.run(&[input], PIXELS, interrupt)?,
+        };
+        if self.wide.is_none() && !is_finite(&pixels.values) {
+            let Source { runtime, root, graph, device } = &self.source;
+            self.wide = Session::load_wide(runtime, DECODER, root, graph, *device)?;
+            if let Some(wide) = &mut self.wide {
+                tracing::warn!("{DECODER} overflowed in half precision: it runs in single now");
+                pixels = wide.run(&[input], PIXELS, interrupt)?;
+            }
+        }
         let (height, width) = (rows * self.cell, columns * self.cell);
         if pixels.shape != [1, 3, height, width] {
             let reason = format!(
@@ -165,7 +193,7 @@ fn image(
     [channels, height, width]: [usize; 3],
     part: &'static str,
 ) -> Result<Image, Error> {
-    if planes.iter().any(|value| !value.is_finite()) {
+    if !is_finite(planes) {
         return Err(Error::NotANumber { part });
     }
     let plane = height * width;
@@ -178,4 +206,8 @@ fn image(
         }));
     }
     Ok(Image { width: width as u32, height: height as u32, rgb })
+}
+
+fn is_finite(values: &[f32]) -> bool {
+    values.iter().all(|value| value.is_finite())
 }

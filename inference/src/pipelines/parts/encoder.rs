@@ -40,6 +40,11 @@ impl VaeEncoder {
         Ok(Some(Self { session, scale: scale.collect() }))
     }
 
+    /// The graph itself.
+    pub(in crate::pipelines) fn graph(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
     /// Time spent in the session so far.
     pub(in crate::pipelines) fn busy(&self) -> Duration {
         self.session.busy()

@@ -194,7 +194,7 @@ impl Conditioner for Text {
     }
 
     fn graphs(&mut self) -> Vec<&mut Session> {
-        vec![self.first.graph(), self.second.graph()]
+        self.first.iter_mut().chain([&mut self.second]).map(ClipEncoder::graph).collect()
     }
 }
 
