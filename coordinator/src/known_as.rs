@@ -27,6 +27,9 @@ pub enum What {
     Option,
 }
 
+/// The variable that has the names of workers elsewhere.
+pub(crate) const ACTOR_NAMES: &str = "DIFFUSION_WORKER_ACTOR_NAMES";
+
 /// All of them.
 pub const TABLE: &[Known] = &[
     known(What::Backend, "external_launcher", "external", true),
@@ -42,7 +45,7 @@ pub const TABLE: &[Known] = &[
     known(What::Backend, "multiprocessing", "mp", true),
     known(What::Key, "distributed_executor_backend", "executor.backend", true),
     known(What::Key, "num_gpus", "executor.gpus", true),
-    known(What::Key, "DIFFUSION_WORKER_ACTOR_NAMES", "executor.workers", true),
+    known(What::Key, ACTOR_NAMES, "executor.workers", true),
     known(
         What::Method,
         "initialize",

@@ -188,6 +188,22 @@ impl ExecutorSection {
         Ok(())
     }
 
+    /// Takes the workers' names from a text with commas, where the config names none.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] for what is no worker's name.
+    pub(super) fn take_names(&mut self, text: &str) -> Result<(), ConfigError> {
+        if self.owns_workers() || self.workers != Workers::Names(Vec::new()) {
+            return Ok(());
+        }
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let names = names.map(WorkerId::new).collect::<Result<_, _>>();
+        self.workers = Workers::Names(names.map_err(|error| {
+            ConfigError::value("executor.workers", format!("{}: {error}", known_as::ACTOR_NAMES))
+        })?);
+        Ok(())
+    }
+
     /// Whether the workers are processes that the engine starts, and ends.
     #[must_use]
     pub fn owns_workers(&self) -> bool {

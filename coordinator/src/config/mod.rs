@@ -16,7 +16,7 @@ use hearth_telemetry::log::LogSettings;
 use hearth_telemetry::probe::Listen;
 use serde::Deserialize;
 
-use crate::Backends;
+use crate::{Backends, known_as};
 
 /// All that a coordinator is told at its start.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -79,7 +79,9 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] names the file or the key.
     pub fn load(file: Option<&Path>, backends: &Backends) -> Result<Self, ConfigError> {
-        let config: Self = config::load(file, &SECTIONS, config::NoOverrides {})?;
+        let mut config: Self = config::load(file, &SECTIONS, config::NoOverrides {})?;
+        let actors = std::env::var(known_as::ACTOR_NAMES).unwrap_or_default();
+        config.executor.take_names(&actors)?;
         config.check(backends)?;
         Ok(config)
     }
@@ -153,6 +155,17 @@ mod tests {
         assert_eq!(config.http.listen, Listen::Off);
         assert_eq!(config.requests.timeout, Duration::from_secs(5400));
         assert_eq!(config.registry.unwrap().url().unwrap().to_string(), "dir:/run/hearth");
+    }
+
+    #[test]
+    fn names_of_workers_are_taken_from_the_other_executors_variable() {
+        let mut executor = ExecutorSection::default();
+        executor.take_names("w0, w1,").unwrap();
+        assert_eq!(executor.names().unwrap().len(), 2);
+        executor.take_names("w2").unwrap();
+        assert_eq!(executor.names().unwrap().len(), 2, "what the config says counts");
+        let error = ExecutorSection::default().take_names("a b").unwrap_err().to_string();
+        assert!(error.contains("DIFFUSION_WORKER_ACTOR_NAMES"), "{error}");
     }
 
     #[test]

@@ -21,6 +21,10 @@ fn each_bad_field_is_named_with_its_value_and_remedy() {
         (Generation { negative_prompt: Some(long), ..good.clone() }, "negative_prompt \"é"),
         (Generation { width: Some(0), ..good.clone() }, "width 0: give 8 to 128 pixels"),
         (
+            Generation { width: Some(7), ..good.clone() },
+            "width 7: not a multiple of 8; the nearest one is 8",
+        ),
+        (
             Generation { width: Some(61), ..good.clone() },
             "width 61: not a multiple of 8; the nearest one is 64",
         ),

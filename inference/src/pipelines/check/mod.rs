@@ -156,7 +156,8 @@ impl Description {
             }
             if !size.is_multiple_of(factor) {
                 let below = (size / factor * factor).max(factor);
-                let nearest = if size - below > factor / 2 { below + factor } else { below };
+                let over = size.saturating_sub(below);
+                let nearest = if over > factor / 2 { below + factor } else { below };
                 let nearest = nearest.min(max / factor * factor);
                 let message = format!("not a multiple of {factor}; the nearest one is {nearest}");
                 return Err(Invalid::new(field, &size, message));

@@ -1,0 +1,210 @@
+//! One suite over all executors, with real processes: `external` on the `dir` registry, `mp`,
+//! `launched` on the process launcher, and one that a program registered.
+#![expect(clippy::expect_used, reason = "a test may fail anywhere")]
+
+mod killed;
+mod place;
+
+use std::time::{Duration, Instant};
+
+use hearth_coordinator::blocking;
+use hearth_coordinator::{
+    Backends, Config, ErrorKind, Exec, GenerationRequest, Rank, ReplyFrom, RpcOptions, WorkerStatus,
+};
+use place::{Place, SOON, WORKERS, lives, owning, until_workers, workers_of};
+use serde_json::json;
+
+fn request(seed: u64) -> GenerationRequest {
+    GenerationRequest {
+        prompt: "red heart".to_owned(),
+        num_inference_steps: Some(2),
+        seed: Some(seed),
+        ..GenerationRequest::default()
+    }
+}
+
+async fn conforms(backend: &str) {
+    let place = Place::start(backend).await;
+    requests(&place).await;
+    collective(&place).await;
+    death(&place).await;
+    close(place).await;
+}
+
+async fn requests(place: &Place) {
+    let refused = GenerationRequest { width: Some(7), ..request(0) };
+    let outputs = place.engine.step(vec![request(1), refused, request(3)]).await;
+    let seeds = |i: usize| outputs[i].as_ref().map(|output| output.seed);
+    assert_eq!((seeds(0), seeds(2)), (Ok(1), Ok(3)));
+    let error = outputs[1].as_ref().expect_err("a width of 7");
+    assert_eq!(error.kind, ErrorKind::InvalidArgument, "{error}");
+    let both = GenerationRequest { num_images: Some(2), ..request(7) };
+    let images = place.engine.step(vec![both]).await.remove(0).expect("two images").images;
+    let ranks = images.iter().map(|image| image.as_ref().expect("an image").rank);
+    assert_eq!(ranks.collect::<Vec<_>>(), [Some(Rank(0)), Some(Rank(1))], "spread over both");
+}
+
+async fn collective(place: &Place) {
+    let call =
+        async |method: &str, options| place.engine.collective_rpc(method, json!({}), options).await;
+    let plain = RpcOptions::default();
+    let all = call("get_rank", plain).await.expect("a call");
+    let ranks: Vec<_> = all.iter().map(|envelope| envelope.rank).collect();
+    assert_eq!(ranks, [Some(Rank(0)), Some(Rank(1))]);
+    assert!(all.iter().all(|envelope| envelope.outcome.is_ok()), "{all:?}");
+
+    let one = RpcOptions { exec: Exec::Rank(Rank(1)), ..plain };
+    let one = call("get_rank", one).await.expect("a call");
+    assert_eq!((one.len(), one[0].rank), (1, Some(Rank(1))));
+    let before = place.stats().await;
+    let unique = RpcOptions { reply: ReplyFrom::Unique(Rank(0)), ..plain };
+    let unique = call("get_rank", unique).await.expect("a call");
+    assert_eq!((unique.len(), unique[0].rank), (1, Some(Rank(0))));
+    assert_eq!(before.len(), WORKERS);
+
+    let refused = async |method: &str, options| {
+        call(method, options).await.expect_err("a refusal").to_string()
+    };
+    let far = RpcOptions { exec: Exec::Rank(Rank(9)), ..plain };
+    assert!(refused("get_rank", far).await.contains("there are 0 to 1"));
+    let other =
+        RpcOptions { exec: Exec::Rank(Rank(0)), reply: ReplyFrom::Unique(Rank(1)), ..plain };
+    assert!(refused("get_rank", other).await.contains("reply_rank"));
+    let never = RpcOptions { timeout: Duration::ZERO, ..plain };
+    assert!(refused("get_rank", never).await.contains("timeout is 0"));
+
+    for envelope in call("execute_model", plain).await.expect("a call") {
+        let error = envelope.outcome.expect_err("no such method");
+        assert_eq!(error.kind, ErrorKind::UnknownMethod);
+        assert!(error.message.contains("is called generate"), "{error}");
+        assert_eq!((error.worker, error.rank), (Some(envelope.worker), envelope.rank));
+    }
+    let wrong = place.engine.collective_rpc("cancel", json!({"request_id": 5}), plain).await;
+    for envelope in wrong.expect("a call") {
+        let error = envelope.outcome.expect_err("no request id");
+        assert_eq!(error.kind, ErrorKind::InvalidArgument, "{error}");
+    }
+}
+
+/// A worker dies: the other goes on, an owned one comes back, and why it died is known.
+async fn death(place: &Place) {
+    let pids: Vec<u32> = place.stats().await.iter().map(|stats| stats.pid).collect();
+    kill(pids[1]);
+    if !place.owns {
+        place.until("the loss", |view| view.ready().count() == WORKERS - 1).await;
+        assert!(place.engine.step(vec![request(1)]).await[0].is_ok());
+        return;
+    }
+    let died = |view: &hearth_coordinator::FleetView| {
+        let exit = view.workers[1].last_exit.as_deref();
+        exit.is_some_and(|exit| exit.contains("signal 9"))
+    };
+    place.until("the cause", died).await;
+    assert!(place.engine.step(vec![request(1)]).await[0].is_ok(), "the other goes on");
+    place.until("the return", |view| view.ready().count() == WORKERS).await;
+    let now: Vec<u32> = place.stats().await.iter().map(|stats| stats.pid).collect();
+    assert_eq!(now[0], pids[0], "the other was left alone");
+    assert_ne!(now[1], pids[1]);
+}
+
+/// Closing ends what the engine owns, and nothing else.
+async fn close(place: Place) {
+    let pids: Vec<u32> = match place.owns {
+        true => place.stats().await.iter().map(|stats| stats.pid).collect(),
+        false => {
+            let ready = place.engine.fleet().borrow().ready().count();
+            assert_eq!(ready, WORKERS - 1);
+            Vec::new()
+        }
+    };
+    let started = Instant::now();
+    place.engine.close().await;
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    assert!(!pids.iter().any(|pid| lives(*pid)), "closing waits for the end");
+    let left = std::fs::read_dir(place.dir.path()).expect("a folder").count();
+    assert_eq!(left, 0, "nothing of the engine is left");
+}
+
+fn kill(pid: u32) {
+    let killed = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
+    assert!(killed.expect("kill").success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn external_conforms() {
+    conforms("external").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mp_conforms() {
+    conforms("mp").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn launched_conforms() {
+    conforms("launched").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_a_program_registered_conforms() {
+    conforms("custom").await;
+}
+
+#[test]
+fn a_program_without_async_code_brings_workers_and_takes_them_down() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let backends = Backends::builtin();
+    let config = Config::parse(&owning("mp", dir.path()), &backends).expect("a config");
+    let engine = blocking::Engine::start(&config, &backends, "test/0").expect("an engine");
+    assert_eq!(until_workers(dir.path(), WORKERS).len(), WORKERS);
+    assert!(engine.step(vec![request(1)])[0].is_ok());
+    let events: Vec<_> = engine.submit(request(2)).expect("a request").collect();
+    assert!(matches!(events.last(), Some(hearth_coordinator::RequestEvent::Finished(_))));
+    drop(engine);
+    assert!(workers_of(dir.path()).is_empty());
+}
+
+/// Where a worker can't come up, the start fails with its reason, and nothing is left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_fails_says_why_and_leaves_nothing() {
+    for backend in ["mp", "launched"] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let backends = Backends::builtin();
+        let text = owning(backend, dir.path()).replace("models/emoji", "models/none");
+        let config = Config::parse(&text, &backends).expect("a config");
+        let started = Instant::now();
+        let failed = hearth_coordinator::Engine::start(&config, &backends, "test/0").await;
+        // A model that is not there may be found out before or after the registration.
+        let said = match failed {
+            Err(error) => error.to_string(),
+            Ok(engine) => {
+                let view = engine.fleet();
+                let failed = |worker: &hearth_coordinator::WorkerView| {
+                    matches!(worker.status, WorkerStatus::Failed { .. })
+                };
+                let said = view
+                    .borrow()
+                    .workers
+                    .iter()
+                    .find(|w| failed(w))
+                    .and_then(|worker| worker.status.reason().map(str::to_owned));
+                engine.close().await;
+                said.expect("a worker that has failed for good")
+            }
+        };
+        assert!(said.contains("status 2") && said.contains("models/none"), "{backend}: {said}");
+        assert!(started.elapsed() < SOON + SOON);
+        assert!(workers_of(dir.path()).is_empty(), "{backend}");
+
+        let text = text.replace("hearth-worker", "hearth-werker");
+        let config = Config::parse(&text, &backends).expect("a config");
+        let failed = hearth_coordinator::Engine::start(&config, &backends, "test/0").await;
+        let mut said = String::new();
+        let mut next = failed.as_ref().err().map(|error| error as &dyn std::error::Error);
+        while let Some(error) = next {
+            said += &format!("{error}: ");
+            next = error.source();
+        }
+        assert!(said.contains("hearth-werker"), "{backend}: {said}");
+    }
+}

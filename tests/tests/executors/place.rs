@@ -1,0 +1,141 @@
+//! An engine over each kind of executor, and what can be seen of its workers' processes.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hearth_coordinator::executor::{CallStream, Executor, OutgoingCall};
+use hearth_coordinator::{
+    Backends, CallError, Config, Engine, ExternalExecutor, FleetView, RpcOptions, Start, WorkerId,
+};
+use hearth_protocol::methods::Stats;
+use hearth_tests::{Fleet, FleetOptions, program, source, until};
+use tokio::sync::watch;
+
+/// Workers of each engine here.
+pub(crate) const WORKERS: usize = 2;
+
+/// Until anything that should happen has, on a loaded machine.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
+
+/// An engine, and where its workers live.
+pub(crate) struct Place {
+    pub(crate) engine: Engine,
+    /// Whether the workers' processes are the engine's.
+    pub(crate) owns: bool,
+    pub(crate) dir: tempfile::TempDir,
+    /// The workers that somebody else started.
+    _fleet: Option<Fleet>,
+}
+
+/// The config of an engine that owns its workers.
+pub(crate) fn owning(backend: &str, dir: &Path) -> String {
+    let model = format!("emoji={}", source().join("models/emoji").display());
+    format!(
+        "[executor]\nbackend = {backend:?}\nworkers = {WORKERS}\nmin_workers = {WORKERS}\n\
+         program = {:?}\nargs = [\"--model\", {model:?}]\nruntime_dir = {dir:?}\n\
+         owner_grace = \"1s\"\nwait = \"60s\"\nstart_timeout = \"60s\"\n[http]\nlisten = \"off\"\n",
+        program("hearth-worker"),
+    )
+}
+
+/// The config of an engine over workers that run.
+pub(crate) fn over(backend: &str, fleet: &Fleet) -> String {
+    format!(
+        "[executor]\nbackend = {backend:?}\nmin_workers = {WORKERS}\nworkers = [\"w0\", \"w1\"]\n\
+         [registry]\nurl = {:?}\n[tls]\ndir = {:?}\n[http]\nlisten = \"off\"\n",
+        fleet.registry(),
+        fleet.pki("coordinator-c0"),
+    )
+}
+
+pub(crate) fn fleet() -> Fleet {
+    Fleet::start(FleetOptions { workers: WORKERS, ..FleetOptions::default() })
+}
+
+impl Place {
+    pub(crate) async fn start(backend: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut backends = Backends::builtin();
+        backends.register("custom", async |start: Start| {
+            Ok(Arc::new(Custom(ExternalExecutor::start(start.external()?)?)) as _)
+        });
+        let owns = matches!(backend, "mp" | "launched");
+        let fleet = match owns {
+            true => None,
+            // It waits as a program without async code does.
+            false => Some(tokio::task::spawn_blocking(fleet).await.expect("workers")),
+        };
+        let text = fleet.as_ref().map_or_else(|| owning(backend, dir.path()), |f| over(backend, f));
+        let config = Config::parse(&text, &backends).expect("a config");
+        let engine = Engine::start(&config, &backends, "test/0").await.expect("an engine");
+        Self { engine, owns, dir, _fleet: fleet }
+    }
+
+    /// What each worker counts, by rank.
+    pub(crate) async fn stats(&self) -> Vec<Stats> {
+        let none = serde_json::json!({});
+        let options = RpcOptions::default();
+        let envelopes = self.engine.collective_rpc("stats", none, options).await.expect("a call");
+        let value = |outcome: Result<serde_json::Value, CallError>| {
+            serde_json::from_value(outcome.expect("an answer")).expect("stats")
+        };
+        envelopes.into_iter().map(|envelope| value(envelope.outcome)).collect()
+    }
+
+    /// Waits until the fleet is as it should be.
+    pub(crate) async fn until(&self, what: &str, is: impl Fn(&FleetView) -> bool) {
+        let mut fleet = self.engine.fleet();
+        let seen = tokio::time::timeout(SOON, fleet.wait_for(|view| is(view))).await;
+        let view = self.engine.fleet();
+        seen.unwrap_or_else(|_| panic!("{what}: {:#?}", view.borrow())).expect("an engine");
+    }
+}
+
+/// An executor that a program registered.
+struct Custom(ExternalExecutor);
+
+#[async_trait]
+impl Executor for Custom {
+    fn fleet(&self) -> watch::Receiver<Arc<FleetView>> {
+        self.0.fleet()
+    }
+
+    async fn call(
+        &self,
+        worker: &WorkerId,
+        call: &OutgoingCall,
+    ) -> Result<Box<dyn CallStream>, CallError> {
+        self.0.call(worker, call).await
+    }
+
+    async fn close(&self) {
+        self.0.close().await;
+    }
+}
+
+/// Whether a process lives.
+pub(crate) fn lives(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // A zombie has ended; its parent has not looked yet.
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+/// Worker processes whose command line names a folder.
+pub(crate) fn workers_of(dir: &Path) -> Vec<u32> {
+    let wanted = dir.display().to_string();
+    let of = |entry: std::fs::DirEntry| -> Option<u32> {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+        let line = String::from_utf8_lossy(&line).into_owned();
+        let worker = line.split('\0').next()?.ends_with("hearth-worker");
+        (worker && line.contains(&wanted) && lives(pid)).then_some(pid)
+    };
+    std::fs::read_dir("/proc").expect("/proc").flatten().filter_map(of).collect()
+}
+
+/// Waits, in a program without async code, until `n` workers of a folder run.
+pub(crate) fn until_workers(dir: &Path, n: usize) -> Vec<u32> {
+    until("the workers run", SOON, || Some(workers_of(dir)).filter(|pids| pids.len() == n))
+}
