@@ -249,8 +249,14 @@ async fn four_stalled_replies_of_64_mib_leave_control_calls_quick() {
         let bulk = request(&format!("bulk {}", 64 * MIB));
         stalled.push(connection.call(&bulk, &[]).await.unwrap());
     }
+    let all_wait = async {
+        while server.service.waiting.load(Ordering::SeqCst) < 4 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), all_wait).await.expect("four replies are sent");
+    // Their windows fill.
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(server.service.waiting.load(Ordering::SeqCst), 4);
     let mut times = Vec::new();
     for _ in 0..200 {
         times.push(reply(&connection, &request("echo"), &[]).await.1);
