@@ -15,7 +15,7 @@ else
 run_tests = cargo test --workspace --lib --bins --tests
 endif
 
-.PHONY: help demo test lint bench docs fmt
+.PHONY: help demo test lint bench docs install deb fmt
 
 help: ## Shows this list.
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
@@ -47,6 +47,25 @@ bench: ## Measures, prints tables and writes target/bench/report.json.
 
 docs: ## Builds the documentation of the crates.
 	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps
+
+# PROFILE=dev installs what `make demo` built. DESTDIR and PREFIX are as usual.
+PROFILE ?= release
+export PROGRAMS = target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+programs = --package hearth-cli --package hearth-worker --package hearth-coordinator --bins
+export DESTDIR PREFIX
+
+install: ## Installs programs, library, units, manual and demo model; starts nothing.
+	scripts/deps.sh cc onnxruntime
+	cargo build --profile $(PROFILE) $(programs)
+	scripts/install.sh
+
+# The package is made of what `make install` would install below /usr.
+deb: ## Makes a Debian package in target/debian.
+	scripts/deps.sh cc onnxruntime cargo-deb
+	cargo build --profile $(PROFILE) $(programs)
+	rm -rf target/package
+	DESTDIR=target/package PREFIX=/usr scripts/install.sh
+	cargo deb --package hearth-cli --no-build --no-strip --output target/debian/
 
 fmt: ## Formats the sources.
 	cargo fmt --all

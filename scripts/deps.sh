@@ -6,6 +6,7 @@
 #   etcd         an etcd server in .deps/bin, for the tests; no service is installed or started
 #   systemd      the programs of systemd, which the tests run; nothing is started
 #   slurm        Slurm and munge in .deps/slurm, for the tests; nothing is installed or started
+#   cargo-deb    what makes Debian packages, in .deps/bin, for `make deb`
 #   cargo-deny   the checker of licences and sources, in .deps/bin, for `make lint`
 #
 # What is there already is left alone, and then no network is used. Rust itself has to be there.
@@ -101,6 +102,15 @@ need_cargo_deny() {
     mv "$work/bin/cargo-deny" .deps/bin/cargo-deny
 }
 
+need_cargo_deb() {
+    has dpkg-deb || install_packages dpkg
+    if has_bin cargo-deb; then return; fi
+    say "building cargo-deb into .deps/bin (some minutes)"
+    cargo install --quiet --locked --root "$work" --target-dir "$work/target" \
+        --no-default-features cargo-deb@3.8.0
+    mv "$work/bin/cargo-deb" .deps/bin/cargo-deb
+}
+
 has cargo || die "no cargo on PATH. Install Rust with rustup, the version in Cargo.toml or newer."
 [ $# -gt 0 ] || set -- cc onnxruntime etcd
 for dependency in "$@"; do
@@ -110,6 +120,7 @@ for dependency in "$@"; do
         etcd) need_etcd ;;
         slurm) need_slurm ;;
         systemd) need_systemd ;;
+        cargo-deb) need_cargo_deb ;;
         cargo-deny) need_cargo_deny ;;
         *) die "$dependency is not known: cc, onnxruntime, etcd, slurm, systemd, cargo-deny" ;;
     esac
