@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::Config;
 use crate::executor::Executor;
 use crate::executors::{self, Backends, Start};
-use crate::fleet::{self, FleetView};
+use crate::fleet::{self, FleetView, WorkerStatus};
 use crate::hooks::Hook;
 use crate::request::{Accepted, Dispatcher, RequestOutput, Submission};
 
@@ -231,13 +231,15 @@ impl Engine {
     /// it does not count.
     pub async fn wait_ready(&self, n: usize, timeout: Duration) -> Result<(), CallError> {
         let mut fleet = self.fleet();
-        let enough = fleet.wait_for(|view| view.ready().count() >= n);
-        if let Ok(Ok(_)) = tokio::time::timeout(timeout, enough).await {
-            return Ok(());
-        }
+        let settled = fleet.wait_for(|view| view.ready().count() >= n || out_of_reach(view, n));
+        let late = tokio::time::timeout(timeout, settled).await.is_err();
         let view = self.view();
         let ready = view.ready().count();
-        let wanted = format!("{ready} of {n} workers are ready after {timeout:?}");
+        if ready >= n {
+            return Ok(());
+        }
+        let after = if late { format!(" after {timeout:?}") } else { String::new() };
+        let wanted = format!("{ready} of {n} workers are ready{after}");
         Err(fleet::no_worker(&view, &wanted))
     }
 
@@ -269,6 +271,13 @@ impl Engine {
         let text = Uuid::now_v7().to_string();
         RequestId::new(text).unwrap_or_else(|_| unreachable!("a UUID is an id"))
     }
+}
+
+/// Whether so many workers that the engine owns have failed for good that `n` can't be ready.
+fn out_of_reach(view: &FleetView, n: usize) -> bool {
+    let failed = |status: &WorkerStatus| matches!(status, WorkerStatus::Failed { .. });
+    let failed = view.workers.iter().filter(|worker| failed(&worker.status)).count();
+    failed > 0 && view.workers.len() - failed < n
 }
 
 /// A seed that a person can type: below 2^32, as image tools draw it.
