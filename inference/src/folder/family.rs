@@ -77,6 +77,21 @@ impl Family {
         CLASSES.iter().filter(|(_, family)| *family == self).map(|(name, _)| *name).collect()
     }
 
+    /// What its models do, in the words of requests. A folder without a VAE encoder does nothing
+    /// with pictures, an inpainting UNet nothing else, a refiner nothing without one.
+    #[must_use]
+    pub fn tasks(self) -> &'static [&'static str] {
+        match self {
+            Self::StableDiffusion
+            | Self::StableDiffusionXl
+            | Self::StableDiffusion3
+            | Self::Flux => &["text-to-image", "image-to-image", "inpainting"],
+            Self::LatentConsistency => &["text-to-image", "image-to-image"],
+            Self::Unconditional => &["general"],
+            Self::Onnx => &[],
+        }
+    }
+
     /// Its name in descriptions and listings.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -16,6 +16,8 @@ pub(super) enum Trained {
     Consistency,
 }
 
+const NO_FLOW: &str =
+    "this model is trained for flow matching; use flow_euler or flow_heun, or leave it out";
 const CONSISTENCY: &str = "CMStochasticIterativeScheduler";
 
 /// A folder's scheduler config, and what the family adds to it.
@@ -50,15 +52,20 @@ impl Schedule {
     /// A scheduler, or a list of steps, that doesn't fit the model.
     pub(super) fn build(&self, settings: &Settings) -> Result<Box<dyn Scheduler>, Invalid> {
         let spec = settings.request.scheduler.as_ref();
+        if self.trained == Trained::Flow {
+            // Asked plainly first: what a flow needs besides, others refuse in other words.
+            let plain = Run { steps: settings.num_inference_steps as usize, ..Run::default() };
+            let built = schedulers::build(&self.config, spec, &plain);
+            if built.is_ok_and(|scheduler| !scheduler.is_flow()) {
+                return Err(Invalid::new("scheduler", &settings.scheduler, NO_FLOW));
+            }
+        }
         let run = self.run(settings)?;
         let scheduler = schedulers::build(&self.config, spec, &run)
             .map_err(|error| refusal(settings, &error))?;
         let consistency = self.class(settings) == CONSISTENCY;
         let message = match self.trained {
-            Trained::Flow if !scheduler.is_flow() => {
-                "this model is trained for flow matching; use flow_euler or flow_heun, or leave it \
-                 out"
-            }
+            Trained::Flow if !scheduler.is_flow() => NO_FLOW,
             Trained::Consistency if !consistency => {
                 "this is a consistency model; its own scheduler is the one that fits, so leave it \
                  out"

@@ -1,8 +1,11 @@
 //! Requests that can't be met say so before any compute, naming field, value and remedy.
 
+use std::sync::Arc;
+
 use hearth_inference::pipelines::{Error, Generation};
 use hearth_inference::schedulers::SchedulerSpec;
 use hearth_inference::session::Interrupt;
+use hearth_media::Image;
 
 use super::support;
 
@@ -77,4 +80,108 @@ fn the_description_says_what_can_be_asked_for() {
     let digest = description["digest"].as_str().unwrap();
     assert_eq!(digest.strip_prefix("sha256:").map(str::len), Some(64), "{digest}");
     assert!(description["weight_bytes"].as_u64().unwrap() > 1_000_000);
+}
+
+fn grey(width: u32, height: u32) -> Option<Arc<Image>> {
+    let rgb = vec![128; (width * height * 3) as usize];
+    Some(Arc::new(Image::new(width, height, rgb).unwrap()))
+}
+
+fn refused(model: &str, requests: Vec<(Generation, &str)>) {
+    let mut pipeline = support::load(&support::repository().join(model)).unwrap();
+    for (request, message) in requests {
+        let refused = pipeline.description().check(&request).unwrap_err().to_string();
+        assert!(refused.contains(message), "{model}: {refused}");
+        let error = pipeline.start(&request, 0, &Interrupt::new()).err();
+        assert!(matches!(error, Some(Error::Invalid(_))), "{error:?}");
+    }
+}
+
+#[test]
+fn pictures_that_do_not_fit_are_refused_by_name() {
+    let good = Generation { prompt: "x".into(), image: grey(64, 64), ..Generation::default() };
+    refused(
+        "models/emoji",
+        vec![
+            (Generation { strength: Some(0.0), ..good.clone() }, "strength 0: give a number above"),
+            (Generation { strength: Some(1.5), ..good.clone() }, "strength 1.5: give a number"),
+            (Generation { strength: Some(f64::NAN), ..good.clone() }, "strength NaN: give a"),
+            (Generation { strength: Some(0.01), ..good.clone() }, "leaves no step to take"),
+            (
+                Generation { strength: Some(0.5), image: None, ..good.clone() },
+                "strength 0.5: there",
+            ),
+            (
+                Generation { mask_image: grey(32, 64), ..good.clone() },
+                "mask_image of 32x64: the image is of 64x64; make both of one size",
+            ),
+            (
+                Generation { mask_image: grey(64, 64), image: None, ..good.clone() },
+                "mask_image given: there is no image",
+            ),
+            (Generation { image: grey(4000, 64), ..good.clone() }, "width 4000: give 8 to 128"),
+            (
+                Generation { latents: Some(Arc::new(vec![0.0; 7])), image: None, ..good.clone() },
+                "latents of 7 numbers: give 12 x 16 x 16 for 64x64",
+            ),
+            (Generation { prompt_2: Some("y".into()), ..good }, "prompt_2 \"y\": stable-diffusion"),
+        ],
+    );
+    let good = Generation { prompt: "x".into(), ..Generation::default() };
+    refused(
+        "tests/models/tiny-inpaint",
+        vec![
+            (good.clone(), "image none: this model does inpainting"),
+            (Generation { image: grey(32, 32), ..good.clone() }, "mask_image none: this model"),
+        ],
+    );
+    refused("tests/models/tiny-sdxl-refiner", vec![(good, "give an image")]);
+}
+
+#[test]
+fn schedules_that_do_not_fit_the_family_are_refused() {
+    let spec = |text| SchedulerSpec::parse(text).ok();
+    let good = Generation { prompt: "x".into(), ..Generation::default() };
+    for model in ["tests/models/tiny-flux-dev", "tests/models/tiny-sd3"] {
+        refused(
+            model,
+            vec![
+                (
+                    Generation { scheduler: spec("euler"), ..good.clone() },
+                    "scheduler euler: this model is trained for flow matching; use flow_euler",
+                ),
+                (
+                    Generation { sigmas: Some(vec![0.2, 0.8]), ..good.clone() },
+                    "sigmas [0.2, 0.8]: ",
+                ),
+                (
+                    Generation { max_sequence_length: Some(513), ..good.clone() },
+                    "max_sequence_length 513: give 1 to 512",
+                ),
+            ],
+        );
+    }
+    refused(
+        "models/emoji",
+        vec![(Generation { scheduler: spec("flow_euler"), ..good }, "is for flow-matching models")],
+    );
+    let plain = Generation::default();
+    refused(
+        "tests/models/tiny-consistency",
+        vec![
+            (plain.clone(), "class_labels none: say which class to show, 0 to 9"),
+            (
+                Generation { class_labels: Some(10), ..plain.clone() },
+                "class_labels 10: give 0 to 9",
+            ),
+            (
+                Generation { class_labels: Some(1), prompt: "x".into(), ..plain.clone() },
+                "prompt \"x\": this model knows no words",
+            ),
+            (
+                Generation { class_labels: Some(1), scheduler: spec("ddim"), ..plain },
+                "this is a consistency model",
+            ),
+        ],
+    );
 }

@@ -132,23 +132,32 @@ fn infotext(settings: &Settings, seed: u64, model: &str) -> String {
     info.to_string()
 }
 
-/// What Hearth reads: a request that makes this picture again, and by what it was made.
+/// What Hearth reads: a request that makes this picture again, and by what it was made. Files that
+/// it brought along are there by their digests.
 fn record(request: &GenerationRequest, output: &Output, model: &str, digest: &str) -> String {
     let settings = &output.settings;
+    let asked = GenerationRequest {
+        id: None,
+        model: Some(model.to_owned()),
+        prompt: settings.prompt.clone(),
+        width: Some(settings.width),
+        height: Some(settings.height),
+        num_images: None,
+        num_inference_steps: Some(settings.num_inference_steps),
+        // Models without guidance know no scale.
+        guidance_scale: request
+            .guidance_scale
+            .or(Some(settings.guidance_scale.into()).filter(|scale| *scale != 1.0)),
+        scheduler: Some(settings.scheduler.clone()),
+        strength: settings.strength,
+        seed: Some(output.seed),
+        output_format: None,
+        preview_every: None,
+        deadline_ms: None,
+        ..request.clone()
+    };
     json!({
-        "request": {
-            "model": model,
-            "prompt": settings.prompt,
-            "negative_prompt": settings.negative_prompt,
-            "width": settings.width,
-            "height": settings.height,
-            "num_inference_steps": settings.num_inference_steps,
-            "guidance_scale": settings.guidance_scale,
-            "scheduler": settings.scheduler,
-            "eta": settings.eta,
-            "seed": output.seed,
-            "metadata": request.metadata,
-        },
+        "request": asked,
         "model_digest": digest,
         "version": env!("CARGO_PKG_VERSION"),
     })

@@ -92,7 +92,7 @@ pub(super) fn load(
         device,
         files,
         schedule,
-        tasks: both.tasks(&["text-to-image"], &["image-to-image", "inpainting"]),
+        tasks: both.tasks(folder.family()),
         fields,
         size: [CELLS * vae.cell(); 2],
         size_factor: token_side,

@@ -3,7 +3,7 @@
 use super::configs::VaeConfig;
 use super::decoder::{Decoder, VaeDecoder};
 use super::encoder::{ENCODER, VaeEncoder};
-use crate::folder::Folder;
+use crate::folder::{Family, Folder};
 use crate::pipelines::Error;
 use crate::session::{Device, Runtime};
 
@@ -34,16 +34,9 @@ impl Vae {
         Ok(Self { decoder: Decoder::Vae(Box::new(decoder)), encoder })
     }
 
-    /// What the family does with words alone, and what it does with a picture too where there is
-    /// an encoder.
-    pub(in crate::pipelines) fn tasks(
-        &self,
-        from_words: &[&'static str],
-        from_pictures: &[&'static str],
-    ) -> Vec<&'static str> {
-        match self.encoder {
-            Some(_) => [from_words, from_pictures].concat(),
-            None => from_words.to_vec(),
-        }
+    /// What of the family's tasks can be done: with a picture only where there is an encoder.
+    pub(in crate::pipelines) fn tasks(&self, family: Family) -> Vec<&'static str> {
+        let can = |task: &&&str| self.encoder.is_some() || **task == "text-to-image";
+        family.tasks().iter().filter(can).copied().collect()
     }
 }

@@ -70,10 +70,7 @@ pub(super) fn load(
         device,
         files,
         schedule,
-        tasks: match lcm {
-            true => both.tasks(&["text-to-image"], &["image-to-image"]),
-            false => tasks(&both, inpainting_model),
-        },
+        tasks: tasks(&both, folder, inpainting_model),
         fields,
         size: cells.map(|side| side * vae.cell()),
         size_factor: vae.cell() * unet.factor(),
@@ -119,9 +116,8 @@ pub(super) fn is_inpainting(unet: &UnetConfig, vae: &VaeConfig) -> Result<bool, 
 }
 
 /// What such a model does.
-pub(super) fn tasks(vae: &Vae, inpainting_model: bool) -> Vec<&'static str> {
-    match inpainting_model {
-        true => vae.tasks(&[], &["inpainting"]),
-        false => vae.tasks(&["text-to-image"], &["image-to-image", "inpainting"]),
-    }
+pub(super) fn tasks(vae: &Vae, folder: &Folder, inpainting_model: bool) -> Vec<&'static str> {
+    let mut tasks = vae.tasks(folder.family());
+    tasks.retain(|task| !inpainting_model || *task == "inpainting");
+    tasks
 }

@@ -95,7 +95,7 @@ pub(super) fn load(
         device,
         files,
         schedule,
-        tasks: both.tasks(&["text-to-image"], &["image-to-image", "inpainting"]),
+        tasks: both.tasks(folder.family()),
         fields,
         size: cells.map(|side| side * vae.cell()),
         size_factor: token_side,

@@ -91,15 +91,14 @@ pub(super) fn load(
         true => ["aesthetic_score", "negative_aesthetic_score"].as_slice(),
         false => &["target_size"],
     });
+    let mut tasks = stable_diffusion::tasks(&both, folder, inpainting_model);
+    tasks.retain(|task| !refiner || *task != "text-to-image");
     let description = Facts {
         folder,
         device,
         files,
         schedule,
-        tasks: match refiner {
-            true => both.tasks(&[], &["image-to-image", "inpainting"]),
-            false => stable_diffusion::tasks(&both, inpainting_model),
-        },
+        tasks,
         fields,
         size: cells.map(|side| side * vae.cell()),
         size_factor: vae.cell() * unet.factor(),
