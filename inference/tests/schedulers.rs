@@ -171,12 +171,20 @@ const STRICTER: &[(&str, &str)] = &[
     ("at zero SNR", "runs that start below the last timestep come to no harm, but are refused too"),
     ("`timestep_spacing` is", "a word of no meaning where a list or a curve has no use for it"),
     ("`sigma_min` is", "a lower end above the upper one makes levels that rise"),
+    ("would not be finite", "a run that starts late may pass the step by, but is refused too"),
     ("has no third order", "diffusers fails at the third step; shorter runs get through"),
 ];
 
-/// Diffusers runs into NaN with these, Hearth doesn't: class, and why.
-const LOOSER: &[(&str, &str)] =
-    &[("EulerAncestralDiscreteScheduler", "to² − up² rounds below zero, where its root is taken")];
+/// Diffusers fails in the middle of these by an accident of rounding, Hearth doesn't: class, how,
+/// and why.
+const LOOSER: &[(&str, &str, &str)] = &[
+    (
+        "EulerAncestralDiscreteScheduler",
+        "not finite",
+        "to² − up² rounds below zero; its root is NaN",
+    ),
+    ("CosineDPMSolverMultistepScheduler", "maximum recursion", "ends on one millionth of a level"),
+];
 
 /// Where 1e-4 of the greatest magnitude can't be had: class, part of a random case's name, what
 /// can be had, and why. No committed case needs them.
@@ -236,8 +244,9 @@ impl Check {
             }
         }
         for case in &vectors.rejected {
-            let looser = LOOSER.iter().any(|(class, _)| *class == vectors.class)
-                && case.error.as_ref().is_some_and(|error| error.starts_with("not finite"));
+            let error = case.error.as_deref().unwrap_or_default();
+            let fits = |class: &str, how: &str| class == vectors.class && error.starts_with(how);
+            let looser = LOOSER.iter().any(|(class, how, _)| fits(class, how));
             match vectors.build_from_file(case) {
                 Ok(_) if !looser => {
                     failures.push(format!("{} {}: diffusers rejects it", vectors.class, case.name));

@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use std::path::Path;
 
 use hearth_protocol::codec::{decode, encode};
-use hearth_protocol::generation::{GenerationRequest, Input, OutputFormat, Task};
+use hearth_protocol::generation::{GenerationRequest, Input, NoiseDevice, OutputFormat, Task};
 use hearth_protocol::message::{
     Accepted, Attachment, Phase, Preview, Progress, Reply, Request, Span, Trailer,
 };
@@ -106,6 +106,7 @@ fn generation_1() -> GenerationRequest {
         mask_image: Some(Input::new("a mask")),
         strength: Some(0.5),
         latents: Some(Input::new("numbers")),
+        noise_device: Some(NoiseDevice::Cuda),
         ..GenerationRequest::default()
     }
 }

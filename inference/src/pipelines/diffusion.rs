@@ -69,7 +69,7 @@ impl Pipeline for Diffusion {
         let conditioning = self.conditioner.condition(&settings, &mut warnings, interrupt)?;
 
         let shape = self.latent_shape(&settings);
-        let mut noise_stream = NoiseStream::new(seed);
+        let mut noise_stream = NoiseStream::on(request.noise_device, seed);
         let begun = Start {
             settings: &settings,
             scheduler: scheduler.as_ref(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hearth_media::Image;
 
+use crate::noise::Device;
 use crate::schedulers::SchedulerSpec;
 
 /// A request for one picture, before defaults. The seed is given apart, as pictures of one
@@ -77,6 +78,8 @@ pub struct Generation {
     pub negative_aesthetic_score: Option<f32>,
     /// The class to show, for models that know classes instead of words.
     pub class_labels: Option<u32>,
+    /// Whose normal numbers the noise is made of.
+    pub noise_device: Device,
 }
 
 /// A [`Generation`] that was checked, with every default filled in.

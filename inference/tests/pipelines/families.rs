@@ -116,6 +116,7 @@ impl Request {
             target_size: self.target_size,
             crops_coords_top_left: self.crops_coords_top_left,
             class_labels: self.class_labels,
+            ..Generation::default()
         }
     }
 }

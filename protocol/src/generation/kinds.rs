@@ -74,6 +74,16 @@ impl From<Task> for String {
     }
 }
 
+/// Whose normal numbers the noise is made of: torch draws others on a GPU from the same seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NoiseDevice {
+    /// `torch.Generator("cpu")`, diffusers' default.
+    Cpu,
+    /// `torch.Generator("cuda")`.
+    Cuda,
+}
+
 /// How a result is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -16,7 +16,7 @@ use crate::ids::RequestId;
 use crate::limits;
 
 pub use self::input::Input;
-pub use self::kinds::{OutputFormat, Task, UnknownTask};
+pub use self::kinds::{NoiseDevice, OutputFormat, Task, UnknownTask};
 
 /// What to make. A field that is none takes the model's default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -126,6 +126,10 @@ pub struct GenerationRequest {
     /// Image i uses `seed + i`; drawn by whoever accepts the request when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+    /// Whose normal numbers the noise is made of; the CPU's when absent. Where the model runs has
+    /// nothing to do with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise_device: Option<NoiseDevice>,
     /// Scheduler's name, with overrides as `name:key=value,key=value`; in JSON also as an object
     /// of `name` and overrides.
     #[serde(deserialize_with = "scheduler::text", skip_serializing_if = "Option::is_none")]
@@ -145,7 +149,7 @@ pub struct GenerationRequest {
 }
 
 /// The fields' names, for the nearest one to an unknown name.
-const FIELDS: [&str; 40] = [
+const FIELDS: [&str; 41] = [
     "id",
     "model",
     "task",
@@ -182,6 +186,7 @@ const FIELDS: [&str; 40] = [
     "strength",
     "latents",
     "seed",
+    "noise_device",
     "scheduler",
     "output_format",
     "preview_every",

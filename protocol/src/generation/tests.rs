@@ -69,7 +69,7 @@ fn the_digest_is_of_the_content_alone() {
 #[test]
 fn every_field_is_listed() {
     let error = parse(json!({"prompt": "x", "zzzzzzzz": 1})).unwrap_err();
-    let json = json!({"id": "a", "model": "m", "task": "general", "prompt": "p",
+    let mut json = json!({"id": "a", "model": "m", "task": "general", "prompt": "p",
         "prompt_2": "p", "prompt_3": "p", "negative_prompt": "n", "negative_prompt_2": "n",
         "negative_prompt_3": "n", "width": 1, "height": 1, "num_images": 1,
         "num_inference_steps": 1, "timesteps": [9, 1], "sigmas": [1.5, 0], "guidance_scale": 1.0,
@@ -81,11 +81,12 @@ fn every_field_is_listed() {
         "strength": 0.5, "latents": "aGk=", "seed": 1,
         "scheduler": "s", "output_format": "png", "preview_every": 1, "deadline_ms": 1,
         "metadata": {"k": "v"}});
+    json["noise_device"] = json!("cuda");
     let request = parse(json).unwrap();
     let serde_json::Value::Object(fields) = serde_json::to_value(request).unwrap() else {
         unreachable!("a struct is a map");
     };
-    assert_eq!(fields.len(), 40, "a new field belongs into FIELDS as well");
+    assert_eq!(fields.len(), 41, "a new field belongs into FIELDS as well");
     for name in fields.keys() {
         assert!(error.message.contains(name.as_str()), "{name}");
     }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use hearth_inference::noise::Device;
 use hearth_inference::pipelines::{Generation, Invalid};
 use hearth_inference::schedulers::SchedulerSpec;
 use hearth_media::Image;
 use hearth_protocol::CallError;
-use hearth_protocol::generation::{GenerationRequest, Input};
+use hearth_protocol::generation::{GenerationRequest, Input, NoiseDevice};
 
 /// The request as a pipeline takes it.
 ///
@@ -50,6 +51,10 @@ pub(crate) fn to_generation(request: &GenerationRequest) -> Result<Generation, C
         target_size: request.target_size,
         crops_coords_top_left: request.crops_coords_top_left,
         class_labels: request.class_labels,
+        noise_device: match request.noise_device {
+            None | Some(NoiseDevice::Cpu) => Device::Cpu,
+            Some(NoiseDevice::Cuda) => Device::Cuda,
+        },
     })
 }
 
