@@ -172,7 +172,7 @@ impl Attached {
         loop {
             match told(stream.next().await.map_err(located)?, image, worker) {
                 Ok(event) => self.mailbox.push(event),
-                Err(reply) => return ended(reply, found, started).map_err(located),
+                Err(reply) => return ended(*reply, found, started).map_err(located),
             }
         }
     }

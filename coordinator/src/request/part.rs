@@ -119,7 +119,7 @@ impl Job<'_> {
         loop {
             match told(stream.next().await?, image, worker) {
                 Ok(event) => self.mailbox.push(event),
-                Err(reply) => return output(reply, part, place, started),
+                Err(reply) => return output(*reply, part, place, started),
             }
         }
     }
@@ -130,7 +130,7 @@ pub(super) fn told(
     event: CallEvent,
     image: u32,
     worker: &WorkerId,
-) -> Result<RequestEvent, CallReply> {
+) -> Result<RequestEvent, Box<CallReply>> {
     Ok(match event {
         CallEvent::Accepted { queue_position } => RequestEvent::Accepted { image, queue_position },
         CallEvent::Progress(progress) => RequestEvent::Progress {
@@ -145,7 +145,7 @@ pub(super) fn told(
             let media_type = attachment.media_type;
             RequestEvent::Preview { image, step, media_type, bytes }
         }
-        CallEvent::Reply(reply) => return Err(reply),
+        CallEvent::Reply(reply) => return Err(Box::new(reply)),
     })
 }
 
