@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use hearth_protocol::generation::{OutputFormat, Task};
+use hearth_protocol::generation::{NoiseDevice, OutputFormat, Task};
 
 use super::values::{Size, device, finite, positive_duration};
 
@@ -46,6 +46,9 @@ pub(crate) struct GenerateArgs {
     /// Same seed, same picture; picture I uses K + I [default: drawn]
     #[arg(long, value_name = "K", help_heading = PICTURE)]
     pub(crate) seed: Option<u64>,
+    /// Whose random numbers the seed stands for, torch's on cpu or cuda [default: cpu]
+    #[arg(long, value_name = "D", value_parser = noise_device, help_heading = PICTURE)]
+    pub(crate) noise_device: Option<NoiseDevice>,
     /// Pixels [default: the model's]
     #[arg(long, value_name = "WxH", help_heading = PICTURE)]
     pub(crate) size: Option<Size>,
@@ -79,6 +82,14 @@ pub(crate) struct GenerateArgs {
     /// With --local, where the model runs: cpu or cuda:I
     #[arg(long, default_value = "cpu", value_parser = device, requires = "local")]
     pub(crate) device: String,
+}
+
+fn noise_device(text: &str) -> Result<NoiseDevice, String> {
+    match text {
+        "cpu" => Ok(NoiseDevice::Cpu),
+        "cuda" => Ok(NoiseDevice::Cuda),
+        _ => Err("known are cpu and cuda".to_owned()),
+    }
 }
 
 fn format(text: &str) -> Result<OutputFormat, String> {

@@ -3,7 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hearth_inference::pipelines::{self, Error};
+use hearth_inference::noise;
+use hearth_inference::pipelines::{self, Error, Generation, Pipeline};
 use hearth_inference::session::Interrupt;
 
 use super::support::{self, red_heart};
@@ -104,4 +105,17 @@ fn a_pipeline_can_live_on_its_own_thread() {
         support::generate(pipeline.as_mut(), &red_heart(1), 0).unwrap().media
     });
     picture.join().unwrap();
+}
+
+#[test]
+fn the_seed_stands_for_the_noise_of_the_device_that_is_named() {
+    let mut pipeline = support::load(&support::emoji()).unwrap();
+    let on = |noise_device| Generation { noise_device, ..red_heart(2) };
+    let start = |pipeline: &mut dyn Pipeline, request: &Generation| {
+        pipeline.start(request, 7, &Interrupt::new()).unwrap().latents().to_vec()
+    };
+    let cpu = start(pipeline.as_mut(), &on(noise::Device::Cpu));
+    let cuda = start(pipeline.as_mut(), &on(noise::Device::Cuda));
+    assert_eq!(cpu, start(pipeline.as_mut(), &red_heart(2)));
+    assert_ne!(cpu, cuda);
 }

@@ -49,6 +49,7 @@ pub(super) fn build(
         num_inference_steps: args.steps,
         guidance_scale: args.guidance,
         seed: args.seed,
+        noise_device: args.noise_device,
         scheduler: args.scheduler.clone(),
         output_format: Some(format),
         preview_every: args.preview.then_some(PREVIEW_EVERY),
