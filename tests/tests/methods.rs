@@ -1,6 +1,8 @@
 //! Methods of running workers: models that come and go, sleep, graphs by themselves, profiles,
 //! requests taken up again.
 
+#![expect(clippy::expect_used, reason = "a test may fail anywhere")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
