@@ -1,6 +1,8 @@
 //! Workers and programs that `hearth launch` started: followed, asked and ended from other
 //! invocations.
 
+#![expect(clippy::expect_used, reason = "a test may fail anywhere")]
+
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
