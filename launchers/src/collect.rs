@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use crate::{Error, Handle, Launcher, Outcome, Replica};
+use crate::{Error, Handle, Launcher, Outcome, Replica, StateDir};
 
 /// Bytes of a result, at most.
 const MAX_RESULT: u64 = 64 << 20;
@@ -58,9 +58,26 @@ pub(crate) async fn wait(
     }
 }
 
+/// Waits until all have ended, and reads the results that they left in the state folder.
+///
+/// # Errors
+/// As [`wait`].
+pub(crate) async fn outcomes(
+    launcher: &dyn Launcher,
+    state: &StateDir,
+    handles: &[Handle],
+    timeout: Option<Duration>,
+    pace: Pace,
+) -> Result<Vec<Outcome>, Error> {
+    let replicas = wait(launcher, handles, timeout, pace).await?;
+    let result = |handle: &Handle| state.result_file(&handle.launch, handle.rank);
+    let pairs = replicas.into_iter().zip(handles);
+    Ok(pairs.map(|(replica, handle)| outcome(replica, &result(handle))).collect())
+}
+
 /// A replica's end, with the result that it left in this file. A result that can't be read is
 /// told in `error`, and leaves the status as it is.
-pub(crate) fn outcome(replica: Replica, result: &Path) -> Outcome {
+fn outcome(replica: Replica, result: &Path) -> Outcome {
     let Replica { rank, status, exit_code, error, .. } = replica;
     let (result, unread) = match read_result(result) {
         Ok(result) => (result, None),

@@ -80,7 +80,9 @@ pub enum Error {
         asked: &'static str,
     },
     /// Nothing is known of this replica.
-    #[error("{handle} is not known here: `hearth replicas list` prints those that are")]
+    #[error(
+        "{handle} is not known in this state folder: `hearth replicas list` prints those that are"
+    )]
     UnknownReplica {
         /// The handle.
         handle: Handle,

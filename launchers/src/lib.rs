@@ -22,6 +22,7 @@
 //! ```
 
 mod collect;
+mod draft;
 mod error;
 mod handle;
 pub mod kubernetes;
@@ -42,6 +43,7 @@ pub use handle::{Handle, LaunchId};
 pub use launcher::{Capabilities, Launcher, LogLines, LogOptions};
 pub use launchers::{Launchers, Options};
 pub use process::ProcessLauncher;
+pub use process::resources::named_gpus;
 pub use replica::{Outcome, Replica, Status};
 pub use spec::{
     Files, Gpus, LaunchSpec, Owner, Placement, RANK_VARIABLE, RESULT_VARIABLE, Resources,

@@ -4,19 +4,15 @@
 mod conformance;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use conformance::{Fixture, statuses};
 use hearth_launchers::shim::{Report, Shim};
 use hearth_launchers::systemd::{Manager, SystemdLauncher};
-use hearth_launchers::{Error, Gpus, LaunchSpec, Launcher, Owner, StateDir, Status};
+use hearth_launchers::{Error, Gpus, LaunchSpec, Launcher, StateDir, Status};
 use hearth_tests::{UserManager, under_user_manager};
 use rustix::process::Signal;
 
 /// Tells the process that a test starts to be the owner of replicas in this folder.
-const OWNER_STATE: &str = "HEARTH_TEST_OWNER_STATE";
-
 fn launcher(state: &Path) -> SystemdLauncher {
     SystemdLauncher::new(StateDir::new(state), Shim::find(None).unwrap(), Manager::User)
 }
@@ -90,37 +86,13 @@ fn owned_replicas_end_with_their_owner() {
 
 async fn owned_replicas_end(manager: &UserManager) {
     let fixture = fixture(manager);
-    let mut owner = Command::new(std::env::current_exe().unwrap());
-    owner.args(["owns_replicas_until_it_is_killed", "--exact", "--nocapture"]);
-    owner.env(OWNER_STATE, fixture.state.path()).stdin(Stdio::null()).stdout(Stdio::null());
-    let mut owner = owner.spawn().unwrap();
-    let handle = loop {
-        let records = fixture.state.list().unwrap();
-        if let Some(record) = records.iter().find(|record| record.spec.name == "owned") {
-            break record.handles().next().unwrap();
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    };
-    fixture.says(&handle, "ready").await;
-    let killed = Instant::now();
-    owner.kill().unwrap();
-    owner.wait().unwrap();
-    let outcome = fixture.collect(std::slice::from_ref(&handle)).await.remove(0);
-    assert_eq!(outcome.status, Status::Cancelled, "{outcome:?}");
-    assert!(killed.elapsed() < Duration::from_secs(4), "{:?}", killed.elapsed());
+    conformance::owner::is_killed(&fixture, "owns_replicas_until_it_is_killed").await;
 }
 
 /// Does nothing unless another test asks for it.
 #[tokio::test]
 async fn owns_replicas_until_it_is_killed() {
-    let Some(state) = std::env::var_os(OWNER_STATE) else { return };
-    let launcher = launcher(Path::new(&state));
-    let mut spec = LaunchSpec::new("owned", 1, "/bin/sh");
-    let script = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
-    spec.args = vec!["-c".to_owned(), script.to_owned()];
-    spec.owner = Owner::Caller;
-    let _handles = launcher.launch(&spec).await.unwrap();
-    std::future::pending::<()>().await;
+    conformance::owner::own(|state| Box::new(launcher(state.path()))).await;
 }
 
 /// With a program that is no shim, and with a manager that is not there, nothing is left of a launch.

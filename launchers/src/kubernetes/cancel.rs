@@ -80,8 +80,15 @@ impl Kubernetes {
     /// The Job stays until its pods have ended; their ends are awaited by [`Self::see_them_end`].
     async fn delete_job(&self, record: &LaunchRecord) -> Result<(), Error> {
         let (jobs, params) = (self.jobs(record).await?, DeleteParams::foreground());
-        let delete = jobs.delete(record.id.as_str(), &params);
-        ask_for("delete the Job", delete).await.map(drop)
+        let name = record.id.as_str();
+        ask_for("delete the Job", jobs.delete(name, &params)).await?;
+        // It goes with its Job, unless the launch was given up before the two were bound.
+        let secrets = self.secrets(record).await?;
+        let gone = DeleteParams::background();
+        if let Err(error) = ask_for("delete the Secret", secrets.delete(name, &gone)).await {
+            tracing::debug!(%error, launch = name, "left to its Job");
+        }
+        Ok(())
     }
 
     /// Waits until the replicas' pods are gone; removes those by force that outlast their grace,

@@ -94,6 +94,11 @@ impl Kubernetes {
         Ok(Api::namespaced(client.clone(), namespace(record)))
     }
 
+    async fn secrets(&self, record: &LaunchRecord) -> Result<Api<Secret>, Error> {
+        let (client, _) = self.connection().await?;
+        Ok(Api::namespaced(client.clone(), namespace(record)))
+    }
+
     fn known(&self, handles: &[Handle]) -> Result<Vec<Known>, Error> {
         let launches = self.state.launches_of(NAME, handles)?;
         let known = |handle: &Handle| {
@@ -106,14 +111,13 @@ impl Kubernetes {
     /// Creates the Secret, then the Job, then makes the Job the Secret's owner: with the Job go
     /// the keys.
     async fn create(&self, record: &LaunchRecord, spec: &LaunchSpec) -> Result<(), Error> {
-        let (client, _) = self.connection().await?;
         let (jobs, params) = (self.jobs(record).await?, PostParams::default());
         let job = manifest::job(&record.id, spec, self.config.keep);
         let Some(secret) = manifest::secret(&record.id, spec) else {
             return ask("create the Job", jobs.create(&params, &job)).await.map(drop);
         };
         let name = record.id.as_str();
-        let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace(record));
+        let secrets = self.secrets(record).await?;
         ask("create the Secret with the replicas' files", secrets.create(&params, &secret)).await?;
         let created = async {
             let job = ask("create the Job", jobs.create(&params, &job)).await?;

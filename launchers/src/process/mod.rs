@@ -212,10 +212,13 @@ impl Launcher for ProcessLauncher {
 
     async fn cancel(&self, handles: &[Handle]) -> Result<(), Error> {
         let records = self.state.launches_of(NAME, handles)?;
-        let mut open = Vec::new();
+        let (mut open, mut refused) = (Vec::new(), Ok(()));
         for handle in handles {
-            if self.ask(handle)? {
-                open.push(handle);
+            match self.ask(handle) {
+                Ok(true) => open.push(handle),
+                Ok(false) => {}
+                // The others are ended all the same.
+                Err(error) => refused = refused.and(Err(error)),
             }
         }
         let grace = records.values().map(|record| record.spec.grace).max().unwrap_or_default();
@@ -223,11 +226,11 @@ impl Launcher for ProcessLauncher {
         while Instant::now() < deadline {
             open.retain(|handle| !has_ended(&self.folder(handle)));
             if open.is_empty() {
-                return Ok(());
+                return refused;
             }
             sleep(LOOK).await;
         }
-        open.into_iter().try_for_each(|handle| self.force(handle))
+        open.into_iter().fold(refused, |told, handle| told.and(self.force(handle)))
     }
 
     async fn collect(
@@ -235,10 +238,7 @@ impl Launcher for ProcessLauncher {
         handles: &[Handle],
         timeout: Option<Duration>,
     ) -> Result<Vec<Outcome>, Error> {
-        let replicas = collect::wait(self, handles, timeout, Pace::QUICK).await?;
-        let result = |handle: &Handle| self.state.result_file(&handle.launch, handle.rank);
-        let pairs = replicas.into_iter().zip(handles);
-        Ok(pairs.map(|(replica, handle)| collect::outcome(replica, &result(handle))).collect())
+        collect::outcomes(self, &self.state, handles, timeout, Pace::QUICK).await
     }
 }
 

@@ -41,6 +41,22 @@ pub(crate) fn cards(spec: &LaunchSpec) -> Result<Option<Vec<(String, String)>>, 
     Ok(devices.map(|devices| devices.into_iter().map(named).collect()))
 }
 
+/// What a spec asks for with this host's graphics cards by their ids, in the order in which its
+/// launchers deal them out; as it is where it asks for none. One replica that takes another's place
+/// can so be given the other's.
+///
+/// # Errors
+/// [`Error::Spec`]: there are not so many.
+pub fn named_gpus(spec: &LaunchSpec) -> Result<Option<Gpus>, Error> {
+    let asked = &spec.resources.gpus;
+    if matches!(asked, None | Some(Gpus::Count(0))) {
+        return Ok(asked.clone());
+    }
+    let cards = cards(spec)?.unwrap_or_default();
+    let ids = cards.iter().flat_map(|(_, ids)| ids.split(',')).map(str::to_owned);
+    Ok(Some(Gpus::Devices(ids.collect())))
+}
+
 /// The graphics cards of each rank, as `CUDA_VISIBLE_DEVICES` has them. `visible` is the caller's
 /// own value: it can only pass on what it has. `installed` is how many there are; 0 where that is
 /// not known.
@@ -153,6 +169,14 @@ mod tests {
         both.env.insert(VISIBLE.to_owned(), "0".to_owned());
         assert!(devices(&both, None, 1).unwrap_err().to_string().contains(VISIBLE));
         assert_eq!(devices(&LaunchSpec::new("job", 1, "true"), None, 1).unwrap(), None);
+    }
+
+    #[test]
+    fn cards_that_are_asked_for_are_named_in_rank_order() {
+        let devices = Gpus::Devices(vec!["3".to_owned(), "GPU-a".to_owned()]);
+        assert_eq!(named_gpus(&spec(2, devices.clone())).unwrap(), Some(devices));
+        assert_eq!(named_gpus(&spec(2, Gpus::Count(0))).unwrap(), Some(Gpus::Count(0)));
+        assert_eq!(named_gpus(&LaunchSpec::new("job", 1, "true")).unwrap(), None);
     }
 
     #[test]

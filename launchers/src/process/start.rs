@@ -10,8 +10,9 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep};
 
 use super::NAME;
+use crate::draft::Draft;
 use crate::shim::{ProcessId, Report, Shim};
-use crate::{Error, LaunchId, LaunchRecord, Owner, RESULT_VARIABLE, StateDir};
+use crate::{Error, LaunchRecord, Owner, RESULT_VARIABLE, StateDir};
 
 /// Where a shim writes why it could not begin.
 const ERRORS: &str = "shim.log";
@@ -22,10 +23,9 @@ const LOOK: Duration = Duration::from_millis(3);
 /// The shims of one launch. Dropped before [`Starting::keep`] it ends them, and removes all that
 /// was written of the launch: also where the launch is given up in the middle.
 pub(super) struct Starting<'a> {
-    state: &'a StateDir,
-    launch: LaunchId,
     shims: Vec<Started>,
-    kept: bool,
+    /// Dropped after the shims were ended.
+    draft: Draft<'a>,
 }
 
 struct Started {
@@ -36,7 +36,7 @@ struct Started {
 
 impl<'a> Starting<'a> {
     pub(super) fn new(state: &'a StateDir, record: &LaunchRecord) -> Self {
-        Self { state, launch: record.id.clone(), shims: Vec::new(), kept: false }
+        Self { shims: Vec::new(), draft: Draft::new(state, &record.id) }
     }
 
     /// Starts the shim of the replica in this folder; gives the pipe that its life hangs on.
@@ -83,7 +83,8 @@ impl<'a> Starting<'a> {
 
     /// All run: from here on they are on their own.
     pub(super) fn keep(mut self) {
-        self.kept = true;
+        self.shims.clear();
+        self.draft.keep();
     }
 }
 
@@ -103,9 +104,6 @@ impl Started {
 
 impl Drop for Starting<'_> {
     fn drop(&mut self) {
-        if self.kept {
-            return;
-        }
         for started in &self.shims {
             if let Some(id) = &started.id {
                 id.signal(Signal::KILL);
@@ -114,9 +112,6 @@ impl Drop for Starting<'_> {
             let report = Report::read(&started.folder).ok().flatten();
             let program = report.and_then(|report| report.program);
             crate::shim::clear(&started.folder, program.map(|program| program.pid));
-        }
-        if let Err(error) = self.state.remove(&self.launch) {
-            tracing::warn!(%error, launch = %self.launch, "a launch that failed left files");
         }
     }
 }

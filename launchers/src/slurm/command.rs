@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use super::{Config, NAME};
-use crate::Error;
+use crate::{Error, RESULT_VARIABLE};
 
 /// How long one command may take. Slurm's own commands give up after 10 s to a minute.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -29,6 +29,8 @@ pub(super) async fn run(
     };
     let mut command = Command::new(&program);
     command.args(args).stdin(Stdio::null()).kill_on_drop(true);
+    // Where the caller is a replica itself, its own end is not theirs.
+    command.env_remove(RESULT_VARIABLE);
     command.envs(config.env.iter().map(|(key, value)| (OsStr::new(key), OsStr::new(value))));
     let output = match tokio::time::timeout(LIMIT, command.output()).await {
         Ok(Ok(output)) => output,

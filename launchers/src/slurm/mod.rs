@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use crate::collect::{self, Pace};
+use crate::draft::Draft;
 use crate::shim::{self, Log, Plan, Report, Shim};
 use crate::state::{read_json, write_json};
 use crate::{
@@ -255,15 +256,13 @@ impl Launcher for Slurm {
         let program = shim::find(&spec.program, spec.env.get("PATH").map(OsStr::new))?;
         let spec = LaunchSpec { program, ..spec.clone() };
         let mut record = LaunchRecord::new(spec.launch_id(), NAME, &spec, "");
+        // Until the job's number is kept nobody could cancel it: should that fail, its tasks find
+        // no folder, and end.
+        let mut draft = Draft::new(&self.state, &record.id);
         self.state.create(&record, &spec.files)?;
-        match self.submit(&record, &spec).await {
-            Ok(job) => record.native = job.to_string(),
-            Err(error) => {
-                self.state.remove(&record.id)?;
-                return Err(error);
-            }
-        }
+        record.native = self.submit(&record, &spec).await?.to_string();
         self.state.save(&record)?;
+        draft.keep();
         Ok(record.handles().collect())
     }
 
@@ -296,12 +295,7 @@ impl Launcher for Slurm {
         handles: &[Handle],
         timeout: Option<Duration>,
     ) -> Result<Vec<Outcome>, Error> {
-        let replicas = collect::wait(self, handles, timeout, PACE).await?;
-        let outcome = |(handle, replica): (&Handle, Replica)| {
-            let result = self.state.result_file(&handle.launch, handle.rank);
-            collect::outcome(replica, &result)
-        };
-        Ok(handles.iter().zip(replicas).map(outcome).collect())
+        collect::outcomes(self, &self.state, handles, timeout, PACE).await
     }
 }
 

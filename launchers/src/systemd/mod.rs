@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
 use crate::collect::{self, Pace};
+use crate::draft::Draft;
 use crate::process::resources;
 use crate::shim::{self, Binding, Log, Plan, ProcessId, Report, Shim};
 use crate::{
@@ -180,12 +181,8 @@ impl Launcher for SystemdLauncher {
         // Before anything is written: a manager that is not there is the usual fault.
         bus.list(&[]).await?;
         let record = LaunchRecord::new(spec.launch_id(), NAME, &spec, manager.name());
-        let mut starting = Starting {
-            state: &self.state,
-            launch: record.id.clone(),
-            units: Vec::new(),
-            kept: false,
-        };
+        let draft = Draft::new(&self.state, &record.id);
+        let mut starting = Starting { units: Vec::new(), draft };
         self.state.create(&record, &spec.files)?;
         let handles: Vec<Handle> = record.handles().collect();
         for (handle, rank) in handles.iter().zip(0..) {
@@ -285,9 +282,6 @@ impl Launcher for SystemdLauncher {
         handles: &[Handle],
         timeout: Option<Duration>,
     ) -> Result<Vec<Outcome>, Error> {
-        let replicas = collect::wait(self, handles, timeout, Pace::QUICK).await?;
-        let result = |handle: &Handle| self.state.result_file(&handle.launch, handle.rank);
-        let pairs = replicas.into_iter().zip(handles);
-        Ok(pairs.map(|(replica, handle)| collect::outcome(replica, &result(handle))).collect())
+        collect::outcomes(self, &self.state, handles, timeout, Pace::QUICK).await
     }
 }

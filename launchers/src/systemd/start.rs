@@ -7,8 +7,9 @@ use tokio::time::{Duration, Instant, sleep};
 
 use super::NAME;
 use super::bus::Bus;
+use crate::Error;
+use crate::draft::Draft;
 use crate::shim::{self, Report};
-use crate::{Error, LaunchId, StateDir};
 
 /// Until a shim has begun, on a loaded machine.
 pub(super) const BEGIN: Duration = Duration::from_secs(30);
@@ -17,10 +18,9 @@ const LOOK: Duration = Duration::from_millis(5);
 /// The units of one launch. Dropped before [`Starting::keep`] it ends what runs and removes all that
 /// was written of the launch, so that a shim that comes later finds nothing to do.
 pub(super) struct Starting<'a> {
-    pub(super) state: &'a StateDir,
-    pub(super) launch: LaunchId,
     pub(super) units: Vec<(String, PathBuf)>,
-    pub(super) kept: bool,
+    /// Dropped after the units' processes were ended.
+    pub(super) draft: Draft<'a>,
 }
 
 impl Starting<'_> {
@@ -58,22 +58,17 @@ impl Starting<'_> {
 
     /// All run: from here on they are on their own.
     pub(super) fn keep(mut self) {
-        self.kept = true;
+        self.units.clear();
+        self.draft.keep();
     }
 }
 
 impl Drop for Starting<'_> {
     fn drop(&mut self) {
-        if self.kept {
-            return;
-        }
         for (_, folder) in &self.units {
             let Some(report) = Report::read(folder).ok().flatten() else { continue };
             report.shim.signal(Signal::KILL);
             shim::clear(folder, report.program.map(|program| program.pid));
-        }
-        if let Err(error) = self.state.remove(&self.launch) {
-            tracing::warn!(%error, launch = %self.launch, "a launch that failed left files");
         }
     }
 }

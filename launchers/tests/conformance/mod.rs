@@ -9,6 +9,7 @@ mod bad_input;
 mod ends;
 mod life;
 mod output;
+pub(crate) mod owner;
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;

@@ -6,10 +6,13 @@ mod cluster;
 mod conformance;
 mod own;
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
 use conformance::Fixture;
-use hearth_launchers::StateDir;
 use hearth_launchers::shim::Shim;
 use hearth_launchers::slurm::{Config, Slurm};
+use hearth_launchers::{LaunchSpec, Launcher as _, StateDir};
 
 use cluster::Cluster;
 
@@ -23,6 +26,23 @@ fn fixture(cluster: &Cluster) -> Fixture {
     Fixture::new(state.clone(), move || {
         Box::new(Slurm::new(state.clone(), shim.clone(), config.clone()))
     })
+}
+
+/// A job whose number nobody keeps could not be cancelled: it must find nothing to run.
+#[tokio::test]
+async fn a_launch_that_is_given_up_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let sbatch = folder.path().join("sbatch");
+    std::fs::write(&sbatch, "#!/bin/sh\nexec sleep 60\n").unwrap();
+    std::fs::set_permissions(&sbatch, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let commands = Some(folder.path().to_owned());
+    let state = StateDir::new(folder.path().join("state"));
+    let config = Config { commands, ..Config::default() };
+    let slurm = Slurm::new(state.clone(), Shim::find(None).unwrap(), config);
+    let spec = LaunchSpec::new("job", 2, "true");
+    let launch = slurm.launch(&spec);
+    assert!(tokio::time::timeout(Duration::from_secs(1), launch).await.is_err());
+    assert_eq!(std::fs::read_dir(state.path()).unwrap().count(), 0);
 }
 
 /// One cluster serves all cases: it takes longer to start than they do to run.
