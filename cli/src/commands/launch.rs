@@ -46,8 +46,20 @@ pub(super) async fn run(args: &LaunchArgs, app: &App) -> Result<Status, Failure>
     let handles = tokio::select! {
         biased;
         () = interrupts.next() => {
-            // Given up in the middle: those that were started are ended.
-            app.output.note("interrupted: nothing was launched");
+            let given_up = async {
+                match &spec.id {
+                    Some(id) => give_up(&launchers, id).await,
+                    None => Ok(()),
+                }
+            };
+            tokio::select! {
+                biased;
+                () = interrupts.next() => app.output.note("interrupted: hearth replicas list"),
+                ended = given_up => {
+                    ended?;
+                    app.output.note("interrupted: nothing of it is left");
+                }
+            }
             return Ok(Status::Interrupted);
         }
         handles = launcher.launch(&spec) => handles?,
@@ -56,6 +68,15 @@ pub(super) async fn run(args: &LaunchArgs, app: &App) -> Result<Status, Failure>
     // An engine that does not answer must not hold the command up.
     let _ = tokio::time::timeout(FORGET, forget_old(&launchers)).await;
     Ok(Status::Done)
+}
+
+/// Ends what has come of a launch that was broken off. Most launchers have done so by now; what is
+/// still remembered is with an engine elsewhere.
+async fn give_up(launchers: &Launchers, id: &LaunchId) -> Result<(), Failure> {
+    let Some(record) = launchers.state().load(id)? else { return Ok(()) };
+    let handles: Vec<Handle> = record.handles().collect();
+    launchers.by_name(&record.launcher)?.cancel(&handles).await?;
+    Ok(launchers.state().remove(id)?)
 }
 
 fn show(handles: &[Handle], launcher: &str, app: &App) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hearth_coordinator::{Engine, Exec, ReplyFrom, RpcOptions};
+use hearth_coordinator::Engine;
 use hearth_protocol::methods::{DrainValue, Health, Method};
 use hearth_protocol::record::WorkerState;
 use hearth_protocol::{CallError, ErrorKind, Rank, WorkerId};
@@ -152,7 +152,7 @@ async fn settle(
     }
 }
 
-/// Calls one worker. A rank that has changed hands in between is noticed.
+/// Asks one worker, for as long as is left.
 async fn ask<T: DeserializeOwned>(
     engine: &Engine,
     method: Method,
@@ -161,17 +161,9 @@ async fn ask<T: DeserializeOwned>(
     deadline: Instant,
 ) -> Result<T, CallError> {
     let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-    let options =
-        RpcOptions { timeout: left.min(ANSWER), exec: Exec::Rank(rank), reply: ReplyFrom::All };
-    let envelopes = engine.collective_rpc(method.name(), Value::Null, options).await?;
-    let own = envelopes.into_iter().find(|envelope| envelope.worker == *worker);
-    let own = own.ok_or_else(|| {
-        CallError::new(
-            ErrorKind::WorkerLost,
-            format!("{worker} does not hold rank {rank} any more"),
-        )
-    })?;
-    serde_json::from_value(own.outcome?).map_err(|error| {
+    let target = (worker.clone(), rank);
+    let answer = targets::call_one(engine, &target, method, Value::Null, left.min(ANSWER)).await?;
+    serde_json::from_value(answer).map_err(|error| {
         CallError::new(ErrorKind::Protocol, format!("{method} gave something else"))
             .caused_by(&error)
     })

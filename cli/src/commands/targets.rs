@@ -99,8 +99,8 @@ pub(super) async fn call(
     answers
 }
 
-/// A rank that has changed hands in between is noticed.
-async fn call_one(
+/// Calls one worker. A rank that has changed hands in between is noticed.
+pub(super) async fn call_one(
     engine: &Engine,
     (worker, rank): &Target,
     method: Method,

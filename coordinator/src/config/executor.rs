@@ -91,7 +91,7 @@ pub enum GpuWish {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PlacementSection {
-    /// Slurm's partition, Kubernetes' namespace.
+    /// Slurm's partition, Kubernetes' namespace, systemd's manager (`user`, `system`).
     pub pool: Option<String>,
     /// Hosts by name.
     pub hosts: Vec<String>,

@@ -224,12 +224,14 @@ impl Drop for Guard {
             replicas = left.len(),
             "the executor was not closed: its replicas are ended"
         );
-        let launcher = Arc::clone(&self.0.launcher);
+        // All of it: the folder that the launcher reads goes with the last who needs it.
+        let replicas = Arc::clone(&self.0);
         let cancel = move || {
             let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let ended = built.map(|runtime| {
-                let cancelled =
-                    async { tokio::time::timeout(GUARD_LIMIT, launcher.cancel(&left)).await };
+                let cancelled = async {
+                    tokio::time::timeout(GUARD_LIMIT, replicas.launcher.cancel(&left)).await
+                };
                 runtime.block_on(cancelled)
             });
             match ended {

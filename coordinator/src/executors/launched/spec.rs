@@ -14,8 +14,6 @@ use crate::executors::{Error, WORKER, worker_program};
 /// Time that a replica has to leave in good order: the engine has ended its requests before.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// The launcher that deals out graphics cards by itself, from the first one on.
-const PROCESS: &str = "process";
 /// The launcher whose replicas have another file system.
 const KUBERNETES: &str = "kubernetes";
 
@@ -25,6 +23,8 @@ pub(super) struct Plan {
     home: Arc<Home>,
     owner: Owner,
     launcher: &'static str,
+    /// Whether replicas share this host.
+    local: bool,
     /// Where replicas run; none for the launcher's choice.
     working_dir: Option<PathBuf>,
 }
@@ -47,7 +47,8 @@ impl Plan {
             _ => std::env::current_dir().ok(),
         };
         let (section, launcher) = (section.clone(), launcher.name());
-        Ok(Self { section, home, owner, launcher, working_dir })
+        let local = !capabilities.supports_many_hosts;
+        Ok(Self { section, home, owner, launcher, local, working_dir })
     }
 
     /// All replicas.
@@ -61,8 +62,8 @@ impl Plan {
         };
         let count = section.count();
         // Replicas of one host share its cores, unless each has its own.
-        let threads = match (self.launcher, section.cpus) {
-            (PROCESS, None) => crate::executors::share_of_cores(count),
+        let threads = match (self.local, section.cpus) {
+            (true, None) => crate::executors::share_of_cores(count),
             _ => 0,
         };
         let workers = Workers {
@@ -87,6 +88,10 @@ impl Plan {
         });
         let memory = section.memory.map(|Size(bytes)| bytes);
         spec.resources = Resources { cpus: section.cpus, gpus, memory };
+        if self.local {
+            // By id, so that one that is started again is given the cards that it had.
+            spec.resources.gpus = hearth_launchers::named_gpus(&spec)?;
+        }
         let PlacementSection { pool, hosts, labels, image } = section.placement.clone();
         spec.placement = Placement { pool, hosts, labels, image };
         (spec.grace, spec.owner) = (GRACE, self.owner);
@@ -100,10 +105,6 @@ impl Plan {
         let own = |text: &String| text.replace("{rank}", &rank.to_string());
         let (place, count) = (rank as usize, all.replicas as usize);
         let gpus = all.resources.gpus.as_ref().map(|gpus| match gpus {
-            // Alone it would be given the first ones.
-            Gpus::Count(each) if self.launcher == PROCESS => {
-                Gpus::Devices((rank * each..(rank + 1) * each).map(|i| i.to_string()).collect())
-            }
             Gpus::Count(each) => Gpus::Count(*each),
             Gpus::Devices(devices) => {
                 let each = devices.len() / count.max(1);

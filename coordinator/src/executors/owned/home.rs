@@ -56,11 +56,7 @@ impl Home {
             true => std::env::temp_dir(),
             false => section.runtime_dir.clone(),
         };
-        sweep(&base);
         let folder = base.join(format!("{PREFIX}{name}"));
-        let made = make_folder(&base, &folder);
-        let lock = made.map_err(|source| Error::Folder { path: folder.clone(), source })?;
-
         let authority = match section.authority.as_os_str().is_empty() {
             true => Authority::create("engine", VALIDITY)?,
             false => Authority::load(&section.authority)?,
@@ -77,7 +73,13 @@ impl Home {
             url: format!("dir:{}", folder.join("registry").display()),
             ..RegistrySection::default()
         });
-        let registry = registry::open(&registry_section.url()?, &registry_section.settings()?)?;
+        let (url, settings) = (registry_section.url()?, registry_section.settings()?);
+
+        // Last, so that a config that can't be used leaves none.
+        sweep(&base);
+        let made = make_folder(&base, &folder);
+        let lock = made.map_err(|source| Error::Folder { path: folder.clone(), source })?;
+        let registry = registry::open(&url, &settings)?;
         Ok(Self {
             folder,
             _lock: lock,
