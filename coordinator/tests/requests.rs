@@ -81,7 +81,7 @@ async fn step_keeps_the_order_and_one_failure_hides_no_other() {
     let _worker = cluster.worker(0).await;
     let engine = cluster.engine();
     engine.wait_ready(1, SOON).await.unwrap();
-    let bad = GenerationRequest { prompt: String::new(), ..request(1) };
+    let bad = GenerationRequest { prompt: " ".to_owned(), ..request(1) };
     let unknown = GenerationRequest { model: Some("sd15".to_owned()), ..request(1) };
     let seeded = GenerationRequest { seed: Some(5), model: Some("demo".to_owned()), ..request(2) };
     let results = engine.step(vec![request(1), bad, unknown, seeded]).await;
