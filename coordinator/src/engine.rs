@@ -17,7 +17,7 @@ use crate::Config;
 use crate::executor::Executor;
 use crate::executors::{self, Backends, Start};
 use crate::fleet::{self, FleetView, WorkerStatus};
-use crate::hooks::Hook;
+use crate::hooks::{self, Hook};
 use crate::request::{Accepted, Dispatcher, RequestOutput, Submission};
 
 /// No request takes longer, whatever it asks for: clocks must be able to count it.
@@ -199,19 +199,14 @@ impl Engine {
     }
 
     /// Shows a request to the hooks, within the time that it may take.
-    async fn before(&self, mut request: GenerationRequest) -> Result<GenerationRequest, CallError> {
+    async fn before(&self, request: GenerationRequest) -> Result<GenerationRequest, CallError> {
         let shared = &self.shared;
         if shared.hooks.is_empty() {
             return Ok(request);
         }
         let limit = request.deadline_ms.map(Duration::from_millis);
         let limit = limit.unwrap_or(shared.options.request_timeout).min(LONGEST);
-        let shown = async {
-            for hook in &*shared.hooks {
-                request = hook.request(request).await?;
-            }
-            Ok(request)
-        };
+        let shown = hooks::request(&shared.hooks, request);
         tokio::time::timeout(limit, shown).await.unwrap_or_else(|_| {
             let message = format!("the program's hooks were not done with it within {limit:?}");
             Err(CallError::new(ErrorKind::DeadlineExceeded, message))

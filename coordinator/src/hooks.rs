@@ -3,13 +3,17 @@
 //!
 //! Hooks run in the order in which they were given to the engine, each on what the one before gave
 //! back; the first error ends the request, or the image. They may wait: the request's deadline
-//! bounds them, and they end with the request.
+//! bounds them, and they end with the request. One that panics has failed with `internal`, and the
+//! engine goes on.
 
+use std::any::Any;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 
 use async_trait::async_trait;
-use hearth_protocol::CallError;
+use futures_util::FutureExt as _;
 use hearth_protocol::generation::GenerationRequest;
+use hearth_protocol::{CallError, ErrorKind};
 
 use crate::request::ImageOutput;
 
@@ -24,7 +28,8 @@ pub trait Hook: Send + Sync + 'static {
         Ok(request)
     }
 
-    /// An image that a worker made, before it is an event or a result. Previews are not shown to
+    /// An image that a worker made, before it is an event or a result. Its index stays what it is.
+    /// Previews are not shown to
     /// hooks: one that must see every picture sets `preview_every` to none in
     /// [`Hook::request`].
     ///
@@ -38,6 +43,70 @@ pub trait Hook: Send + Sync + 'static {
         let _ = request;
         Ok(image)
     }
+}
+
+/// For lists of hooks that are told apart only when the program runs.
+#[async_trait]
+impl Hook for Box<dyn Hook> {
+    async fn request(&self, request: GenerationRequest) -> Result<GenerationRequest, CallError> {
+        (**self).request(request).await
+    }
+
+    async fn image(
+        &self,
+        request: &GenerationRequest,
+        image: ImageOutput,
+    ) -> Result<ImageOutput, CallError> {
+        (**self).image(request, image).await
+    }
+}
+
+/// A request as the hooks leave it.
+///
+/// # Errors
+/// A hook's.
+pub(crate) async fn request(
+    hooks: &[Box<dyn Hook>],
+    mut request: GenerationRequest,
+) -> Result<GenerationRequest, CallError> {
+    for hook in hooks {
+        request = guarded("request", async { hook.request(request).await }).await?;
+    }
+    Ok(request)
+}
+
+/// An image as the hooks leave it.
+///
+/// # Errors
+/// A hook's.
+pub(crate) async fn image(
+    hooks: &[Box<dyn Hook>],
+    request: &GenerationRequest,
+    mut image: ImageOutput,
+) -> Result<ImageOutput, CallError> {
+    let index = image.index;
+    for hook in hooks {
+        let shown = async { hook.image(request, image).await };
+        image = ImageOutput { index, ..guarded("image", shown).await? };
+    }
+    Ok(image)
+}
+
+/// A hook's panic is its error: nobody else's request ends of it.
+async fn guarded<T>(
+    what: &str,
+    hook: impl Future<Output = Result<T, CallError>>,
+) -> Result<T, CallError> {
+    AssertUnwindSafe(hook).catch_unwind().await.unwrap_or_else(|panic| {
+        let message = format!("a hook on the {what} panicked: {}", said(&*panic));
+        tracing::error!(message);
+        Err(CallError::new(ErrorKind::Internal, message))
+    })
+}
+
+fn said(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 /// A hook of one function on requests.

@@ -16,7 +16,7 @@ use super::dispatch::Dispatcher;
 use super::mailbox::Mailbox;
 use super::part::Job;
 use super::{ImageOutput, RequestEvent, RequestOutput};
-use crate::hooks::Hook;
+use crate::hooks::{self, Hook};
 
 /// A request on its way.
 pub(super) struct Drive {
@@ -72,7 +72,7 @@ impl Drive {
         let job = &job;
         let part = |index| async move {
             let made = match job.image(index).await {
-                Ok(image) => self.shown(image).await,
+                Ok(image) => hooks::image(&self.hooks, request, image).await,
                 Err(error) => Err(error),
             };
             (index, made)
@@ -86,14 +86,6 @@ impl Drive {
             }
         }
         None
-    }
-
-    /// An image as the hooks leave it.
-    async fn shown(&self, mut image: ImageOutput) -> Result<ImageOutput, CallError> {
-        for hook in &*self.hooks {
-            image = hook.image(&self.request, image).await?;
-        }
-        Ok(image)
     }
 
     fn late(&self) -> CallError {

@@ -73,6 +73,14 @@ impl Cluster {
     }
 
     pub fn engine_over(&self, url: &RegistryUrl, only: Option<Vec<WorkerId>>) -> Engine {
+        Engine::new(self.executor(url, only))
+    }
+
+    pub fn executor(
+        &self,
+        url: &RegistryUrl,
+        only: Option<Vec<WorkerId>>,
+    ) -> Arc<ExternalExecutor> {
         let options = ExternalOptions {
             registry: registry::open(url, &registry::Settings::default()).unwrap(),
             identity: self.identity(Role::Coordinator, "c").into(),
@@ -80,7 +88,7 @@ impl Cluster {
             settings: settings(),
             only,
         };
-        Engine::new(Arc::new(ExternalExecutor::start(options).unwrap()))
+        Arc::new(ExternalExecutor::start(options).unwrap())
     }
 
     /// Starts the worker `w<rank>` and waits until it is announced.
