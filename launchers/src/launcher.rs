@@ -83,4 +83,6 @@ pub struct Capabilities {
     pub supports_gpus: bool,
     /// Replicas can be bound to the life of the process that launches them.
     pub supports_owner: bool,
+    /// Replicas see the caller's files: its programs, its working folder, its state folder.
+    pub shares_files: bool,
 }

@@ -247,6 +247,7 @@ impl Launcher for Kubernetes {
             limits_memory: true,
             supports_gpus: true,
             supports_owner: false,
+            shares_files: false,
         }
     }
 

@@ -153,6 +153,7 @@ impl Launcher for ProcessLauncher {
             limits_memory: false,
             supports_gpus: true,
             supports_owner: true,
+            shares_files: true,
         }
     }
 

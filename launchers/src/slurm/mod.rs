@@ -246,6 +246,7 @@ impl Launcher for Slurm {
             limits_memory: true,
             supports_gpus: true,
             supports_owner: false,
+            shares_files: true,
         }
     }
 

@@ -168,6 +168,7 @@ impl Launcher for SystemdLauncher {
             limits_memory: true,
             supports_gpus: true,
             supports_owner: true,
+            shares_files: true,
         }
     }
 

@@ -1,5 +1,5 @@
 //! One suite over all executors, with real processes: `external` on the `dir` registry, `mp`,
-//! `launched` on the process launcher, and one that a program registered.
+//! `launched` on the process launcher and on a systemd user manager, and one that a program registered.
 #![expect(clippy::expect_used, reason = "a test may fail anywhere")]
 
 mod killed;
@@ -143,6 +143,16 @@ async fn mp_conforms() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn launched_conforms() {
     conforms("launched").await;
+}
+
+#[test]
+fn launched_through_systemd_conforms() {
+    hearth_tests::under_user_manager("launched_through_systemd_conforms", |manager| {
+        let runtime = tokio::runtime::Runtime::new().expect("threads");
+        runtime.block_on(conforms("systemd"));
+        let units = manager.systemctl(&["list-units", "--all", "--plain", "hearth-*"]).stdout;
+        assert!(units.contains("0 loaded units"), "{units}");
+    });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,8 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hearth_coordinator::executor::{CallStream, Executor, OutgoingCall};
 use hearth_coordinator::{
-    Backends, CallError, Config, Engine, ExternalExecutor, FleetView, RpcOptions, Start, WorkerId,
+    Backends, CallError, Config, Engine, ExternalExecutor, FleetView, LaunchedExecutor, RpcOptions,
+    Start, WorkerId,
 };
+use hearth_launchers::SystemdLauncher;
+use hearth_launchers::shim::Shim;
+use hearth_launchers::systemd::Manager;
 use hearth_protocol::methods::Stats;
 use hearth_tests::{Fleet, FleetOptions, program, source, until};
 use tokio::sync::watch;
@@ -61,6 +65,19 @@ impl Place {
         backends.register("custom", async |start: Start| {
             Ok(Arc::new(Custom(ExternalExecutor::start(start.external()?)?)) as _)
         });
+        let on_systemd = async |start: Start| {
+            let shim = Shim::find(None)?;
+            // Root would be given the machine's own manager.
+            let user = |state| Arc::new(SystemdLauncher::new(state, shim, Manager::User)) as _;
+            Ok(Arc::new(LaunchedExecutor::start_with(&start, user).await?) as _)
+        };
+        let backend = match backend {
+            "systemd" => {
+                backends.register("launched", on_systemd);
+                "launched"
+            }
+            other => other,
+        };
         let owns = matches!(backend, "mp" | "launched");
         let fleet = match owns {
             true => None,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hearth_launchers::workers::{Ranks, Workers};
-use hearth_launchers::{Gpus, LaunchSpec, Launcher, Owner, Placement, Resources};
+use hearth_launchers::{
+    Capabilities, Gpus, LaunchSpec, Launcher, Owner, Placement, Resources, named_gpus,
+};
 
 use super::super::owned::Home;
 use crate::config::{ExecutorSection, GpuWish, PlacementSection, Size};
@@ -14,17 +16,15 @@ use crate::executors::{Error, WORKER, worker_program};
 /// Time that a replica has to leave in good order: the engine has ended its requests before.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// The launcher whose replicas have another file system.
-const KUBERNETES: &str = "kubernetes";
+/// The state folder of replicas that have a file system of their own.
+const STATE: &str = "/tmp/hearth";
 
 /// Makes the specs of an engine's replicas.
 pub(super) struct Plan {
     section: ExecutorSection,
     home: Arc<Home>,
     owner: Owner,
-    launcher: &'static str,
-    /// Whether replicas share this host.
-    local: bool,
+    capabilities: Capabilities,
     /// Where replicas run; none for the launcher's choice.
     working_dir: Option<PathBuf>,
 }
@@ -41,29 +41,25 @@ impl Plan {
             return Err(Error::PrivateRegistry { launcher: launcher.name() });
         }
         let owner = if capabilities.supports_owner { Owner::Caller } else { Owner::Nobody };
-        let working_dir = match launcher.name() {
-            KUBERNETES => None,
-            // So that a model's path means what it means here.
-            _ => std::env::current_dir().ok(),
-        };
-        let (section, launcher) = (section.clone(), launcher.name());
-        let local = !capabilities.supports_many_hosts;
-        Ok(Self { section, home, owner, launcher, local, working_dir })
+        // So that a model's path means what it means here.
+        let here = || std::env::current_dir().ok();
+        let working_dir = capabilities.shares_files.then(here).flatten();
+        Ok(Self { section: section.clone(), home, owner, capabilities, working_dir })
     }
 
     /// All replicas.
     pub(super) fn all(&self) -> Result<LaunchSpec, Error> {
-        let Self { section, home, .. } = self;
+        let Self { section, home, capabilities, .. } = self;
         let private = home.fixed_ranks();
         let program = match section.program.as_os_str().is_empty() {
-            true if self.launcher == KUBERNETES => PathBuf::from(WORKER),
-            true => worker_program(),
+            true if capabilities.shares_files => worker_program(),
+            true => PathBuf::from(WORKER),
             false => section.program.clone(),
         };
         let count = section.count();
         // Replicas of one host share its cores, unless each has its own.
-        let threads = match (self.local, section.cpus) {
-            (true, None) => crate::executors::share_of_cores(count),
+        let threads = match section.cpus {
+            None if !capabilities.supports_many_hosts => crate::executors::share_of_cores(count),
             _ => 0,
         };
         let workers = Workers {
@@ -88,9 +84,9 @@ impl Plan {
         });
         let memory = section.memory.map(|Size(bytes)| bytes);
         spec.resources = Resources { cpus: section.cpus, gpus, memory };
-        if self.local {
+        if !self.capabilities.supports_many_hosts {
             // By id, so that one that is started again is given the cards that it had.
-            spec.resources.gpus = hearth_launchers::named_gpus(&spec)?;
+            spec.resources.gpus = named_gpus(&spec)?;
         }
         let PlacementSection { pool, hosts, labels, image } = section.placement.clone();
         spec.placement = Placement { pool, hosts, labels, image };
@@ -127,8 +123,8 @@ impl Plan {
         let owner = home.identity.get().id.name().to_owned();
         let grace = humantime::format_duration(section.owner_grace).to_string();
         let mut args = vec!["--owner".to_owned(), owner, "--owner-grace".to_owned(), grace];
-        if self.launcher == KUBERNETES {
-            args.extend(["--state-dir", "/tmp/hearth"].map(str::to_owned));
+        if !self.capabilities.shares_files {
+            args.extend(["--state-dir", STATE].map(str::to_owned));
         }
         match (&section.devices[..], &section.gpus) {
             ([one], _) => args.extend(["--device".to_owned(), one.clone()]),
