@@ -28,7 +28,7 @@ pub(crate) struct RpcArgs {
     #[arg(long, value_name = "R")]
     pub(crate) rank: Option<u32>,
     /// All run it, only this rank's answer is returned
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", alias = "unique-reply-rank")]
     pub(crate) reply_rank: Option<u32>,
     /// Time that the answers may take
     #[arg(long, value_name = "DUR", default_value = "30s", value_parser = positive_duration)]
