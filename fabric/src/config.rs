@@ -4,8 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use figment::Figment;
-use figment::providers::{Env, Format as _, Serialized, Toml};
+use figment::error::Kind;
+use figment::providers::{Data, Env, Format as _, Serialized, Toml};
+use figment::value::{Dict, Map};
+use figment::{Figment, Metadata, Profile, Provider};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +46,8 @@ impl Error {
 
 /// Reads a config: a file (TOML), then variables such as `HEARTH_WORKER__LISTEN` (section, two
 /// underscores, key), then `overrides`, each over the one before. What no source names is the
-/// type's default. Variables of sections that `sections` does not name are other programs'.
+/// type's default. Variables of sections that `sections` does not name are other programs'. A
+/// variable's value that looks like a number is text where the key takes text.
 ///
 /// # Errors
 /// [`Error`] names the file or the key.
@@ -57,18 +60,53 @@ pub fn load<T: DeserializeOwned>(
     if let Some(path) = file {
         let text = std::fs::read_to_string(path)
             .map_err(|source| Error::File { path: path.to_owned(), source })?;
-        figment = figment.merge(Toml::string(&text));
+        figment = figment.merge(File { path, data: Toml::string(&text) });
     }
     let ours = |key: &str| {
         let section = key.split_once("__").map(|(section, _)| section.to_ascii_lowercase());
         section.is_some_and(|section| sections.contains(&section.as_str()))
     };
-    let environment = Env::prefixed("HEARTH_").filter(move |key| ours(key.as_str()));
-    figment
-        .merge(environment.split("__"))
-        .merge(Serialized::defaults(overrides))
-        .extract()
-        .map_err(|error| Error::Key(Box::new(error)))
+    let environment = Env::prefixed("HEARTH_").filter(move |key| ours(key.as_str())).split("__");
+    let variables: Vec<(String, String)> =
+        environment.iter().map(|(key, text)| (key.as_str().to_ascii_lowercase(), text)).collect();
+    let overrides = Figment::from(Serialized::defaults(overrides));
+    let mut figment = figment.merge(environment);
+    // The reader of variables guesses types without knowing which is wanted. Only the type that is
+    // read says so, key by key: what it wants as text is given as text, each variable once.
+    for _ in 0..=variables.len() {
+        match figment.clone().merge(&overrides).extract() {
+            Err(error) => match as_text(&error, &variables) {
+                Some(text) => figment = figment.merge(text),
+                None => return Err(Error::Key(Box::new(error))),
+            },
+            config => return config.map_err(|error| Error::Key(Box::new(error))),
+        }
+    }
+    figment.merge(overrides).extract().map_err(|error| Error::Key(Box::new(error)))
+}
+
+/// A file that was read already, under its name in errors.
+struct File<'a> {
+    path: &'a Path,
+    data: Data<Toml>,
+}
+
+impl Provider for File<'_> {
+    fn metadata(&self) -> Metadata {
+        Metadata::from("config", self.path).interpolater(|_, keys| keys.join("."))
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        self.data.data()
+    }
+}
+
+/// The text of the variable that `error` found to be something else, where text is wanted.
+fn as_text(error: &figment::Error, variables: &[(String, String)]) -> Option<Serialized<String>> {
+    let Kind::InvalidType(_, expected) = &error.kind else { return None };
+    let key = error.path.join(".");
+    let (_, text) = variables.iter().find(|(name, _)| *name == key)?;
+    expected.contains("string").then(|| Serialized::default(&key, text.clone()))
 }
 
 /// Reads a config of which `text` (TOML) is the one source. What it does not name is the type's

@@ -41,6 +41,21 @@ fn a_request_that_can_not_be_is_refused_by_name() {
 }
 
 #[test]
+fn a_variable_that_looks_like_a_number_is_text_where_text_is_meant() {
+    let check = |variables: &[(&str, &str)]| {
+        let mut worker = Command::new(program("hearth-worker"));
+        let model = format!("emoji={}", source().join("models/emoji").display());
+        worker.args(["--check-config", "--model", &model]);
+        Run::from(worker.envs(variables.iter().copied()).output().expect("hearth-worker"))
+    };
+    let texts = [("HEARTH_WORKER__ID", "7"), ("HEARTH_WORKER__GROUP", "1e3")];
+    let run = check(&[texts[0], texts[1], ("HEARTH_WORKER__SLOTS", "0")]);
+    assert!(run.stderr.contains("slots") && !run.stderr.contains("string"), "{run:?}");
+    let run = check(&[texts[0], ("HEARTH_WORKER__SLOTS", "two")]);
+    assert!(run.stderr.contains("SLOTS") && run.stderr.contains("two"), "{run:?}");
+}
+
+#[test]
 fn without_a_worker_or_with_a_wrong_certificate_it_says_so() {
     let fleet = Fleet::start(FleetOptions::default());
     let dir = tempfile::tempdir().expect("a folder");

@@ -182,8 +182,12 @@ impl Models {
         closing: Closing,
     ) -> Result<Option<Arc<Description>>, CallError> {
         self.write(|models| {
+            let names: Vec<_> = models.iter().map(|model| model.name.clone()).collect();
             let model = models.iter_mut().find(|model| model.name == name);
-            let model = model.ok_or_else(|| unknown(format!("model {name:?} is not here")))?;
+            let model = model.ok_or_else(|| {
+                let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+                unknown(format!("model {name:?} is not here: this worker has {there}"))
+            })?;
             let busy = |what: &str| {
                 let message = format!("model {name:?} is being {what}: try again when it is done");
                 Err(CallError::new(ErrorKind::NotReady, message))

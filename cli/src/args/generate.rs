@@ -55,7 +55,7 @@ pub(crate) struct GenerateArgs {
     /// What it should not show
     #[arg(long, value_name = "TEXT", help_heading = PICTURE)]
     pub(crate) negative_prompt: Option<String>,
-    /// Picture to start from: PNG, JPEG or WebP
+    /// Picture to start from: PNG, JPEG or WebP; - reads it from standard input
     #[arg(long, value_name = "FILE", help_heading = PICTURE)]
     pub(crate) image: Option<PathBuf>,
     /// How much of --image to make anew, above 0 to 1 [default: the model's]

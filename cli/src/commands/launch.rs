@@ -17,6 +17,7 @@ use crate::args::LaunchArgs;
 use crate::context::Context;
 use crate::exit::{Failure, Status};
 use crate::local::{WORKER, bundled_model, program};
+use crate::output::text;
 use crate::signals::Interrupts;
 
 /// Launches that ended before this are forgotten.
@@ -178,8 +179,10 @@ fn workers(args: &LaunchArgs, name: &str, id: &LaunchId, app: &App) -> Result<La
         None => 0,
     };
     app.output.note(format_args!(
-        "{} workers by {} join {registry} ({})",
-        args.replicas, args.launcher, context.origin
+        "{} by {} for {registry} ({})",
+        text::count(args.replicas.into(), "worker"),
+        args.launcher,
+        context.origin
     ));
     let workers = Workers {
         name,

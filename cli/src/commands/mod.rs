@@ -5,6 +5,7 @@ mod completions;
 mod doctor;
 mod generate;
 mod health;
+mod input;
 mod launch;
 mod man;
 mod models;

@@ -137,7 +137,7 @@ fn table(envelopes: &[Row], app: &App) -> String {
     let mut rows = Rows::new(&app.output, &["rank", "id", "outcome", "answer", "value"]);
     for row in envelopes {
         let (outcome, value) = match (&row.value, &row.error) {
-            (_, Some(error)) => (rows.tinted(error.kind, Tint::Bad), error.message.clone()),
+            (_, Some(error)) => (rows.tinted(error.kind, Tint::Bad), text::reasons(error)),
             (value, None) => {
                 let value = value.as_ref().map(Value::to_string).unwrap_or_default();
                 (rows.tinted("ok", Tint::Good), value)

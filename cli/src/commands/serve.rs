@@ -125,7 +125,9 @@ fn table<T: DeserializeOwned>(
     cells: impl Fn(T) -> Cells,
     app: &App,
 ) -> Result<String, Failure> {
-    let all: Vec<&str> = ["rank", "id"].iter().chain(headings).copied().collect();
+    let why = done.iter().any(|row| row.error.is_some()).then_some("why");
+    let all: Vec<&str> =
+        ["rank", "id"].into_iter().chain(headings.iter().copied()).chain(why).collect();
     let mut rows = Rows::new(&app.output, &all);
     for row in done {
         let mut line = vec![row.rank.to_string().into(), row.worker.to_string().into()];
@@ -135,9 +137,9 @@ fn table<T: DeserializeOwned>(
                 line.extend(cells(value).into_iter().map(Into::into));
             }
             (None, error) => {
-                let why = error.as_ref().map(ToString::to_string).unwrap_or_default();
+                let why = error.as_ref().map(text::reasons).unwrap_or_default();
+                line.extend(headings.iter().map(|_| "-".to_owned().into()));
                 line.push(rows.tinted(why, Tint::Bad));
-                line.extend(headings.iter().skip(1).map(|_| "-".to_owned().into()));
             }
         }
         rows.add(line);

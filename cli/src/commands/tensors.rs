@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use hearth_media::npy;
+use hearth_protocol::limits;
 use hearth_protocol::message::Attachment;
 use hearth_protocol::tensor::{Dtype, TensorHeader};
 
+use super::input;
 use crate::args::TensorFile;
 use crate::exit::Failure;
 use crate::output::file;
@@ -14,13 +16,14 @@ use crate::output::file;
 /// Media type of a tensor's bare elements.
 const RAW: &str = "application/octet-stream";
 
+/// What a `.npy` file may have above its elements.
+const HEADER: u64 = 1 << 16;
+
 /// Reads a tensor's file.
 pub(super) fn read(tensor: &TensorFile) -> Result<(Attachment, Bytes), Failure> {
     let TensorFile { name, path } = tensor;
     let shown = path.display();
-    let bytes = std::fs::read(path).map_err(|error| {
-        Failure::usage(format!("--tensor {name}: {shown} can't be read")).caused_by(Some(&error))
-    })?;
+    let bytes = input::read(&format!("--tensor {name}:"), path, limits::PAYLOAD + HEADER)?;
     let array = npy::decode(&bytes)
         .map_err(|error| Failure::usage(format!("--tensor {name}: {shown}: {error}")))?;
     let dtype = Dtype::ALL.into_iter().find(|dtype| descr(*dtype) == array.descr);

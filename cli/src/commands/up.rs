@@ -130,10 +130,7 @@ impl Up<'_> {
                 "ready_ms": took.as_millis(),
             }));
         }
-        let workers = match spec.workers {
-            1 => "1 worker".to_owned(),
-            many => format!("{many} workers"),
-        };
+        let workers = text::count(spec.workers.into(), "worker");
         let http = fleet.running.http.as_ref().map(|url| format!(", {url}")).unwrap_or_default();
         let (models, took) = (names.join(", "), text::took(took));
         app.output.line(format_args!(

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use hearth_protocol::CallError;
+
 /// `4.2 MB`; powers of ten, as disks are sold.
 pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
@@ -37,6 +39,18 @@ pub(crate) fn took(duration: Duration) -> String {
     }
 }
 
+/// `1 worker`, `3 workers`.
+pub(crate) fn count(number: u64, of: &str) -> String {
+    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
+}
+
+/// An error and its causes, in one line of a table that says elsewhere whose error it is.
+pub(crate) fn reasons(error: &CallError) -> String {
+    let texts = std::iter::once(&error.message).chain(&error.causes);
+    let words = texts.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+    words.collect::<Vec<_>>().join(": ")
+}
+
 /// Time since an instant in seconds since 1970 (UTC).
 pub(crate) fn since(started_at: u64, now: SystemTime) -> String {
     let start = SystemTime::UNIX_EPOCH + Duration::from_secs(started_at);
@@ -51,6 +65,14 @@ pub(crate) fn instant(at: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn causes_follow_on_the_same_line() {
+        let why = std::io::Error::other("Add node.\nName: x\n");
+        let error = CallError::new(hearth_protocol::ErrorKind::ModelFailed, "the graph failed");
+        assert_eq!(reasons(&error.caused_by(&why)), "the graph failed: Add node. Name: x");
+        assert_eq!([count(1, "worker"), count(0, "worker")], ["1 worker", "0 workers"]);
+    }
 
     #[test]
     fn sizes_and_times() {

@@ -146,7 +146,8 @@ impl ExecutorSection {
         let plain = Self::default();
         for &key in unused {
             if self.differs(key, &plain) {
-                let reason = format!("the backend {:?} makes no use of it", self.backend);
+                let reason =
+                    format!("the backend {:?} makes no use of it: remove it", self.backend);
                 return Err(ConfigError::value(key, reason));
             }
         }

@@ -33,6 +33,13 @@ pub(crate) fn no_worker(view: &FleetView, what: &str) -> CallError {
     if !lines.is_empty() {
         message += &format!(": {lines}");
     }
+    let any = |status| workers.iter().any(|worker| worker.status == status);
+    if any(WorkerStatus::Sleeping) {
+        message += "; hearth wake ends a sleep";
+    }
+    if any(WorkerStatus::Draining) {
+        message += "; hearth resume takes a drain back";
+    }
     CallError::new(ErrorKind::NoWorker, message)
 }
 

@@ -233,4 +233,12 @@ fn no_worker_says_what_is_known() {
         "0 of 1 workers are ready; dir:/run lists 1: w is connecting \
          (no connection to 127.0.0.1:7420)"
     );
+    for (state, remedy) in
+        [(WorkerState::Sleeping, "hearth wake"), (WorkerState::Draining, "hearth resume")]
+    {
+        list(&mut fleet, &[record("w", 0, 1, state)]);
+        fleet.connected(&key("w"), hello("w", 1), None).unwrap();
+        fleet.described(&key("w"), said(state));
+        assert!(no_worker(&fleet.view(), "x").message.contains(remedy), "{state}");
+    }
 }

@@ -147,7 +147,13 @@ fn check(args: GenerateArgs, description: Option<&Description>) -> Result<Genera
             return Err(CallError::invalid("task", message));
         }
         if task != meant {
-            let message = format!("task {task} doesn't go with these fields: they ask for {meant}");
+            let remedy = match task {
+                "image-to-image" => "give an image, and no mask",
+                "inpainting" => "give an image and a mask",
+                _ => "give neither image nor mask",
+            };
+            let message =
+                format!("task {task} doesn't go with these fields, they ask for {meant}: {remedy}");
             return Err(CallError::invalid("task", message));
         }
     }

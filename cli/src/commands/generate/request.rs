@@ -1,13 +1,14 @@
 //! What is asked, from flags and standard input.
 
 use std::io::{IsTerminal as _, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hearth_protocol::generation::{GenerationRequest, Input, OutputFormat};
 use hearth_protocol::{RequestId, limits};
 use uuid::Uuid;
 
 use crate::args::GenerateArgs;
+use crate::commands::input;
 use crate::exit::Failure;
 
 /// Steps from one preview to the next: each costs a decoding.
@@ -33,6 +34,7 @@ pub(super) fn build(
     id: &RequestId,
     format: OutputFormat,
 ) -> Result<GenerationRequest, Failure> {
+    one_reader(args)?;
     let request = GenerationRequest {
         id: Some(id.clone()),
         model: args.model.clone(),
@@ -41,8 +43,8 @@ pub(super) fn build(
         negative_prompt: args.negative_prompt.clone(),
         width: args.size.map(|size| size.width),
         height: args.size.map(|size| size.height),
-        image: args.image.as_deref().map(|path| input("image", path)).transpose()?,
-        mask_image: args.mask.as_deref().map(|path| input("mask", path)).transpose()?,
+        image: args.image.as_deref().map(|path| picture("--image", path)).transpose()?,
+        mask_image: args.mask.as_deref().map(|path| picture("--mask", path)).transpose()?,
         strength: args.strength,
         class_labels: args.class_label,
         num_images: Some(args.images),
@@ -60,18 +62,19 @@ pub(super) fn build(
 }
 
 /// A file that goes with the request.
-fn input(flag: &str, path: &Path) -> Result<Input, Failure> {
-    let failed = |error: &std::io::Error| {
-        let message = format!("--{flag} {}: the file can't be read", path.display());
-        Failure::usage(message).caused_by(Some(error))
-    };
-    let length = std::fs::metadata(path).map_err(|error| failed(&error))?.len();
-    if length > limits::INPUT {
-        let max = limits::INPUT;
-        let message = format!("--{flag} {}: {length} bytes, at most {max} go", path.display());
+fn picture(flag: &str, path: &Path) -> Result<Input, Failure> {
+    Ok(Input::new(input::read(flag, path, limits::INPUT)?))
+}
+
+/// Standard input can be read once.
+fn one_reader(args: &GenerateArgs) -> Result<(), Failure> {
+    let path = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
+    let readers = [args.prompt == "-", path(&args.image), path(&args.mask)];
+    if readers.into_iter().filter(|reads| *reads).count() > 1 {
+        let message = "PROMPT, --image and --mask: one of them at most is -, standard input";
         return Err(Failure::usage(message));
     }
-    Ok(Input::new(std::fs::read(path).map_err(|error| failed(&error))?))
+    Ok(())
 }
 
 fn prompt(given: &str) -> Result<String, Failure> {
