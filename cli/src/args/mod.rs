@@ -291,6 +291,16 @@ mod tests {
     }
 
     #[test]
+    fn another_executors_name_for_whose_answer_counts_is_taken() {
+        for flag in ["--reply-rank", "--unique-reply-rank"] {
+            let Command::Rpc(args) = parse(&["rpc", "stats", flag, "1"]).unwrap().command else {
+                unreachable!("it says rpc");
+            };
+            assert_eq!(args.reply_rank, Some(1));
+        }
+    }
+
+    #[test]
     fn workers_are_named_or_all_meant() {
         assert!(parse(&["drain"]).is_err());
         assert!(parse(&["drain", "--all", "w0"]).is_err());
