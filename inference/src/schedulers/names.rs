@@ -146,11 +146,22 @@ fn normal(name: &str) -> String {
     lower.chars().filter(|char| !matches!(char, ' ' | '-' | '_')).collect()
 }
 
+/// How the names end that stand for other sigmas than the class's own.
+const SIGMAS: [&str; 3] = ["_karras", "_exponential", "_beta"];
+
 fn unknown(name: &str) -> Error {
     let short = rows().map(|(_, row)| row.name);
     let known: Vec<_> = short.chain(Class::ALL.map(|class| class.about().name)).collect();
     let nearest = nearest(name, known.iter().copied());
-    Error::Unknown { name: name.into(), nearest, known: known.join(", ") }
+    // The names of sigmas are said once, and classes by what they are: all would fill a screen.
+    let plain = |name: &&str| !SIGMAS.iter().any(|sigmas| name.ends_with(sigmas));
+    let listed: Vec<_> = rows().map(|(_, row)| row.name).filter(plain).collect();
+    let known = format!(
+        "{}; also with {} where it has those sigmas, or diffusers' name of the class",
+        listed.join(", "),
+        SIGMAS.join(", ")
+    );
+    Error::Unknown { name: name.into(), nearest, known }
 }
 
 const PLUS_PLUS: (&str, &str) = ("algorithm_type", "dpmsolver++");
