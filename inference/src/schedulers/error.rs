@@ -98,8 +98,14 @@ impl Error {
     }
 }
 
+/// Longer texts are no slip of a name, and comparing them takes time.
+const LONGEST_SLIP: usize = 100;
+
 /// The name among `known` most like `name`, if one is like it at all; case makes no difference.
 pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    if name.len() > LONGEST_SLIP {
+        return None;
+    }
     let name = name.to_lowercase();
     known
         .into_iter()

@@ -330,9 +330,12 @@ impl GenerationRequest {
     }
 }
 
+/// Longer texts are no slip of a field's name, and comparing them takes time and memory.
+const LONGEST_SLIP: usize = 100;
+
 fn unknown_field(name: &str) -> CallError {
-    let nearest = FIELDS
-        .into_iter()
+    let comparable = FIELDS.into_iter().filter(|_| name.len() <= LONGEST_SLIP);
+    let nearest = comparable
         .map(|field| (strsim::normalized_damerau_levenshtein(field, name), field))
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .filter(|(_, field)| strsim::jaro_winkler(field, name) > 0.75);
