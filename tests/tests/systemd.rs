@@ -228,16 +228,9 @@ fn the_manager_restarts_what_a_restart_can_mend() {
         let unit = Installed::new(manager, FleetOptions::default());
         unit.set("WatchdogSec=2s\nRestartSec=100ms");
         unit.start();
+        // Nothing but the watchdog ends a process that is stopped.
         let _ = manager.systemctl(&["kill", "--signal=STOP", UNIT]).ok();
         unit.until_restarted("1");
-        // The manager's own lines reach the journal after what they tell of.
-        let until_hung = |times: usize| {
-            until("the journal tells of the watchdog", LIMIT, || {
-                let lines = manager.journal("systemd");
-                (lines.matches("Watchdog timeout").count() == times).then_some(())
-            });
-        };
-        until_hung(1);
 
         unit.set_variables(&[("HEARTH_WORKER__STEP_TIMEOUT", "1ms")]);
         let _ = manager.systemctl(&["restart", UNIT]).ok();
@@ -246,7 +239,6 @@ fn the_manager_restarts_what_a_restart_can_mend() {
         let long = ["--steps", "1000", "--size", "128x128"];
         let mut generating = unit.generate(&long, &unit.fleet.dir().join("generate.log"));
         unit.until_restarted("1");
-        until_hung(2);
         generating.kill().unwrap();
         generating.wait().unwrap();
 
@@ -257,10 +249,5 @@ fn the_manager_restarts_what_a_restart_can_mend() {
         manager.wait_for(UNIT, "ActiveState", LIMIT, |state| state == "failed");
         let restarts = unit.state("NRestarts");
         assert_eq!((unit.state("ExecMainStatus").as_str(), restarts.as_str()), ("2", "0"));
-        assert!(
-            manager.journal("hearth-worker").contains("worker.slots"),
-            "{}",
-            manager.journal("hearth-worker")
-        );
     });
 }
