@@ -4,13 +4,12 @@
 //! is this user's alone: replicas find their keys there.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use hearth_fabric::files;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -213,8 +212,7 @@ impl StateDir {
 
 /// Makes a folder, and those above it, for this user alone.
 fn make_folder(path: &Path) -> Result<(), Error> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|source| Error::State { path: path.to_owned(), source })
+    files::private_folder(path).map_err(|source| Error::State { path: path.to_owned(), source })
 }
 
 /// Writes a value as JSON: a reader sees the old file or the new, never a part.
@@ -235,17 +233,7 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, E
 }
 
 fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let unique = format!("{}.{}.tmp", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let temporary = path.with_extension(unique);
-    let written = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)
-        .and_then(|mut file| file.write_all(content))
-        .and_then(|()| fs::rename(&temporary, path));
+    let written = files::replace(path, content, 0o600);
     written.map_err(|source| Error::State { path: path.to_owned(), source })
 }
 

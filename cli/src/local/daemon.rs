@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use hearth_telemetry::lifecycle;
 use rustix::process::{Pid, Signal};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio_util::sync::CancellationToken;
@@ -17,9 +18,6 @@ use crate::exit::Failure;
 /// Lines of a log that are shown when its process failed.
 const TAIL_LINES: usize = 8;
 const TAIL_BYTES: u64 = 16 * 1024;
-/// How a daemon's last error begins, and each of its causes.
-const ERROR: &str = "error: ";
-const CAUSE: &str = "caused by: ";
 
 /// A process that ends with this one.
 #[derive(Debug)]
@@ -144,16 +142,10 @@ pub(super) fn last_words(log: &Path) -> Vec<String> {
     let bytes = read_end(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    let error = lines.iter().rposition(|line| line.starts_with(ERROR));
+    let error = lines.iter().rposition(|line| lifecycle::is_error(line));
     let from = error.unwrap_or_else(|| lines.len().saturating_sub(TAIL_LINES));
-    let bare = |line: &&str| {
-        let mut line = line.trim_start_matches(ERROR).trim();
-        while let Some(rest) = line.strip_prefix(CAUSE) {
-            line = rest.trim();
-        }
-        line.to_owned()
-    };
-    lines[from..].iter().take(TAIL_LINES).map(bare).collect()
+    let said = lines[from..].iter().take(TAIL_LINES);
+    said.map(|line| lifecycle::bare(line).to_owned()).collect()
 }
 
 fn read_end(log: &Path) -> io::Result<Vec<u8>> {

@@ -4,11 +4,12 @@
 //! is in a folder of that run, so that a new fleet never meets an old one's files.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hearth_fabric::files;
 use serde::{Deserialize, Serialize};
 
 use crate::args::Global;
@@ -128,16 +129,7 @@ impl Claim {
     pub(crate) fn publish(&self, running: &Running) -> Result<(), Failure> {
         let path = self.path.join(STATE);
         let json = serde_json::to_vec_pretty(running).map_err(anyhow::Error::from)?;
-        let temporary = self.path.join(format!(".{STATE}"));
-        let written = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)
-            .and_then(|mut file| file.write_all(&json))
-            .and_then(|()| fs::rename(&temporary, &path));
-        written.map_err(|error| {
+        files::replace(&path, &json, 0o600).map_err(|error| {
             Failure::failed(format!("{} can't be written", path.display())).caused_by(Some(&error))
         })
     }

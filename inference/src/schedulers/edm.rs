@@ -99,6 +99,14 @@ impl Preconditioning {
         scaled.iter_mut().zip(sample).for_each(|(scaled, x)| *scaled = x * factor);
     }
 
+    /// The clean sample: c_skip·x + c_out·output.
+    pub(super) fn denoise(&self, sigma: f32, sample: &[f32], output: &[f32], clean: &mut [f32]) {
+        let (skip, out) = self.output_factors(sigma);
+        for ((clean, x), output) in clean.iter_mut().zip(sample).zip(output) {
+            *clean = skip * x + out * output;
+        }
+    }
+
     /// The clean sample as c_skip·x + c_out·output: both factors.
     pub(super) fn output_factors(&self, sigma: f32) -> (f32, f32) {
         let variance = sigma * sigma + self.data_squared;

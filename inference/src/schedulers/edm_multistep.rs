@@ -106,11 +106,8 @@ impl Scheduler for EdmMultistep {
         sample: &mut [f32],
         noise: Option<&[f32]>,
     ) {
-        let (skip, out) = self.preconditioning.output_factors(self.sigmas[step]);
         let newest = self.rule.newest(sample.len());
-        for ((clean, x), output) in newest.iter_mut().zip(&*sample).zip(model_output) {
-            *clean = skip * x + out * output;
-        }
+        self.preconditioning.denoise(self.sigmas[step], sample, model_output, newest);
         self.limit.apply(newest);
         self.rule.advance(step, sample, noise);
     }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use hearth_telemetry::lifecycle;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
 /// Lines that are kept, and the longest that one is read to.
@@ -12,10 +13,6 @@ const LINES: usize = 40;
 const LINE_BYTES: u64 = 16 * 1024;
 /// What is told of the reason of an end.
 const TOLD_BYTES: usize = 600;
-
-/// How a daemon's last error begins, and each of its causes.
-const ERROR: &str = "error: ";
-const CAUSE: &str = "caused by: ";
 
 /// The last lines of a worker.
 #[derive(Debug, Clone, Default)]
@@ -50,19 +47,13 @@ impl LastLines {
     pub(in crate::executors) fn reason(&self) -> String {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let telling = |line: &String| {
-            line.starts_with(ERROR)
+            lifecycle::is_error(line)
                 || line.contains("panicked at")
                 || line.contains("memory allocation of")
         };
         let Some(from) = lines.iter().rposition(telling) else { return String::new() };
-        let bare = |line: &String| {
-            let mut line = line.trim().trim_start_matches(ERROR).trim();
-            while let Some(rest) = line.strip_prefix(CAUSE) {
-                line = rest.trim();
-            }
-            line.to_owned()
-        };
-        let told: Vec<_> = lines.range(from..).map(bare).filter(|line| !line.is_empty()).collect();
+        let told = lines.range(from..).map(|line| lifecycle::bare(line));
+        let told: Vec<_> = told.filter(|line| !line.is_empty()).collect();
         let mut told = told.join(": ");
         if told.len() > TOLD_BYTES {
             let end = (0..=TOLD_BYTES).rev().find(|&at| told.is_char_boundary(at)).unwrap_or(0);
