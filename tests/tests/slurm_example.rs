@@ -1,15 +1,9 @@
 //! The shipped batch script: workers on a real one-node Slurm, found and asked by `hearth`.
-#![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
-
-#[path = "../../launchers/tests/slurm/cluster.rs"]
-mod cluster;
 
 use std::process::Command;
 use std::time::Duration;
 
-use hearth_tests::{Run, program, source, until};
-
-use cluster::Cluster;
+use hearth_tests::{Run, SlurmCluster, program, source, until};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -19,7 +13,7 @@ fn the_example_starts_workers_that_serve_and_drain() {
     let checked = Command::new("bash").arg("-n").arg(&script).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&checked.stderr), "");
 
-    let cluster = Cluster::start();
+    let cluster = SlurmCluster::start();
     let home = cluster.shared();
     let (registry, pki) = (format!("dir:{}", home.join("registry").display()), home.join("pki"));
     let hearth = |args: &[&str]| {
@@ -56,7 +50,7 @@ fn the_example_starts_workers_that_serve_and_drain() {
     });
     let _ = hearth(&["generate", "red heart", "--steps", "2", "-o", "heart.png"]).ok();
     assert!(home.join("heart.png").is_file());
-    cluster.said("scancel", &["--batch", "--signal=TERM", &job]);
+    let _ = cluster.said("scancel", &["--batch", "--signal=TERM", &job]);
     until("the workers have drained", LIMIT, || {
         cluster.said("squeue", &["--noheader"]).0.is_empty().then_some(())
     });

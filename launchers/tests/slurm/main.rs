@@ -1,7 +1,6 @@
 //! The Slurm launcher on a real one-node cluster: the suite of all launchers, and what is its own.
 #![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
-mod cluster;
 #[path = "../conformance/mod.rs"]
 mod conformance;
 mod own;
@@ -14,13 +13,13 @@ use hearth_launchers::shim::Shim;
 use hearth_launchers::slurm::{Config, Slurm};
 use hearth_launchers::{LaunchSpec, Launcher as _, StateDir};
 
-use cluster::Cluster;
+use hearth_tests::SlurmCluster;
 
-fn config(cluster: &Cluster) -> Config {
+fn config(cluster: &SlurmCluster) -> Config {
     Config { commands: cluster.commands(), env: cluster.env() }
 }
 
-fn fixture(cluster: &Cluster) -> Fixture {
+fn fixture(cluster: &SlurmCluster) -> Fixture {
     let (state, config) = (StateDir::new(cluster.shared().join("state")), config(cluster));
     let shim = Shim::find(None).unwrap();
     Fixture::new(state.clone(), move || {
@@ -48,7 +47,7 @@ async fn a_launch_that_is_given_up_leaves_nothing() {
 /// One cluster serves all cases: it takes longer to start than they do to run.
 #[tokio::test]
 async fn a_real_cluster_does_what_every_launcher_does_and_what_is_its_own() {
-    let cluster = Cluster::start();
+    let cluster = SlurmCluster::start();
 
     let fixture = fixture(&cluster);
     conformance::check(&fixture).await;

@@ -11,10 +11,10 @@ use hearth_launchers::{
     Error, Gpus, Handle, LaunchRecord, LaunchSpec, Launcher as _, LogOptions, Replica, StateDir,
     Status,
 };
+use hearth_tests::SlurmCluster;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::cluster::Cluster;
 use crate::conformance::Fixture;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -26,7 +26,7 @@ struct Own {
 }
 
 impl Own {
-    fn new(cluster: &Cluster, state: &str, commands: Option<PathBuf>) -> Self {
+    fn new(cluster: &SlurmCluster, state: &str, commands: Option<PathBuf>) -> Self {
         let state = StateDir::new(cluster.shared().join(state));
         let config = Config { commands, env: cluster.env() };
         let slurm = Slurm::new(state.clone(), Shim::find(None).unwrap(), config);
@@ -56,7 +56,7 @@ impl Own {
 
 pub(crate) async fn limits_reach_slurm_and_refusals_come_back(
     fixture: &Fixture,
-    cluster: &Cluster,
+    cluster: &SlurmCluster,
 ) {
     let own = Own::new(cluster, "limits", cluster.commands());
     let mut spec = fixture.script(1, "sleep 60");
@@ -89,7 +89,7 @@ pub(crate) async fn limits_reach_slurm_and_refusals_come_back(
 }
 
 /// Neither the state's folder nor an argument is read by a shell.
-pub(crate) async fn nothing_is_read_by_a_shell(fixture: &Fixture, cluster: &Cluster) {
+pub(crate) async fn nothing_is_read_by_a_shell(fixture: &Fixture, cluster: &SlurmCluster) {
     let own = Own::new(cluster, "it's 50% \"$HOME\" `id` \\a", cluster.commands());
     let odd = "a 'b' \"c\" $HOME `id` %j \\ ;exit 7";
     let mut spec = fixture.script(1, "printf '%s\\n' \"$0\" \"$ODD\"");
@@ -103,7 +103,10 @@ pub(crate) async fn nothing_is_read_by_a_shell(fixture: &Fixture, cluster: &Clus
     assert_eq!(lines, [odd, odd]);
 }
 
-pub(crate) async fn one_question_for_all_and_none_for_ended(fixture: &Fixture, cluster: &Cluster) {
+pub(crate) async fn one_question_for_all_and_none_for_ended(
+    fixture: &Fixture,
+    cluster: &SlurmCluster,
+) {
     let counted = cluster.shared().join("counted");
     let log = counted.join("log");
     fs::create_dir(&counted).unwrap();
@@ -136,14 +139,14 @@ pub(crate) async fn one_question_for_all_and_none_for_ended(fixture: &Fixture, c
 
 pub(crate) async fn what_waits_can_be_cancelled_and_never_runs(
     fixture: &Fixture,
-    cluster: &Cluster,
+    cluster: &SlurmCluster,
 ) {
     let own = Own::new(cluster, "waits", cluster.commands());
     let handles = own.launch(&fixture.script(2, "touch {folder}/ran; exec sleep 60")).await;
     own.slurm.cancel(&handles).await.unwrap();
     own.until(&handles, Status::Cancelled).await;
     // A partition that is down keeps jobs waiting, and the reason is told.
-    cluster.said("scontrol", &["update", "PartitionName=later", "State=DOWN"]);
+    let _ = cluster.said("scontrol", &["update", "PartitionName=later", "State=DOWN"]);
     let mut spec = fixture.script(1, "touch {folder}/ran");
     spec.placement.pool = Some("later".to_owned());
     let handles = own.launch(&spec).await;
@@ -166,7 +169,7 @@ pub(crate) async fn what_waits_can_be_cancelled_and_never_runs(
 /// Ends that no shim reports: Slurm's word counts, as long as it knows one.
 pub(crate) async fn a_job_that_vanishes_is_told_from_one_that_was_cancelled(
     fixture: &Fixture,
-    cluster: &Cluster,
+    cluster: &SlurmCluster,
 ) {
     let own = Own::new(cluster, "vanishes", cluster.commands());
     let run = async || {
@@ -177,7 +180,7 @@ pub(crate) async fn a_job_that_vanishes_is_told_from_one_that_was_cancelled(
     };
     // Somebody else's scancel.
     let (handles, job) = run().await;
-    cluster.said("scancel", &[&job]);
+    let _ = cluster.said("scancel", &[&job]);
     own.until(&handles, Status::Cancelled).await;
     // Its shim killed, as the kernel does where memory is short.
     let (handles, _) = run().await;
@@ -199,16 +202,16 @@ pub(crate) async fn a_job_that_vanishes_is_told_from_one_that_was_cancelled(
 }
 
 /// Last of all: it takes the node away from whoever is on it.
-pub(crate) async fn a_lost_node_is_told(fixture: &Fixture, cluster: &Cluster) {
+pub(crate) async fn a_lost_node_is_told(fixture: &Fixture, cluster: &SlurmCluster) {
     let own = Own::new(cluster, "lost", cluster.commands());
     let handles = own.launch(&fixture.script(1, "trap '' TERM; while :; do sleep 1; done")).await;
     own.until(&handles, Status::Running).await;
-    cluster.said("scontrol", &["update", "NodeName=n1", "State=DOWN", "Reason=test"]);
+    let _ = cluster.said("scontrol", &["update", "NodeName=n1", "State=DOWN", "Reason=test"]);
     let seen = own.until(&handles, Status::Failed).await;
     assert!(seen[0].error.as_ref().unwrap().contains("node failed"), "{seen:?}");
 }
 
-pub(crate) async fn without_slurm_the_remedy_is_named(fixture: &Fixture, cluster: &Cluster) {
+pub(crate) async fn without_slurm_the_remedy_is_named(fixture: &Fixture, cluster: &SlurmCluster) {
     let own = Own::new(cluster, "absent", Some(Path::new("/nowhere").to_owned()));
     let error = own.slurm.launch(&fixture.script(1, "exit 0")).await.unwrap_err();
     assert!(matches!(error, Error::ManagerAbsent { .. }), "{error}");

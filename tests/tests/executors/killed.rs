@@ -6,16 +6,22 @@ use std::time::{Duration, Instant};
 
 use hearth_fabric::registry::{self, RegistryUrl};
 use hearth_protocol::OwnerId;
-use hearth_tests::{Fleet, FleetOptions, Process, program, until};
+use hearth_tests::{Fleet, FleetOptions, Process, SlurmCluster, program, until};
 
-use super::place::{SOON, WORKERS, fleet, over, owning, until_workers, workers_of};
+use super::place::{
+    SOON, WORKERS, fleet, over, owning, owning_on_slurm, until_workers, workers_of,
+};
 
 fn coordinator(dir: &Path, config: &str) -> Process {
+    Process::start(&mut coordinator_command(dir, config), &dir.join("coordinator.log"))
+}
+
+fn coordinator_command(dir: &Path, config: &str) -> Command {
     let file = dir.join("coordinator.toml");
     std::fs::write(&file, config).expect("a config");
     let mut command = Command::new(program("hearth-coordinator"));
     command.arg("--config").arg(&file);
-    Process::start(&mut command, &dir.join("coordinator.log"))
+    command
 }
 
 /// The coordinator says that it is ready.
@@ -61,6 +67,24 @@ fn workers_of_launched_are_gone_within_their_grace() {
     engine.signal("KILL");
     // A second of grace, and the two that the shims have.
     gone_within(Duration::from_secs(4), dir.path());
+}
+
+/// Jobs have no parent here, so they miss their owner's name and connection.
+pub(super) fn jobs_of_slurm_are_gone_within_their_grace(cluster: &SlurmCluster) {
+    let dir = tempfile::tempdir_in(cluster.shared()).expect("a folder");
+    let mut command = coordinator_command(dir.path(), &owning_on_slurm(cluster, dir.path()));
+    let path = std::env::var("PATH").expect("a path");
+    let commands = cluster.commands().map(|folder| format!("{}:", folder.display()));
+    command.envs(cluster.env()).env("PATH", commands.unwrap_or_default() + &path);
+    let engine = Process::start(&mut command, &dir.path().join("coordinator.log"));
+    until_ready(&engine);
+    assert_eq!(workers_of(dir.path()).len(), WORKERS);
+    engine.signal("KILL");
+    // The transport's 6 s, a second of grace, and what leaving takes.
+    gone_within(Duration::from_secs(12), dir.path());
+    until("the jobs' end", SOON, || {
+        cluster.said("squeue", &["--noheader"]).0.is_empty().then_some(())
+    });
 }
 
 #[test]

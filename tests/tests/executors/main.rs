@@ -1,5 +1,6 @@
 //! One suite over all executors, with real processes: `external` on the `dir` registry, `mp`,
-//! `launched` on the process launcher and on a systemd user manager, and one that a program registered.
+//! `launched` on the process launcher, a systemd user manager and a one-node Slurm, and one that a
+//! program registered.
 #![expect(clippy::expect_used, reason = "a test may fail anywhere")]
 
 mod killed;
@@ -11,6 +12,7 @@ use hearth_coordinator::blocking;
 use hearth_coordinator::{
     Backends, Config, ErrorKind, Exec, GenerationRequest, Rank, ReplyFrom, RpcOptions, WorkerStatus,
 };
+use hearth_tests::SlurmCluster;
 use place::{Place, SOON, WORKERS, lives, owning, until_workers, workers_of};
 use serde_json::json;
 
@@ -23,8 +25,7 @@ fn request(seed: u64) -> GenerationRequest {
     }
 }
 
-async fn conforms(backend: &str) {
-    let place = Place::start(backend).await;
+async fn conforms(place: Place) {
     requests(&place).await;
     collective(&place).await;
     death(&place).await;
@@ -132,32 +133,40 @@ fn kill(pid: u32) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn external_conforms() {
-    conforms("external").await;
+    conforms(Place::over("external").await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mp_conforms() {
-    conforms("mp").await;
+    conforms(Place::owning("mp").await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn launched_conforms() {
-    conforms("launched").await;
+    conforms(Place::owning("launched").await).await;
 }
 
 #[test]
 fn launched_through_systemd_conforms() {
     hearth_tests::under_user_manager("launched_through_systemd_conforms", |manager| {
         let runtime = tokio::runtime::Runtime::new().expect("threads");
-        runtime.block_on(conforms("systemd"));
+        runtime.block_on(async { conforms(Place::on_systemd().await).await });
         let units = manager.systemctl(&["list-units", "--all", "--plain", "hearth-*"]).stdout;
         assert!(units.contains("0 loaded units"), "{units}");
     });
 }
 
+#[test]
+fn launched_through_slurm_conforms_and_ends_with_a_killed_engine() {
+    let cluster = SlurmCluster::start();
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    runtime.block_on(async { conforms(Place::on_slurm(&cluster).await).await });
+    killed::jobs_of_slurm_are_gone_within_their_grace(&cluster);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_a_program_registered_conforms() {
-    conforms("custom").await;
+    conforms(Place::over("custom").await).await;
 }
 
 #[test]

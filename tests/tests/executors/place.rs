@@ -10,11 +10,12 @@ use hearth_coordinator::{
     Backends, CallError, Config, Engine, ExternalExecutor, FleetView, LaunchedExecutor, RpcOptions,
     Start, WorkerId,
 };
-use hearth_launchers::SystemdLauncher;
 use hearth_launchers::shim::Shim;
+use hearth_launchers::slurm::{self, Slurm};
 use hearth_launchers::systemd::Manager;
+use hearth_launchers::{Launcher, StateDir, SystemdLauncher};
 use hearth_protocol::methods::Stats;
-use hearth_tests::{Fleet, FleetOptions, program, source, until};
+use hearth_tests::{Fleet, FleetOptions, SlurmCluster, program, source, until};
 use tokio::sync::watch;
 
 /// Workers of each engine here.
@@ -58,36 +59,84 @@ pub(crate) fn fleet() -> Fleet {
     Fleet::start(FleetOptions { workers: WORKERS, ..FleetOptions::default() })
 }
 
+/// The config of an engine that owns replicas of Slurm: a cluster's nodes find each other in a
+/// registry that all of them reach.
+pub(crate) fn owning_on_slurm(cluster: &SlurmCluster, dir: &Path) -> String {
+    let registry = format!("dir:{}", cluster.shared().join("registry").display());
+    let resources = "launcher = \"slurm\"\ncpus = 1\nmemory = \"512MiB\"\n[http]";
+    let text = owning("launched", dir).replace("[http]", resources);
+    format!("{text}[registry]\nurl = {registry:?}\n")
+}
+
+/// Launches through a launcher that no name stands for.
+fn launched_through(
+    launcher: impl Fn(StateDir) -> Arc<dyn Launcher> + Send + Sync + 'static,
+) -> Backends {
+    let launcher = Arc::new(launcher);
+    let mut backends = Backends::builtin();
+    backends.register("launched", move |start: Start| {
+        let launcher = Arc::clone(&launcher);
+        async move {
+            let executor = LaunchedExecutor::start_with(&start, |state| launcher(state)).await?;
+            Ok(Arc::new(executor) as _)
+        }
+    });
+    backends
+}
+
 impl Place {
-    pub(crate) async fn start(backend: &str) -> Self {
+    /// An engine that owns its workers.
+    pub(crate) async fn owning(backend: &str) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
+        let text = owning(backend, dir.path());
+        Self::start(&text, &Backends::builtin(), dir, None).await
+    }
+
+    /// An engine over workers that somebody else started.
+    pub(crate) async fn over(backend: &str) -> Self {
         let mut backends = Backends::builtin();
         backends.register("custom", async |start: Start| {
             Ok(Arc::new(Custom(ExternalExecutor::start(start.external()?)?)) as _)
         });
-        let on_systemd = async |start: Start| {
-            let shim = Shim::find(None)?;
-            // Root would be given the machine's own manager.
-            let user = |state| Arc::new(SystemdLauncher::new(state, shim, Manager::User)) as _;
-            Ok(Arc::new(LaunchedExecutor::start_with(&start, user).await?) as _)
-        };
-        let backend = match backend {
-            "systemd" => {
-                backends.register("launched", on_systemd);
-                "launched"
-            }
-            other => other,
-        };
-        let owns = matches!(backend, "mp" | "launched");
-        let fleet = match owns {
-            true => None,
-            // It waits as a program without async code does.
-            false => Some(tokio::task::spawn_blocking(fleet).await.expect("workers")),
-        };
-        let text = fleet.as_ref().map_or_else(|| owning(backend, dir.path()), |f| over(backend, f));
-        let config = Config::parse(&text, &backends).expect("a config");
-        let engine = Engine::start(&config, &backends, "test/0").await.expect("an engine");
-        Self { engine, owns, dir, _fleet: fleet }
+        // It waits as a program without async code does.
+        let fleet = tokio::task::spawn_blocking(fleet).await.expect("workers");
+        let dir = tempfile::tempdir().expect("a folder");
+        Self::start(&over(backend, &fleet), &backends, dir, Some(fleet)).await
+    }
+
+    /// An engine that owns units of the user's manager.
+    pub(crate) async fn on_systemd() -> Self {
+        let shim = Shim::find(None).expect("a shim");
+        // Root would be given the machine's own manager.
+        let backends = launched_through(move |state| {
+            Arc::new(SystemdLauncher::new(state, shim.clone(), Manager::User))
+        });
+        let dir = tempfile::tempdir().expect("a folder");
+        let text = owning("launched", dir.path());
+        Self::start(&text, &backends, dir, None).await
+    }
+
+    /// An engine that owns jobs of a cluster.
+    pub(crate) async fn on_slurm(cluster: &SlurmCluster) -> Self {
+        let shim = Shim::find(None).expect("a shim");
+        let config = slurm::Config { commands: cluster.commands(), env: cluster.env() };
+        let backends = launched_through(move |state| {
+            Arc::new(Slurm::new(state, shim.clone(), config.clone()))
+        });
+        let dir = tempfile::tempdir_in(cluster.shared()).expect("a folder");
+        let text = owning_on_slurm(cluster, dir.path());
+        Self::start(&text, &backends, dir, None).await
+    }
+
+    async fn start(
+        text: &str,
+        backends: &Backends,
+        dir: tempfile::TempDir,
+        fleet: Option<Fleet>,
+    ) -> Self {
+        let config = Config::parse(text, backends).expect("a config");
+        let engine = Engine::start(&config, backends, "test/0").await.expect("an engine");
+        Self { engine, owns: fleet.is_none(), dir, _fleet: fleet }
     }
 
     /// What each worker counts, by rank.

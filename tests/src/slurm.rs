@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::net::TcpListener;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -19,21 +19,25 @@ const LIMIT: Duration = Duration::from_secs(30);
 const CPUS: u32 = 64;
 
 /// The cluster; ends with its jobs when it is dropped.
-pub(crate) struct Cluster {
+#[derive(Debug)]
+pub struct SlurmCluster {
     folder: TempDir,
     /// Where unpacked packages lie; none where Slurm is installed.
     brought: Option<PathBuf>,
     daemons: Vec<Child>,
 }
 
-impl Cluster {
+impl SlurmCluster {
     /// Starts one and waits until its node is idle.
-    pub(crate) fn start() -> Self {
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         // munged wants its socket's folder to be open to all.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let brought = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.deps/slurm");
-        let brought = brought.canonicalize().ok();
+        let brought = crate::source().join(".deps/slurm").canonicalize().ok();
         let mut cluster = Self { folder, brought, daemons: Vec::new() };
         cluster.configure();
         cluster.run_munged();
@@ -56,12 +60,17 @@ impl Cluster {
     }
 
     /// The folder of `sbatch`, `squeue` and `scancel`; none where they are on PATH.
-    pub(crate) fn commands(&self) -> Option<PathBuf> {
+    #[must_use]
+    pub fn commands(&self) -> Option<PathBuf> {
         Some(self.brought.as_ref()?.join("usr/bin"))
     }
 
     /// Variables with which Slurm's commands find this cluster.
-    pub(crate) fn env(&self) -> BTreeMap<String, String> {
+    ///
+    /// # Panics
+    /// When the cluster's folder has no name in UTF-8.
+    #[must_use]
+    pub fn env(&self) -> BTreeMap<String, String> {
         let config = self.file("slurm.conf").to_str().unwrap().to_owned();
         let mut env = BTreeMap::from([("SLURM_CONF".to_owned(), config)]);
         let libraries: Vec<String> =
@@ -73,12 +82,17 @@ impl Cluster {
     }
 
     /// A folder that the node shares with the submitting host: they are one host.
-    pub(crate) fn shared(&self) -> PathBuf {
+    #[must_use]
+    pub fn shared(&self) -> PathBuf {
         self.file("shared")
     }
 
     /// Runs one of Slurm's commands: what it printed, and what it complained of.
-    pub(crate) fn said(&self, name: &str, args: &[&str]) -> (String, String) {
+    ///
+    /// # Panics
+    /// When there is no such command.
+    #[must_use]
+    pub fn said(&self, name: &str, args: &[&str]) -> (String, String) {
         let mut command = Command::new(self.program("usr/bin", &[name]));
         let output: Output = command.args(args).envs(self.env()).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -181,13 +195,13 @@ impl Cluster {
     }
 }
 
-impl Drop for Cluster {
+impl Drop for SlurmCluster {
     fn drop(&mut self) {
         // Jobs first: without its node's daemon a job would go on.
         let (jobs, _) = self.said("squeue", &["--noheader", "--format=%F"]);
         let jobs: Vec<&str> = jobs.split_whitespace().collect();
         if !jobs.is_empty() {
-            self.said("scancel", &[&["--full", "--signal=KILL"], jobs.as_slice()].concat());
+            let _ = self.said("scancel", &[&["--full", "--signal=KILL"], jobs.as_slice()].concat());
             let began = Instant::now();
             while !self.said("squeue", &["--noheader"]).0.is_empty() && began.elapsed() < LIMIT {
                 std::thread::sleep(Duration::from_millis(50));
