@@ -2,17 +2,23 @@
 //! requests taken up again.
 
 #![expect(clippy::expect_used, reason = "a test may fail anywhere")]
+#![expect(clippy::print_stdout, reason = "the figures are of interest, shown with --nocapture")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use hearth_coordinator::blocking::Engine;
+use hearth_coordinator::{Backends, Config, RpcOptions};
 use hearth_tests::{Fleet, FleetOptions, source, until};
 use serde_json::{Value, json};
 
 /// Time for what computes on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Calls of each method that a busy worker is to answer.
+const CALLS: usize = 300;
 
 fn rss(fleet: &Fleet) -> u64 {
     fleet.stats("rss_bytes")[0]
@@ -274,19 +280,34 @@ fn a_lost_request_is_taken_up_again() {
 #[test]
 fn a_busy_worker_answers_what_only_looks() {
     let fleet = Fleet::start(FleetOptions::default());
-    let args = ["generate", "red heart", "--steps", "900", "-o", "long.png"];
+    let args = ["generate", "red heart", "--steps", "900", "--size", "128x128", "-o", "long.png"];
     let mut child = fleet.command(&args).stderr(Stdio::null()).spawn().expect("hearth");
     until("it runs", PATIENCE, || (fleet.stats("running")[0] == 1).then_some(()));
+    let text = format!(
+        "[executor]\nmin_workers = 1\n[registry]\nurl = {:?}\n[tls]\ndir = {:?}\n",
+        fleet.registry(),
+        fleet.pki("coordinator-c0"),
+    );
+    let backends = Backends::builtin();
+    let config = Config::parse(&text, &backends).expect("a config");
+    let engine = Engine::start(&config, &backends, "test/0").expect("an engine");
     for method in ["check_health", "stats", "list_models"] {
-        let mut times = Vec::new();
-        for _ in 0..15 {
-            let rows = fleet.hearth(&["rpc", method, "--json"]).ok().json();
-            times.push(rows[0]["elapsed_ms"].as_f64().expect("ms"));
-        }
+        let call = || {
+            let answer = engine.collective_rpc(method, json!({}), RpcOptions::default());
+            let envelope = answer.expect("a call").remove(0);
+            assert!(envelope.outcome.is_ok(), "{envelope:?}");
+            envelope.elapsed.as_secs_f64() * 1e3
+        };
+        let mut times: Vec<f64> = (0..CALLS).map(|_| call()).collect();
         times.sort_by(f64::total_cmp);
-        // The median: tests share the machine's cores with each other.
-        let median = times[times.len() / 2];
-        assert!(median < 20.0, "{method}: {times:?} ms");
+        let (median, p99) = (times[CALLS / 2], times[CALLS - CALLS / 100 - 1]);
+        println!(
+            "{method}: median {median:.2} ms, p99 {p99:.2} ms, longest {:.2} ms",
+            times[CALLS - 1]
+        );
+        // Tests share the machine's cores with each other, so the tail has room; a call that waited
+        // for the engine would take a step's time at the least, and mostly the generation's.
+        assert!(median < 20.0 && p99 < 250.0, "{method}: median {median} ms, p99 {p99} ms");
     }
     assert_eq!(fleet.stats("running"), [1], "it was busy all the while");
     child.kill().expect("kill");

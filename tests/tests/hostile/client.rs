@@ -149,7 +149,8 @@ pub(crate) async fn refusal(
     Ok((reply.error.ok_or("it was taken")?, len))
 }
 
-fn frames(mut bytes: &[u8]) -> Vec<(FrameKind, Vec<u8>)> {
+/// A message cut into its frames.
+pub(crate) fn frames(mut bytes: &[u8]) -> Vec<(FrameKind, Vec<u8>)> {
     let mut found = Vec::new();
     while let Some((header, rest)) = bytes.split_first_chunk::<HEADER_LEN>() {
         let header = FrameHeader::decode(*header).expect("a worker's frame");

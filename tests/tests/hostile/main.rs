@@ -5,6 +5,7 @@
 
 mod client;
 mod floods;
+mod impostor;
 
 use std::sync::Arc;
 
