@@ -10,13 +10,15 @@ import argparse
 import inspect
 import json
 import sys
+import tempfile
+from pathlib import Path
 
 import diffusers
 import numpy as np
 import torch
 from PIL import Image
 
-from export.tiny import families
+from export.tiny import adapters, families
 
 from . import files
 from .requests import CASES, INPUTS
@@ -24,7 +26,8 @@ from .requests import CASES, INPUTS
 ABOUT = """\
 diffusers' answer, in torch, to each `request`, on the weights of the ONNX folder `model`, with the folder's scheduler or \
 Class.from_config(its config | overrides) where `scheduler` names another. The image has torch.Generator("cpu").manual_seed(seed). \
-`without`: parts that the pipeline was made without. `inputs`: what requests name as `image`, `mask_image` and `latents`. \
+`without`: parts that the pipeline was made without. `lora`: adapters of `export.tiny.adapters` and their scales, by \
+`set_adapters` or in part by `cross_attention_kwargs`; where there is none, none is loaded. `inputs`: what requests name as `image`, `mask_image` and `latents`. \
 `image`: u8 [height, width, 3] RGB; `step_latents`: f32 [steps, ...], the \
 latents after each step, without the batch axis; `timesteps` are the scheduler's. \
 Stable Diffusion 3's inpainting pipeline forgets \
@@ -44,7 +47,7 @@ def main():
         files.write(path, head, [answer(name, **case) for case in CASES[name]])
 
 
-def answer(name, request, scheduler=None, pipeline=None, without=()):
+def answer(name, request, scheduler=None, pipeline=None, without=(), attention_scale=None):
     pipe = families.build(name)
     for part in without:
         setattr(pipe, part, None)
@@ -58,6 +61,8 @@ def answer(name, request, scheduler=None, pipeline=None, without=()):
         pipe.scheduler = getattr(diffusers, scheduler["class"]).from_config(config, **scheduler["overrides"])
     given = dict(request)
     seed = given.pop("seed")
+    if "lora" in given:
+        given |= adapt(pipe, name, given.pop("lora"), attention_scale)
     steps = record_steps(pipe, given)
     image = pipe(generator=torch.Generator("cpu").manual_seed(seed), output_type="pil", **kwargs(given)).images[0]
     if pipeline == "StableDiffusion3InpaintPipeline":
@@ -69,6 +74,19 @@ def answer(name, request, scheduler=None, pipeline=None, without=()):
         "image": files.packed(np.asarray(image.convert("RGB"))),
         "step_latents": files.packed(np.stack(steps)),
     }
+
+
+def adapt(pipe, name, lora, attention_scale):
+    """Loads and scales the adapters; `attention_scale` of each scale is left to the call."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = adapters.write(families.build(name), Path(folder))
+        for adapter in lora:
+            pipe.load_lora_weights(folder, weight_name=files[adapter].name, adapter_name=adapter)
+    if attention_scale is None:
+        pipe.set_adapters(list(lora), list(lora.values()))
+        return {}
+    pipe.set_adapters(list(lora), [scale / attention_scale for scale in lora.values()])
+    return {"cross_attention_kwargs": {"scale": attention_scale}}
 
 
 def decoded(pipe, latents):

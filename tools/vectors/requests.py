@@ -23,8 +23,9 @@ INPUTS = {
 BASE = {"prompt": "red heart", "seed": 42, "num_inference_steps": 5}
 
 
-def case(scheduler=None, without=(), pipeline=None, **request):
-    return {"request": BASE | request, "scheduler": scheduler, "without": without, "pipeline": pipeline}
+def case(scheduler=None, without=(), pipeline=None, attention_scale=None, **request):
+    asked = {"request": BASE | request, "scheduler": scheduler, "without": without, "pipeline": pipeline}
+    return asked | ({"attention_scale": attention_scale} if attention_scale else {})
 
 
 def plain(pipeline=None, scheduler=None, **request):
@@ -54,6 +55,16 @@ CASES = {
     "tiny-inpaint": [
         case(pipeline="StableDiffusionInpaintPipeline", strength=1.0, guidance_scale=5.0, **FILL),
         case(pipeline="StableDiffusionInpaintPipeline", strength=0.6, guidance_scale=1.0, scheduler=A, seed=1, **FILL),
+    ],
+    "tiny-lora": [
+        case(guidance_scale=5.0),
+        case(guidance_scale=5.0, lora={"ink": 0.0}),
+        case(guidance_scale=5.0, lora={"ink": 0.5}),
+        case(guidance_scale=5.0, lora={"ink": 1.0}, negative_prompt="tiger", seed=1),
+        case(guidance_scale=1.0, lora={"glow": 1.0}, width=48, height=32, seed=2),
+        case(guidance_scale=5.0, lora={"ink": 0.8, "glow": -0.6}, scheduler=A, seed=3),
+        case(pipeline="StableDiffusionImg2ImgPipeline", strength=0.7, lora={"glow": 0.5, "ink": -1.0}, seed=4, **CHANGE),
+        case(guidance_scale=5.0, lora={"ink": 0.5, "glow": 0.25}, attention_scale=0.5, seed=5),
     ],
     "tiny-sdxl-refiner": [
         case(num_inference_steps=10, strength=0.3, guidance_scale=5.0, **CHANGE),

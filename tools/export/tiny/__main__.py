@@ -2,7 +2,7 @@
 
     python -m export.tiny [NAME ...]      writes ../tests/models/NAME
 
-What optimum can't export (plain UNets) `export.own` does.
+What optimum can't export (plain UNets) `export.own` does, and LoRA adapters `export.lora`.
 """
 
 import argparse
@@ -18,9 +18,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import manifest
 
-from .. import own
-from . import families
+from .. import lora, own
+from . import adapters, families, shorten
 
+ADAPTED = {"tiny-lora"}
 OUT = Path(__file__).resolve().parents[3] / "tests" / "models"
 
 
@@ -41,6 +42,10 @@ def export(name, out):
         with tempfile.TemporaryDirectory() as source:
             pipeline.save_pretrained(source)
             main_export(source, out, task="text-to-image", library_name="diffusers", opset=18)
+            if name in ADAPTED:
+                lora.add(pipeline, out, adapters.write(families.build(name), Path(source)))
+                for graph in out.rglob("*.onnx"):
+                    shorten.shorten(graph)
     for path in out.rglob("*.json"):
         forget_source(path)
     manifest.write(out)

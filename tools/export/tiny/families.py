@@ -18,6 +18,7 @@ from diffusers import (
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
     StableDiffusionInpaintPipeline,
+    StableDiffusionPipeline,
     StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -46,6 +47,15 @@ def lcm(folder):
 def sd(folder):
     """The model of `export.tiny_sd`."""
     return tiny_sd.build(folder)
+
+
+def lora(folder):
+    """What the adapters of `adapters.py` are for; `export.tiny` puts them into its graphs."""
+    return StableDiffusionPipeline(
+        vae=parts.vae(4, 0.4), text_encoder=parts.clip(16), tokenizer=parts.clip_tokenizer(folder / "tokenizer"),
+        unet=unet(16), scheduler=DDIMScheduler(clip_sample=False, set_alpha_to_one=False, **parts.SCALED_LINEAR),
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    )
 
 
 def inpaint(folder):
@@ -155,6 +165,7 @@ def unconditional(**more):
 BUILDERS = {
     "tiny-lcm": lcm,
     "tiny-inpaint": inpaint,
+    "tiny-lora": lora,
     "tiny-sdxl": sdxl,
     "tiny-sdxl-refiner": sdxl_refiner,
     "tiny-sd3": sd3,
