@@ -4,6 +4,7 @@
 //! files; ONNX Runtime lives in `session` alone; `pipelines` put the parts together step by step.
 
 pub mod folder;
+mod nearest;
 pub mod noise;
 pub mod pipelines;
 pub mod progress;

@@ -10,6 +10,8 @@ use std::fmt;
 pub struct Infotext<'a> {
     /// The prompt.
     pub prompt: &'a str,
+    /// LoRA adapters and their scales, which the web UI has in the prompt.
+    pub lora: &'a [(&'a str, f64)],
     /// The negative prompt, empty for none.
     pub negative_prompt: &'a str,
     /// Number of inference steps.
@@ -32,7 +34,11 @@ pub struct Infotext<'a> {
 
 impl fmt::Display for Infotext<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.prompt)?;
+        write!(f, "{}", self.prompt)?;
+        for (name, scale) in self.lora {
+            write!(f, " <lora:{name}:{scale}>")?;
+        }
+        writeln!(f)?;
         if !self.negative_prompt.is_empty() {
             writeln!(f, "Negative prompt: {}", self.negative_prompt)?;
         }
@@ -72,6 +78,7 @@ mod tests {
     fn it_is_laid_out_as_tools_expect() {
         let mut info = Infotext {
             prompt: "red heart",
+            lora: &[],
             negative_prompt: "blue",
             steps: 20,
             sampler: "EulerDiscreteScheduler",
@@ -89,7 +96,9 @@ mod tests {
         );
         info.negative_prompt = "";
         info.model = "a, b";
-        assert!(info.to_string().starts_with("red heart\nSteps: 20"));
+        info.lora = &[("ink", 0.5), ("glow", -1.0)];
+        let start = "red heart <lora:ink:0.5> <lora:glow:-1>\nSteps: 20";
+        assert!(info.to_string().starts_with(start), "{info}");
         assert!(info.to_string().contains("Model: \"a, b\""));
     }
 }

@@ -9,7 +9,9 @@ use std::fmt::Debug;
 use std::path::Path;
 
 use hearth_protocol::codec::{decode, encode};
-use hearth_protocol::generation::{GenerationRequest, Input, NoiseDevice, OutputFormat, Task};
+use hearth_protocol::generation::{
+    GenerationRequest, Input, Lora, NoiseDevice, OutputFormat, Task,
+};
 use hearth_protocol::message::{
     Accepted, Attachment, Phase, Preview, Progress, Reply, Request, Span, Trailer,
 };
@@ -135,6 +137,9 @@ fn a_call() {
     let args = GenerateArgs { request: generation(), part };
     check("generate_args", &args);
     check("generate_args_1", &GenerateArgs { request: generation_1(), part });
+    let lora = vec![Lora { name: "ink".to_owned(), scale: 0.5 }];
+    let request = GenerationRequest { prompt: "heart".to_owned(), lora, ..Default::default() };
+    check("generate_args_lora", &GenerateArgs { request, part });
     let request = Request {
         id: "r-1".parse().unwrap(),
         attempt: 1,
@@ -232,6 +237,7 @@ fn model() -> ModelInfo {
         fields: vec!["negative_prompt".to_owned()],
         schedulers: vec!["euler".to_owned()],
         classes: None,
+        lora: Vec::new(),
     }
 }
 

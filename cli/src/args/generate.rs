@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use hearth_protocol::generation::{NoiseDevice, OutputFormat, Task};
+use hearth_protocol::generation::{Lora, NoiseDevice, OutputFormat, Task};
 
 use super::values::{Size, device, finite, positive_duration};
 
@@ -68,6 +68,9 @@ pub(crate) struct GenerateArgs {
     /// Class to show, for models that know classes instead of words; the prompt is "" then
     #[arg(long, value_name = "C", help_heading = PICTURE)]
     pub(crate) class_label: Option<u32>,
+    /// Adapter of the model to take, and how much of it [default scale: 1]; several may be given
+    #[arg(long, value_name = "NAME[=SCALE]", value_parser = lora, help_heading = PICTURE)]
+    pub(crate) lora: Vec<Lora>,
     /// ddim, euler, euler_a, dpmpp_2m … or diffusers' class name; NAME:key=value overrides its
     /// config [default: the model's]
     #[arg(long, value_name = "NAME", help_heading = PICTURE)]
@@ -90,6 +93,17 @@ fn noise_device(text: &str) -> Result<NoiseDevice, String> {
         "cuda" => Ok(NoiseDevice::Cuda),
         _ => Err("known are cpu and cuda".to_owned()),
     }
+}
+
+fn lora(text: &str) -> Result<Lora, String> {
+    let (name, scale) = match text.split_once('=') {
+        None => (text, 1.0),
+        Some((name, scale)) => (name, finite(scale)?),
+    };
+    if name.is_empty() {
+        return Err("name an adapter of the model, as in ink or ink=0.5".to_owned());
+    }
+    Ok(Lora { name: name.to_owned(), scale })
 }
 
 fn format(text: &str) -> Result<OutputFormat, String> {

@@ -74,7 +74,8 @@ fn add(offers: &mut Vec<Offer>, model: ModelInfo, worker: &str) {
 }
 
 fn table(offers: &[Offer], app: &App) -> String {
-    let headings = [
+    let adapters = offers.iter().any(|offer| !offer.model.lora.is_empty());
+    let mut headings = vec![
         "model",
         "aliases",
         "tasks",
@@ -85,6 +86,9 @@ fn table(offers: &[Offer], app: &App) -> String {
         "weights",
         "workers",
     ];
+    if adapters {
+        headings.push("lora");
+    }
     let mut rows = Rows::new(&app.output, &headings);
     for Offer { model, workers } in offers {
         let aliases = model.aliases.join(",");
@@ -95,9 +99,9 @@ fn table(offers: &[Offer], app: &App) -> String {
                 None => state.to_string(),
             },
         };
-        rows.add(vec![
+        let mut row = vec![
             model.name.clone().into(),
-            if aliases.is_empty() { "-".to_owned() } else { aliases }.into(),
+            dash(aliases).into(),
             model.tasks.join(",").into(),
             format!("{}x{}", model.default_width, model.default_height).into(),
             model.default_steps.to_string().into(),
@@ -105,9 +109,17 @@ fn table(offers: &[Offer], app: &App) -> String {
             model.scheduler.clone().into(),
             weights.into(),
             workers.join(",").into(),
-        ]);
+        ];
+        if adapters {
+            row.push(dash(model.lora.join(",")).into());
+        }
+        rows.add(row);
     }
     rows.text()
+}
+
+fn dash(text: String) -> String {
+    if text.is_empty() { "-".to_owned() } else { text }
 }
 
 #[cfg(test)]

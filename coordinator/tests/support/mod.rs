@@ -400,6 +400,7 @@ fn model() -> ModelInfo {
         fields: Vec::new(),
         schedulers: Vec::new(),
         classes: None,
+        lora: Vec::new(),
     }
 }
 

@@ -58,6 +58,8 @@ pub struct Description {
     pub max_clip_skip: u32,
     /// Number of classes that `class_labels` chooses from; none for models without.
     pub classes: Option<u32>,
+    /// The LoRA adapters that its graphs have, by name.
+    pub lora: Vec<String>,
     /// Channels of the latents.
     pub latent_channels: usize,
     /// Bytes of graphs and weights on disk.

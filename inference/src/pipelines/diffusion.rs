@@ -66,7 +66,8 @@ impl Pipeline for Diffusion {
 
         let mut warnings = Vec::new();
         let busy = self.busy_before_steps();
-        let conditioning = self.conditioner.condition(&settings, &mut warnings, interrupt)?;
+        let mut conditioning = self.conditioner.condition(&settings, &mut warnings, interrupt)?;
+        self.denoiser.adapters().push_to(&mut conditioning, &request.lora);
 
         let shape = self.latent_shape(&settings);
         let mut noise_stream = NoiseStream::on(request.noise_device, seed);

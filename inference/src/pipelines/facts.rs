@@ -34,6 +34,8 @@ pub(super) struct Facts<'a> {
     pub(super) sequence_length: Option<SequenceLength>,
     pub(super) max_clip_skip: u32,
     pub(super) classes: Option<u32>,
+    /// Names of LoRA adapters.
+    pub(super) lora: Vec<String>,
     /// Where the model can start from a picture.
     pub(super) strengths: Option<Strengths>,
     pub(super) cell: u32,
@@ -63,6 +65,9 @@ impl Facts<'_> {
         if self.classes.is_some() {
             fields.push("class_labels");
         }
+        if !self.lora.is_empty() {
+            fields.push("lora");
+        }
         let mut description = Description {
             family: self.folder.family(),
             tasks: self.tasks,
@@ -83,6 +88,7 @@ impl Facts<'_> {
             sequence_length: self.sequence_length,
             max_clip_skip: self.max_clip_skip,
             classes: self.classes,
+            lora: self.lora,
             default_strength: self.strengths,
             cell: self.cell,
             latent_channels: self.latent_channels,

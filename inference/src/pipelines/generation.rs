@@ -78,8 +78,19 @@ pub struct Generation {
     pub negative_aesthetic_score: Option<f32>,
     /// The class to show, for models that know classes instead of words.
     pub class_labels: Option<u32>,
+    /// Adapters to add to the model's weights; those that aren't named are left out.
+    pub lora: Vec<Lora>,
     /// Whose normal numbers the noise is made of.
     pub noise_device: Device,
+}
+
+/// An adapter, and how much of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lora {
+    /// Its name, one of [`Description::lora`](super::Description::lora).
+    pub name: String,
+    /// What its weights are multiplied by: 0 leaves it out, below 0 does the opposite.
+    pub scale: f32,
 }
 
 /// A [`Generation`] that was checked, with every default filled in.

@@ -36,7 +36,7 @@ use hearth_media::{Image, Media};
 
 pub use self::description::{Description, MAX_PROMPT_CHARS, SequenceLength, Strengths};
 pub use self::error::Error;
-pub use self::generation::{Generation, Invalid, Settings};
+pub use self::generation::{Generation, Invalid, Lora, Settings};
 pub use self::state::State;
 pub use self::warm::warm_up;
 use crate::folder::{Family, Folder};

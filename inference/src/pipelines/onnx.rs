@@ -51,6 +51,7 @@ impl Onnx {
             sequence_length: None,
             max_clip_skip: 0,
             classes: None,
+            lora: Vec::new(),
             strengths: None,
             cell: 1,
             latent_channels: 0,

@@ -1,5 +1,6 @@
 //! One picture on its way: what changes from step to step.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +51,7 @@ pub(super) struct Conditioning {
 /// One of them. Values are cast to what the graph asks for.
 #[derive(Debug)]
 pub(super) struct Constant {
-    pub(super) name: &'static str,
+    pub(super) name: Cow<'static, str>,
     pub(super) shape: Vec<usize>,
     pub(super) values: Vec<f32>,
 }
@@ -63,12 +64,17 @@ impl Conditioning {
     /// Adds an input of `shape` with, before it, an axis of copies.
     pub(super) fn push(&mut self, name: &'static str, shape: &[usize], values: Vec<f32>) {
         let shape = [&[self.copies], shape].concat();
-        self.inputs.push(Constant { name, shape, values });
+        self.inputs.push(Constant { name: name.into(), shape, values });
     }
 
     /// Adds an input that all copies share.
-    pub(super) fn push_shared(&mut self, name: &'static str, shape: &[usize], values: Vec<f32>) {
-        self.inputs.push(Constant { name, shape: shape.to_vec(), values });
+    pub(super) fn push_shared(
+        &mut self,
+        name: impl Into<Cow<'static, str>>,
+        shape: &[usize],
+        values: Vec<f32>,
+    ) {
+        self.inputs.push(Constant { name: name.into(), shape: shape.to_vec(), values });
     }
 }
 

@@ -7,7 +7,8 @@
 use serde_json::{Map, Value};
 
 use super::consistency;
-use super::error::{Error, nearest};
+use super::error::Error;
+use crate::nearest::nearest;
 
 /// A folder's scheduler: its class and the keys it sets.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,12 +1,13 @@
 //! The classes of schedulers and the table of their short names: name, diffusers class, and the
 //! config keys a short name sets.
 
-use super::error::{Error, nearest};
+use super::error::Error;
 use super::{
     consistency, cosine, ddim, ddpm, deis, dpm_multistep, dpm_sde, dpm_singlestep, edm_euler,
     edm_multistep, euler, euler_ancestral, flow_euler, flow_heun, heun, kdpm2, kdpm2_ancestral,
     lcm, lms, pndm, tcd, unipc,
 };
+use crate::nearest::nearest;
 
 /// A scheduler class that Hearth has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hearth_inference::pipelines::{self, Generation, Pipeline};
+use hearth_inference::pipelines::{self, Generation, Lora, Pipeline};
 use hearth_inference::schedulers::SchedulerSpec;
 use hearth_inference::session::Interrupt;
 use hearth_media::Media;
@@ -70,6 +70,8 @@ struct Request {
     target_size: Option<[u32; 2]>,
     crops_coords_top_left: Option<[u32; 2]>,
     class_labels: Option<u32>,
+    #[serde(default)]
+    lora: BTreeMap<String, f32>,
 }
 
 impl Case {
@@ -116,6 +118,11 @@ impl Request {
             target_size: self.target_size,
             crops_coords_top_left: self.crops_coords_top_left,
             class_labels: self.class_labels,
+            lora: self
+                .lora
+                .iter()
+                .map(|(name, &scale)| Lora { name: name.clone(), scale })
+                .collect(),
             ..Generation::default()
         }
     }
@@ -139,6 +146,11 @@ fn a_changed_picture_equals_diffusers() {
 #[test]
 fn an_inpainting_unet_equals_diffusers() {
     check_model("tiny-inpaint");
+}
+
+#[test]
+fn lora_adapters_equal_diffusers() {
+    check_model("tiny-lora");
 }
 
 #[test]

@@ -16,5 +16,6 @@ mod bad_requests;
 mod driving;
 mod families;
 mod half;
+mod lora;
 mod support;
 mod vectors;

@@ -3,6 +3,7 @@
 
 mod input;
 mod kinds;
+mod lora;
 mod scheduler;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::limits;
 
 pub use self::input::Input;
 pub use self::kinds::{NoiseDevice, OutputFormat, Task, UnknownTask};
+pub use self::lora::Lora;
 
 /// What to make. A field that is none takes the model's default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -123,6 +125,10 @@ pub struct GenerationRequest {
     /// The latents to start from: float32, little-endian, [channels, rows, columns].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latents: Option<Input>,
+    /// LoRA adapters of the model to take, those that aren't named being left out; in JSON also as a
+    /// map of names to scales.
+    #[serde(deserialize_with = "lora::list", skip_serializing_if = "Vec::is_empty")]
+    pub lora: Vec<Lora>,
     /// Image i uses `seed + i`; drawn by whoever accepts the request when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
@@ -149,7 +155,7 @@ pub struct GenerationRequest {
 }
 
 /// The fields' names, for the nearest one to an unknown name.
-const FIELDS: [&str; 41] = [
+const FIELDS: [&str; 42] = [
     "id",
     "model",
     "task",
@@ -185,6 +191,7 @@ const FIELDS: [&str; 41] = [
     "mask_image",
     "strength",
     "latents",
+    "lora",
     "seed",
     "noise_device",
     "scheduler",
@@ -303,6 +310,7 @@ impl GenerationRequest {
                 return Err(CallError::invalid(field, message));
             }
         }
+        lora::check(&self.lora)?;
         if self.preview_every == Some(0) {
             let message = "preview_every is 0: give a number of steps, or leave it out";
             return Err(CallError::invalid("preview_every", message));

@@ -38,6 +38,42 @@ fn aliases_and_scheduler_forms() {
 }
 
 #[test]
+fn adapters_are_a_list_or_a_map() {
+    let lora = |lora| parse(json!({"prompt": "x", "lora": lora})).map(|request| request.lora);
+    let one = |name: &str, scale| Lora { name: name.to_owned(), scale };
+    let list = lora(json!([{"name": "ink", "scale": -0.5}, {"name": "glow"}, "dust"])).unwrap();
+    assert_eq!(list, [one("ink", -0.5), one("glow", 1.0), one("dust", 1.0)]);
+    assert_eq!(lora(json!({"glow": 1, "ink": 0.5})).unwrap(), [one("glow", 1.0), one("ink", 0.5)]);
+    assert_eq!(lora(json!([])).unwrap(), []);
+    let wire = GenerationRequest { lora: list, ..Default::default() };
+    assert_eq!(codec::decode::<GenerationRequest>(&codec::encode(&wire).unwrap()).unwrap(), wire);
+
+    for (wrong, field, message) in [
+        (json!("ink"), "lora", "a list as in"),
+        (json!([7]), "lora[0]", "an adapter as in"),
+        (json!(["ink", {"name": "glow", "scale": "much"}]), "lora[1].scale", "f64"),
+        (json!([{"name": "ink", "weight": 1}]), "lora[0].weight", "scale"),
+        (json!([{"scale": 1}]), "lora[0]", "name"),
+        (json!({"ink": "much"}), "lora.ink", "f64"),
+    ] {
+        let error = lora(wrong).unwrap_err();
+        assert_eq!(error.param.as_deref(), Some(field), "{}", error.message);
+        assert!(error.message.contains(message), "{}", error.message);
+    }
+    for (wrong, message) in [
+        (vec![one("ink", f64::NAN)], "the scale of \"ink\" is NaN"),
+        (vec![one("ink", 1.0), one("ink", 0.5)], "\"ink\" is given twice"),
+        (vec![one("", 1.0)], "a name is empty"),
+        ((0..33).map(|i| one(&i.to_string(), 1.0)).collect(), "33 adapters"),
+    ] {
+        let request = GenerationRequest { lora: wrong, ..Default::default() };
+        let error = request.check().unwrap_err();
+        assert_eq!(error.param.as_deref(), Some("lora"));
+        assert!(error.message.contains(message), "{}", error.message);
+    }
+}
+
+#[test]
 fn bad_values_are_refused_by_name() {
     let good = GenerationRequest { prompt: "x".to_owned(), ..Default::default() };
     assert_eq!(good.check(), Ok(()));
@@ -82,11 +118,12 @@ fn every_field_is_listed() {
         "scheduler": "s", "output_format": "png", "preview_every": 1, "deadline_ms": 1,
         "metadata": {"k": "v"}});
     json["noise_device"] = json!("cuda");
+    json["lora"] = json!(["a"]);
     let request = parse(json).unwrap();
     let serde_json::Value::Object(fields) = serde_json::to_value(request).unwrap() else {
         unreachable!("a struct is a map");
     };
-    assert_eq!(fields.len(), 41, "a new field belongs into FIELDS as well");
+    assert_eq!(fields.len(), 42, "a new field belongs into FIELDS as well");
     for name in fields.keys() {
         assert!(error.message.contains(name.as_str()), "{name}");
     }

@@ -122,6 +122,9 @@ pub struct ModelInfo {
     /// How many classes `class_labels` chooses from, for models that know some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<u32>,
+    /// Names of the LoRA adapters that a request's `lora` can take.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lora: Vec<String>,
 }
 
 /// Whether a model is in memory.

@@ -64,7 +64,7 @@ fn encode(
     let generation = times.began.map(|start| began - start).unwrap_or_default();
     let request = &job.args.request;
     let format = request.output_format.map_or(OutputFormat::Png, media_format);
-    let parameters = infotext(&output.settings, output.seed, &job.model);
+    let parameters = infotext(request, &output.settings, output.seed, &job.model);
     let record = record(request, &output, &job.model, digest);
     let text = [
         TextChunk { keyword: "parameters", text: &parameters },
@@ -116,9 +116,16 @@ fn size(media: &Media) -> (u32, u32) {
 }
 
 /// What image tools read.
-fn infotext(settings: &Settings, seed: u64, model: &str) -> String {
+fn infotext(request: &GenerationRequest, settings: &Settings, seed: u64, model: &str) -> String {
+    let lora: Vec<_> = request
+        .lora
+        .iter()
+        .filter(|lora| lora.scale != 0.0)
+        .map(|lora| (lora.name.as_str(), lora.scale))
+        .collect();
     let info = Infotext {
         prompt: &settings.prompt,
+        lora: &lora,
         negative_prompt: &settings.negative_prompt,
         steps: settings.num_inference_steps,
         sampler: &settings.scheduler,

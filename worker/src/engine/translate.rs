@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hearth_inference::noise::Device;
-use hearth_inference::pipelines::{Generation, Invalid};
+use hearth_inference::pipelines::{Generation, Invalid, Lora};
 use hearth_inference::schedulers::SchedulerSpec;
 use hearth_media::Image;
 use hearth_protocol::CallError;
@@ -17,8 +17,10 @@ pub(crate) fn to_generation(request: &GenerationRequest) -> Result<Generation, C
     let scheduler = request.scheduler.as_deref().map(SchedulerSpec::parse).transpose();
     let scheduler =
         scheduler.map_err(|error| CallError::invalid("scheduler", error.to_string()))?;
-    #[expect(clippy::cast_possible_truncation, reason = "pipelines compute in f32")]
-    let single = |value: f64| value as f32;
+    let adapter = |lora: &hearth_protocol::generation::Lora| Lora {
+        name: lora.name.clone(),
+        scale: single(lora.scale),
+    };
     Ok(Generation {
         prompt: request.prompt.clone(),
         prompt_2: request.prompt_2.clone(),
@@ -51,11 +53,17 @@ pub(crate) fn to_generation(request: &GenerationRequest) -> Result<Generation, C
         target_size: request.target_size,
         crops_coords_top_left: request.crops_coords_top_left,
         class_labels: request.class_labels,
+        lora: request.lora.iter().map(adapter).collect(),
         noise_device: match request.noise_device {
             None | Some(NoiseDevice::Cpu) => Device::Cpu,
             Some(NoiseDevice::Cuda) => Device::Cuda,
         },
     })
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "pipelines compute in f32")]
+fn single(value: f64) -> f32 {
+    value as f32
 }
 
 /// Decodes a picture of the request; the one at its file's start decides what it is.

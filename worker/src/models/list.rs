@@ -71,6 +71,7 @@ fn info(model: &Model) -> ModelInfo {
         fields: description.map_or_else(Vec::new, |d| texts(&d.fields)),
         schedulers: description.map_or_else(Vec::new, |d| texts(&d.schedulers)),
         classes: description.and_then(|d| d.classes),
+        lora: description.map_or_else(Vec::new, |d| d.lora.clone()),
     }
 }
 

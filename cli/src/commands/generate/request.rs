@@ -47,6 +47,7 @@ pub(super) fn build(
         mask_image: args.mask.as_deref().map(|path| picture("--mask", path)).transpose()?,
         strength: args.strength,
         class_labels: args.class_label,
+        lora: args.lora.clone(),
         num_images: Some(args.images),
         num_inference_steps: args.steps,
         guidance_scale: args.guidance,

@@ -1,5 +1,6 @@
 //! Whether a request fits a model: every field is checked before any compute.
 
+mod lora;
 mod pictures;
 
 use super::generation::quoted;
@@ -30,6 +31,7 @@ impl Description {
         }
         self.check_prompts(request)?;
         self.check_fields(request)?;
+        self.check_lora(&request.lora)?;
         let strength = self.check_pictures(request)?;
         let (width, height) = self.size(request)?;
         self.check_latents(request, [width, height])?;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::LENGTH;
 use crate::pipelines::diffusion::Conditioner;
-use crate::pipelines::parts::{ClipEncoder, Denoiser, Layer, T5Encoder, warn_if_cut};
+use crate::pipelines::parts::{
+    Adapters, ClipEncoder, Denoiser, Layer, Reading, T5Encoder, warn_if_cut,
+};
 use crate::pipelines::stable_diffusion_xl::second_or_first;
 use crate::pipelines::state::Conditioning;
 use crate::pipelines::{Error, Settings};
@@ -39,6 +41,10 @@ impl Text {
         Self { clip, t5, guidance: denoiser.input(GUIDANCE).is_some(), batched_places, token_side }
     }
 
+    pub(super) fn adapters(&self) -> impl Iterator<Item = &Adapters> {
+        [self.clip.adapters()].into_iter()
+    }
+
     fn push_places(&self, conditioning: &mut Conditioning, name: &'static str, places: Vec<f32>) {
         let shape = [places.len() / PLACE, PLACE];
         if self.batched_places {
@@ -68,10 +74,11 @@ impl Conditioner for Text {
             let second = ("negative_prompt_2", request.negative_prompt_2.as_deref());
             prompts.insert(0, second_or_first(negative, second));
         }
+        let reading = Reading { layer: Layer::Last, lora: &request.lora };
         let (mut hidden, mut pooled) = (Vec::new(), Vec::new());
         let (mut width, mut pooled_width) = (0, 0);
         for [(field, text), (field_2, text_2)] in &prompts {
-            let clip = self.clip.encode(text, Layer::Last, interrupt)?;
+            let clip = self.clip.encode(text, reading, interrupt)?;
             let t5 = self.t5.encode(text_2, length, interrupt)?;
             // CLIP gives no more than a summary here, so T5 alone says what is left out.
             warn_if_cut(warnings, field_2, t5.truncated, length);

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::adapters::Adapters;
 use super::cache::Cache;
 use crate::folder::Folder;
 use crate::pipelines::Error;
+use crate::pipelines::generation::Lora;
 use crate::session::{Device, Input, Interrupt, Runtime, Session, Values};
 use crate::tokenizers::Clip;
 
@@ -27,6 +29,14 @@ pub(in crate::pipelines) enum Layer {
     Before(usize),
 }
 
+/// How a prompt is read.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::pipelines) struct Reading<'a> {
+    pub(in crate::pipelines) layer: Layer,
+    /// Strengths of adapters; the encoder takes those that it has.
+    pub(in crate::pipelines) lora: &'a [Lora],
+}
+
 /// A CLIP text encoder with its tokenizer.
 pub(in crate::pipelines) struct ClipEncoder {
     tokenizer: Clip,
@@ -34,7 +44,17 @@ pub(in crate::pipelines) struct ClipEncoder {
     /// Outputs `hidden_states.*`.
     layers: usize,
     pooled: Option<&'static str>,
-    cache: Cache<(String, Layer), ClipText>,
+    adapters: Adapters,
+    cache: Cache<Key, ClipText>,
+}
+
+/// What an encoded prompt depends on.
+#[derive(Debug, PartialEq)]
+struct Key {
+    text: String,
+    layer: Layer,
+    /// Of the encoder's adapters.
+    scales: Vec<f32>,
 }
 
 /// An encoded prompt.
@@ -65,12 +85,13 @@ impl ClipEncoder {
         let part = format!("text_encoder{suffix}");
         let session = Session::load(runtime, &part, folder.root(), &folder.graph(&part)?, device)?;
         session.input(IDS)?;
-        session.expect_inputs(&[IDS])?;
+        let adapters = Adapters::of(&session)?;
+        session.expect_inputs(&[IDS].into_iter().chain(adapters.inputs()).collect::<Vec<_>>())?;
         if let Some(pooled) = pooled {
             session.output(pooled)?;
         }
         let layers = session.outputs().iter().filter(|port| port.name.starts_with(LAYERS)).count();
-        Ok(Self { tokenizer, session, layers, pooled, cache: Cache::new() })
+        Ok(Self { tokenizer, session, layers, pooled, adapters, cache: Cache::new() })
     }
 
     /// The output that `layer` stands for.
@@ -99,6 +120,11 @@ impl ClipEncoder {
         self.tokenizer.max_length()
     }
 
+    /// Its LoRA adapters.
+    pub(in crate::pipelines) fn adapters(&self) -> &Adapters {
+        &self.adapters
+    }
+
     /// The graph itself.
     pub(in crate::pipelines) fn graph(&mut self) -> &mut Session {
         &mut self.session
@@ -113,22 +139,23 @@ impl ClipEncoder {
     pub(in crate::pipelines) fn encode(
         &mut self,
         text: &str,
-        layer: Layer,
+        Reading { layer, lora }: Reading<'_>,
         interrupt: &Interrupt,
     ) -> Result<Arc<ClipText>, Error> {
-        let key = (text.to_owned(), layer);
+        let key = Key { text: text.to_owned(), layer, scales: self.adapters.scales(lora) };
         if let Some(encoded) = self.cache.get(&key) {
             return Ok(encoded);
         }
         let output = self.expect(layer)?;
         let tokens = self.tokenizer.encode(text);
-        let input =
+        let ids =
             Input { name: IDS, shape: &[1, tokens.ids.len()], values: Values::I64(&tokens.ids) };
+        let inputs: Vec<_> = [ids].into_iter().chain(self.adapters.given(&key.scales)).collect();
         let (hidden, pooled) = match self.pooled {
-            None => (self.session.run(&[input], &output, interrupt)?, Vec::new()),
+            None => (self.session.run(&inputs, &output, interrupt)?, Vec::new()),
             Some(name) => {
                 let [hidden, pooled] =
-                    self.session.run_for(&[input], [output.as_str(), name], interrupt)?;
+                    self.session.run_for(&inputs, [output.as_str(), name], interrupt)?;
                 (hidden, pooled.values)
             }
         };

@@ -1,8 +1,10 @@
 //! The denoiser: one call of the UNet or transformer per step, with guidance as a batch of two.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::adapters::Adapters;
 use super::guidance;
 use crate::folder::Folder;
 use crate::pipelines::Error;
@@ -57,6 +59,7 @@ impl Ports {
 pub(in crate::pipelines) struct Denoiser {
     session: Session,
     ports: Ports,
+    adapters: Adapters,
     bound: Option<Memory>,
     /// The scaled sample, for graphs that aren't single precision.
     scaled: Vec<f32>,
@@ -74,7 +77,7 @@ struct Memory {
     beside: usize,
     /// The constants now in the memory.
     conditioning: Option<Arc<Conditioning>>,
-    constants: Vec<(&'static str, Vec<usize>)>,
+    constants: Vec<(Cow<'static, str>, Vec<usize>)>,
 }
 
 impl Denoiser {
@@ -88,11 +91,13 @@ impl Denoiser {
     ) -> Result<Self, Error> {
         let graph = folder.graph(ports.part)?;
         let session = Session::load(runtime, ports.part, folder.root(), &graph, device)?;
+        let adapters = Adapters::of(&session)?;
         let known: Vec<_> = [ports.sample, ports.timestep]
             .iter()
             .chain(ports.required)
             .chain(ports.optional)
             .copied()
+            .chain(adapters.inputs())
             .collect();
         session.expect_inputs(&known)?;
         session.output(ports.output)?;
@@ -103,7 +108,7 @@ impl Denoiser {
         if let Some(reason) = fault(ports, &sample.dims, timestep, channels) {
             return Err(session.port_error(reason).into());
         }
-        Ok(Self { session, ports, bound: None, scaled: Vec::new(), output: Vec::new() })
+        Ok(Self { session, ports, adapters, bound: None, scaled: Vec::new(), output: Vec::new() })
     }
 
     /// The input of that name, if the graph has it.
@@ -117,6 +122,11 @@ impl Denoiser {
             Some([_, _, Some(rows), Some(columns)]) => Some([*rows as u32, *columns as u32]),
             _ => None,
         }
+    }
+
+    /// Its LoRA adapters. Their strengths are constants of a picture, as its prompt is.
+    pub(in crate::pipelines) fn adapters(&self) -> &Adapters {
+        &self.adapters
     }
 
     /// The graph itself.
@@ -169,10 +179,10 @@ impl Denoiser {
         let scalar = self.session.input(self.ports.timestep).map(Port::rank)? == 0;
         let timestep: &[usize] = if scalar { &[] } else { &times };
         let constants: Vec<_> =
-            inputs.iter().map(|input| (input.name, input.shape.clone())).collect();
+            inputs.iter().map(|input| (input.name.clone(), input.shape.clone())).collect();
         let mut bindings =
             vec![(self.ports.sample, sample.as_slice()), (self.ports.timestep, timestep)];
-        bindings.extend(constants.iter().map(|(name, shape)| (*name, shape.as_slice())));
+        bindings.extend(constants.iter().map(|(name, shape)| (name.as_ref(), shape.as_slice())));
         let bound = self.session.bind(&bindings, &[(self.ports.output, &output)])?;
         Ok(Memory {
             bound,

@@ -1,5 +1,6 @@
 //! What pipelines are put together from; each family takes the parts that it has.
 
+mod adapters;
 mod cache;
 mod clip;
 mod configs;
@@ -11,7 +12,8 @@ mod guidance;
 mod t5;
 mod vae;
 
-pub(super) use self::clip::{ClipEncoder, Layer, POOLED, PROJECTED, warn_if_cut};
+pub(super) use self::adapters::{Adapters, names as adapter_names};
+pub(super) use self::clip::{ClipEncoder, Layer, POOLED, PROJECTED, Reading, warn_if_cut};
 pub(super) use self::configs::{SampleSize, UnetConfig, VaeConfig, bad, scheduler_config};
 pub(super) use self::decoder::Decoder;
 pub(super) use self::denoiser::{Denoiser, Ports};

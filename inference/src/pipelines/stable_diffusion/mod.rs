@@ -81,6 +81,7 @@ pub(super) fn load(
         sequence_length: None,
         max_clip_skip: 0,
         classes: None,
+        lora: parts::adapter_names([denoiser.adapters(), encoder.adapters()]),
         strengths: both.encoder.is_some().then_some(STRENGTHS),
         cell: vae.cell(),
         latent_channels: vae.latent_channels,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::embedding;
 use crate::pipelines::diffusion::Conditioner;
-use crate::pipelines::parts::{ClipEncoder, Layer, warn_if_cut};
+use crate::pipelines::parts::{ClipEncoder, Layer, Reading, warn_if_cut};
 use crate::pipelines::state::Conditioning;
 use crate::pipelines::{Error, Settings};
 use crate::session::{Interrupt, Session};
@@ -27,9 +27,10 @@ impl Conditioner for Text {
         if guided {
             prompts.insert(0, ("negative_prompt", &settings.negative_prompt));
         }
+        let reading = Reading { layer: Layer::Last, lora: &settings.request.lora };
         let (mut hidden, mut shape) = (Vec::new(), [0; 2]);
         for (field, text) in &prompts {
-            let encoded = self.encoder.encode(text, Layer::Last, interrupt)?;
+            let encoded = self.encoder.encode(text, reading, interrupt)?;
             warn_if_cut(warnings, field, encoded.truncated, self.encoder.max_tokens());
             shape = [encoded.tokens, encoded.width];
             hidden.extend_from_slice(&encoded.hidden);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::pipelines::diffusion::Conditioner;
-use crate::pipelines::parts::{ClipEncoder, Layer, T5Encoder, bad, warn_if_cut};
+use crate::pipelines::parts::{Adapters, ClipEncoder, Layer, Reading, T5Encoder, bad, warn_if_cut};
 use crate::pipelines::stable_diffusion_xl::{beside, second_or_first};
 use crate::pipelines::state::Conditioning;
 use crate::pipelines::{Error, Settings};
@@ -58,18 +58,22 @@ impl Text {
         self.first.max_skip(layer).min(self.second.max_skip(layer))
     }
 
+    pub(super) fn adapters(&self) -> impl Iterator<Item = &Adapters> {
+        [&self.first, &self.second].into_iter().map(ClipEncoder::adapters)
+    }
+
     fn encode(
         &mut self,
         prompts: Prompts<'_>,
-        layer: Layer,
+        reading: Reading<'_>,
         length: usize,
         warnings: &mut Vec<String>,
         interrupt: &Interrupt,
     ) -> Result<Encoded, Error> {
         let [(field, text), (field_2, text_2), (field_3, text_3)] = prompts;
         let max = self.max_tokens();
-        let first = self.first.encode(text, layer, interrupt)?;
-        let second = self.second.encode(text_2, layer, interrupt)?;
+        let first = self.first.encode(text, reading, interrupt)?;
+        let second = self.second.encode(text_2, reading, interrupt)?;
         warn_if_cut(warnings, field, first.truncated, max);
         if field_2 != field {
             warn_if_cut(warnings, field_2, second.truncated, max);
@@ -118,8 +122,8 @@ impl Conditioner for Text {
             ("prompt_2", request.prompt_2.as_deref()),
             ("prompt_3", request.prompt_3.as_deref()),
         );
-        let layer = Layer::Before(PENULTIMATE + skip);
-        let mut encoded = vec![self.encode(prompts, layer, length, warnings, interrupt)?];
+        let reading = Reading { layer: Layer::Before(PENULTIMATE + skip), lora: &request.lora };
+        let mut encoded = vec![self.encode(prompts, reading, length, warnings, interrupt)?];
         if settings.guidance_scale > 1.0 {
             let prompts = three(
                 ("negative_prompt", &settings.negative_prompt),
@@ -127,8 +131,8 @@ impl Conditioner for Text {
                 ("negative_prompt_3", request.negative_prompt_3.as_deref()),
             );
             // diffusers leaves no layer out of the negative prompt
-            let layer = Layer::Before(PENULTIMATE);
-            encoded.insert(0, self.encode(prompts, layer, length, warnings, interrupt)?);
+            let reading = Reading { layer: Layer::Before(PENULTIMATE), ..reading };
+            encoded.insert(0, self.encode(prompts, reading, length, warnings, interrupt)?);
         }
         let tokens = encoded[0].hidden.len() / self.width;
         let pooled = encoded[0].pooled.len();

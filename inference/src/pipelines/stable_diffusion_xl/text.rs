@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::pipelines::diffusion::Conditioner;
-use crate::pipelines::parts::{ClipEncoder, Layer, bad, warn_if_cut};
+use crate::pipelines::parts::{Adapters, ClipEncoder, Layer, Reading, bad, warn_if_cut};
 use crate::pipelines::stable_diffusion::{EMBEDDING, guidance_embedding};
 use crate::pipelines::state::Conditioning;
 use crate::pipelines::{Error, Settings};
@@ -72,10 +72,14 @@ impl Text {
         first.min(self.second.max_skip(layer))
     }
 
+    pub(super) fn adapters(&self) -> impl Iterator<Item = &Adapters> {
+        self.first.iter().chain([&self.second]).map(ClipEncoder::adapters)
+    }
+
     fn encode(
         &mut self,
         prompts: [(&str, &str); 2],
-        layer: Layer,
+        reading: Reading<'_>,
         warnings: &mut Vec<String>,
         interrupt: &Interrupt,
     ) -> Result<Encoded, Error> {
@@ -83,13 +87,13 @@ impl Text {
         let max = self.max_tokens();
         let Some(first) = &mut self.first else {
             // alone it reads the first prompt
-            let only = self.second.encode(text, layer, interrupt)?;
+            let only = self.second.encode(text, reading, interrupt)?;
             warn_if_cut(warnings, field, only.truncated, max);
             let shape = [only.tokens, only.width];
             return Ok(Encoded { hidden: only.hidden.clone(), shape, pooled: only.pooled.clone() });
         };
-        let first = first.encode(text, layer, interrupt)?;
-        let second = self.second.encode(text_2, layer, interrupt)?;
+        let first = first.encode(text, reading, interrupt)?;
+        let second = self.second.encode(text_2, reading, interrupt)?;
         warn_if_cut(warnings, field, first.truncated, max);
         if (field, text) != (field_2, text_2) {
             warn_if_cut(warnings, field_2, second.truncated, max);
@@ -147,8 +151,8 @@ impl Conditioner for Text {
             ("prompt", &settings.prompt),
             ("prompt_2", request.prompt_2.as_deref()),
         );
-        let layer = Layer::Before(PENULTIMATE + skip);
-        let positive = self.encode(prompts, layer, warnings, interrupt)?;
+        let reading = Reading { layer: Layer::Before(PENULTIMATE + skip), lora: &request.lora };
+        let positive = self.encode(prompts, reading, warnings, interrupt)?;
         let guided = settings.guidance_scale > 1.0 && self.embedding.is_none();
         let negative = match (guided, self.negative, &request.negative_prompt) {
             (false, ..) => None,
@@ -163,8 +167,8 @@ impl Conditioner for Text {
                     ("negative_prompt_2", request.negative_prompt_2.as_deref()),
                 );
                 // diffusers leaves no layer out of the negative prompt
-                let layer = Layer::Before(PENULTIMATE);
-                Some(self.encode(prompts, layer, warnings, interrupt)?)
+                let reading = Reading { layer: Layer::Before(PENULTIMATE), ..reading };
+                Some(self.encode(prompts, reading, warnings, interrupt)?)
             }
         };
 

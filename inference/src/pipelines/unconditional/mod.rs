@@ -73,6 +73,7 @@ pub(super) fn load(
         sequence_length: None,
         max_clip_skip: 0,
         classes,
+        lora: parts::adapter_names([denoiser.adapters()]),
         strengths: None,
         cell: 1,
         latent_channels: channels,

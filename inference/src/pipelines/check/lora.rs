@@ -1,0 +1,37 @@
+//! Whether a model has the adapters that a request asks for.
+
+use crate::nearest::nearest;
+use crate::pipelines::generation::{Lora, quoted};
+use crate::pipelines::{Description, Invalid};
+
+/// Strengths beyond this, either way, are mistakes: adapters are trained at 1, and those made to be
+/// turned far go to 10 or so.
+const MAX_SCALE: f32 = 100.0;
+
+impl Description {
+    /// Checks names and strengths of adapters.
+    pub(super) fn check_lora(&self, lora: &[Lora]) -> Result<(), Invalid> {
+        for (index, Lora { name, scale }) in lora.iter().enumerate() {
+            let refused = |message: String| Err(Invalid::new("lora", &quoted(name), message));
+            if self.lora.is_empty() {
+                let message = "this model has no adapters; leave it out, or export the model with \
+                               them (docs/model-folders.md)";
+                return refused(message.to_owned());
+            }
+            if !self.lora.contains(name) {
+                let nearest = nearest(name, self.lora.iter().map(String::as_str));
+                let nearest = nearest.map(|name| format!(" (nearest: {name})")).unwrap_or_default();
+                let known = self.lora.join(", ");
+                return refused(format!("no adapter of this model{nearest}; it has {known}"));
+            }
+            if lora[..index].iter().any(|before| before.name == *name) {
+                return refused("is given twice; give it once".to_owned());
+            }
+            if !(-MAX_SCALE..=MAX_SCALE).contains(scale) {
+                let message = format!("give a scale from -{MAX_SCALE} to {MAX_SCALE}");
+                return Err(Invalid::new("lora", &format!("{name}={scale}"), message));
+            }
+        }
+        Ok(())
+    }
+}
