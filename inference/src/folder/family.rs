@@ -27,15 +27,21 @@ pub enum Family {
 }
 
 /// Pipeline classes and their family. The class of an export has a prefix, `ORT` or `Onnx`.
-const CLASSES: [(&str, Family); 17] = [
+const CLASSES: [(&str, Family); 23] = [
     ("StableDiffusionPipeline", Family::StableDiffusion),
     ("StableDiffusionImg2ImgPipeline", Family::StableDiffusion),
     ("StableDiffusionInpaintPipeline", Family::StableDiffusion),
+    ("StableDiffusionControlNetPipeline", Family::StableDiffusion),
+    ("StableDiffusionControlNetImg2ImgPipeline", Family::StableDiffusion),
+    ("StableDiffusionControlNetInpaintPipeline", Family::StableDiffusion),
     ("LatentConsistencyModelPipeline", Family::LatentConsistency),
     ("LatentConsistencyModelImg2ImgPipeline", Family::LatentConsistency),
     ("StableDiffusionXLPipeline", Family::StableDiffusionXl),
     ("StableDiffusionXLImg2ImgPipeline", Family::StableDiffusionXl),
     ("StableDiffusionXLInpaintPipeline", Family::StableDiffusionXl),
+    ("StableDiffusionXLControlNetPipeline", Family::StableDiffusionXl),
+    ("StableDiffusionXLControlNetImg2ImgPipeline", Family::StableDiffusionXl),
+    ("StableDiffusionXLControlNetInpaintPipeline", Family::StableDiffusionXl),
     ("StableDiffusion3Pipeline", Family::StableDiffusion3),
     ("StableDiffusion3Img2ImgPipeline", Family::StableDiffusion3),
     ("StableDiffusion3InpaintPipeline", Family::StableDiffusion3),

@@ -60,6 +60,8 @@ pub struct Description {
     pub classes: Option<u32>,
     /// The LoRA adapters that its graphs have, by name.
     pub lora: Vec<String>,
+    /// Its ControlNets: a request's control images are for these, in this order.
+    pub controlnets: Vec<String>,
     /// Channels of the latents.
     pub latent_channels: usize,
     /// Bytes of graphs and weights on disk.

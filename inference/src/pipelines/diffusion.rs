@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hearth_media::{Image, Media};
 
+use super::control::Control;
 use super::parts::{Decoder, Denoiser, VaeEncoder};
 use super::state::{Conditioning, Layout};
 use super::tasks::{Begun, Start};
@@ -87,8 +88,10 @@ impl Pipeline for Diffusion {
         let session_time = self.busy_before_steps() - busy;
         let draws = calls.clone().any(|call| scheduler.step_noise(call).is_some());
         let noise = vec![0.0; if draws { latents.len() } else { 0 }];
+        let control = Control::of(&settings).map(Arc::new);
         Ok(State {
             settings,
+            control,
             seed,
             scheduler,
             noise_stream,
@@ -146,7 +149,7 @@ impl Pipeline for Diffusion {
 
     fn graphs(&mut self) -> Vec<&mut Session> {
         let mut graphs = self.conditioner.graphs();
-        graphs.push(self.denoiser.graph());
+        graphs.extend(self.denoiser.graphs());
         graphs.extend(self.decoder.graph());
         graphs.extend(self.encoder.as_mut().map(VaeEncoder::graph));
         graphs

@@ -16,6 +16,15 @@ use crate::session::Device;
 /// other sizes; larger models can afford it anyway.
 const SMALL: u32 = 128;
 
+/// The fields of requests to models with ControlNets.
+const CONTROL_FIELDS: [&str; 5] = [
+    "control_image",
+    "controlnet_conditioning_scale",
+    "control_guidance_start",
+    "control_guidance_end",
+    "guess_mode",
+];
+
 /// What a description is made of.
 pub(super) struct Facts<'a> {
     pub(super) folder: &'a Folder,
@@ -36,6 +45,8 @@ pub(super) struct Facts<'a> {
     pub(super) classes: Option<u32>,
     /// Names of LoRA adapters.
     pub(super) lora: Vec<String>,
+    /// The parts that are ControlNets.
+    pub(super) controlnets: Vec<String>,
     /// Where the model can start from a picture.
     pub(super) strengths: Option<Strengths>,
     pub(super) cell: u32,
@@ -61,6 +72,9 @@ impl Facts<'_> {
             if self.tasks.contains(&"inpainting") {
                 fields.push("mask_image");
             }
+        }
+        if !self.controlnets.is_empty() {
+            fields.extend(CONTROL_FIELDS);
         }
         if self.classes.is_some() {
             fields.push("class_labels");
@@ -89,6 +103,7 @@ impl Facts<'_> {
             max_clip_skip: self.max_clip_skip,
             classes: self.classes,
             lora: self.lora,
+            controlnets: self.controlnets,
             default_strength: self.strengths,
             cell: self.cell,
             latent_channels: self.latent_channels,
@@ -109,11 +124,7 @@ impl Description {
         let words = if self.max_prompt_tokens > 0 { "warm-up" } else { "" };
         let makes = |task: &&str| matches!(*task, "text-to-image" | "general");
         let from_picture = !self.tasks.iter().any(makes);
-        let grey = |side: [u32; 2]| {
-            let rgb = vec![128; side[0] as usize * side[1] as usize * 3];
-            Arc::new(Image { width: side[0], height: side[1], rgb })
-        };
-        let picture = from_picture.then(|| grey([self.default_width, self.default_height]));
+        let picture = from_picture.then(|| self.grey());
         Generation {
             strength: from_picture.then_some(1.0),
             mask_image: picture.clone().filter(|_| self.tasks == ["inpainting"]),
@@ -123,5 +134,12 @@ impl Description {
             scheduler: scheduler.and_then(|name| SchedulerSpec::parse(name).ok()),
             ..Generation::default()
         }
+    }
+
+    /// A picture of no content, of the default size.
+    pub(super) fn grey(&self) -> Arc<Image> {
+        let (width, height) = (self.default_width, self.default_height);
+        let rgb = vec![128; width as usize * height as usize * 3];
+        Arc::new(Image { width, height, rgb })
     }
 }

@@ -64,6 +64,17 @@ pub struct Generation {
     pub mask_image: Option<Arc<Image>>,
     /// How much of `image` to make anew, above 0 to 1.
     pub strength: Option<f64>,
+    /// The pictures that steer the denoiser, one for each of the model's ControlNets.
+    pub control_image: Vec<Arc<Image>>,
+    /// How strongly each counts, or one number for all; 1 if it is empty.
+    pub controlnet_conditioning_scale: Vec<f64>,
+    /// The share of the steps before each counts, 0 to 1, or one number for all; 0 if it is empty.
+    pub control_guidance_start: Vec<f64>,
+    /// The share of the steps after which it counts no more, likewise; 1 if it is empty.
+    pub control_guidance_end: Vec<f64>,
+    /// Steer without words: the negative prompt's half of guidance isn't, and residuals count less
+    /// the shallower they are.
+    pub guess_mode: bool,
     /// The latents to start from, as unit noise, or those that `denoising_start` goes on with.
     pub latents: Option<Arc<Vec<f32>>>,
     /// Rows and columns of the picture that it seems to be cropped from (Stable Diffusion XL).
@@ -150,6 +161,11 @@ impl Generation {
         let size = |image: &Option<Arc<Image>>| {
             image.as_ref().map(|image| format!("of {}x{}", image.width, image.height))
         };
+        let pictures = |images: &[Arc<Image>]| {
+            let sizes = images.iter().map(|image| format!("of {}x{}", image.width, image.height));
+            (!images.is_empty()).then(|| sizes.collect::<Vec<_>>().join(", "))
+        };
+        let numbers = |list: &[f64]| (!list.is_empty()).then(|| format!("{list:?}"));
         let fields = [
             ("prompt_2", text(&self.prompt_2)),
             ("prompt_3", text(&self.prompt_3)),
@@ -167,6 +183,11 @@ impl Generation {
             ("image", size(&self.image)),
             ("mask_image", size(&self.mask_image)),
             ("strength", debug(&self.strength)),
+            ("control_image", pictures(&self.control_image)),
+            ("controlnet_conditioning_scale", numbers(&self.controlnet_conditioning_scale)),
+            ("control_guidance_start", numbers(&self.control_guidance_start)),
+            ("control_guidance_end", numbers(&self.control_guidance_end)),
+            ("guess_mode", self.guess_mode.then(|| "true".to_owned())),
             (
                 "latents",
                 self.latents.as_ref().map(|latents| format!("of {} numbers", latents.len())),

@@ -11,6 +11,7 @@
 //! step: a file in `tasks`, with its fields in [`Generation`] and their checks in `check`.
 
 mod check;
+mod control;
 mod description;
 mod diffusion;
 mod error;

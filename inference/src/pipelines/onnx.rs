@@ -52,6 +52,7 @@ impl Onnx {
             max_clip_skip: 0,
             classes: None,
             lora: Vec::new(),
+            controlnets: Vec::new(),
             strengths: None,
             cell: 1,
             latent_channels: 0,

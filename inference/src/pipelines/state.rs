@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Settings;
+use super::control::Control;
 use super::tasks::Blend;
 use crate::noise::NoiseStream;
 use crate::schedulers::Scheduler;
@@ -25,6 +26,8 @@ pub struct State {
     pub(super) latents: Vec<f32>,
     /// Planes that the denoiser takes beside the sample; empty for most models.
     pub(super) beside: Vec<f32>,
+    /// What steers the denoiser besides, where the request brings control images.
+    pub(super) control: Option<Arc<Control>>,
     /// What brings the known part of a picture back after each step.
     pub(super) blend: Option<Blend>,
     /// Room for a step's noise; empty for schedulers that draw none.

@@ -36,6 +36,7 @@ pub fn warm_up(pipeline: &mut dyn Pipeline, interrupt: &Interrupt) -> Result<(),
         width: Some(side(description.default_width)),
         height: Some(side(description.default_height)),
         num_inference_steps: Some(1),
+        control_image: vec![description.grey(); description.controlnets.len()],
         ..description.plain(plain)
     };
     if own.is_err() && plain.is_none() {

@@ -54,7 +54,7 @@ impl Session {
         }
         for &(name, shape) in outputs {
             let mut buffer = Buffer::new(self.output(name)?.dtype, shape).map_err(failed)?;
-            bind_output(&mut bound.binding, name, &mut buffer).map_err(failed)?;
+            buffer.bind_as_output(&mut bound.binding, name).map_err(failed)?;
             bound.outputs.push(buffer);
         }
         Ok(bound)
@@ -71,7 +71,7 @@ impl Session {
             |error: ort::Error| Error::Run { part: part.clone(), reason: error.to_string() };
         let Bound { binding, inputs, .. } = bound;
         for input in inputs.iter_mut().filter(|input| input.fresh) {
-            bind_input(binding, &input.name, &input.buffer).map_err(failed)?;
+            input.buffer.bind_as_input(binding, &input.name).map_err(failed)?;
             input.fresh = false;
         }
         let result = interrupt.during(options, || {
@@ -108,22 +108,8 @@ impl Bound {
     pub fn read(&self, index: usize, at: usize, out: &mut [f32]) {
         self.outputs[index].read_f32(at, out);
     }
-}
 
-fn bind_input(binding: &mut IoBinding, name: &str, buffer: &Buffer) -> ort::Result<()> {
-    match buffer {
-        Buffer::F32(tensor) => binding.bind_input(name, tensor),
-        Buffer::F16(tensor) => binding.bind_input(name, tensor),
-        Buffer::I64(tensor) => binding.bind_input(name, tensor),
-        Buffer::I32(tensor) => binding.bind_input(name, tensor),
-    }
-}
-
-fn bind_output(binding: &mut IoBinding, name: &str, buffer: &mut Buffer) -> ort::Result<()> {
-    match buffer {
-        Buffer::F32(tensor) => binding.bind_output(name, tensor),
-        Buffer::F16(tensor) => binding.bind_output(name, tensor),
-        Buffer::I64(tensor) => binding.bind_output(name, tensor),
-        Buffer::I32(tensor) => binding.bind_output(name, tensor),
+    pub(super) fn binding(&mut self) -> &mut IoBinding {
+        &mut self.binding
     }
 }

@@ -3,7 +3,7 @@
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use ort::memory::Allocator;
-use ort::session::SessionInputValue;
+use ort::session::{IoBinding, SessionInputValue};
 use ort::value::{DynValue, Tensor};
 
 use super::Dtype;
@@ -20,12 +20,16 @@ pub(super) enum Buffer {
 impl Buffer {
     /// Zeroed memory of `shape`.
     pub(super) fn new(dtype: Dtype, shape: &[usize]) -> ort::Result<Self> {
-        let allocator = Allocator::default();
+        Self::of(&Allocator::default(), dtype, shape)
+    }
+
+    /// Memory of another allocator; its elements are out of reach where that is a GPU's.
+    pub(super) fn of(allocator: &Allocator, dtype: Dtype, shape: &[usize]) -> ort::Result<Self> {
         Ok(match dtype {
-            Dtype::F32 => Self::F32(Tensor::new(&allocator, shape.to_vec())?),
-            Dtype::F16 => Self::F16(Tensor::new(&allocator, shape.to_vec())?),
-            Dtype::I64 => Self::I64(Tensor::new(&allocator, shape.to_vec())?),
-            Dtype::I32 => Self::I32(Tensor::new(&allocator, shape.to_vec())?),
+            Dtype::F32 => Self::F32(Tensor::new(allocator, shape.to_vec())?),
+            Dtype::F16 => Self::F16(Tensor::new(allocator, shape.to_vec())?),
+            Dtype::I64 => Self::I64(Tensor::new(allocator, shape.to_vec())?),
+            Dtype::I32 => Self::I32(Tensor::new(allocator, shape.to_vec())?),
             other => {
                 return Err(ort::Error::new(format!("no pipeline has memory of type {other}")));
             }
@@ -96,6 +100,28 @@ impl Buffer {
             Self::I32(tensor) => {
                 cast(out, &tensor.extract_tensor().1[range], |v| to_single(i64::from(v)));
             }
+        }
+    }
+
+    pub(super) fn bind_as_input(&self, binding: &mut IoBinding, name: &str) -> ort::Result<()> {
+        match self {
+            Self::F32(tensor) => binding.bind_input(name, tensor),
+            Self::F16(tensor) => binding.bind_input(name, tensor),
+            Self::I64(tensor) => binding.bind_input(name, tensor),
+            Self::I32(tensor) => binding.bind_input(name, tensor),
+        }
+    }
+
+    pub(super) fn bind_as_output(
+        &mut self,
+        binding: &mut IoBinding,
+        name: &str,
+    ) -> ort::Result<()> {
+        match self {
+            Self::F32(tensor) => binding.bind_output(name, tensor),
+            Self::F16(tensor) => binding.bind_output(name, tensor),
+            Self::I64(tensor) => binding.bind_output(name, tensor),
+            Self::I32(tensor) => binding.bind_output(name, tensor),
         }
     }
 

@@ -16,6 +16,7 @@ mod port;
 mod proto;
 mod raw;
 mod run;
+mod shared;
 mod widen;
 
 pub use self::bound::Bound;
@@ -27,3 +28,4 @@ pub use self::load::Session;
 pub use self::port::{Dtype, Port};
 pub use self::raw::{RawInput, RawOutput};
 pub use self::run::{Input, Output, Values};
+pub use self::shared::Shared;

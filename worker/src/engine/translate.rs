@@ -58,6 +58,7 @@ pub(crate) fn to_generation(request: &GenerationRequest) -> Result<Generation, C
             None | Some(NoiseDevice::Cpu) => Device::Cpu,
             Some(NoiseDevice::Cuda) => Device::Cuda,
         },
+        ..Generation::default()
     })
 }
 

@@ -1,5 +1,6 @@
 //! Whether a request fits a model: every field is checked before any compute.
 
+mod control;
 mod lora;
 mod pictures;
 
@@ -33,6 +34,7 @@ impl Description {
         self.check_fields(request)?;
         self.check_lora(&request.lora)?;
         let strength = self.check_pictures(request)?;
+        self.check_control(request)?;
         let (width, height) = self.size(request)?;
         self.check_latents(request, [width, height])?;
         let num_inference_steps = self.steps(request)?;
@@ -108,7 +110,10 @@ impl Description {
             // Nothing is asked for by a negative prompt of no words, or by no guidance.
             let idle = field == "negative_prompt" && value == "\"\"";
             if !self.has(field) && !idle {
-                let message = format!("{} models have no use for it; leave it out", self.family);
+                let message = match field.starts_with("control") || field == "guess_mode" {
+                    true => control::NONE.to_owned(),
+                    false => format!("{} models have no use for it; leave it out", self.family),
+                };
                 return Err(Invalid::new(field, &value, message));
             }
         }
@@ -143,11 +148,12 @@ impl Description {
         }
     }
 
-    /// The picture's size: the request's, that of the image it brings (rounded down to what the
-    /// model can make), or the model's own.
+    /// The picture's size: the request's, that of the image it brings or else of the first control
+    /// image (rounded down to what the model can make), or the model's own.
     fn size(&self, request: &Generation) -> Result<(u32, u32), Invalid> {
         let own = |side: u32| Some((side - side % self.size_factor).max(self.size_factor));
-        let image = request.image.as_ref().filter(|_| !self.fixed_size);
+        let image = request.image.as_ref().or(request.control_image.first());
+        let image = image.filter(|_| !self.fixed_size);
         let width = request.width.or(image.and_then(|image| own(image.width)));
         let height = request.height.or(image.and_then(|image| own(image.height)));
         let check = |field, value: Option<u32>, default: u32| {

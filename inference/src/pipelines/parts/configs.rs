@@ -38,6 +38,17 @@ impl SampleSize {
     }
 }
 
+/// A ControlNet's `config.json`.
+#[derive(Debug, Deserialize)]
+pub(in crate::pipelines) struct ControlNetConfig {
+    pub(in crate::pipelines) in_channels: usize,
+    block_out_channels: Vec<u32>,
+    #[serde(default = "layers_per_block")]
+    layers_per_block: usize,
+    #[serde(default)]
+    pub(in crate::pipelines) global_pool_conditions: bool,
+}
+
 /// `vae_decoder/config.json`.
 #[derive(Debug, Deserialize)]
 pub(in crate::pipelines) struct VaeConfig {
@@ -48,6 +59,11 @@ pub(in crate::pipelines) struct VaeConfig {
     pub(in crate::pipelines) shift_factor: Option<f32>,
     pub(in crate::pipelines) latents_mean: Option<Vec<f32>>,
     pub(in crate::pipelines) latents_std: Option<Vec<f32>>,
+}
+
+/// What diffusers' `ControlNetModel` has where the config says nothing.
+fn layers_per_block() -> usize {
+    2
 }
 
 /// What diffusers' `AutoencoderKL` has where the config says nothing.
@@ -66,6 +82,33 @@ impl UnetConfig {
     /// has the sizes that it doubles them to built in as exact doubles.
     pub(in crate::pipelines) fn factor(&self) -> u32 {
         1 << (self.block_out_channels.len() - 1)
+    }
+}
+
+impl ControlNetConfig {
+    pub(in crate::pipelines) fn read(folder: &Folder, file: &str) -> Result<Self, Error> {
+        let config: Self = folder.json(file)?;
+        check_levels(file, &config.block_out_channels)?;
+        if !(1..=64).contains(&config.layers_per_block) {
+            return Err(bad(file, "layers_per_block must be 1 to 64".to_owned()));
+        }
+        Ok(config)
+    }
+
+    /// Channels of each residual, and how often its sides are halved: one of the sample, those of
+    /// each block's layers and of its halving, the middle's last.
+    pub(in crate::pipelines) fn residuals(&self) -> Vec<(usize, usize)> {
+        let channels = |level: usize| self.block_out_channels[level] as usize;
+        let last = self.block_out_channels.len() - 1;
+        let mut residuals = vec![(channels(0), 0)];
+        for level in 0..=last {
+            residuals.extend(std::iter::repeat_n((channels(level), level), self.layers_per_block));
+            if level < last {
+                residuals.push((channels(level), level + 1));
+            }
+        }
+        residuals.push((channels(last), last));
+        residuals
     }
 }
 

@@ -1,20 +1,16 @@
 //! The denoiser: one call of the UNet or transformer per step, with guidance as a batch of two.
 
-use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::adapters::Adapters;
+use super::controlnets::ControlNets;
 use super::guidance;
+use super::memory::{Memory, Takes};
+use super::residuals::{Residuals, is_residual};
 use crate::folder::Folder;
 use crate::pipelines::Error;
-use crate::pipelines::state::{Conditioning, Layout, State};
-use crate::session::{Bound, Device, Interrupt, Port, Runtime, Session};
-
-// Inputs, in the order in which they are bound; the conditioning's follow.
-const SAMPLE: usize = 0;
-const TIMESTEP: usize = 1;
-const CONSTANTS: usize = 2;
+use crate::pipelines::state::State;
+use crate::session::{Device, Interrupt, Port, Runtime, Session};
 
 /// What a family's denoiser calls its inputs and outputs.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +49,10 @@ impl Ports {
         optional: &[],
         time_scale: 1.0,
     };
+
+    fn takes(self) -> Takes<'static> {
+        Takes { sample: self.sample, timestep: self.timestep, constants: None, beside: true }
+    }
 }
 
 /// The denoiser and the memory that its calls reuse.
@@ -60,24 +60,14 @@ pub(in crate::pipelines) struct Denoiser {
     session: Session,
     ports: Ports,
     adapters: Adapters,
-    bound: Option<Memory>,
+    memory: Option<Memory>,
+    /// What the graph takes of ControlNets, whether there are any or not.
+    residuals: Option<Residuals>,
+    nets: ControlNets,
     /// The scaled sample, for graphs that aren't single precision.
     scaled: Vec<f32>,
     /// The model's output; with guidance the unconditional half first.
     output: Vec<f32>,
-}
-
-/// Memory bound for inputs of certain shapes, and what is in it.
-struct Memory {
-    bound: Bound,
-    copies: usize,
-    shape: [usize; 3],
-    layout: Layout,
-    /// Elements beside the sample of each copy.
-    beside: usize,
-    /// The constants now in the memory.
-    conditioning: Option<Arc<Conditioning>>,
-    constants: Vec<(Cow<'static, str>, Vec<usize>)>,
 }
 
 impl Denoiser {
@@ -92,12 +82,14 @@ impl Denoiser {
         let graph = folder.graph(ports.part)?;
         let session = Session::load(runtime, ports.part, folder.root(), &graph, device)?;
         let adapters = Adapters::of(&session)?;
+        let own = session.inputs().iter().map(|port| port.name.as_str());
         let known: Vec<_> = [ports.sample, ports.timestep]
             .iter()
             .chain(ports.required)
             .chain(ports.optional)
             .copied()
             .chain(adapters.inputs())
+            .chain(own.filter(|name| is_residual(name)))
             .collect();
         session.expect_inputs(&known)?;
         session.output(ports.output)?;
@@ -108,7 +100,32 @@ impl Denoiser {
         if let Some(reason) = fault(ports, &sample.dims, timestep, channels) {
             return Err(session.port_error(reason).into());
         }
-        Ok(Self { session, ports, adapters, bound: None, scaled: Vec::new(), output: Vec::new() })
+        Ok(Self {
+            residuals: Residuals::of(&session)?,
+            nets: ControlNets::default(),
+            session,
+            ports,
+            adapters,
+            memory: None,
+            scaled: Vec::new(),
+            output: Vec::new(),
+        })
+    }
+
+    /// The same, steered by the folder's ControlNets; `channels` are those of the latents.
+    ///
+    /// # Errors
+    /// Those of loading them, and [`Error::Model`] for one that doesn't fit the denoiser.
+    pub(in crate::pipelines) fn controlled(
+        self,
+        runtime: &Runtime,
+        folder: &Folder,
+        channels: usize,
+    ) -> Result<Self, Error> {
+        let device = self.session.device();
+        let ports = self.residuals.as_ref().map(|residuals| residuals.ports.as_slice());
+        let nets = ControlNets::load(runtime, folder, device, channels, ports)?;
+        Ok(Self { nets, ..self })
     }
 
     /// The input of that name, if the graph has it.
@@ -129,14 +146,16 @@ impl Denoiser {
         &self.adapters
     }
 
-    /// The graph itself.
-    pub(in crate::pipelines) fn graph(&mut self) -> &mut Session {
-        &mut self.session
+    /// The graph itself, and those that steer it.
+    pub(in crate::pipelines) fn graphs(&mut self) -> Vec<&mut Session> {
+        let mut graphs = vec![&mut self.session];
+        graphs.extend(self.nets.graphs());
+        graphs
     }
 
-    /// Time spent in the session so far.
+    /// Time spent in the sessions so far.
     pub(in crate::pipelines) fn busy(&self) -> Duration {
-        self.session.busy()
+        self.session.busy() + self.nets.busy()
     }
 
     /// The model's prediction for the state's next step, guided if it has guidance.
@@ -149,14 +168,19 @@ impl Denoiser {
         let elements = state.latents.len();
         self.output.resize(conditioning.copies * elements, 0.0);
         self.scaled.resize(elements, 0.0);
-        let mut memory = match self.bound.take() {
-            Some(memory) if memory.fits(state) => memory,
+        let takes = self.ports.takes();
+        let mut memory = match self.memory.take() {
+            Some(memory) if memory.fits(takes, state) => memory,
             _ => self.memory_for(state)?,
         };
-        memory.fill(state, &mut self.scaled, self.ports.time_scale);
+        memory.fill(takes, state, &mut self.scaled, self.ports.time_scale);
+        if let Some(residuals) = &mut self.residuals {
+            let given = self.nets.run(state, &mut self.scaled, interrupt)?;
+            residuals.feed(&self.session, &mut memory.bound, given, conditioning.copies)?;
+        }
         let ran = self.session.run_bound(&mut memory.bound, interrupt);
         memory.bound.read(0, 0, &mut self.output);
-        self.bound = Some(memory);
+        self.memory = Some(memory);
         ran?;
 
         let (first, second) = self.output.split_at_mut(elements);
@@ -169,30 +193,14 @@ impl Denoiser {
         Ok(first)
     }
 
-    fn memory_for(&self, state: &State) -> Result<Memory, Error> {
-        let Conditioning { copies, inputs, .. } = state.conditioning.as_ref();
-        let output = [&[*copies], state.layout.dims(state.shape).as_slice()].concat();
-        let mut sample = output.clone();
-        let [_, rows, columns] = state.shape;
-        sample[1] += state.beside.len() / (rows * columns);
-        let times = [*copies];
-        let scalar = self.session.input(self.ports.timestep).map(Port::rank)? == 0;
-        let timestep: &[usize] = if scalar { &[] } else { &times };
-        let constants: Vec<_> =
-            inputs.iter().map(|input| (input.name.clone(), input.shape.clone())).collect();
-        let mut bindings =
-            vec![(self.ports.sample, sample.as_slice()), (self.ports.timestep, timestep)];
-        bindings.extend(constants.iter().map(|(name, shape)| (name.as_ref(), shape.as_slice())));
-        let bound = self.session.bind(&bindings, &[(self.ports.output, &output)])?;
-        Ok(Memory {
-            bound,
-            copies: *copies,
-            shape: state.shape,
-            layout: state.layout,
-            beside: state.beside.len(),
-            conditioning: None,
-            constants,
-        })
+    fn memory_for(&mut self, state: &State) -> Result<Memory, Error> {
+        let copies = state.conditioning.copies;
+        let output = [&[copies], state.layout.dims(state.shape).as_slice()].concat();
+        let outputs = [(self.ports.output, output.as_slice())];
+        if let Some(residuals) = &mut self.residuals {
+            residuals.forget();
+        }
+        Memory::new(&self.session, self.ports.takes(), state, &[], &outputs)
     }
 }
 
@@ -215,48 +223,4 @@ fn fault(ports: Ports, dims: &[Option<usize>], timestep: &Port, channels: usize)
         ));
     }
     (timestep.rank() > 1).then(|| format!("input {} must be [] or [B]", timestep.name))
-}
-
-impl Memory {
-    fn fits(&self, state: &State) -> bool {
-        let Conditioning { copies, inputs, .. } = state.conditioning.as_ref();
-        self.copies == *copies
-            && self.shape == state.shape
-            && self.layout == state.layout
-            && self.beside == state.beside.len()
-            && self.constants.len() == inputs.len()
-            && self
-                .constants
-                .iter()
-                .zip(inputs)
-                .all(|((name, shape), input)| *name == input.name && *shape == input.shape)
-    }
-
-    /// Writes the inputs of the state's next step.
-    fn fill(&mut self, state: &State, scaled: &mut [f32], time_scale: f32) {
-        let (scheduler, elements) = (&state.scheduler, state.latents.len());
-        if let Some(sample) = self.bound.in_place(SAMPLE) {
-            scheduler.scale_model_input(state.call, &state.latents, &mut sample[..elements]);
-            sample[elements..elements + self.beside].copy_from_slice(&state.beside);
-            let elements = elements + self.beside;
-            for copy in 1..self.copies {
-                sample.copy_within(..elements, copy * elements);
-            }
-        } else {
-            scheduler.scale_model_input(state.call, &state.latents, scaled);
-            for copy in 0..self.copies {
-                let at = copy * (elements + self.beside);
-                self.bound.write(SAMPLE, at, scaled);
-                self.bound.write(SAMPLE, at + elements, &state.beside);
-            }
-        }
-        self.bound.fill(TIMESTEP, scheduler.timesteps()[state.call] / time_scale);
-        let current = self.conditioning.as_ref();
-        if !current.is_some_and(|current| Arc::ptr_eq(current, &state.conditioning)) {
-            for (index, input) in state.conditioning.inputs.iter().enumerate() {
-                self.bound.write(CONSTANTS + index, 0, &input.values);
-            }
-            self.conditioning = Some(Arc::clone(&state.conditioning));
-        }
-    }
 }

@@ -17,7 +17,7 @@ use super::description::Strengths;
 use super::diffusion::Diffusion;
 use super::facts::Facts;
 use super::parts::{
-    self, ClipEncoder, Denoiser, Layer, Ports, SampleSize, UnetConfig, Vae, VaeConfig,
+    self, ClipEncoder, ControlNets, Denoiser, Layer, Ports, SampleSize, UnetConfig, Vae, VaeConfig,
 };
 use super::schedule::Schedule;
 use super::state::Layout;
@@ -48,12 +48,15 @@ pub(super) fn load(
     let inpainting_model = is_inpainting(&unet, &vae)?;
     let lcm = folder.family() == Family::LatentConsistency;
     let schedule = Schedule { distilled: lcm, ..Schedule::of(parts::scheduler_config(folder)?) };
-    let files =
-        parts::check_files(folder, &[&GRAPHS, Vae::graphs(folder).as_slice()].concat(), &OTHER)?;
+    let nets = ControlNets::parts_of(folder)?;
+    let mut graphs = [&GRAPHS, Vae::graphs(folder).as_slice()].concat();
+    graphs.extend(nets.iter().map(String::as_str));
+    let files = parts::check_files(folder, &graphs, &OTHER)?;
 
     let encoder = ClipEncoder::load(runtime, folder, device, "", None)?;
     encoder.expect(Layer::Last)?;
-    let denoiser = Denoiser::load(runtime, folder, device, Ports::UNET, unet.in_channels)?;
+    let denoiser = Denoiser::load(runtime, folder, device, Ports::UNET, unet.in_channels)?
+        .controlled(runtime, folder, vae.latent_channels)?;
     let embedding = embedding::width(&denoiser, &unet)?;
     let both = Vae::load(runtime, folder, device, &vae)?;
 
@@ -82,6 +85,7 @@ pub(super) fn load(
         max_clip_skip: 0,
         classes: None,
         lora: parts::adapter_names([denoiser.adapters(), encoder.adapters()]),
+        controlnets: nets,
         strengths: both.encoder.is_some().then_some(STRENGTHS),
         cell: vae.cell(),
         latent_channels: vae.latent_channels,

@@ -107,6 +107,7 @@ pub(super) fn load(
         max_clip_skip: text.max_skip(),
         classes: None,
         lora: parts::adapter_names(text.adapters().chain([denoiser.adapters()])),
+        controlnets: Vec::new(),
         strengths: both.encoder.is_some().then_some(STRENGTHS),
         cell: vae.cell(),
         latent_channels: vae.latent_channels,

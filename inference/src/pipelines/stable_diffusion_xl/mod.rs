@@ -14,7 +14,8 @@ use super::description::Strengths;
 use super::diffusion::Diffusion;
 use super::facts::Facts;
 use super::parts::{
-    self, ClipEncoder, Denoiser, PROJECTED, Ports, SampleSize, UnetConfig, Vae, VaeConfig,
+    self, ClipEncoder, ControlNets, Denoiser, PROJECTED, Ports, SampleSize, UnetConfig, Vae,
+    VaeConfig,
 };
 use super::schedule::Schedule;
 use super::state::Layout;
@@ -53,6 +54,8 @@ pub(super) fn load(
         graphs.push(FIRST[0]);
         other.push(FIRST[1]);
     }
+    let nets = ControlNets::parts_of(folder)?;
+    graphs.extend(nets.iter().map(String::as_str));
     let files = parts::check_files(folder, &graphs, &other)?;
 
     let first = match refiner {
@@ -60,7 +63,11 @@ pub(super) fn load(
         false => Some(ClipEncoder::load(runtime, folder, device, "", None)?),
     };
     let second = ClipEncoder::load(runtime, folder, device, "_2", Some(PROJECTED))?;
-    let denoiser = Denoiser::load(runtime, folder, device, PORTS, unet.in_channels)?;
+    let denoiser = Denoiser::load(runtime, folder, device, PORTS, unet.in_channels)?.controlled(
+        runtime,
+        folder,
+        vae.latent_channels,
+    )?;
     let embedding = stable_diffusion::embedding_width(&denoiser, &unet)?;
     let both = Vae::load(runtime, folder, device, &vae)?;
     let negative = match folder.flag("force_zeros_for_empty_prompt").unwrap_or(true) {
@@ -110,6 +117,7 @@ pub(super) fn load(
         max_clip_skip: text.max_skip(),
         classes: None,
         lora: parts::adapter_names(text.adapters().chain([denoiser.adapters()])),
+        controlnets: nets,
         strengths: both.encoder.is_some().then_some(STRENGTHS),
         cell: vae.cell(),
         latent_channels: vae.latent_channels,

@@ -74,6 +74,7 @@ pub(super) fn load(
         max_clip_skip: 0,
         classes,
         lora: parts::adapter_names([denoiser.adapters()]),
+        controlnets: Vec::new(),
         strengths: None,
         cell: 1,
         latent_channels: channels,

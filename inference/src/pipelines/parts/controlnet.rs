@@ -1,0 +1,269 @@
+//! One ControlNet (Zhang et al., Adding Conditional Control to Text-to-Image Diffusion Models,
+//! 2023): a picture, and what the denoiser is given, to what is added inside the denoiser.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::configs::{ControlNetConfig, bad};
+use super::memory::{Memory, Takes};
+use super::residuals::{Residuals, is_residual};
+use crate::folder::Folder;
+use crate::pipelines::Error;
+use crate::pipelines::control::Control;
+use crate::pipelines::state::State;
+use crate::session::{Device, Dtype, Interrupt, Port, Runtime, Session, Shared};
+
+const SAMPLE: &str = "sample";
+const TIMESTEP: &str = "timestep";
+const COND: &str = "controlnet_cond";
+const SCALE: &str = "conditioning_scale";
+/// What the denoiser is given and it may take as well.
+const CONSTANTS: [&str; 3] = ["encoder_hidden_states", "text_embeds", "time_ids"];
+const DOWN: &str = "down_block_res_samples.";
+const MID: &str = "mid_block_res_sample";
+
+/// A loaded ControlNet.
+pub(super) struct ControlNet {
+    session: Session,
+    config: ControlNetConfig,
+    /// Those of the constants that it takes.
+    constants: Vec<&'static str>,
+    /// What it takes of the one before, if it can be second.
+    before: Option<Residuals>,
+    outputs: Vec<Port>,
+    memory: Option<Bounded>,
+}
+
+/// Its memory for pictures of one size.
+struct Bounded {
+    memory: Memory,
+    /// Which of all memories of residuals it is.
+    number: u64,
+    residuals: Vec<Shared>,
+    /// Whether its residuals have rows and columns.
+    spread: bool,
+    /// The picture that is written in it.
+    control: Option<Arc<Control>>,
+}
+
+/// What one run is about.
+pub(super) struct Run<'a> {
+    pub(super) state: &'a State,
+    /// Which of the state's ControlNets this one is.
+    pub(super) index: usize,
+    /// How strongly it counts.
+    pub(super) scale: f32,
+    pub(super) guess_mode: bool,
+    /// The residuals to add to, and the number of their memory.
+    pub(super) given: Option<(u64, &'a [Shared])>,
+}
+
+impl ControlNet {
+    /// Loads the folder's `part`, for latents of `channels` and a denoiser with residuals at
+    /// `inputs`.
+    pub(super) fn load(
+        runtime: &Runtime,
+        folder: &Folder,
+        device: Device,
+        part: &str,
+        channels: usize,
+        inputs: &[Port],
+        first: bool,
+    ) -> Result<Self, Error> {
+        let file = format!("{part}/config.json");
+        let config = ControlNetConfig::read(folder, &file)?;
+        let graph = folder.graph(part)?;
+        let mut session = Session::load(runtime, part, folder.root(), &graph, device)?;
+        if is(&session, MID, Dtype::F16) && inputs.iter().all(|port| port.dtype == Dtype::F32) {
+            let wide = Session::load_wide(runtime, part, folder.root(), &graph, device)?;
+            session = wide.unwrap_or(session);
+        }
+        let names = session.inputs().iter().map(|port| port.name.as_str());
+        let known: Vec<_> = [SAMPLE, TIMESTEP, COND, SCALE]
+            .into_iter()
+            .chain(CONSTANTS)
+            .chain(names.clone().filter(|name| is_residual(name)))
+            .collect();
+        session.expect_inputs(&known)?;
+        let constants = CONSTANTS.into_iter().filter(|name| names.clone().any(|own| own == *name));
+        let constants = constants.collect();
+        let before = Residuals::of(&session)?;
+        let count = inputs.len();
+        let names = (0..count - 1).map(|index| format!("{DOWN}{index}")).chain([MID.to_owned()]);
+        let outputs: Vec<_> =
+            names.map(|name| session.output(&name).cloned()).collect::<Result<_, _>>()?;
+        if config.in_channels != channels {
+            let reason =
+                format!("in_channels is {}, the latents have {channels}", config.in_channels);
+            return Err(bad(&file, reason));
+        }
+        if config.residuals().len() != count {
+            let reason = format!(
+                "its blocks give {} residuals, the denoiser takes {count}; they belong to two \
+                 models",
+                config.residuals().len()
+            );
+            return Err(bad(&file, reason));
+        }
+        if !first && before.is_none() {
+            let reason = "the graph takes no residuals (down_block_additional_residuals.0 and so \
+                          on), which all but the first ControlNet add to; export them together";
+            return Err(session.port_error(reason.to_owned()).into());
+        }
+        let scale = session.input(SCALE)?;
+        if scale.rank() != 2 {
+            let reason = format!("input {scale} must be [B,{count}]: a scale for each residual");
+            return Err(session.port_error(reason).into());
+        }
+        for (given, taken) in outputs.iter().zip(inputs) {
+            let channels = |port: &Port| port.dims.get(1).copied().flatten();
+            let differ = channels(given).zip(channels(taken)).is_some_and(|(a, b)| a != b);
+            if given.dtype != taken.dtype || given.rank() != 4 || differ {
+                let reason = format!(
+                    "output {given} doesn't fit the denoiser's input {taken}; export both \
+                     together, in one precision"
+                );
+                return Err(session.port_error(reason).into());
+            }
+        }
+        Ok(Self { session, config, constants, before, outputs, memory: None })
+    }
+
+    /// Whether it gives one value for all places.
+    pub(super) fn pools(&self) -> bool {
+        self.config.global_pool_conditions
+    }
+
+    pub(super) fn graph(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    pub(super) fn busy(&self) -> Duration {
+        self.session.busy()
+    }
+
+    /// What the last run gave, and the number of its memory.
+    pub(super) fn residuals(&self) -> Option<(u64, &[Shared])> {
+        self.memory.as_ref().map(|memory| (memory.number, memory.residuals.as_slice()))
+    }
+
+    /// Adds what it finds to what is given; `memories` counts those that were made.
+    pub(super) fn run(
+        &mut self,
+        run: Run<'_>,
+        scaled: &mut [f32],
+        memories: &mut u64,
+        interrupt: &Interrupt,
+    ) -> Result<(), Error> {
+        let Run { state, index, scale, guess_mode, given } = run;
+        let constants = std::mem::take(&mut self.constants);
+        let takes = Takes {
+            sample: SAMPLE,
+            timestep: TIMESTEP,
+            constants: Some(&constants),
+            beside: false,
+        };
+        let spread = !self.pools() || given.is_some();
+        let ready = match self.memory.take() {
+            Some(memory) if memory.spread == spread && memory.memory.fits(takes, state) => {
+                Ok(memory)
+            }
+            _ => self.memory_for(takes, state, spread, memories),
+        };
+        let result = ready.and_then(|mut memory| {
+            memory.memory.fill(takes, state, scaled, 1.0);
+            self.write_control(&mut memory, state, index, scale, guess_mode);
+            if let Some(before) = &mut self.before {
+                let copies = state.conditioning.copies;
+                before.feed(&self.session, &mut memory.memory.bound, given, copies)?;
+            }
+            self.session.run_bound(&mut memory.memory.bound, interrupt)?;
+            self.memory = Some(memory);
+            Ok(())
+        });
+        self.constants = constants;
+        result
+    }
+
+    fn memory_for(
+        &mut self,
+        takes: Takes<'_>,
+        state: &State,
+        spread: bool,
+        memories: &mut u64,
+    ) -> Result<Bounded, Error> {
+        let copies = state.conditioning.copies;
+        let [_, rows, columns] = state.shape;
+        let (height, width) = (state.settings.height as usize, state.settings.width as usize);
+        let cond = [1, 3, height, width];
+        let scales = [copies, self.outputs.len()];
+        let more = [(COND, cond.as_slice()), (SCALE, scales.as_slice())];
+        let mut memory = Memory::new(&self.session, takes, state, &more, &[])?;
+        let mut residuals = Vec::with_capacity(self.outputs.len());
+        for (port, (channels, level)) in self.outputs.iter().zip(self.config.residuals()) {
+            let side = |cells: usize| if spread { cells.div_ceil(1 << level) } else { 1 };
+            let shape = [copies, channels, side(rows), side(columns)];
+            let mut residual = self.session.shared(port.dtype, &shape)?;
+            self.session.write_to(&mut memory.bound, &port.name, &mut residual)?;
+            residuals.push(residual);
+        }
+        *memories += 1;
+        if let Some(before) = &mut self.before {
+            before.forget();
+        }
+        Ok(Bounded { memory, number: *memories, residuals, spread, control: None })
+    }
+
+    /// Writes the picture and the scales, where others are written.
+    fn write_control(
+        &self,
+        memory: &mut Bounded,
+        state: &State,
+        index: usize,
+        scale: f32,
+        guess_mode: bool,
+    ) {
+        let (Some(control), first) = (&state.control, memory.memory.more()) else { return };
+        if memory.control.as_ref().is_some_and(|current| Arc::ptr_eq(current, control)) {
+            return;
+        }
+        let (bound, count) = (&mut memory.memory.bound, self.outputs.len());
+        bound.write(first, 0, &control.nets[index].planes);
+        let shallow = guess_mode && !self.pools();
+        let own = (0..count).map(|place| match shallow {
+            true => scale * guess_share(place, count),
+            false => scale,
+        });
+        let own: Vec<_> = own.collect();
+        let copies = state.conditioning.copies;
+        for copy in 0..copies {
+            // What to keep away from is not steered in guess mode.
+            let counts = !(guess_mode && copies == 2 && copy == 0);
+            let none = vec![0.0; count];
+            bound.write(first + 1, copy * count, if counts { &own } else { &none });
+        }
+        memory.control = Some(Arc::clone(control));
+    }
+}
+
+/// In guess mode, what of a residual counts: from a tenth of the first to all of the middle's, each
+/// by the same factor more than the one before.
+fn guess_share(place: usize, count: usize) -> f32 {
+    let exponent = place as f64 / (count.max(2) - 1) as f64 - 1.0;
+    10_f64.powf(exponent) as f32
+}
+
+fn is(session: &Session, output: &str, dtype: Dtype) -> bool {
+    session.output(output).is_ok_and(|port| port.dtype == dtype)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::guess_share;
+
+    #[test]
+    fn in_guess_mode_residuals_count_from_a_tenth_to_all() {
+        assert!((guess_share(0, 13) - 0.1).abs() < 1e-7);
+        assert!((guess_share(12, 13) - 1.0).abs() < 1e-7);
+    }
+}
