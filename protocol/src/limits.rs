@@ -15,6 +15,9 @@ pub const PAYLOAD: u64 = 256 << 20;
 /// Most bytes of one file that a request brings along.
 pub const INPUT: u64 = 32 << 20;
 
+/// Most control images of one request.
+pub const CONTROL_IMAGES: usize = 8;
+
 /// Deepest nesting of a structured frame.
 pub const DEPTH: usize = 32;
 

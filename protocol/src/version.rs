@@ -8,8 +8,9 @@
 //! | minor | what changed on the wire |
 //! | --- | --- |
 //! | 0 | first version |
-//! | 1 | `generate`: the fields of further model families, from `prompt_2` to `latents`, and
-//!       `noise_device`, and `lora`; files that a request brings along are its call's attachments, named like the fields. A worker
+//! | 1 | `generate`: the fields of further model families, from `prompt_2` to `latents`, those of
+//!       ControlNets among them, `noise_device` and `lora`; files that a request brings along are its
+//!       call's attachments, named like the fields. A worker
 //!       of minor 0 refuses a request that has one, as `invalid_argument` that names it |
 //! |   | methods `attach`, `infer`, `sleep`, `wake_up`, `load_model`, `unload_model`, `profile`; a
 //!       worker of minor 0 refuses them as `unknown_method` |

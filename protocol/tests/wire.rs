@@ -107,6 +107,11 @@ fn generation_1() -> GenerationRequest {
         image: Some(Input::new("a picture")),
         mask_image: Some(Input::new("a mask")),
         strength: Some(0.5),
+        control_image: vec![Input::new("edges"), Input::new("depth")],
+        controlnet_conditioning_scale: vec![0.5],
+        control_guidance_start: vec![0.0, 0.25],
+        control_guidance_end: vec![0.75],
+        guess_mode: Some(true),
         latents: Some(Input::new("numbers")),
         noise_device: Some(NoiseDevice::Cuda),
         ..GenerationRequest::default()

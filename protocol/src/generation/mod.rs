@@ -4,6 +4,7 @@
 mod input;
 mod kinds;
 mod lora;
+mod one_or_more;
 mod scheduler;
 
 use std::collections::BTreeMap;
@@ -122,6 +123,21 @@ pub struct GenerationRequest {
     /// How much of `image` to make anew, above 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strength: Option<f64>,
+    /// The pictures that steer the model, one for each of its ControlNets; in JSON one, or a list.
+    #[serde(deserialize_with = "one_or_more::list", skip_serializing_if = "Vec::is_empty")]
+    pub control_image: Vec<Input>,
+    /// How strongly each counts, or one number for all; 1 when absent.
+    #[serde(deserialize_with = "one_or_more::list", skip_serializing_if = "Vec::is_empty")]
+    pub controlnet_conditioning_scale: Vec<f64>,
+    /// The share of the steps before each counts, 0 to 1, or one number for all; 0 when absent.
+    #[serde(deserialize_with = "one_or_more::list", skip_serializing_if = "Vec::is_empty")]
+    pub control_guidance_start: Vec<f64>,
+    /// The share of the steps after which it counts no more, likewise; 1 when absent.
+    #[serde(deserialize_with = "one_or_more::list", skip_serializing_if = "Vec::is_empty")]
+    pub control_guidance_end: Vec<f64>,
+    /// Steer without words: what to keep away from is not steered, and shallow layers less.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guess_mode: Option<bool>,
     /// The latents to start from: float32, little-endian, [channels, rows, columns].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latents: Option<Input>,
@@ -155,7 +171,7 @@ pub struct GenerationRequest {
 }
 
 /// The fields' names, for the nearest one to an unknown name.
-const FIELDS: [&str; 42] = [
+const FIELDS: [&str; 47] = [
     "id",
     "model",
     "task",
@@ -190,6 +206,11 @@ const FIELDS: [&str; 42] = [
     "image",
     "mask_image",
     "strength",
+    "control_image",
+    "controlnet_conditioning_scale",
+    "control_guidance_start",
+    "control_guidance_end",
+    "guess_mode",
     "latents",
     "lora",
     "seed",
@@ -229,12 +250,14 @@ impl GenerationRequest {
         self.num_images.unwrap_or(1)
     }
 
-    /// The files that it brings along, with the names of their attachments.
+    /// The files that it brings along, with the names of their attachments: those of a list have
+    /// one name, and keep their order.
     #[must_use]
     pub fn inputs(&self) -> Vec<(&'static str, &Input)> {
         let fields =
             [("image", &self.image), ("mask_image", &self.mask_image), ("latents", &self.latents)];
-        fields.into_iter().filter_map(|(name, input)| Some((name, input.as_ref()?))).collect()
+        let fields = fields.into_iter().filter_map(|(name, input)| Some((name, input.as_ref()?)));
+        fields.chain(self.control_image.iter().map(|input| ("control_image", input))).collect()
     }
 
     /// The same, to be [filled](Input::fill).
@@ -244,7 +267,8 @@ impl GenerationRequest {
             ("mask_image", &mut self.mask_image),
             ("latents", &mut self.latents),
         ];
-        fields.into_iter().filter_map(|(name, input)| Some((name, input.as_mut()?))).collect()
+        let fields = fields.into_iter().filter_map(|(name, input)| Some((name, input.as_mut()?)));
+        fields.chain(self.control_image.iter_mut().map(|input| ("control_image", input))).collect()
     }
 
     /// Checks what can be checked without the model.
@@ -302,6 +326,29 @@ impl GenerationRequest {
                 let message = format!("{field}: give 1 to {max} numbers that fall");
                 return Err(CallError::invalid(field, message));
             }
+        }
+        for (field, numbers) in [
+            ("controlnet_conditioning_scale", &self.controlnet_conditioning_scale),
+            ("control_guidance_start", &self.control_guidance_start),
+            ("control_guidance_end", &self.control_guidance_end),
+        ] {
+            let max = limits::CONTROL_IMAGES;
+            if numbers.len() > max || !numbers.iter().all(|number| number.is_finite()) {
+                let message = format!("{field}: give at most {max} finite numbers");
+                return Err(CallError::invalid(field, message));
+            }
+        }
+        if self.control_image.len() > limits::CONTROL_IMAGES {
+            let (given, max) = (self.control_image.len(), limits::CONTROL_IMAGES);
+            let message = format!("control_image has {given} pictures: give at most {max}");
+            return Err(CallError::invalid("control_image", message));
+        }
+        let whole = self.inputs().iter().map(|(_, input)| input.len()).fold(0, u64::saturating_add);
+        if let Some(&(field, _)) = self.inputs().last().filter(|_| whole > limits::PAYLOAD) {
+            let max = limits::PAYLOAD;
+            let message =
+                format!("{field}: the request's files have {whole} bytes, more than {max}");
+            return Err(CallError::invalid(field, message));
         }
         for (field, input) in self.inputs() {
             if !(1..=limits::INPUT).contains(&input.len()) {

@@ -119,14 +119,45 @@ fn every_field_is_listed() {
         "metadata": {"k": "v"}});
     json["noise_device"] = json!("cuda");
     json["lora"] = json!(["a"]);
+    json["control_image"] = json!("aGk=");
+    json["controlnet_conditioning_scale"] = json!([0.5, 1]);
+    json["control_guidance_start"] = json!(0);
+    json["control_guidance_end"] = json!(0.5);
+    json["guess_mode"] = json!(true);
     let request = parse(json).unwrap();
     let serde_json::Value::Object(fields) = serde_json::to_value(request).unwrap() else {
         unreachable!("a struct is a map");
     };
-    assert_eq!(fields.len(), 42, "a new field belongs into FIELDS as well");
+    assert_eq!(fields.len(), 47, "a new field belongs into FIELDS as well");
     for name in fields.keys() {
         assert!(error.message.contains(name.as_str()), "{name}");
     }
+}
+
+#[test]
+fn one_control_image_is_a_list_of_one() {
+    let one = parse(json!({"prompt": "x", "control_image": "aGVhcnRo",
+        "controlnet_conditioning_scale": 0.5, "control_guidance_end": 1}))
+    .unwrap();
+    let list = parse(json!({"prompt": "x", "control_image": ["aGVhcnRo"],
+        "controlnet_conditioning_scale": [0.5], "control_guidance_end": [1]}))
+    .unwrap();
+    assert_eq!(one, list);
+    let two = parse(json!({"prompt": "x", "control_image": ["YQ==", "Yg=="]})).unwrap();
+    let mut come: GenerationRequest = codec::decode(&codec::encode(&two).unwrap()).unwrap();
+    assert_eq!(come, two);
+    for ((name, input), bytes) in come.inputs_mut().into_iter().zip(["a", "b"]) {
+        assert!(name == "control_image" && input.fill(bytes.into()));
+    }
+    for (field, value) in [("control_image", json!(7)), ("control_image", json!([null]))] {
+        let error = parse(json!({"prompt": "x", field: value})).unwrap_err();
+        assert!(error.param.unwrap().starts_with(field), "{}", error.message);
+    }
+    let many = parse(json!({"prompt": "x", "control_image": vec!["YQ=="; 9]})).unwrap();
+    assert!(many.check().unwrap_err().message.contains("give at most 8"));
+    let scales = vec![f64::INFINITY];
+    let odd = GenerationRequest { controlnet_conditioning_scale: scales, ..two };
+    assert_eq!(odd.check().unwrap_err().param.as_deref(), Some("controlnet_conditioning_scale"));
 }
 
 #[test]

@@ -9,6 +9,9 @@ use hearth_media::Image;
 use hearth_protocol::CallError;
 use hearth_protocol::generation::{GenerationRequest, Input, NoiseDevice};
 
+/// Most bytes of a request's control images once they are decoded.
+const CONTROL_BYTES: usize = 192 << 20;
+
 /// The request as a pipeline takes it.
 ///
 /// # Errors
@@ -46,6 +49,11 @@ pub(crate) fn to_generation(request: &GenerationRequest) -> Result<Generation, C
         image: picture("image", request.image.as_ref())?,
         mask_image: picture("mask_image", request.mask_image.as_ref())?,
         strength: request.strength,
+        control_image: control_images(&request.control_image)?,
+        controlnet_conditioning_scale: request.controlnet_conditioning_scale.clone(),
+        control_guidance_start: request.control_guidance_start.clone(),
+        control_guidance_end: request.control_guidance_end.clone(),
+        guess_mode: request.guess_mode.unwrap_or(false),
         latents: request.latents.as_ref().map(numbers).transpose()?,
         aesthetic_score: request.aesthetic_score.map(single),
         negative_aesthetic_score: request.negative_aesthetic_score.map(single),
@@ -58,7 +66,6 @@ pub(crate) fn to_generation(request: &GenerationRequest) -> Result<Generation, C
             None | Some(NoiseDevice::Cpu) => Device::Cpu,
             Some(NoiseDevice::Cuda) => Device::Cuda,
         },
-        ..Generation::default()
     })
 }
 
@@ -69,11 +76,34 @@ fn single(value: f64) -> f32 {
 
 /// Decodes a picture of the request; the one at its file's start decides what it is.
 fn picture(field: &str, input: Option<&Input>) -> Result<Option<Arc<Image>>, CallError> {
-    let Some(input) = input else { return Ok(None) };
+    input.map(|input| decoded(field, input)).transpose()
+}
+
+/// Decodes the pictures of the list; how much memory all of them take is bounded as one's is.
+fn control_images(inputs: &[Input]) -> Result<Vec<Arc<Image>>, CallError> {
+    const FIELD: &str = "control_image";
+    let (mut images, mut bytes) = (Vec::with_capacity(inputs.len()), 0);
+    for input in inputs {
+        let image = decoded(FIELD, input)?;
+        bytes += image.rgb.len();
+        if bytes > CONTROL_BYTES {
+            let message = format!(
+                "{FIELD}: the pictures have more than {} million pixels together; make them \
+                 smaller",
+                CONTROL_BYTES / 3 / 1_000_000
+            );
+            return Err(CallError::invalid(FIELD, message));
+        }
+        images.push(image);
+    }
+    Ok(images)
+}
+
+fn decoded(field: &str, input: &Input) -> Result<Arc<Image>, CallError> {
     let bytes = bytes(field, input)?;
     let refused =
         |error: hearth_media::Error| CallError::invalid(field, format!("{field}: {error}"));
-    hearth_media::decode(bytes).map(|image| Some(Arc::new(image))).map_err(refused)
+    hearth_media::decode(bytes).map(Arc::new).map_err(refused)
 }
 
 fn numbers(input: &Input) -> Result<Arc<Vec<f32>>, CallError> {

@@ -120,7 +120,7 @@ fn take_inputs(
     let mut files: Vec<_> = attachments.iter().map(|header| &header.name).zip(payload).collect();
     for (field, input) in args.request.inputs_mut() {
         let at = files.iter().position(|(name, _)| *name == field);
-        let whole = at.is_some_and(|at| input.fill(files.swap_remove(at).1));
+        let whole = at.is_some_and(|at| input.fill(files.remove(at).1));
         if !whole {
             let message = format!("{field}: the attachment of that name is missing or another");
             return Err(CallError::invalid(field, message));
