@@ -3,6 +3,8 @@
 //! Nothing here knows the network. `schedulers`, `noise` and `tokenizers` are pure; `folder` reads
 //! files; ONNX Runtime lives in `session` alone; `pipelines` put the parts together step by step.
 
+mod files;
+mod findings;
 pub mod folder;
 mod nearest;
 pub mod noise;
@@ -12,4 +14,5 @@ pub mod schedulers;
 pub mod session;
 pub mod tokenizers;
 
+pub use findings::{Part, Problem};
 pub use pipelines::Error;

@@ -115,7 +115,14 @@ pub(crate) enum Command {
     /// Show who is there
     Workers(WorkersArgs),
     /// Show what can be asked for
-    Models,
+    Models {
+        /// Show instead what --scheduler takes: each name with its class and config
+        #[arg(long)]
+        schedulers: bool,
+    },
+    /// A model folder on this machine: what it can do, whether it is whole
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Ask every worker whether it can serve; exit status 1 if one can't
     Health(HealthArgs),
     /// Call a method on the workers; a row per rank
@@ -211,6 +218,30 @@ pub(crate) struct ShimArgs {
     #[arg(long, default_value = "shim")]
     #[arg(value_parser = |text: &str| text.parse::<Stage>())]
     pub(crate) stage: Stage,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// Show what a folder can do and all that is wrong with it; exit status 1 if workers would
+    /// refuse it
+    Inspect {
+        /// The model's folder
+        dir: PathBuf,
+    },
+    /// Write manifest.json: length and SHA-256 of every file
+    Manifest {
+        /// The model's folder
+        dir: PathBuf,
+        /// Replace the one that is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Compare a folder with its manifest.json; exit status 1 if a file differs, is missing or isn't
+    /// listed
+    Verify {
+        /// The model's folder
+        dir: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,6 +8,7 @@ mod health;
 mod input;
 mod launch;
 mod man;
+mod model;
 mod models;
 mod operate;
 mod pki;
@@ -32,7 +33,9 @@ pub(crate) async fn run(command: Command, app: &App) -> Result<Status, Failure> 
         Command::Up(args) => up::run(&args, app).await,
         Command::Generate(args) => generate::run(&args, app).await,
         Command::Workers(args) => workers::run(&args, app).await,
-        Command::Models => models::run(app).await,
+        Command::Models { schedulers: true } => models::schedulers(app),
+        Command::Models { schedulers: false } => models::run(app).await,
+        Command::Model(command) => model::run(&command, app),
         Command::Health(args) => health::run(&args, app).await,
         Command::Rpc(args) => rpc::run(&args, app).await,
         Command::Requests => requests::run(app).await,

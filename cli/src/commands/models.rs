@@ -61,6 +61,49 @@ pub(super) async fn run(app: &App) -> Result<Status, Failure> {
     Ok(status)
 }
 
+/// What `--scheduler` takes.
+pub(super) fn schedulers(app: &App) -> Result<Status, Failure> {
+    let table = hearth_inference::schedulers::table();
+    if app.output.json {
+        let entry = |(key, word): &(&str, &str)| {
+            // As in an override: JSON where it is JSON, otherwise a word.
+            let value = serde_json::from_str(word).unwrap_or_else(|_| Value::from(*word));
+            ((*key).to_owned(), value)
+        };
+        let rows = table.iter().map(|row| Scheduler {
+            name: row.name,
+            class: row.class,
+            aliases: row.aliases,
+            config: row.overrides.iter().map(entry).collect(),
+        });
+        app.output.json(&rows.collect::<Vec<_>>())?;
+        return Ok(Status::Done);
+    }
+    let mut rows = Rows::new(&app.output, &["name", "class", "config", "aliases"]);
+    for row in table {
+        let config = row.overrides.iter().map(|(key, word)| format!("{key}={word}"));
+        let config = config.collect::<Vec<_>>().join(",");
+        rows.add(vec![
+            row.name.into(),
+            row.class.into(),
+            if config.is_empty() { "-".to_owned() } else { config }.into(),
+            row.aliases.join(", ").into(),
+        ]);
+    }
+    app.output.line(rows.text())?;
+    app.output.note("config comes over the folder's own; --scheduler NAME:KEY=VALUE,… over both");
+    Ok(Status::Done)
+}
+
+/// A name that `--scheduler` takes.
+#[derive(Debug, Serialize)]
+struct Scheduler {
+    name: &'static str,
+    class: &'static str,
+    aliases: &'static [&'static str],
+    config: serde_json::Map<String, Value>,
+}
+
 fn add(offers: &mut Vec<Offer>, model: ModelInfo, worker: &str) {
     let same = |offer: &&mut Offer| {
         offer.model.name == model.name

@@ -75,7 +75,10 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// A file isn't what `manifest.json` says.
-    #[error("{}: {reason}; copy the folder again, or make a new manifest", path.display())]
+    #[error(
+        "{}: {reason}; copy the folder again, or make a new manifest: hearth model manifest --force",
+        path.display()
+    )]
     Digest {
         /// The file.
         path: PathBuf,

@@ -1,21 +1,23 @@
-//! `manifest.json`: the SHA-256 of every file of a folder, and the digest of the whole.
+//! `manifest.json`: the SHA-256 of every file of a folder, and the digest of what is used of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Error, read_json};
+use super::{Error, listing, read_json};
 use crate::progress::Progress;
 
-const NAME: &str = "manifest.json";
+/// Its name in the folder.
+pub const MANIFEST: &str = "manifest.json";
+const ALGORITHM: &str = "sha256";
 const CHUNK: usize = 1 << 20;
 
 /// What a folder's pipeline is made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contents {
     /// `sha256:` and the digest over names and digests of the used files, in lowercase
     /// hexadecimal: the same for two folders that make the same pictures.
@@ -24,16 +26,203 @@ pub struct Contents {
     pub verified: bool,
 }
 
-#[derive(Deserialize)]
-struct Manifest {
+/// Length and digest of every file of a folder, by its path in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
     algorithm: String,
     files: BTreeMap<String, Entry>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Entry {
     bytes: u64,
     sha256: String,
+}
+
+/// A file that isn't what the manifest says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// Its path in the folder.
+    pub file: String,
+    /// In what way.
+    pub state: Differs,
+    /// What was found, and what the manifest says.
+    pub reason: String,
+}
+
+/// How a file can differ from its manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Differs {
+    /// It is listed and not there.
+    Missing,
+    /// Its length or digest is another one, or it can't be read.
+    Differs,
+    /// It is there and not listed.
+    Extra,
+}
+
+/// Digests of files, by their path in the folder.
+type Digests = BTreeMap<PathBuf, String>;
+
+impl Manifest {
+    /// Digests every file beneath `root`, but for the manifest itself and what is hidden (names
+    /// that begin with a dot).
+    ///
+    /// # Errors
+    /// [`Error::NoFolder`]; [`Error::Io`] for a file that can't be read, [`Error::Digest`] for a link
+    /// that leads out of the folder.
+    pub fn make(root: &Path, progress: &Progress) -> Result<Self, Error> {
+        let mut files = BTreeMap::new();
+        let found = listing::files(root)?;
+        for name in found.iter().filter(|name| *name != MANIFEST) {
+            progress.expect(length(root, name)?);
+        }
+        for name in found.into_iter().filter(|name| name != MANIFEST) {
+            let bytes = length(root, &name)?;
+            let sha256 = sha256(&root.join(&name), progress)?;
+            files.insert(name, Entry { bytes, sha256 });
+        }
+        Ok(Self { algorithm: ALGORITHM.to_owned(), files })
+    }
+
+    /// The folder's manifest, if it has one.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Json`], [`Error::Digest`] for one of another algorithm or of files
+    /// elsewhere.
+    pub fn read(root: &Path) -> Result<Option<Self>, Error> {
+        let path = root.join(MANIFEST);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let manifest: Self = read_json(&path)?;
+        let bad = |reason: String| Error::Digest { path: path.clone(), reason };
+        if manifest.algorithm != ALGORITHM {
+            return Err(bad(format!("algorithm {:?} is not {ALGORITHM}", manifest.algorithm)));
+        }
+        let plain = |name: &&String| {
+            let mut parts = Path::new(name).components();
+            name.is_empty()
+                || name.contains('\0')
+                || !parts.all(|part| matches!(part, Component::Normal(_)))
+        };
+        match manifest.files.keys().find(plain) {
+            Some(name) => Err(bad(format!("{name:?} is not a path in the folder"))),
+            None => Ok(Some(manifest)),
+        }
+    }
+
+    /// As it is written: keys in order, so that equal folders give equal bytes.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = Vec::new();
+        let format = serde_json::ser::PrettyFormatter::with_indent(b" ");
+        let mut writer = serde_json::Serializer::with_formatter(&mut text, format);
+        // Maps with text for keys, written into memory: nothing can fail.
+        let _ = self.serialize(&mut writer);
+        text.push(b'\n');
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// Number of files.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Whether it lists nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Bytes of all files together.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.files.values().map(|entry| entry.bytes).sum()
+    }
+
+    /// Every file of `root` that isn't what this says, in order of name.
+    ///
+    /// # Errors
+    /// The folder can't be listed.
+    pub fn differences(&self, root: &Path, progress: &Progress) -> Result<Vec<Difference>, Error> {
+        self.files.values().for_each(|entry| progress.expect(entry.bytes));
+        let mut differences = Vec::new();
+        for (name, entry) in &self.files {
+            let state = match root.join(name).symlink_metadata() {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Differs::Missing,
+                _ => Differs::Differs,
+            };
+            let checked =
+                entry.measure(root, name).and_then(|()| entry.digest(root, name, progress));
+            if let Err(error) = checked {
+                let reason = match error {
+                    Error::Digest { reason, .. } => reason,
+                    other => crate::findings::chain(&other),
+                };
+                differences.push(Difference { file: name.clone(), state, reason });
+            }
+        }
+        for name in listing::files(root)? {
+            if name != MANIFEST && !self.files.contains_key(&name) {
+                let reason = format!("not listed in {MANIFEST}");
+                differences.push(Difference { file: name, state: Differs::Extra, reason });
+            }
+        }
+        differences.sort_by(|a, b| a.file.cmp(&b.file));
+        Ok(differences)
+    }
+
+    /// Checks every file that is listed; gives back their digests.
+    fn verify(&self, root: &Path, progress: &Progress) -> Result<Digests, Error> {
+        // Lengths are known at once: what was cut short is refused before gigabytes are read.
+        for (name, entry) in &self.files {
+            entry.measure(root, name)?;
+        }
+        let digest = |(name, entry): (&String, &Entry)| {
+            entry.digest(root, name, progress)?;
+            Ok((PathBuf::from(name), entry.sha256.to_ascii_lowercase()))
+        };
+        self.files.iter().map(digest).collect()
+    }
+}
+
+impl Difference {
+    /// The part of the folder that the file is in; `.` for the folder itself.
+    #[must_use]
+    pub fn part(&self) -> &str {
+        self.file.split_once('/').map_or(".", |(part, _)| part)
+    }
+
+    /// What differs, with file and remedy.
+    #[must_use]
+    pub fn message(&self, root: &Path) -> String {
+        Error::Digest { path: root.join(&self.file), reason: self.reason.clone() }.to_string()
+    }
+}
+
+impl Entry {
+    /// Checks that the file is there, beneath `root`, and as long as it must be.
+    fn measure(&self, root: &Path, name: &str) -> Result<(), Error> {
+        let bytes = length(root, name)?;
+        if bytes == self.bytes {
+            return Ok(());
+        }
+        let reason = format!("{bytes} bytes, but {MANIFEST} says {}", self.bytes);
+        Err(Error::Digest { path: root.join(name), reason })
+    }
+
+    fn digest(&self, root: &Path, name: &str, progress: &Progress) -> Result<(), Error> {
+        let path = root.join(name);
+        let digest = sha256(&path, progress)?;
+        if digest.eq_ignore_ascii_case(&self.sha256) {
+            return Ok(());
+        }
+        let reason = format!("SHA-256 {digest}, but {MANIFEST} says {}", self.sha256);
+        Err(Error::Digest { path, reason })
+    }
 }
 
 /// Digests the `used` files of `root`; verifies all that the manifest lists, if there is one.
@@ -42,20 +231,54 @@ pub(super) fn contents(
     used: &BTreeSet<PathBuf>,
     progress: &Progress,
 ) -> Result<Contents, Error> {
-    for file in used {
-        let bytes = std::fs::metadata(root.join(file)).map_or(0, |metadata| metadata.len());
-        // Graphs and weights are read once more, to be used.
-        let text = file.extension().is_some_and(|kind| kind == "json" || kind == "txt");
-        progress.expect(if text { bytes } else { 2 * bytes });
-    }
-    let manifest = root.join(NAME);
-    let mut verified = BTreeMap::new();
-    if manifest.exists() {
-        verified = verify(root, &manifest, progress)?;
-        if let Some(stranger) = used.iter().find(|file| !verified.contains_key(*file)) {
-            let reason = format!("not listed in {NAME}");
-            return Err(Error::Digest { path: root.join(stranger), reason });
+    let manifest = Manifest::read(root)?;
+    let verified = match &manifest {
+        Some(manifest) => manifest.verify(root, progress)?,
+        None => Digests::new(),
+    };
+    whole(root, used, manifest.is_some(), &verified, progress)
+}
+
+/// The same for those who want to know everything that differs; digests the files only if `digest`
+/// says so and nothing does.
+pub(crate) fn examine(
+    root: &Path,
+    used: &BTreeSet<PathBuf>,
+    digest: bool,
+    progress: &Progress,
+) -> Result<(Contents, Vec<Difference>), Error> {
+    let Some(manifest) = Manifest::read(root)? else {
+        if !digest {
+            return Ok((Contents::default(), Vec::new()));
         }
+        for file in used {
+            progress.expect(std::fs::metadata(root.join(file)).map_or(0, |file| file.len()));
+        }
+        return Ok((whole(root, used, false, &Digests::new(), progress)?, Vec::new()));
+    };
+    let differences = manifest.differences(root, progress)?;
+    let extra = |difference: &Difference| difference.state == Differs::Extra;
+    let is_used = |difference: &Difference| used.contains(Path::new(&difference.file));
+    if !digest || differences.iter().any(|differs| !extra(differs) || is_used(differs)) {
+        return Ok((Contents::default(), differences));
+    }
+    let digests = manifest.files.iter();
+    let digests = digests.map(|(name, entry)| (name.into(), entry.sha256.to_ascii_lowercase()));
+    let contents = whole(root, used, true, &digests.collect(), progress)?;
+    Ok((contents, differences))
+}
+
+/// The digest of the `used` files, of which `verified` are known.
+fn whole(
+    root: &Path,
+    used: &BTreeSet<PathBuf>,
+    vouched: bool,
+    verified: &Digests,
+    progress: &Progress,
+) -> Result<Contents, Error> {
+    if vouched && let Some(stranger) = used.iter().find(|file| !verified.contains_key(*file)) {
+        let reason = format!("not listed in {MANIFEST}");
+        return Err(Error::Digest { path: root.join(stranger), reason });
     }
     let mut whole = Sha256::new();
     for file in used {
@@ -69,40 +292,30 @@ pub(super) fn contents(
         whole.update(b"\n");
     }
     let digest = format!("sha256:{}", hex::encode(whole.finalize()));
-    Ok(Contents { digest, verified: !verified.is_empty() })
+    Ok(Contents { digest, verified: vouched })
 }
 
-/// Checks every file that the manifest lists; gives back their digests.
-fn verify(
-    root: &Path,
-    manifest: &Path,
-    progress: &Progress,
-) -> Result<BTreeMap<PathBuf, String>, Error> {
-    let bad = |path: PathBuf, reason: String| Err(Error::Digest { path, reason });
-    let Manifest { algorithm, files } = read_json(manifest)?;
-    if algorithm != "sha256" {
-        return bad(manifest.to_owned(), format!("algorithm {algorithm:?} is not sha256"));
+/// The length of a file that lies beneath `root`, whatever links lead to it.
+fn length(root: &Path, name: &str) -> Result<u64, Error> {
+    let path = root.join(name);
+    let io = |source| Error::Io { path: path.clone(), source };
+    let metadata = match std::fs::metadata(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let reason = format!("it is missing, but {MANIFEST} lists it");
+            return Err(Error::Digest { path, reason });
+        }
+        other => other.map_err(io)?,
+    };
+    let (real, root) = (path.canonicalize().map_err(io)?, root.canonicalize().map_err(io)?);
+    if !real.starts_with(root) {
+        let reason =
+            format!("it leads out of the folder to {} (cp -rL resolves links)", real.display());
+        return Err(Error::Digest { path, reason });
     }
-    let mut digests = BTreeMap::new();
-    for (name, entry) in files {
-        let relative = PathBuf::from(&name);
-        if !relative.components().all(|part| matches!(part, Component::Normal(_))) {
-            return bad(manifest.to_owned(), format!("{name:?} is not a path in the folder"));
-        }
-        let path = root.join(&relative);
-        let bytes = std::fs::metadata(&path)
-            .map_err(|source| Error::Io { path: path.clone(), source })?
-            .len();
-        if bytes != entry.bytes {
-            return bad(path, format!("{bytes} bytes, but {NAME} says {}", entry.bytes));
-        }
-        let digest = sha256(&path, progress)?;
-        if !digest.eq_ignore_ascii_case(&entry.sha256) {
-            return bad(path, format!("SHA-256 {digest}, but {NAME} says {}", entry.sha256));
-        }
-        digests.insert(relative, digest);
+    if !metadata.is_file() {
+        return Err(Error::Digest { path, reason: "it is not a file".to_owned() });
     }
-    Ok(digests)
+    Ok(metadata.len())
 }
 
 fn sha256(path: &Path, progress: &Progress) -> Result<String, Error> {

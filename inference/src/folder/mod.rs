@@ -7,6 +7,7 @@
 mod defaults;
 mod error;
 mod family;
+mod listing;
 mod manifest;
 
 use std::collections::BTreeSet;
@@ -18,7 +19,10 @@ use serde_json::{Map, Value};
 pub use self::defaults::Defaults;
 pub use self::error::Error;
 pub use self::family::Family;
-pub use self::manifest::Contents;
+pub(crate) use self::manifest::examine;
+pub use self::manifest::{Contents, Difference, Differs, MANIFEST, Manifest};
+use crate::files;
+use crate::findings::Findings;
 use crate::progress::Progress;
 
 const INDEX: &str = "model_index.json";
@@ -36,6 +40,7 @@ pub struct Folder {
     index: Map<String, Value>,
     defaults: Defaults,
     progress: Progress,
+    findings: Option<Findings>,
 }
 
 /// What we read of `model_index.json`.
@@ -78,13 +83,43 @@ impl Folder {
             _ => Defaults::default(),
         };
         let progress = Progress::default();
-        Ok(Self { root: root.to_owned(), family, class, index, defaults, progress })
+        let root = root.to_owned();
+        let folder = Self { root, family, class, index, defaults, progress, findings: None };
+        if folder.is_original() {
+            return Err(Error::PyTorch { folder: folder.root });
+        }
+        Ok(folder)
+    }
+
+    /// Whether it is the original of an export: weights of PyTorch, and no graph at all.
+    fn is_original(&self) -> bool {
+        let parts = self.parts();
+        let has = |found: &dyn Fn(&str) -> bool| parts.iter().any(|(part, _)| found(part));
+        has(&|part| holds_pytorch(&self.root.join(part)))
+            && !has(&|part| self.has_graph(part))
+            && !self.has_graph("vae_decoder")
     }
 
     /// The same folder; what is read to check it is counted in `progress`.
     #[must_use]
     pub fn watched(self, progress: Progress) -> Self {
         Self { progress, ..self }
+    }
+
+    /// The same folder; what is wrong with it is noted in `findings`, and what can be taken as if
+    /// it were right is. Its files are not digested.
+    pub(crate) fn noting(self, findings: Findings) -> Self {
+        Self { findings: Some(findings), ..self }
+    }
+
+    /// An error of `part`; noted instead, where they are.
+    pub(crate) fn meet<E: std::error::Error>(&self, part: &str, error: E) -> Result<(), E> {
+        let Some(findings) = &self.findings else { return Err(error) };
+        // A graph that isn't there was noted by whoever looked for it.
+        if !findings.has(part) {
+            findings.note(part, &error);
+        }
+        Ok(())
     }
 
     /// The folder itself.
@@ -110,6 +145,13 @@ impl Folder {
     pub fn has(&self, part: &str) -> bool {
         let entry = self.index.get(part).and_then(Value::as_array);
         entry.is_some_and(|entry| entry.iter().any(|value| !value.is_null()))
+    }
+
+    /// The parts that `model_index.json` names, each with its class.
+    pub(crate) fn parts(&self) -> Vec<(String, String)> {
+        let class = |entry: &Value| entry.as_array()?.get(1)?.as_str().map(str::to_owned);
+        let parts = self.index.iter();
+        parts.filter_map(|(part, entry)| Some((part.clone(), class(entry)?))).collect()
     }
 
     /// A switch in `model_index.json`.
@@ -141,10 +183,11 @@ impl Folder {
         }
         // An export calls the decoder `vae_decoder`, the original keeps both halves in `vae`.
         let original = part.strip_suffix("_decoder").unwrap_or(part);
-        if holds_pytorch(&self.root.join(part)) || holds_pytorch(&self.root.join(original)) {
-            return Err(Error::PyTorch { folder: self.root.clone() });
-        }
-        Err(self.missing(&format!("{part}/{MODEL}")))
+        let error = match [part, original].iter().any(|part| holds_pytorch(&self.root.join(part))) {
+            true => Error::PyTorch { folder: self.root.clone() },
+            false => self.missing(&format!("{part}/{MODEL}")),
+        };
+        self.meet(part, error).map(|()| path)
     }
 
     /// The file or folder at `relative`, which must exist.
@@ -162,7 +205,7 @@ impl Folder {
     /// [`Error::Missing`], [`Error::Io`].
     pub fn text(&self, relative: &str) -> Result<String, Error> {
         let path = self.path(relative)?;
-        std::fs::read_to_string(&path).map_err(|source| Error::Io { path, source })
+        files::text(&path).map_err(|source| Error::Io { path, source })
     }
 
     /// The JSON file at `relative`; keys that `T` doesn't have are ignored.
@@ -180,11 +223,40 @@ impl Folder {
     /// # Errors
     /// [`Error::Digest`] names the file that isn't what the manifest says.
     pub fn contents(&self, parts: &[&str], external: &[PathBuf]) -> Result<Contents, Error> {
+        let used = self.used(parts, external)?;
+        match &self.findings {
+            None => {
+                self.expect(&used);
+                manifest::contents(&self.root, &used, &self.progress)
+            }
+            Some(findings) => {
+                findings.uses(used);
+                Ok(Contents::default())
+            }
+        }
+    }
+
+    /// Says how much of the files is to be read.
+    fn expect(&self, used: &BTreeSet<PathBuf>) {
+        for file in used {
+            let bytes = std::fs::metadata(self.root.join(file)).map_or(0, |file| file.len());
+            // Graphs and weights are read once more, to be used.
+            let text = file.extension().is_some_and(|kind| kind == "json" || kind == "txt");
+            self.progress.expect(if text { bytes } else { 2 * bytes });
+        }
+    }
+
+    /// The files that the pipeline uses, relative to the folder.
+    fn used(&self, parts: &[&str], external: &[PathBuf]) -> Result<BTreeSet<PathBuf>, Error> {
         let own = [INDEX, DEFAULTS].map(PathBuf::from);
         let mut used: BTreeSet<_> =
             own.into_iter().filter(|file| self.root.join(file).exists()).collect();
         for part in parts {
-            for file in files_in(&self.root.join(part))? {
+            let path = self.root.join(part);
+            if self.findings.is_some() && !path.is_dir() {
+                continue;
+            }
+            for file in files_in(&path)? {
                 let wanted = file.extension().is_some_and(|extension| {
                     extension == "onnx" || extension == "json" || extension == "txt"
                 });
@@ -197,7 +269,7 @@ impl Folder {
         for path in external {
             used.insert(path.strip_prefix(&real).unwrap_or(path).to_owned());
         }
-        manifest::contents(&self.root, &used, &self.progress)
+        Ok(used)
     }
 
     fn missing(&self, what: &str) -> Error {
@@ -210,8 +282,7 @@ impl Folder {
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| Error::Io { path: path.to_owned(), source })?;
+    let text = files::text(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
     serde_json::from_str(&text).map_err(|source| Error::Json { path: path.to_owned(), source })
 }
 

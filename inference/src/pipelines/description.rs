@@ -39,6 +39,7 @@ pub struct Description {
     /// Most steps accepted: those of the training schedule.
     pub max_steps: u32,
     /// Guidance scale if the request says nothing.
+    #[serde(rename = "default_guidance")]
     pub default_guidance_scale: f32,
     /// The folder's own scheduler, as a diffusers class.
     pub scheduler: String,

@@ -1,6 +1,9 @@
 //! What can go wrong on the way to a picture.
 
+use std::path::PathBuf;
+
 use super::Invalid;
+use crate::findings::Problem;
 use crate::session::Interrupted;
 use crate::{folder, schedulers, session};
 
@@ -26,6 +29,14 @@ pub enum Error {
     /// The folder's tokenizer can't be used.
     #[error("the tokenizer can't be used")]
     Tokenizer(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The folder was looked at and can't be used.
+    #[error("{}", super::survey::listed(folder, problems))]
+    Unfit {
+        /// The folder.
+        folder: PathBuf,
+        /// All that is wrong with it.
+        problems: Vec<Problem>,
+    },
     /// The folder's parts don't fit each other, or ask for what isn't supported.
     #[error("{part}: {reason}")]
     Model {

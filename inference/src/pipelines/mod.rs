@@ -25,6 +25,7 @@ mod stable_diffusion;
 mod stable_diffusion_3;
 mod stable_diffusion_xl;
 mod state;
+mod survey;
 mod tasks;
 mod unconditional;
 mod warm;
@@ -39,6 +40,7 @@ pub use self::description::{Description, MAX_PROMPT_CHARS, SequenceLength, Stren
 pub use self::error::Error;
 pub use self::generation::{Generation, Invalid, Lora, Settings};
 pub use self::state::State;
+pub use self::survey::{Report, inspect};
 pub use self::warm::warm_up;
 use crate::folder::{Family, Folder};
 use crate::session::{Device, Interrupt, Runtime, Session};
@@ -106,28 +108,38 @@ pub struct LoadOptions {
     pub device: Device,
 }
 
-/// Loads the pipeline in the folder at `path`. The files are checked first; see
-/// [`Folder::contents`].
+/// Loads the pipeline in the folder at `path`. The folder is looked at first, then its files are
+/// checked; see [`Folder::contents`].
 ///
 /// # Errors
-/// [`Error::Folder`] for a folder that isn't a whole export of a known family, [`Error::Session`]
-/// for graphs or a device that can't be used, [`Error::Scheduler`] and [`Error::Tokenizer`] for
-/// those parts of the folder.
+/// [`Error::Folder`] for a folder that isn't an export of a known family, [`Error::Unfit`] for one
+/// with parts that are missing or wrong, [`Error::Session`] for a graph or a device that ONNX
+/// Runtime can't use.
 pub fn load(
     runtime: &Runtime,
     path: &Path,
     options: &LoadOptions,
 ) -> Result<Box<dyn Pipeline>, Error> {
     let folder = Folder::open(path)?.watched(runtime.progress().clone());
+    survey::check(&folder, options)?;
+    open(runtime, &folder, options)
+}
+
+/// Opens the folder's pipeline.
+fn open(
+    runtime: &Runtime,
+    folder: &Folder,
+    options: &LoadOptions,
+) -> Result<Box<dyn Pipeline>, Error> {
     let pipeline = match folder.family() {
         Family::StableDiffusion | Family::LatentConsistency => {
-            stable_diffusion::load(runtime, &folder, options)?
+            stable_diffusion::load(runtime, folder, options)?
         }
-        Family::StableDiffusionXl => stable_diffusion_xl::load(runtime, &folder, options)?,
-        Family::StableDiffusion3 => stable_diffusion_3::load(runtime, &folder, options)?,
-        Family::Flux => flux::load(runtime, &folder, options)?,
-        Family::Unconditional => unconditional::load(runtime, &folder, options)?,
-        Family::Onnx => return Ok(Box::new(onnx::Onnx::load(runtime, &folder, options)?)),
+        Family::StableDiffusionXl => stable_diffusion_xl::load(runtime, folder, options)?,
+        Family::StableDiffusion3 => stable_diffusion_3::load(runtime, folder, options)?,
+        Family::Flux => flux::load(runtime, folder, options)?,
+        Family::Unconditional => unconditional::load(runtime, folder, options)?,
+        Family::Onnx => return Ok(Box::new(onnx::Onnx::load(runtime, folder, options)?)),
     };
     Ok(Box::new(pipeline))
 }

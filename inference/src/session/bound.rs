@@ -8,6 +8,7 @@ use std::time::Instant;
 use ort::session::IoBinding;
 
 use super::buffer::Buffer;
+use super::load::Loaded;
 use super::{Device, Error, Interrupt, Session};
 
 /// Memory bound to a session's inputs and outputs, of fixed shapes.
@@ -42,8 +43,10 @@ impl Session {
         outputs: &[(&str, &[usize])],
     ) -> Result<Bound, Error> {
         let failed = |error: ort::Error| self.run_error(&error);
+        let not_loaded = || ort::Error::new("the graph was read and not loaded");
+        let loaded = self.loaded.as_ref().ok_or_else(not_loaded).map_err(failed)?;
         let mut bound = Bound {
-            binding: self.session.create_binding().map_err(failed)?,
+            binding: loaded.session.create_binding().map_err(failed)?,
             aliased: self.device() == Device::Cpu,
             inputs: Vec::with_capacity(inputs.len()),
             outputs: Vec::with_capacity(outputs.len()),
@@ -66,7 +69,8 @@ impl Session {
     /// [`Error::Run`] if ONNX Runtime fails, [`Error::Interrupted`].
     pub fn run_bound(&mut self, bound: &mut Bound, interrupt: &Interrupt) -> Result<(), Error> {
         let begun = Instant::now();
-        let Self { part, session, options, busy, .. } = self;
+        let Self { part, loaded, busy, .. } = self;
+        let Loaded { session, options } = Loaded::of(loaded, part)?;
         let failed =
             |error: ort::Error| Error::Run { part: part.clone(), reason: error.to_string() };
         let Bound { binding, inputs, .. } = bound;

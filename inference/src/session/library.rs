@@ -11,6 +11,7 @@ use ort::environment::{Environment, GlobalThreadPoolOptions};
 use ort::logging::LogLevel;
 
 use super::{Error, elf};
+use crate::findings::Findings;
 use crate::progress::Progress;
 
 /// The config value that asks for the search.
@@ -99,12 +100,15 @@ fn newest_in(place: &Path) -> Option<PathBuf> {
 /// The process's ONNX Runtime: library, environment and one thread pool for all sessions.
 #[derive(Debug, Clone)]
 pub struct Runtime {
-    pub(super) environment: Environment,
+    /// None where graphs are read and not run.
+    pub(super) environment: Option<Environment>,
     library: PathBuf,
     build: &'static str,
     pub(super) progress: Progress,
     /// Where sessions write their profiles.
     pub(super) profiles: Option<PathBuf>,
+    /// Where faults of graphs are noted instead of ending the load.
+    pub(super) findings: Option<Findings>,
 }
 
 /// ONNX Runtime itself is global to the process, so the record of it is too.
@@ -158,7 +162,28 @@ impl Runtime {
         // The binding asks for verbose logs and drops them; formatting them costs time each run.
         environment.set_log_level(LogLevel::Warning);
         let progress = Progress::default();
-        Ok(Self { environment, library, build: ort::info(), progress, profiles: None })
+        Ok(Self {
+            environment: Some(environment),
+            library,
+            build: ort::info(),
+            progress,
+            profiles: None,
+            findings: None,
+        })
+    }
+
+    /// A stand-in that needs no library: its sessions know what their files say of inputs and
+    /// outputs, and can't be run. What is wrong with a graph is noted in `findings`, and taken as if
+    /// it were right.
+    pub(crate) fn reading(findings: Findings) -> Self {
+        Self {
+            environment: None,
+            library: PathBuf::new(),
+            build: "",
+            progress: Progress::default(),
+            profiles: None,
+            findings: Some(findings),
+        }
     }
 
     /// The same runtime; what is loaded with this handle is counted in `progress`.

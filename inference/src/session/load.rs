@@ -8,7 +8,8 @@ use ort::logging::LogLevel;
 use ort::session::RunOptions;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
-use super::{Device, Error, Port, Runtime, onnx, widen};
+use super::{Device, Dtype, Error, Port, Runtime, onnx, widen};
+use crate::findings::{Findings, Part};
 
 /// Constants up to this many bytes are folded.
 const FOLD_UP_TO: &str = "optimization.constant_folding_max_output_size_in_bytes";
@@ -22,15 +23,36 @@ const WEIGHTS_FOLDER: &str = "session.model_external_initializers_file_folder_pa
 /// An ONNX graph loaded on a device, with what it says about its inputs and outputs.
 pub struct Session {
     pub(super) part: String,
-    pub(super) session: ort::session::Session,
-    /// Shared with the [`Interrupt`](super::Interrupt) while a run goes on.
-    pub(super) options: Arc<RunOptions>,
+    /// None where the graph was read and not loaded.
+    pub(super) loaded: Option<Loaded>,
     pub(super) busy: Duration,
     device: Device,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     weight_bytes: u64,
+    /// Where faults are noted instead of being errors.
+    findings: Option<Findings>,
 }
+
+/// What it takes to run a graph.
+pub(super) struct Loaded {
+    pub(super) session: ort::session::Session,
+    /// Shared with the [`Interrupt`](super::Interrupt) while a run goes on.
+    pub(super) options: Arc<RunOptions>,
+}
+
+impl Loaded {
+    /// The loaded half of a session.
+    pub(super) fn of<'a>(loaded: &'a mut Option<Self>, part: &str) -> Result<&'a mut Self, Error> {
+        loaded.as_mut().ok_or_else(|| Error::Run {
+            part: part.to_owned(),
+            reason: "the graph was read and not loaded".to_owned(),
+        })
+    }
+}
+
+/// What a graph that can't be read is taken to have.
+static ANY: Port = Port { name: String::new(), dtype: Dtype::F32, dims: Vec::new() };
 
 impl Session {
     /// Loads the graph at `model` on `device`; `part` names it in errors, such as `unet`.
@@ -49,6 +71,9 @@ impl Session {
         model: &Path,
         device: Device,
     ) -> Result<Self, Error> {
+        if let Some(findings) = &runtime.findings {
+            return Ok(Self::read(part, root, model, device, findings));
+        }
         let files = onnx::check(root, model)?;
         let wide = match device {
             // Only where weights lie in other files is the graph small enough to be rewritten.
@@ -101,14 +126,56 @@ impl Session {
         let options = run_options(wide.is_some()).map_err(|error| refused(error.to_string()))?;
         Ok(Self {
             part: part.to_owned(),
-            session,
-            options: Arc::new(options),
+            loaded: Some(Loaded { session, options: Arc::new(options) }),
             busy: Duration::ZERO,
             device,
             inputs,
             outputs,
             weight_bytes,
+            findings: None,
         })
+    }
+
+    /// The graph as its file says it.
+    fn read(part: &str, root: &Path, model: &Path, device: Device, findings: &Findings) -> Self {
+        let mut read = Self {
+            part: part.to_owned(),
+            loaded: None,
+            busy: Duration::ZERO,
+            device,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            weight_bytes: 0,
+            findings: Some(findings.clone()),
+        };
+        let files = match onnx::check(root, model) {
+            Ok(files) => files,
+            Err(error) => {
+                // A graph that isn't there was noted by whoever looked for it.
+                if !findings.has(part) {
+                    findings.note(part, &error);
+                }
+                return read;
+            }
+        };
+        let precision = files.header.precision();
+        let known = |ports: Vec<Result<Port, String>>| -> Vec<Port> {
+            let known = |port: Result<Port, String>| {
+                port.map_err(|reason| findings.note(part, &read.port_error(reason))).ok()
+            };
+            ports.into_iter().filter_map(known).collect()
+        };
+        let (inputs, outputs) = (known(files.header.inputs), known(files.header.outputs));
+        let shown = |ports: &[Port]| ports.iter().map(ToString::to_string).collect();
+        findings.part(Part {
+            part: part.to_owned(),
+            bytes: files.bytes,
+            precision,
+            inputs: shown(&inputs),
+            outputs: shown(&outputs),
+        });
+        (read.inputs, read.outputs, read.weight_bytes) = (inputs, outputs, files.bytes);
+        read
     }
 
     fn builder(
@@ -119,7 +186,9 @@ impl Session {
         widened: bool,
     ) -> Result<SessionBuilder, Error> {
         let build = || -> ort::Result<SessionBuilder> {
-            let mut builder = ort::session::Session::builder(&runtime.environment)?
+            let environment = runtime.environment.as_ref();
+            let environment = environment.ok_or_else(|| ort::Error::new("no ONNX Runtime"))?;
+            let mut builder = ort::session::Session::builder(environment)?
                 .with_execution_providers([device.provider()])?;
             if device == Device::Cpu {
                 builder = builder.with_config_entry(OWN_WEIGHTS, "1")?;
@@ -181,9 +250,67 @@ impl Session {
     }
 
     fn port<'a>(&self, ports: &'a [Port], kind: &str, name: &str) -> Result<&'a Port, Error> {
-        ports.iter().find(|port| port.name == name).ok_or_else(|| {
-            let names: Vec<_> = ports.iter().map(|port| port.name.as_str()).collect();
-            self.port_error(format!("the graph has no {kind} {name}; it has {}", names.join(", ")))
+        if let Some(port) = ports.iter().find(|port| port.name == name) {
+            return Ok(port);
+        }
+        let names: Vec<_> = ports.iter().map(|port| port.name.as_str()).collect();
+        let reason = format!("the graph has no {kind} {name}; it has {}", names.join(", "));
+        self.fault(reason).map(|()| &ANY)
+    }
+
+    /// Something is wrong with the graph: an error, or noted where it was only read.
+    fn fault(&self, reason: String) -> Result<(), Error> {
+        let Some(findings) = &self.findings else { return Err(self.port_error(reason)) };
+        // Of a graph that can't be read nothing is known, and that was noted.
+        if !(self.inputs.is_empty() && self.outputs.is_empty()) {
+            findings.note(&self.part, &self.port_error(reason));
+        }
+        Ok(())
+    }
+
+    /// Refuses the graph if the caller has found a `fault` in it.
+    ///
+    /// # Errors
+    /// [`Error::Port`].
+    pub(crate) fn refuse_for(&self, fault: Option<String>) -> Result<(), Error> {
+        // What follows from another fault is not said.
+        let known = |findings: &Findings| findings.has(&self.part);
+        match fault {
+            Some(reason) if !self.findings.as_ref().is_some_and(known) => self.fault(reason),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that inputs and outputs of these names, where there are such, hold floating-point
+    /// numbers.
+    ///
+    /// # Errors
+    /// [`Error::Port`] names the first that doesn't.
+    pub fn expect_floats(&self, names: &[&str]) -> Result<(), Error> {
+        let fits = |dtype| matches!(dtype, Dtype::F32 | Dtype::F16);
+        self.expect_types(names, fits, "float32 or float16")
+    }
+
+    /// Checks the same of whole numbers.
+    ///
+    /// # Errors
+    /// [`Error::Port`] names the first that doesn't hold them.
+    pub fn expect_integers(&self, names: &[&str]) -> Result<(), Error> {
+        let fits = |dtype| matches!(dtype, Dtype::I64 | Dtype::I32);
+        self.expect_types(names, fits, "int64 or int32")
+    }
+
+    fn expect_types(
+        &self,
+        names: &[&str],
+        fits: impl Fn(Dtype) -> bool,
+        wanted: &str,
+    ) -> Result<(), Error> {
+        let ports = self.inputs.iter().chain(&self.outputs);
+        let mut named = ports.filter(|port| names.contains(&port.name.as_str()));
+        named.find(|port| !fits(port.dtype)).map_or(Ok(()), |port| {
+            let Port { name, dtype, .. } = port;
+            self.fault(format!("{name} is {dtype}; export the graph with {wanted} there"))
         })
     }
 
@@ -195,10 +322,10 @@ impl Session {
         let stranger = self.inputs.iter().find(|port| !known.contains(&port.name.as_str()));
         stranger.map_or(Ok(()), |port| {
             let known = known.join(", ");
-            Err(self.port_error(format!(
+            self.fault(format!(
                 "the graph asks for input {}, which is not supported; known: {known}",
                 port.name
-            )))
+            ))
         })
     }
 

@@ -3,9 +3,11 @@
 //! ONNX Runtime maps files of weights as the graph says, wherever they lie and however short they
 //! are. So the file is walked first, field by field and without reading the weights: it must be
 //! whole, and each file of weights must lie beneath the model's folder and hold the range that is
-//! asked of it. Whether the graph makes sense is ONNX Runtime's business.
+//! asked of it. What the graph says of itself is taken down on the way ([`Header`]), so that a model
+//! can be looked at without ONNX Runtime; whether it makes sense is ONNX Runtime's business.
 //!
-//! Field numbers are those of `onnx.proto` (ONNX 1.23).
+//! Field numbers are those of `onnx.proto` (ONNX 1.23). A crate that decodes the whole message
+//! would take the weights into memory, up to 2 GiB of them.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,13 +15,17 @@ use std::io::{BufRead, BufReader, Read, Seek};
 use std::path::{Component, Path, PathBuf};
 
 use super::Error;
+use super::header::{Header, Notes, Weight};
+use crate::files;
 
 /// Subgraphs nest (a loop in a branch in a loop); nobody needs them this deep.
 const MAX_DEPTH: u32 = 64;
 /// Names of weight files and their offsets are short.
 const MAX_ENTRY: u64 = 4096;
-/// What a checkout without Git LFS leaves in a large file's place.
-const LFS_POINTER: &[u8] = b"version https://git-lfs";
+/// So are names of tensors, and the types of inputs and outputs.
+const MAX_SHORT: u64 = 64 * 1024;
+/// What is said of a Git LFS pointer in the model's place.
+const POINTER: &str = "a Git LFS pointer instead of the model; run: git lfs pull";
 
 /// What a model consists of on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +34,8 @@ pub struct Files {
     pub external: Vec<PathBuf>,
     /// Bytes of the model file and of those, together.
     pub bytes: u64,
+    /// What the graph says of itself.
+    pub header: Header,
 }
 
 /// Checks the model at `model` and its files of weights, all of which must lie beneath `root`.
@@ -44,11 +52,22 @@ pub fn check(root: &Path, model: &Path) -> Result<Files, Error> {
     if !real.starts_with(&root) {
         return Err(bad(outside(&real)));
     }
+    if !real.is_file() {
+        return Err(bad("it is not a file; copy or export it again".to_owned()));
+    }
     let file = File::open(&real).map_err(io)?;
     let length = file.metadata().map_err(io)?.len();
-    let mut walk = Walk { reader: BufReader::new(file), at: 0, references: Vec::new() };
-    if walk.reader.fill_buf().map_err(io)?.starts_with(LFS_POINTER) {
-        return Err(bad("a Git LFS pointer instead of the model; run: git lfs pull".to_owned()));
+    if length == 0 {
+        return Err(bad("it is empty; copy or export it again".to_owned()));
+    }
+    let mut walk = Walk {
+        reader: BufReader::new(file),
+        at: 0,
+        references: Vec::new(),
+        notes: Notes::default(),
+    };
+    if files::is_lfs_pointer(walk.reader.fill_buf().map_err(io)?) {
+        return Err(bad(POINTER.to_owned()));
     }
     let graphs = walk.message(Message::Model, length, 0).map_err(|fault| match fault {
         Fault::Io(source) => io(source),
@@ -72,6 +91,9 @@ pub fn check(root: &Path, model: &Path) -> Result<Files, Error> {
                 .len(),
         };
         if reference.end().is_none_or(|end| end > size) {
+            if files::starts_as_lfs_pointer(&path) {
+                return Err(Error::ModelFile { path, reason: POINTER.to_owned() });
+            }
             return Err(Error::ModelFile {
                 path,
                 reason: format!(
@@ -84,7 +106,7 @@ pub fn check(root: &Path, model: &Path) -> Result<Files, Error> {
         sizes.insert(path, size);
     }
     let bytes = length + sizes.values().sum::<u64>();
-    Ok(Files { external: sizes.into_keys().collect(), bytes })
+    Ok(Files { external: sizes.into_keys().collect(), bytes, header: walk.notes.header() })
 }
 
 fn outside(path: &Path) -> String {
@@ -130,26 +152,37 @@ enum Message {
     Model,
     Training,
     Function,
+    /// The model's own graph.
+    Main,
+    /// One within a node, a training or an attribute.
     Graph,
     Node,
     Attribute,
     Sparse,
     Tensor,
+    /// A tensor among the initializers of the model's own graph.
+    Weight,
 }
 
 impl Message {
     /// The message in field `field`, if it can lead to a tensor.
     fn child(self, field: u64) -> Option<Self> {
         Some(match (self, field) {
-            (Self::Model, 7) | (Self::Training, 1 | 2) | (Self::Attribute, 6 | 11) => Self::Graph,
+            (Self::Model, 7) => Self::Main,
+            (Self::Training, 1 | 2) | (Self::Attribute, 6 | 11) => Self::Graph,
             (Self::Model, 20) => Self::Training,
             (Self::Model, 25) => Self::Function,
-            (Self::Graph, 1) | (Self::Function, 7) => Self::Node,
+            (Self::Main | Self::Graph, 1) | (Self::Function, 7) => Self::Node,
             (Self::Node, 5) | (Self::Function, 11) => Self::Attribute,
-            (Self::Graph, 15) | (Self::Attribute, 22 | 23) => Self::Sparse,
+            (Self::Main | Self::Graph, 15) | (Self::Attribute, 22 | 23) => Self::Sparse,
+            (Self::Main, 5) => Self::Weight,
             (Self::Graph, 5) | (Self::Attribute, 5 | 10) | (Self::Sparse, 1 | 2) => Self::Tensor,
             _ => return None,
         })
+    }
+
+    fn is_tensor(self) -> bool {
+        matches!(self, Self::Tensor | Self::Weight)
     }
 }
 
@@ -172,6 +205,7 @@ struct Walk<R> {
     reader: R,
     at: u64,
     references: Vec<Reference>,
+    notes: Notes,
 }
 
 impl<R: BufRead + Seek> Walk<R> {
@@ -181,24 +215,33 @@ impl<R: BufRead + Seek> Walk<R> {
             return Err(Fault::Malformed(format!("it nests deeper than {MAX_DEPTH} messages")));
         }
         let (mut graphs, mut external, mut reference) = (0, false, None);
+        let mut weight = Weight::default();
         while self.at < end {
             let tag = self.varint(end)?;
             let (field, wire_type) = (tag >> 3, tag & 7);
             match wire_type {
                 0 => {
                     let value = self.varint(end)?;
-                    // TensorProto.data_location = EXTERNAL
-                    external |= kind == Message::Tensor && field == 14 && value == 1;
+                    if kind.is_tensor() {
+                        // TensorProto.data_location = EXTERNAL
+                        external |= field == 14 && value == 1;
+                        weight.number(field, value);
+                    }
                 }
                 1 => self.skip(8, end)?,
                 2 => {
                     let length = self.varint(end)?;
                     let inner = self.at.checked_add(length).filter(|&inner| inner <= end);
                     let inner = inner.ok_or_else(|| self.beyond(length, end))?;
-                    if kind == Message::Tensor && field == 13 {
+                    if kind.is_tensor() && field == 13 {
                         self.entry(inner, reference.get_or_insert_default())?;
+                    } else if kind.is_tensor() && Weight::wants(field) {
+                        weight.bytes(field, &self.short(length)?);
+                    } else if kind == Message::Main && Notes::wants(field) {
+                        let port = self.short(length)?;
+                        self.notes.port(field, &port).map_err(Fault::Malformed)?;
                     } else if let Some(child) = kind.child(field) {
-                        graphs += u32::from(child == Message::Graph);
+                        graphs += u32::from(child == Message::Main);
                         self.message(child, inner, depth + 1)?;
                     } else {
                         self.skip(length, end)?;
@@ -214,7 +257,28 @@ impl<R: BufRead + Seek> Walk<R> {
         if external {
             self.references.push(reference.unwrap_or_default());
         }
+        if kind.is_tensor() {
+            self.notes.weight(&weight, kind == Message::Weight).map_err(Fault::Malformed)?;
+        }
         Ok(graphs)
+    }
+
+    /// Reads a field that is short in any graph that somebody uses.
+    fn short(&mut self, length: u64) -> Result<Vec<u8>, Fault> {
+        if length > MAX_SHORT {
+            let at = self.at;
+            return Err(Fault::Malformed(format!(
+                "a name or type at byte {at} has {length} bytes, more than {MAX_SHORT}"
+            )));
+        }
+        let mut bytes = Vec::new();
+        (&mut self.reader).take(length).read_to_end(&mut bytes)?;
+        self.at += bytes.len() as u64;
+        if bytes.len() as u64 == length {
+            Ok(bytes)
+        } else {
+            Err(Fault::Malformed("it ends in a field".to_owned()))
+        }
     }
 
     /// Reads a `StringStringEntryProto` of a tensor's `external_data`.

@@ -92,10 +92,21 @@ impl Port {
             && self.dims.iter().zip(shape).all(fits)
     }
 
+    pub(super) fn no_tensor(name: &str) -> String {
+        format!("{name} is not a tensor; export the graph with tensors alone")
+    }
+
+    pub(super) fn unknown_type(name: &str, other: impl fmt::Display) -> String {
+        format!(
+            "{name} has elements of type {other}; export it in float32 or float16 (known: float16 to \
+             float64, int8 to int64, uint8 to uint64, bool)"
+        )
+    }
+
     pub(super) fn read(outlet: &Outlet) -> Result<Self, String> {
         let name = outlet.name().to_owned();
         let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else {
-            return Err(format!("{name} is not a tensor"));
+            return Err(Self::no_tensor(&name));
         };
         let dtype = match ty {
             TensorElementType::Float32 => Dtype::F32,
@@ -110,12 +121,7 @@ impl Port {
             TensorElementType::Uint16 => Dtype::U16,
             TensorElementType::Uint32 => Dtype::U32,
             TensorElementType::Uint64 => Dtype::U64,
-            other => {
-                return Err(format!(
-                    "{name} has elements of type {other}; known: float16 to float64, int8 to int64, \
-                     uint8 to uint64, bool"
-                ));
-            }
+            other => return Err(Self::unknown_type(&name, other)),
         };
         let dims = shape.iter().map(|&length| usize::try_from(length).ok()).collect();
         Ok(Self { name, dtype, dims })

@@ -11,6 +11,7 @@ use half::f16;
 use ort::session::SessionInputValue;
 use ort::value::{DynValue, PrimitiveTensorElementType, Tensor};
 
+use super::load::Loaded;
 use super::{Dtype, Error, Interrupt, Port, Session};
 
 /// A tensor for one of a graph's inputs.
@@ -71,7 +72,8 @@ impl Session {
             .collect::<Result<Vec<(Cow<'_, str>, SessionInputValue<'_>)>, Error>>()?;
 
         let begun = Instant::now();
-        let Self { part, session, options, busy, .. } = self;
+        let Self { part, loaded, busy, .. } = self;
+        let Loaded { session, options } = Loaded::of(loaded, part)?;
         let failed = |reason: String| Error::Run { part: part.clone(), reason };
         let outputs = interrupt.during(options, || {
             session.run_with_options(values, &**options).map_err(|error| failed(error.to_string()))

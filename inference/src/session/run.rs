@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use super::buffer::{Buffer, output_f32};
+use super::load::Loaded;
 use super::{Error, Interrupt, Session};
 
 /// Elements for an input, cast to the type that the graph asks for.
@@ -75,7 +76,8 @@ impl Session {
             .collect();
 
         let begun = Instant::now();
-        let Self { part, session, options, busy, .. } = self;
+        let Self { part, loaded, busy, .. } = self;
+        let Loaded { session, options } = Loaded::of(loaded, part)?;
         let failed = |reason: String| Error::Run { part: part.clone(), reason };
         let values = interrupt.during(options, || {
             session.run_with_options(named, &**options).map_err(|error| failed(error.to_string()))

@@ -146,5 +146,5 @@ fn read_optional_object(path: &Path) -> Result<Map<String, Value>, Error> {
 
 /// The text of a file of the folder.
 pub(super) fn read(path: &Path) -> Result<String, Error> {
-    std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.into(), source })
+    crate::files::text(path).map_err(|source| Error::Read { path: path.into(), source })
 }

@@ -73,12 +73,13 @@ fn a_flipped_byte_is_refused_by_the_manifest() {
     let folder = copy_of(&emoji());
     fs::copy(emoji().join("manifest.json"), folder.path().join("manifest.json")).unwrap();
     assert!(load(folder.path()).is_ok());
-    let path = folder.path().join("tokenizer/merges.txt");
+    let path = folder.path().join("unet/model.onnx");
     let mut bytes = fs::read(&path).unwrap();
-    bytes[100] ^= 1;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
     fs::write(&path, bytes).unwrap();
     let message = refusal(folder.path());
-    assert!(message.contains("tokenizer/merges.txt: SHA-256"), "{message}");
+    assert!(message.contains("unet/model.onnx: SHA-256"), "{message}");
 }
 
 #[test]

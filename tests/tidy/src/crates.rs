@@ -16,7 +16,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("tests/tidy", &[]),
     ("worker", &["protocol", "fabric", "telemetry", "media", "inference"]),
     ("coordinator", &["protocol", "fabric", "telemetry", "media", "launchers"]),
-    ("cli", &["protocol", "fabric", "telemetry", "media", "launchers", "coordinator"]),
+    ("cli", &["protocol", "fabric", "telemetry", "media", "inference", "launchers", "coordinator"]),
 ];
 
 /// The crates that may know all others.

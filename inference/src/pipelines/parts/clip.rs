@@ -87,6 +87,8 @@ impl ClipEncoder {
         session.input(IDS)?;
         let adapters = Adapters::of(&session)?;
         session.expect_inputs(&[IDS].into_iter().chain(adapters.inputs()).collect::<Vec<_>>())?;
+        session.expect_integers(&[IDS])?;
+        session.expect_floats(&[LAST, POOLED, PROJECTED])?;
         if let Some(pooled) = pooled {
             session.output(pooled)?;
         }

@@ -128,6 +128,7 @@ impl VaeDecoder {
         let session = Session::load(runtime, DECODER, &source.root, &source.graph, device)?;
         session.expect_inputs(&[LATENTS])?;
         session.output(PIXELS)?;
+        session.expect_floats(&[LATENTS, PIXELS])?;
         let (cell, unscale) = (config.cell() as usize, config.unscale());
         Ok(Self { session, wide: None, source, cell, unscale })
     }

@@ -93,13 +93,12 @@ impl Denoiser {
             .collect();
         session.expect_inputs(&known)?;
         session.output(ports.output)?;
+        session.expect_floats(&[ports.sample, ports.output, "encoder_hidden_states"])?;
         for name in ports.required {
             session.input(name)?;
         }
         let (sample, timestep) = (session.input(ports.sample)?, session.input(ports.timestep)?);
-        if let Some(reason) = fault(ports, &sample.dims, timestep, channels) {
-            return Err(session.port_error(reason).into());
-        }
+        session.refuse_for(fault(ports, &sample.dims, timestep, channels))?;
         Ok(Self {
             residuals: Residuals::of(&session)?,
             nets: ControlNets::default(),

@@ -36,6 +36,7 @@ impl VaeEncoder {
         let session = Session::load(runtime, ENCODER, folder.root(), &graph, device)?;
         session.expect_inputs(&[PIXELS])?;
         session.output(LATENTS)?;
+        session.expect_floats(&[PIXELS, LATENTS])?;
         let scale = config.unscale().into_iter().map(|(factor, offset)| (1.0 / factor, offset));
         Ok(Some(Self { session, scale: scale.collect() }))
     }

@@ -19,12 +19,16 @@ pub(in crate::pipelines) fn check_files(
 ) -> Result<Files, Error> {
     let (mut external, mut bytes) = (Vec::new(), 0);
     for part in graphs {
-        let files = onnx::check(folder.root(), &folder.graph(part)?)?;
-        bytes += files.bytes;
-        external.extend(files.external);
+        match onnx::check(folder.root(), &folder.graph(part)?) {
+            Ok(files) => {
+                bytes += files.bytes;
+                external.extend(files.external);
+            }
+            Err(error) => folder.meet(part, error)?,
+        }
     }
     for part in other {
-        folder.path(part)?;
+        folder.path(part).map(drop).or_else(|error| folder.meet(part, error))?;
     }
     let parts: Vec<_> = graphs.iter().chain(other).copied().collect();
     let contents = folder.contents(&parts, &external)?;

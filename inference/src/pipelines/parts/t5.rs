@@ -44,6 +44,8 @@ impl T5Encoder {
         session.input(IDS)?;
         session.output(HIDDEN)?;
         session.expect_inputs(&[IDS])?;
+        session.expect_integers(&[IDS])?;
+        session.expect_floats(&[HIDDEN])?;
         Ok(Self { tokenizer, session, cache: Cache::new() })
     }
 

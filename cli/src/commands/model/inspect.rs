@@ -1,0 +1,166 @@
+//! `hearth model inspect`: what a folder can do, and all that is wrong with it.
+
+use std::path::Path;
+
+use hearth_inference::pipelines::{self, Report};
+use serde_json::{Map, Value};
+
+use crate::App;
+use crate::exit::{Failure, Status};
+use crate::output::table::Rows;
+use crate::output::text;
+
+pub(super) fn run(dir: &Path, app: &App) -> Result<Status, Failure> {
+    super::check(dir)?;
+    let report = super::watched(app, |progress| pipelines::inspect(dir, progress))?;
+    if app.output.json {
+        app.output.json(&report)?;
+    } else {
+        app.output.line(shown(&report, app)?)?;
+    }
+    Ok(if report.usable { Status::Done } else { Status::Failed })
+}
+
+fn shown(report: &Report, app: &App) -> Result<String, Failure> {
+    let mut blocks = Vec::new();
+    let facts = facts(report)?;
+    let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    let line = |(name, value): &(String, String)| format!("{name:width$}  {value}");
+    blocks.push(facts.iter().map(line).collect::<Vec<_>>().join("\n"));
+    if !report.parts.is_empty() {
+        let mut rows = Rows::new(&app.output, &["part", "bytes", "weights", "inputs"]);
+        for part in &report.parts {
+            let name = |port: &String| port.split(' ').next().unwrap_or_default().to_owned();
+            rows.add(vec![
+                part.part.clone().into(),
+                text::bytes(part.bytes).into(),
+                part.precision.unwrap_or("-").into(),
+                part.inputs.iter().map(name).collect::<Vec<_>>().join(", ").into(),
+            ]);
+        }
+        blocks.push(rows.text());
+    }
+    let warnings = report.warnings.iter().map(|warning| format!("warning: {warning}"));
+    let problems = report.problems.iter().map(|problem| format!("wrong: {}", problem.message));
+    let remarks: Vec<_> = problems.chain(warnings).collect();
+    if !remarks.is_empty() {
+        blocks.push(remarks.join("\n"));
+    }
+    Ok(blocks.join("\n\n"))
+}
+
+/// What is known, line by line: first what needs words, then the rest by its name.
+fn facts(report: &Report) -> Result<Vec<(String, String)>, Failure> {
+    let known = serde_json::to_value(&report.description).map_err(anyhow::Error::from)?;
+    let mut known = Known(known.as_object().cloned().unwrap_or_default());
+    let mut lines = vec![("folder".to_owned(), report.path.display().to_string())];
+    let mut add = |name: &str, value: Option<String>| {
+        lines.extend(value.filter(|value| !value.is_empty()).map(|value| (name.to_owned(), value)));
+    };
+    let family = known.take("family").or(report.family_alone.map(|family| family.to_string()));
+    let class = match report.class.as_str() {
+        "" => String::new(),
+        class => format!(" ({class})"),
+    };
+    add("family", family.map(|family| format!("{family}{class}")));
+    add("tasks", known.take("tasks"));
+    add("size", size(&mut known));
+    for (name, default, most) in [
+        ("steps", "default_steps", "max_steps"),
+        ("prompt", "max_prompt_tokens", "max_prompt_chars"),
+    ] {
+        let (default, most) = (known.number(default), known.number(most));
+        add(
+            name,
+            default.filter(|&default| default > 0).zip(most).map(|(default, most)| match name {
+                "steps" => format!("{default} by default, {most} at most"),
+                _ => format!("{default} tokens, {most} characters at most"),
+            }),
+        );
+    }
+    add("guidance", known.take("default_guidance").map(|scale| format!("{scale} by default")));
+    add("scheduler", known.take("scheduler"));
+    add("schedulers", known.0.remove("schedulers").as_ref().map(curves));
+    add("fields", known.take("fields"));
+    add("weights", known.number("weight_bytes").map(text::bytes));
+    let vouched = match report.verified {
+        true => ", as manifest.json says",
+        false => ", no manifest.json",
+    };
+    add("digest", known.take("digest").map(|digest| format!("{digest}{vouched}")));
+    known.0.remove("device");
+    for (name, value) in &known.0 {
+        add(&name.replace('_', " "), words(value));
+    }
+    Ok(lines)
+}
+
+fn size(known: &mut Known) -> Option<String> {
+    let [width, height] = ["default_width", "default_height"].map(|key| known.number(key));
+    let (factor, most) = (known.number("size_factor"), known.number("max_size"));
+    let fixed = known.0.remove("fixed_size") == Some(Value::Bool(true));
+    let size = format!("{}x{}", width.filter(|&width| width > 0)?, height?);
+    Some(match fixed {
+        true => format!("{size} and no other: it is built into the graphs"),
+        false => format!(
+            "{size} by default; sides are multiples of {}, {} at most",
+            factor.unwrap_or(1),
+            most.unwrap_or_default()
+        ),
+    })
+}
+
+/// How names end that stand for other noise levels of one scheduler.
+const CURVES: [&str; 3] = ["_karras", "_exponential", "_beta"];
+
+/// Schedulers, those that differ by their noise levels in one word.
+fn curves(names: &Value) -> String {
+    let names: Vec<_> = names.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let has = |name: &str, curve: &&&str| names.contains(&format!("{name}{curve}").as_str());
+    let shown = |name: &&str| {
+        let (base, curve) = match CURVES.iter().find(|curve| name.ends_with(**curve)) {
+            Some(curve) => (name.trim_end_matches(*curve), Some(*curve)),
+            None => (*name, None),
+        };
+        let own: Vec<_> =
+            CURVES.iter().filter(|curve| has(base, curve)).map(|curve| &curve[1..]).collect();
+        match (curve, own.as_slice()) {
+            (None, []) => Some((*name).to_owned()),
+            (None, own) => Some(format!("{name}[_{}]", own.join("|_"))),
+            // Its base has said it.
+            (Some(_), _) if names.contains(&base) => None,
+            (Some(_), _) => Some((*name).to_owned()),
+        }
+    };
+    names.iter().filter_map(shown).collect::<Vec<_>>().join(" ")
+}
+
+/// What a description says, by its names.
+struct Known(Map<String, Value>);
+
+impl Known {
+    fn take(&mut self, key: &str) -> Option<String> {
+        self.0.remove(key).as_ref().and_then(words)
+    }
+
+    fn number(&mut self, key: &str) -> Option<u64> {
+        self.0.remove(key).as_ref().and_then(Value::as_u64)
+    }
+}
+
+/// A value as a person reads it; none where it says nothing.
+fn words(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        Value::Array(items) if items.is_empty() => None,
+        Value::Array(items) => Some(items.iter().filter_map(words).collect::<Vec<_>>().join(", ")),
+        Value::Object(entries) => {
+            let entry = |(name, value): (&String, &Value)| {
+                Some(format!("{} {}", name.replace('_', " "), words(value)?))
+            };
+            Some(entries.iter().filter_map(entry).collect::<Vec<_>>().join(", "))
+        }
+        other => Some(other.to_string()),
+    }
+}

@@ -1,0 +1,47 @@
+//! Reading small files that somebody else wrote: whole, regular, and of a bounded size.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read as _};
+use std::path::Path;
+
+/// Configs have some kilobytes, vocabularies some megabytes.
+const MAX_TEXT: u64 = 64 << 20;
+/// What a checkout without Git LFS leaves in a large file's place.
+const LFS_POINTER: &[u8] = b"version https://git-lfs";
+
+/// The text of the file at `path`.
+///
+/// # Errors
+/// It can't be read, is no regular file (a pipe would be waited for), has more than 64 MiB, is not
+/// UTF-8, or is a Git LFS pointer.
+pub(crate) fn text(path: &Path) -> io::Result<String> {
+    let metadata = std::fs::metadata(path)?;
+    let bad = |reason: String| io::Error::new(ErrorKind::InvalidData, reason);
+    if !metadata.is_file() {
+        return Err(bad("it is not a file; copy or export it again".to_owned()));
+    }
+    let length = metadata.len();
+    if length > MAX_TEXT {
+        return Err(bad(format!(
+            "it has {length} bytes, a text has at most {MAX_TEXT}; copy or export it again"
+        )));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_TEXT).read_to_end(&mut bytes)?;
+    if is_lfs_pointer(&bytes) {
+        return Err(bad("it is a Git LFS pointer; run: git lfs pull".to_owned()));
+    }
+    String::from_utf8(bytes).map_err(|_| bad("it is not UTF-8; copy or export it again".to_owned()))
+}
+
+/// Whether a file that begins so is a Git LFS pointer.
+pub(crate) fn is_lfs_pointer(begin: &[u8]) -> bool {
+    begin.starts_with(LFS_POINTER)
+}
+
+/// The same of the file at `path`; one that can't be read is none.
+pub(crate) fn starts_as_lfs_pointer(path: &Path) -> bool {
+    let mut begin = [0; LFS_POINTER.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut begin));
+    read.is_ok() && is_lfs_pointer(&begin)
+}

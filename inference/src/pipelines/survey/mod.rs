@@ -1,0 +1,80 @@
+//! Looks at a model folder without ONNX Runtime: what it can do, and all that is wrong with it.
+//!
+//! A survey is a load whose sessions are only read from their files, and that goes on after a fault
+//! where it can. So it says what a load would say, and a load looks first: a wrong graph is refused
+//! before gigabytes of others are read. What only ONNX Runtime knows (operators, shapes within a
+//! graph) is found when the model is loaded.
+
+mod index;
+mod report;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use self::report::{Report, inspect};
+use super::{Description, Error, LoadOptions};
+use crate::findings::{Findings, Found, Problem, chain};
+use crate::folder::Folder;
+use crate::session::Runtime;
+
+/// What was seen of a folder.
+struct Seen {
+    found: Found,
+    description: Option<Arc<Description>>,
+}
+
+/// Refuses a folder in which something is wrong.
+///
+/// # Errors
+/// [`Error::Unfit`] says all of it.
+pub(super) fn check(folder: &Folder, options: &LoadOptions) -> Result<(), Error> {
+    let problems = look(folder, options).found.problems;
+    match problems.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Unfit { folder: folder.root().to_owned(), problems }),
+    }
+}
+
+fn look(folder: &Folder, options: &LoadOptions) -> Seen {
+    let findings = Findings::default();
+    let noting = folder.clone().noting(findings.clone());
+    let opened = super::open(&Runtime::reading(findings.clone()), &noting, options);
+    let description = match opened {
+        Ok(pipeline) => Some(Arc::clone(pipeline.description())),
+        Err(error) => {
+            findings.add(&part_of(&error, folder.root()), chain(&error));
+            // It has ended before everything was seen; files at least are looked at on their own.
+            index::look(&noting, &findings);
+            None
+        }
+    };
+    Seen { found: findings.found(), description }
+}
+
+/// The part of the folder that an error is about; `.` for the whole.
+fn part_of(error: &Error, root: &Path) -> String {
+    let text = match error {
+        Error::Scheduler(_) => return "scheduler".to_owned(),
+        Error::Model { part, .. } => part.clone(),
+        other => chain(other),
+    };
+    let root = format!("{}/", root.display());
+    let place = match text.split_once(&root) {
+        Some((_, place)) => place,
+        None => text.split_once(": ").map_or(text.as_str(), |(place, _)| place),
+    };
+    let part = place.split(['/', ':', ' ', ';']).next().unwrap_or_default();
+    if part.is_empty() || part.contains('.') { ".".to_owned() } else { part.to_owned() }
+}
+
+/// What is wrong, in one line.
+pub(super) fn listed(folder: &Path, problems: &[Problem]) -> String {
+    let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
+    match messages.as_slice() {
+        [one] => (*one).to_owned(),
+        several => {
+            let (count, folder) = (several.len(), folder.display());
+            format!("{count} problems in {folder}: {}", several.join("; "))
+        }
+    }
+}

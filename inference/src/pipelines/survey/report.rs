@@ -1,0 +1,114 @@
+//! What `hearth model inspect` says of a folder.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::look;
+use crate::findings::{Findings, Found, Part, Problem};
+use crate::folder::{self, Differs, Family, Folder};
+use crate::pipelines::{Description, Error, LoadOptions};
+use crate::progress::Progress;
+
+/// What a folder is, what it can be asked for, and what is wrong with it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The folder.
+    pub path: PathBuf,
+    /// Whether a worker would take it.
+    pub usable: bool,
+    /// All that is wrong, each with its remedy.
+    pub problems: Vec<Problem>,
+    /// What can be lived with.
+    pub warnings: Vec<String>,
+    /// The pipeline class in `model_index.json`; empty where there is none.
+    pub class: String,
+    /// Its family, where nothing more is known.
+    #[serde(rename = "family", skip_serializing_if = "Option::is_none")]
+    pub family_alone: Option<Family>,
+    /// What it can be asked for; none where a problem hides it.
+    #[serde(flatten)]
+    pub description: Option<Description>,
+    /// Whether a manifest vouches for the files.
+    pub verified: bool,
+    /// Its graphs.
+    pub parts: Vec<Part>,
+}
+
+/// Looks at the folder at `path`. Nothing is loaded; every file is read once, for its digest, and
+/// counted in `progress`.
+#[must_use]
+pub fn inspect(path: &Path, progress: &Progress) -> Report {
+    let folder = match Folder::open(path) {
+        Ok(folder) => folder,
+        Err(error) => return Report::unknown(path, error.into()),
+    };
+    let seen = look(&folder, &LoadOptions::default());
+    let Found { mut problems, parts, used } = seen.found;
+    let mut description = seen.description.map(|known| known.as_ref().clone());
+    let mut verified = false;
+    match folder::examine(path, &used, problems.is_empty(), progress) {
+        Ok((contents, differences)) => {
+            for difference in differences {
+                // What is not used may be there.
+                if difference.state != Differs::Extra || used.contains(Path::new(&difference.file))
+                {
+                    problems.push(Problem {
+                        part: difference.part().to_owned(),
+                        message: difference.message(path),
+                    });
+                }
+            }
+            verified = contents.verified && problems.is_empty();
+            if let Some(description) = &mut description {
+                description.digest = contents.digest;
+            }
+        }
+        Err(error) => problems.extend(noted(path, &error.into())),
+    }
+    let warnings = description.iter().filter_map(unusual).collect();
+    Report {
+        path: path.to_owned(),
+        usable: problems.is_empty(),
+        problems,
+        warnings,
+        class: folder.class().to_owned(),
+        family_alone: description.is_none().then_some(folder.family()),
+        description,
+        verified,
+        parts,
+    }
+}
+
+impl Report {
+    fn unknown(path: &Path, error: Error) -> Self {
+        Self {
+            path: path.to_owned(),
+            usable: false,
+            problems: noted(path, &error),
+            warnings: Vec::new(),
+            class: String::new(),
+            family_alone: None,
+            description: None,
+            verified: false,
+            parts: Vec::new(),
+        }
+    }
+}
+
+fn noted(path: &Path, error: &Error) -> Vec<Problem> {
+    let findings = Findings::default();
+    findings.note(&super::part_of(error, path), error);
+    findings.found().problems
+}
+
+/// What a person should know of a folder that can be used.
+fn unusual(description: &Description) -> Option<String> {
+    if description.family == Family::Onnx {
+        return None;
+    }
+    let plain = description.check(&description.plain(None));
+    plain.err().map(|refusal| {
+        format!("a request must name a scheduler, as the folder's own can't be used: {refusal}")
+    })
+}
