@@ -43,8 +43,7 @@ impl Session {
         outputs: &[(&str, &[usize])],
     ) -> Result<Bound, Error> {
         let failed = |error: ort::Error| self.run_error(&error);
-        let not_loaded = || ort::Error::new("the graph was read and not loaded");
-        let loaded = self.loaded.as_ref().ok_or_else(not_loaded).map_err(failed)?;
+        let loaded = self.loaded()?;
         let mut bound = Bound {
             binding: loaded.session.create_binding().map_err(failed)?,
             aliased: self.device() == Device::Cpu,

@@ -44,11 +44,13 @@ pub(super) struct Loaded {
 impl Loaded {
     /// The loaded half of a session.
     pub(super) fn of<'a>(loaded: &'a mut Option<Self>, part: &str) -> Result<&'a mut Self, Error> {
-        loaded.as_mut().ok_or_else(|| Error::Run {
-            part: part.to_owned(),
-            reason: "the graph was read and not loaded".to_owned(),
-        })
+        loaded.as_mut().ok_or_else(|| only_read(part))
     }
+}
+
+fn only_read(part: &str) -> Error {
+    let reason = "the graph was read and not loaded".to_owned();
+    Error::Run { part: part.to_owned(), reason }
 }
 
 /// What a graph that can't be read is taken to have.
@@ -97,6 +99,9 @@ impl Session {
         model: &Path,
         device: Device,
     ) -> Result<Option<Self>, Error> {
+        if runtime.findings.is_some() {
+            return Ok(None);
+        }
         let files = onnx::check(root, model)?;
         let Some(wide) = widen::widen_all(&read(model)?) else { return Ok(None) };
         Self::open(runtime, part, model, device, Some(&wide), files.bytes).map(Some)
@@ -213,6 +218,10 @@ impl Session {
             device: device.to_string(),
             reason: error.to_string(),
         })
+    }
+
+    pub(super) fn loaded(&self) -> Result<&Loaded, Error> {
+        self.loaded.as_ref().ok_or_else(|| only_read(&self.part))
     }
 
     /// What it is called, such as `unet`.

@@ -16,6 +16,7 @@ impl Session {
     /// # Errors
     /// [`Error::Run`] if there is no such memory left.
     pub fn shared(&self, dtype: Dtype, shape: &[usize]) -> Result<Shared, Error> {
+        let loaded = self.loaded()?;
         let made = match self.device() {
             Device::Cpu => Buffer::new(dtype, shape),
             Device::Cuda(index) => MemoryInfo::new(
@@ -24,7 +25,7 @@ impl Session {
                 AllocatorType::Device,
                 MemoryType::Default,
             )
-            .and_then(|place| Allocator::new(&self.session, place))
+            .and_then(|place| Allocator::new(&loaded.session, place))
             .and_then(|allocator| Buffer::of(&allocator, dtype, shape)),
         };
         made.map(Shared).map_err(|error| self.run_error(&error))
