@@ -20,6 +20,10 @@ pub struct Infotext<'a> {
     pub sampler: &'a str,
     /// Guidance scale.
     pub guidance_scale: f32,
+    /// Last layers of the text encoder that were left out; web UIs count from one.
+    pub clip_skip: u32,
+    /// Whether brackets in prompts are weights. Web UIs take them for such unless told otherwise.
+    pub prompt_weights: bool,
     /// This picture's own seed.
     pub seed: u64,
     /// Pixels in a row.
@@ -44,7 +48,7 @@ impl fmt::Display for Infotext<'_> {
         }
         write!(
             f,
-            "Steps: {}, Sampler: {}, CFG scale: {}, Seed: {}, Size: {}x{}, Model: {}, Version: {}",
+            "Steps: {}, Sampler: {}, CFG scale: {}, Seed: {}, Size: {}x{}, Model: {}, ",
             self.steps,
             Quoted(self.sampler),
             self.guidance_scale,
@@ -52,8 +56,15 @@ impl fmt::Display for Infotext<'_> {
             self.width,
             self.height,
             Quoted(self.model),
-            Quoted(self.version),
-        )
+        )?;
+        if self.clip_skip > 0 {
+            write!(f, "Clip skip: {}, ", u64::from(self.clip_skip) + 1)?;
+        }
+        let brackets = |text: &str| text.contains(['(', '[']);
+        if !self.prompt_weights && (brackets(self.prompt) || brackets(self.negative_prompt)) {
+            write!(f, "Emphasis: None, ")?;
+        }
+        write!(f, "Version: {}", Quoted(self.version))
     }
 }
 
@@ -83,6 +94,8 @@ mod tests {
             steps: 20,
             sampler: "EulerDiscreteScheduler",
             guidance_scale: 7.5,
+            clip_skip: 0,
+            prompt_weights: false,
             seed: 42,
             width: 64,
             height: 32,
@@ -100,5 +113,28 @@ mod tests {
         let start = "red heart <lora:ink:0.5> <lora:glow:-1>\nSteps: 20";
         assert!(info.to_string().starts_with(start), "{info}");
         assert!(info.to_string().contains("Model: \"a, b\""));
+        info.clip_skip = 1;
+        assert!(info.to_string().contains(", Clip skip: 2, Version: "), "{info}");
+    }
+
+    #[test]
+    fn letters_that_tools_would_take_for_weights_are_said_to_be_none() {
+        let mut info = Infotext {
+            prompt: "red (heart)",
+            negative_prompt: "",
+            steps: 1,
+            sampler: "s",
+            guidance_scale: 1.0,
+            clip_skip: 0,
+            prompt_weights: false,
+            seed: 0,
+            width: 8,
+            height: 8,
+            model: "m",
+            version: "v",
+        };
+        assert!(info.to_string().ends_with("Model: m, Emphasis: None, Version: v"), "{info}");
+        info.prompt_weights = true;
+        assert!(info.to_string().ends_with("Model: m, Version: v"), "{info}");
     }
 }

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import clip_bpe
 import manifest
+from export import clip_skip
 
 VOCABULARY, POSITIONS, WIDTH, LATENT = 700, 20, 40, 8
 MERGES = "h e,r e,re d</w>,t h,th e</w>,a n,i n,he a,hea r,hear t</w>,t i,ti g,tig er</w>,e r</w>,f a,fa c,fac e</w>"
@@ -37,6 +38,7 @@ def main():
     with tempfile.TemporaryDirectory() as source:
         build(Path(source)).save_pretrained(source)
         main_export(source, args.out, task="text-to-image", library_name="diffusers", opset=18)
+    clip_skip.extend(args.out / "text_encoder" / "model.onnx")
     for path in args.out.rglob("*.json"):
         forget_source(path)
     manifest.write(args.out)

@@ -20,7 +20,7 @@ from PIL import Image
 
 from export.tiny import adapters, families
 
-from . import files
+from . import files, prompts
 from .requests import CASES, INPUTS
 
 ABOUT = """\
@@ -30,6 +30,7 @@ Class.from_config(its config | overrides) where `scheduler` names another. The i
 `set_adapters` or in part by `cross_attention_kwargs`; where there is none, none is loaded. `inputs`: what requests name as `image`, `mask_image` and `latents`. \
 `image`: u8 [height, width, 3] RGB; `step_latents`: f32 [steps, ...], the \
 latents after each step, without the batch axis; `timesteps` are the scheduler's. \
+Where `long_prompt` or `prompt_weights` is asked for, diffusers is given the embeddings of vectors/prompts.py. \
 Stable Diffusion 3's inpainting pipeline forgets \
 the VAE's shift when it decodes; its images are decoded with it here. Arrays are {shape, dtype, zlib_base64}: little endian, C order, zlib, base64.\
 """
@@ -63,6 +64,8 @@ def answer(name, request, scheduler=None, pipeline=None, without=(), attention_s
     seed = given.pop("seed")
     if "lora" in given:
         given |= adapt(pipe, name, given.pop("lora"), attention_scale)
+    if reading := prompts.asked(given):
+        given |= prompts.embeds(pipe, given, **reading)
     steps = record_steps(pipe, given)
     image = pipe(generator=torch.Generator("cpu").manual_seed(seed), output_type="pil", **kwargs(given)).images[0]
     if pipeline == "StableDiffusion3InpaintPipeline":

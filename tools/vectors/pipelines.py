@@ -15,7 +15,7 @@ import onnxruntime
 import torch
 from optimum.onnxruntime import ORTStableDiffusionPipeline
 
-from . import files
+from . import files, prompts
 
 MODELS = {"emoji": "models/emoji", "tiny-sd": "tests/models/tiny-sd"}
 SCHEDULERS = {
@@ -33,6 +33,7 @@ REQUESTS = [
     {"prompt": "tiger face", "negative_prompt": "blue heart", "seed": 7, "num_inference_steps": 10,
      "guidance_scale": 5.0, "keep_steps": True},
 ]
+WORDS = "a red heart and " * 12
 # Requests for one scheduler each: two images, no guidance, a wide picture, a long prompt, a large seed, noise in DDIM.
 MORE = {
     "ddim": [
@@ -51,6 +52,11 @@ MORE = {
         {"prompt": "a red heart and " * 12, "negative_prompt": "dog face, cat face", "seed": 8,
          "num_inference_steps": 6, "guidance_scale": 4.0},
         {"prompt": "lion", "seed": 12, "num_inference_steps": 1, "guidance_scale": 3.0},
+        {"prompt": "(red:1.5) [heart]", "negative_prompt": "((blue)) face", "seed": 13, "num_inference_steps": 3,
+         "guidance_scale": 3.0, "prompt_weights": True},
+        {"prompt": WORDS, "seed": 14, "num_inference_steps": 3, "guidance_scale": 3.0, "long_prompt": True},
+        {"prompt": f"(tiger face:0.7) BREAK {WORDS}", "negative_prompt": "[dog", "seed": 15, "num_inference_steps": 3,
+         "guidance_scale": 3.0, "long_prompt": True, "prompt_weights": True},
     ],
     "dpmpp_2m_karras": [],
     "pndm": [{"prompt": "dog face", "seed": 21, "num_inference_steps": 4, "guidance_scale": 3.0}],
@@ -59,7 +65,8 @@ MORE = {
 ABOUT = """\
 diffusers' answer to each `request`, over the ONNX folder `model`, with Class.from_config(the folder's scheduler config | overrides). \
 Image i has its own torch.Generator("cpu").manual_seed(seed + i); absent fields: negative_prompt "", num_images 1, eta 0, \
-width and height the folder's (sample_size times the VAE's factor). `images`: one u8 [height, width, 3] RGB per image; \
+width and height the folder's (sample_size times the VAE's factor). \
+Where `long_prompt` or `prompt_weights` is asked for, diffusers is given the embeddings of vectors/prompts.py. `images`: one u8 [height, width, 3] RGB per image; \
 `latents`: f32 [num_images, channels, h, w] after the last step, before the division by the VAE's scaling_factor; \
 `step_latents`, where present: f32 [steps, num_images, channels, h, w] after each step. Arrays are {shape, dtype, zlib_base64}: \
 little endian, C order, zlib, base64. `timesteps` are the scheduler's. \
@@ -98,6 +105,8 @@ def write_model(name, schedulers):
 
 def answer(pipe, seed, num_images=1, keep_steps=False, **request):
     steps = []
+    if reading := prompts.asked(request):
+        request |= prompts.embeds(pipe, request, **reading)
 
     def keep(pipe, step, timestep, tensors):
         steps.append(tensors["latents"].numpy().copy())

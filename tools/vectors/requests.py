@@ -46,8 +46,16 @@ A = scheduler("euler_a", "EulerAncestralDiscreteScheduler")
 CHANGE = {"image": "image"}
 FILL = {"image": "image", "mask_image": "mask"}
 
+# Long and weighted prompts are read, not drawn: few steps will do.
+READ = {"num_inference_steps": 2, "guidance_scale": 5.0}
+WEIGHTS = READ | {"prompt_weights": True}
+
 CASES = {
     "tiny-sd": [
+        case(clip_skip=1, seed=20, **READ),
+        case(clip_skip=2, negative_prompt="tiger", seed=21, **READ),
+        case(prompt=LONG, negative_prompt="cat", long_prompt=True, seed=22, **READ),
+        case(negative_prompt=LONG, long_prompt=True, clip_skip=1, seed=23, **READ),
         case(pipeline="StableDiffusionImg2ImgPipeline", strength=0.8, guidance_scale=5.0, **CHANGE),
         case(pipeline="StableDiffusionImg2ImgPipeline", strength=0.5, guidance_scale=3.0, scheduler=A, seed=1, **CHANGE),
         case(pipeline="StableDiffusionImg2ImgPipeline", strength=0.7, num_inference_steps=10, scheduler=DPM, seed=2, **CHANGE),
@@ -74,6 +82,8 @@ CASES = {
         
     ],
     "tiny-lcm": [
+        case(prompt=LONG, long_prompt=True, num_inference_steps=2, guidance_scale=8.5, seed=20),
+        case(clip_skip=1, num_inference_steps=2, guidance_scale=8.5, seed=21),
         case(num_inference_steps=4, guidance_scale=8.5),
         case(prompt="tiger face", num_inference_steps=2, guidance_scale=1.0, seed=7, width=48, height=32),
         case(num_inference_steps=3, guidance_scale=4.0, original_inference_steps=30),
@@ -81,6 +91,12 @@ CASES = {
              seed=1, **CHANGE),
     ],
     "tiny-sdxl": [
+        case(prompt="a (red:1.4) [tiger], ((heart))", seed=20, **WEIGHTS),
+        case(prompt="(猫:1.3) 😀 [red ((heart:0.5) (zero:0)", negative_prompt=r"\(blue\] c:1.2) :)", seed=21, **WEIGHTS),
+        case(prompt="(fox:1.2) BREAK [house]", prompt_2=LONG, negative_prompt="(dog:-0.5)", long_prompt=True, clip_skip=1,
+             seed=22, **WEIGHTS),
+        case(prompt=LONG, long_prompt=True, seed=23, **READ),
+        case(prompt="(red heart) [cat]", negative_prompt=LONG, negative_prompt_2="tree", long_prompt=True, seed=24, **READ),
         case(guidance_scale=5.0),
         case(guidance_scale=5.0, negative_prompt="", seed=1),
         case(guidance_scale=4.0, negative_prompt="tiger", negative_prompt_2="face", prompt_2="a heart", seed=2),

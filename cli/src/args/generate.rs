@@ -55,6 +55,15 @@ pub(crate) struct GenerateArgs {
     /// What it should not show
     #[arg(long, value_name = "TEXT", help_heading = PICTURE)]
     pub(crate) negative_prompt: Option<String>,
+    /// Read (words), [words] and (words:1.2) as more or less weight, and not as letters
+    #[arg(long, help_heading = PICTURE)]
+    pub(crate) prompt_weights: bool,
+    /// Read a prompt of more tokens than the model reads at once in further chunks, and cut nothing
+    #[arg(long, help_heading = PICTURE)]
+    pub(crate) long_prompt: bool,
+    /// Leave out the text encoder's last N layers [default: 0]
+    #[arg(long, value_name = "N", help_heading = PICTURE)]
+    pub(crate) clip_skip: Option<u32>,
     /// Picture to start from: PNG, JPEG or WebP; - reads it from standard input
     #[arg(long, value_name = "FILE", help_heading = PICTURE)]
     pub(crate) image: Option<PathBuf>,

@@ -397,6 +397,8 @@ fn model() -> ModelInfo {
         default_guidance: 7.5,
         scheduler: "EulerDiscreteScheduler".to_owned(),
         max_prompt_tokens: 77,
+        max_prompt_chunks: None,
+        max_clip_skip: None,
         fields: Vec::new(),
         schedulers: Vec::new(),
         classes: None,

@@ -55,6 +55,9 @@ pub struct Description {
     pub sequence_length: Option<SequenceLength>,
     /// How much of an image is made anew if the request says nothing; none where no image is taken.
     pub default_strength: Option<Strengths>,
+    /// Chunks of `max_prompt_tokens` that a prompt may have with `long_prompt`; 1 where longer ones
+    /// are always cut.
+    pub max_prompt_chunks: u32,
     /// Layers that `clip_skip` can leave out.
     pub max_clip_skip: u32,
     /// Number of classes that `class_labels` chooses from; none for models without.

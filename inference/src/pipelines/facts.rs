@@ -41,6 +41,7 @@ pub(super) struct Facts<'a> {
     pub(super) guidance_scale: f32,
     pub(super) max_prompt_tokens: usize,
     pub(super) sequence_length: Option<SequenceLength>,
+    pub(super) max_prompt_chunks: u32,
     pub(super) max_clip_skip: u32,
     pub(super) classes: Option<u32>,
     /// Names of LoRA adapters.
@@ -61,6 +62,9 @@ impl Facts<'_> {
         let default_width = own.width.unwrap_or(width);
         let default_height = own.height.unwrap_or(height);
         let mut fields = self.fields;
+        if self.max_prompt_chunks > 1 {
+            fields.push("long_prompt");
+        }
         if self.max_clip_skip > 0 {
             fields.push("clip_skip");
         }
@@ -100,6 +104,7 @@ impl Facts<'_> {
             max_prompt_tokens: self.max_prompt_tokens,
             max_prompt_chars: MAX_PROMPT_CHARS,
             sequence_length: self.sequence_length,
+            max_prompt_chunks: self.max_prompt_chunks,
             max_clip_skip: self.max_clip_skip,
             classes: self.classes,
             lora: self.lora,

@@ -51,6 +51,10 @@ pub struct Generation {
     pub original_inference_steps: Option<u32>,
     /// Number of the text encoder's last layers to leave out.
     pub clip_skip: Option<u32>,
+    /// What of a prompt doesn't fit is read in further chunks, and not cut.
+    pub long_prompt: bool,
+    /// Brackets in prompts are weights, as in `(word:1.2)` and `[word]`, and not letters.
+    pub prompt_weights: bool,
     /// Tokens that T5 reads.
     pub max_sequence_length: Option<u32>,
     /// The share of the schedule that another model has done already, 0 to 1: `latents` are its
@@ -176,6 +180,8 @@ impl Generation {
             ("guidance_rescale", debug(&self.guidance_rescale)),
             ("true_cfg_scale", debug(&self.true_cfg_scale)),
             ("clip_skip", debug(&self.clip_skip.filter(|&skip| skip > 0))),
+            ("long_prompt", self.long_prompt.then(|| "true".to_owned())),
+            ("prompt_weights", self.prompt_weights.then(|| "true".to_owned())),
             ("max_sequence_length", debug(&self.max_sequence_length)),
             ("original_inference_steps", debug(&self.original_inference_steps)),
             ("denoising_start", debug(&self.denoising_start)),
@@ -203,10 +209,14 @@ impl Generation {
     }
 }
 
-/// A text as a value in a message: quoted, its middle left out where it is long.
+/// A text as a value in a message: quoted, its end left out where it is long.
 pub(super) fn quoted(text: &str) -> String {
-    const SHOWN: usize = 40;
-    match text.char_indices().nth(SHOWN) {
+    quoted_to(40, text)
+}
+
+/// The same, of so many characters at most.
+pub(super) fn quoted_to(shown: usize, text: &str) -> String {
+    match text.char_indices().nth(shown) {
         Some((end, _)) => format!("{:?}…", &text[..end]),
         None => format!("{text:?}"),
     }

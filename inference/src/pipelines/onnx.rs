@@ -49,6 +49,7 @@ impl Onnx {
             guidance_scale: 0.0,
             max_prompt_tokens: 0,
             sequence_length: None,
+            max_prompt_chunks: 1,
             max_clip_skip: 0,
             classes: None,
             lora: Vec::new(),

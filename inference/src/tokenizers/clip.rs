@@ -91,16 +91,42 @@ impl Clip {
     pub fn encode(&self, text: &str) -> Encoded {
         let tokens = self.tokenize(text);
         let kept = tokens.len().min(self.max_length - 2);
+        Encoded { ids: self.framed(&tokens), truncated: tokens.len() - kept }
+    }
+
+    /// `tokens` between start and end, cut and padded to [`max_length`](Self::max_length).
+    pub fn framed(&self, tokens: &[u32]) -> Vec<i64> {
+        let kept = tokens.len().min(self.max_length - 2);
         let mut ids = Vec::with_capacity(self.max_length);
         ids.push(self.start.into());
         ids.extend(tokens[..kept].iter().copied().map(i64::from));
         ids.push(self.end.into());
         ids.resize(self.max_length, self.pad.into());
-        Encoded { ids, truncated: tokens.len() - kept }
+        ids
+    }
+
+    /// The words that `tokens` stand for, as people read them.
+    pub fn text(&self, tokens: &[u32]) -> String {
+        let mut bytes = Vec::new();
+        for &id in tokens {
+            if let Some(added) = self.added.iter().find(|added| added.id == id) {
+                bytes.extend_from_slice(added.content.as_bytes());
+                continue;
+            }
+            let token = self.bpe.id_to_token(id).unwrap_or_default();
+            let (letters, ends) =
+                token.strip_suffix(WORD_END).map_or((token.as_str(), false), |word| (word, true));
+            let byte = |letter| self.byte_letters.iter().position(|known| *known == letter);
+            bytes.extend(letters.chars().filter_map(byte).filter_map(|at| u8::try_from(at).ok()));
+            if ends {
+                bytes.push(b' ');
+            }
+        }
+        String::from_utf8_lossy(&bytes).trim().to_owned()
     }
 
     /// The prompt's own tokens: special ones as written, the text between them by words.
-    fn tokenize(&self, text: &str) -> Vec<u32> {
+    pub fn tokenize(&self, text: &str) -> Vec<u32> {
         let mut ids = Vec::new();
         let (mut from, mut at) = (0, 0);
         while at < text.len() {

@@ -17,5 +17,6 @@ mod driving;
 mod families;
 mod half;
 mod lora;
+mod prompts;
 mod support;
 mod vectors;

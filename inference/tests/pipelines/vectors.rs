@@ -50,6 +50,10 @@ struct Request {
     eta: Option<f32>,
     width: Option<u32>,
     height: Option<u32>,
+    #[serde(default)]
+    long_prompt: bool,
+    #[serde(default)]
+    prompt_weights: bool,
 }
 
 #[derive(Deserialize)]
@@ -94,6 +98,8 @@ impl Request {
             guidance_scale: Some(self.guidance_scale),
             scheduler: scheduler.map(|name| SchedulerSpec::parse(name).unwrap()),
             eta: self.eta,
+            long_prompt: self.long_prompt,
+            prompt_weights: self.prompt_weights,
             ..Generation::default()
         }
     }
@@ -200,7 +206,7 @@ fn check_case(pipeline: &mut dyn Pipeline, scheduler: Option<&str>, case: &Case)
         all.extend_from_slice(state.latents());
 
         let output = pipeline.finish(state, &interrupt).unwrap();
-        let cut = case.request.prompt.len() > 150;
+        let cut = case.request.prompt.len() > 150 && !case.request.long_prompt;
         assert_eq!(output.warnings.len(), usize::from(cut), "{name}: {:?}", output.warnings);
         let Media::Image(picture) = &output.media else { panic!("{:?}", output.media) };
         let reference = &case.images[image as usize];

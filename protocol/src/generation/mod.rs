@@ -87,6 +87,14 @@ pub struct GenerationRequest {
     /// Layers of the text encoder to leave out at its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_skip: Option<u32>,
+    /// Read what of a prompt doesn't fit in further chunks, as many tokens each, instead of cutting
+    /// it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub long_prompt: Option<bool>,
+    /// Read brackets in prompts as weights, `(word:1.2)`, `(word)` and `[word]`, in the syntax of
+    /// AUTOMATIC1111's web UI. They are letters otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_weights: Option<bool>,
     /// Tokens that T5 reads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_sequence_length: Option<u32>,
@@ -171,7 +179,7 @@ pub struct GenerationRequest {
 }
 
 /// The fields' names, for the nearest one to an unknown name.
-const FIELDS: [&str; 47] = [
+const FIELDS: [&str; 49] = [
     "id",
     "model",
     "task",
@@ -194,6 +202,8 @@ const FIELDS: [&str; 47] = [
     "eta",
     "original_inference_steps",
     "clip_skip",
+    "long_prompt",
+    "prompt_weights",
     "max_sequence_length",
     "denoising_start",
     "denoising_end",

@@ -124,11 +124,13 @@ fn every_field_is_listed() {
     json["control_guidance_start"] = json!(0);
     json["control_guidance_end"] = json!(0.5);
     json["guess_mode"] = json!(true);
+    json["long_prompt"] = json!(true);
+    json["prompt_weights"] = json!(true);
     let request = parse(json).unwrap();
     let serde_json::Value::Object(fields) = serde_json::to_value(request).unwrap() else {
         unreachable!("a struct is a map");
     };
-    assert_eq!(fields.len(), 47, "a new field belongs into FIELDS as well");
+    assert_eq!(fields.len(), 49, "a new field belongs into FIELDS as well");
     for name in fields.keys() {
         assert!(error.message.contains(name.as_str()), "{name}");
     }

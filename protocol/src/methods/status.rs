@@ -113,6 +113,12 @@ pub struct ModelInfo {
     pub scheduler: String,
     /// Prompt tokens that the text encoder reads; 0 for models without words.
     pub max_prompt_tokens: u32,
+    /// Chunks of so many tokens that a prompt may have with `long_prompt`, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_prompt_chunks: Option<u32>,
+    /// Layers of its text encoders that `clip_skip` can leave out, where it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_clip_skip: Option<u32>,
     /// Fields of a request that it has a use for, beside those that every model has.
     #[serde(default)]
     pub fields: Vec<String>,

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import manifest
 
-from .. import lora, own
+from .. import clip_skip, lora, own
 from . import adapters, families, shorten
 
 ADAPTED = {"tiny-lora"}
@@ -46,6 +46,8 @@ def export(name, out):
                 lora.add(pipeline, out, adapters.write(families.build(name), Path(source)))
                 for graph in out.rglob("*.onnx"):
                     shorten.shorten(graph)
+    if name in families.CLIP_SKIP:
+        clip_skip.extend(out / "text_encoder" / "model.onnx")
     for path in out.rglob("*.json"):
         forget_source(path)
     manifest.write(out)

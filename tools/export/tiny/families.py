@@ -174,3 +174,5 @@ BUILDERS = {
     "tiny-ddpm": ddpm,
     "tiny-consistency": consistency,
 }
+# Those of which diffusers is asked for other layers than the last.
+CLIP_SKIP = {"tiny-lcm"}

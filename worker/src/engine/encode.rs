@@ -130,6 +130,8 @@ fn infotext(request: &GenerationRequest, settings: &Settings, seed: u64, model: 
         steps: settings.num_inference_steps,
         sampler: &settings.scheduler,
         guidance_scale: settings.guidance_scale,
+        clip_skip: settings.request.clip_skip.unwrap_or_default(),
+        prompt_weights: settings.request.prompt_weights,
         seed,
         width: settings.width,
         height: settings.height,

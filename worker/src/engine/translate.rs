@@ -43,6 +43,8 @@ pub(crate) fn to_generation(request: &GenerationRequest) -> Result<Generation, C
         eta: request.eta.map(single),
         original_inference_steps: request.original_inference_steps,
         clip_skip: request.clip_skip,
+        long_prompt: request.long_prompt.unwrap_or_default(),
+        prompt_weights: request.prompt_weights.unwrap_or_default(),
         max_sequence_length: request.max_sequence_length,
         denoising_start: request.denoising_start,
         denoising_end: request.denoising_end,

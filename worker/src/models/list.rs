@@ -68,6 +68,10 @@ fn info(model: &Model) -> ModelInfo {
         scheduler: description.map_or_else(String::new, |d| d.scheduler.clone()),
         max_prompt_tokens: description
             .map_or(0, |d| u32::try_from(d.max_prompt_tokens).unwrap_or(u32::MAX)),
+        max_prompt_chunks: description
+            .filter(|d| d.max_prompt_tokens > 0)
+            .map(|d| d.max_prompt_chunks),
+        max_clip_skip: description.map(|d| d.max_clip_skip).filter(|&layers| layers > 0),
         fields: description.map_or_else(Vec::new, |d| texts(&d.fields)),
         schedulers: description.map_or_else(Vec::new, |d| texts(&d.schedulers)),
         classes: description.and_then(|d| d.classes),

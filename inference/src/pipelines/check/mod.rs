@@ -5,10 +5,17 @@ mod lora;
 mod pictures;
 
 use super::generation::quoted;
+use super::parts::Syntax;
 use super::{Description, Generation, Invalid, MAX_PROMPT_CHARS, Settings};
 
 /// Guidance scales beyond this are mistakes; the usual ones are 1 to 20.
 const MAX_GUIDANCE: f32 = 1000.0;
+/// What is said where the text encoder lacks outputs.
+const NO_LAYERS: &str = "this model's text encoder gives its last layer only; add the others with \
+                         Hearth's tools (python -m export.clip_skip FOLDER), or leave it out";
+/// What is said where the denoiser's graph takes prompts of one length.
+const FIXED_LENGTH: &str = "this export has the length of a prompt built in; leave it out, or \
+                            export the denoiser with an open sequence axis";
 /// Pixels of a side in size conditions; photographs have less.
 const MAX_CONDITION: u32 = 100_000;
 
@@ -89,22 +96,33 @@ impl Description {
             let message = "this model knows no words; leave the prompt empty";
             return Err(Invalid::new("prompt", &quoted(&request.prompt), message));
         }
-        check_text("prompt", Some(&request.prompt))?;
-        check_text("prompt_2", request.prompt_2.as_deref())?;
-        check_text("prompt_3", request.prompt_3.as_deref())?;
-        check_text("negative_prompt", request.negative_prompt.as_deref())?;
-        check_text("negative_prompt_2", request.negative_prompt_2.as_deref())?;
-        check_text("negative_prompt_3", request.negative_prompt_3.as_deref())
+        let syntax = Syntax::of(request);
+        for (field, text) in [
+            ("prompt", Some(&request.prompt)),
+            ("prompt_2", request.prompt_2.as_ref()),
+            ("prompt_3", request.prompt_3.as_ref()),
+            ("negative_prompt", request.negative_prompt.as_ref()),
+            ("negative_prompt_2", request.negative_prompt_2.as_ref()),
+            ("negative_prompt_3", request.negative_prompt_3.as_ref()),
+        ] {
+            let Some(text) = text else { continue };
+            check_text(field, text)?;
+            syntax.pieces(field, text)?;
+        }
+        Ok(())
     }
 
     /// Refuses what the model has no use for, and checks the ranges that depend on the model.
     fn check_fields(&self, request: &Generation) -> Result<(), Invalid> {
         if let Some(skip) = request.clip_skip.filter(|&skip| skip > self.max_clip_skip) {
             let message = match self.max_clip_skip {
-                0 => "this model's text encoder gives its last layer only; leave it out".to_owned(),
+                0 => NO_LAYERS.to_owned(),
                 max => format!("give 0 to {max}"),
             };
             return Err(Invalid::new("clip_skip", &skip, message));
+        }
+        if request.long_prompt && self.max_prompt_chunks == 1 && self.has("prompt_weights") {
+            return Err(Invalid::new("long_prompt", &true, FIXED_LENGTH));
         }
         for (field, value) in request.given() {
             // Nothing is asked for by a negative prompt of no words, or by no guidance.
@@ -200,10 +218,9 @@ impl Description {
     }
 }
 
-fn check_text(field: &'static str, text: Option<&str>) -> Result<(), Invalid> {
+fn check_text(field: &'static str, text: &str) -> Result<(), Invalid> {
     // Bytes bound characters from above and cost nothing to count.
-    let Some(text) = text.filter(|text| text.len() > MAX_PROMPT_CHARS) else { return Ok(()) };
-    let chars = text.chars().count();
+    let chars = if text.len() > MAX_PROMPT_CHARS { text.chars().count() } else { 0 };
     if chars > MAX_PROMPT_CHARS {
         let message = format!("{chars} characters; shorten it to {MAX_PROMPT_CHARS} or fewer");
         return Err(Invalid::new(field, &quoted(text), message));

@@ -101,6 +101,7 @@ pub(super) fn load(
         guidance_scale: GUIDANCE_SCALE,
         max_prompt_tokens,
         sequence_length: Some(LENGTH),
+        max_prompt_chunks: 1,
         max_clip_skip: 0,
         classes: None,
         lora: parts::adapter_names(text.adapters().chain([denoiser.adapters()])),

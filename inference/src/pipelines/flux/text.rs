@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::LENGTH;
 use crate::pipelines::diffusion::Conditioner;
 use crate::pipelines::parts::{
-    Adapters, ClipEncoder, Denoiser, Layer, Reading, T5Encoder, warn_if_cut,
+    Adapters, ClipEncoder, Denoiser, Layer, Reading, Syntax, T5Encoder, warn_if_cut,
 };
 use crate::pipelines::stable_diffusion_xl::second_or_first;
 use crate::pipelines::state::Conditioning;
@@ -74,16 +74,17 @@ impl Conditioner for Text {
             let second = ("negative_prompt_2", request.negative_prompt_2.as_deref());
             prompts.insert(0, second_or_first(negative, second));
         }
-        let reading = Reading { layer: Layer::Last, lora: &request.lora };
+        let reading =
+            Reading { layer: Layer::Last, syntax: Syntax::default(), lora: &request.lora };
         let (mut hidden, mut pooled) = (Vec::new(), Vec::new());
         let (mut width, mut pooled_width) = (0, 0);
         for [(field, text), (field_2, text_2)] in &prompts {
-            let clip = self.clip.encode(text, reading, interrupt)?;
+            let clip = self.clip.encode(field, text, reading, interrupt)?;
             let t5 = self.t5.encode(text_2, length, interrupt)?;
             // CLIP gives no more than a summary here, so T5 alone says what is left out.
             warn_if_cut(warnings, field_2, t5.truncated, length);
-            if field != field_2 {
-                warn_if_cut(warnings, field, clip.truncated, self.clip.max_tokens());
+            if let Some(cut) = clip.cut.as_ref().filter(|_| field != field_2) {
+                cut.warn(warnings, field, self.clip.max_tokens(), "");
             }
             (width, pooled_width) = (t5.width, clip.pooled.len());
             hidden.extend_from_slice(&t5.hidden);

@@ -5,16 +5,19 @@ use std::time::Duration;
 
 use super::adapters::Adapters;
 use super::cache::Cache;
+use super::prompt::{self, Chunk, Cut, Syntax};
 use crate::folder::Folder;
 use crate::pipelines::Error;
 use crate::pipelines::generation::Lora;
-use crate::session::{Device, Input, Interrupt, Runtime, Session, Values};
+use crate::session::{Device, Input, Interrupt, Output, Runtime, Session, Values};
 use crate::tokenizers::Clip;
 
 const IDS: &str = "input_ids";
 const LAST: &str = "last_hidden_state";
 /// Outputs of the layers, the embeddings first: `hidden_states.0` to the last layer's.
 const LAYERS: &str = "hidden_states.";
+/// The same but for the last, each normalised as the last is (`tools/export` adds them).
+const NORMALISED: &str = "final_layer_norm.";
 /// The hidden state at the end token, as Flux takes it.
 pub(in crate::pipelines) const POOLED: &str = "pooler_output";
 /// The same, projected (Stable Diffusion XL and 3).
@@ -27,12 +30,15 @@ pub(in crate::pipelines) enum Layer {
     Last,
     /// A layer's own, counted from the last (0) towards the first.
     Before(usize),
+    /// A layer's, counted likewise, normalised as the last is.
+    Normalised(usize),
 }
 
 /// How a prompt is read.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::pipelines) struct Reading<'a> {
     pub(in crate::pipelines) layer: Layer,
+    pub(in crate::pipelines) syntax: Syntax,
     /// Strengths of adapters; the encoder takes those that it has.
     pub(in crate::pipelines) lora: &'a [Lora],
 }
@@ -43,6 +49,8 @@ pub(in crate::pipelines) struct ClipEncoder {
     session: Session,
     /// Outputs `hidden_states.*`.
     layers: usize,
+    /// Outputs `final_layer_norm.*`.
+    normalised: usize,
     pooled: Option<&'static str>,
     adapters: Adapters,
     cache: Cache<Key, ClipText>,
@@ -53,6 +61,7 @@ pub(in crate::pipelines) struct ClipEncoder {
 struct Key {
     text: String,
     layer: Layer,
+    syntax: Syntax,
     /// Of the encoder's adapters.
     scales: Vec<f32>,
 }
@@ -60,14 +69,16 @@ struct Key {
 /// An encoded prompt.
 #[derive(Debug)]
 pub(in crate::pipelines) struct ClipText {
-    /// Hidden states, [tokens, width].
+    /// Hidden states, [chunks * tokens, width].
     pub(in crate::pipelines) hidden: Vec<f32>,
-    /// The pooled or projected one, where the family takes it.
+    /// The first chunk's pooled or projected one, where the family takes it.
     pub(in crate::pipelines) pooled: Vec<f32>,
+    pub(in crate::pipelines) chunks: usize,
+    /// Of a chunk.
     pub(in crate::pipelines) tokens: usize,
     pub(in crate::pipelines) width: usize,
-    /// Tokens of the prompt that didn't fit.
-    pub(in crate::pipelines) truncated: usize,
+    /// What of the prompt didn't fit.
+    pub(in crate::pipelines) cut: Option<Cut>,
 }
 
 impl ClipEncoder {
@@ -92,8 +103,11 @@ impl ClipEncoder {
         if let Some(pooled) = pooled {
             session.output(pooled)?;
         }
-        let layers = session.outputs().iter().filter(|port| port.name.starts_with(LAYERS)).count();
-        Ok(Self { tokenizer, session, layers, pooled, adapters, cache: Cache::new() })
+        let count = |prefix: &str| {
+            session.outputs().iter().filter(|port| port.name.starts_with(prefix)).count()
+        };
+        let (layers, normalised) = (count(LAYERS), count(NORMALISED));
+        Ok(Self { tokenizer, session, layers, normalised, pooled, adapters, cache: Cache::new() })
     }
 
     /// The output that `layer` stands for.
@@ -104,6 +118,10 @@ impl ClipEncoder {
         let name = match layer {
             Layer::Last => LAST.to_owned(),
             Layer::Before(back) => format!("{LAYERS}{}", self.layers.saturating_sub(back + 1)),
+            Layer::Normalised(0) => LAST.to_owned(),
+            Layer::Normalised(back) => {
+                format!("{NORMALISED}{}", self.normalised.saturating_sub(back))
+            }
         };
         self.session.output(&name)?;
         Ok(name)
@@ -111,10 +129,12 @@ impl ClipEncoder {
 
     /// Layers that can be left out beyond `layer`; the embeddings themselves are left.
     pub(in crate::pipelines) fn max_skip(&self, layer: Layer) -> u32 {
-        match layer {
+        let left = match layer {
             Layer::Last => 0,
-            Layer::Before(back) => u32::try_from(self.layers.saturating_sub(back + 1)).unwrap_or(0),
-        }
+            Layer::Before(back) => self.layers.saturating_sub(back + 1),
+            Layer::Normalised(back) => self.normalised.saturating_sub(back),
+        };
+        u32::try_from(left).unwrap_or(0)
     }
 
     /// Tokens that the encoder reads, start and end included.
@@ -137,44 +157,89 @@ impl ClipEncoder {
         self.session.busy()
     }
 
-    /// Encodes `text`.
+    /// Encodes `text`, which came in `field`. Each chunk is a run of its own, so that what comes of
+    /// it doesn't depend on the others.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a text that can't be read so, before anything is run.
     pub(in crate::pipelines) fn encode(
         &mut self,
+        field: &'static str,
         text: &str,
-        Reading { layer, lora }: Reading<'_>,
+        Reading { layer, syntax, lora }: Reading<'_>,
         interrupt: &Interrupt,
     ) -> Result<Arc<ClipText>, Error> {
-        let key = Key { text: text.to_owned(), layer, scales: self.adapters.scales(lora) };
+        let scales = self.adapters.scales(lora);
+        let key = Key { text: text.to_owned(), layer, syntax, scales };
         if let Some(encoded) = self.cache.get(&key) {
             return Ok(encoded);
         }
+        let prompt = prompt::read(&self.tokenizer, field, text, syntax)?;
         let output = self.expect(layer)?;
-        let tokens = self.tokenizer.encode(text);
+        let mut encoded = ClipText {
+            hidden: Vec::new(),
+            pooled: Vec::new(),
+            chunks: prompt.chunks.len(),
+            tokens: 0,
+            width: 0,
+            cut: prompt.cut,
+        };
+        for (index, chunk) in prompt.chunks.iter().enumerate() {
+            let (mut hidden, pooled) = self.run(chunk, &key.scales, &output, interrupt)?;
+            let [1, tokens, width] = hidden.shape[..] else {
+                let reason =
+                    format!("{output} has shape {:?}, not [batch, tokens, width]", hidden.shape);
+                return Err(self.session.port_error(reason).into());
+            };
+            (encoded.tokens, encoded.width) = (tokens, width);
+            chunk.weigh(&mut hidden.values);
+            encoded.hidden.append(&mut hidden.values);
+            if index == 0 {
+                encoded.pooled = pooled;
+            }
+        }
+        let bytes = (encoded.hidden.len() + encoded.pooled.len()) * size_of::<f32>();
+        Ok(self.cache.put(key, encoded, bytes))
+    }
+
+    /// Appends what `encoded` says to `hidden`, with empty chunks behind it up to `chunks` of them.
+    pub(in crate::pipelines) fn append(
+        &mut self,
+        hidden: &mut Vec<f32>,
+        encoded: &ClipText,
+        chunks: usize,
+        reading: Reading<'_>,
+        interrupt: &Interrupt,
+    ) -> Result<(), Error> {
+        hidden.extend_from_slice(&encoded.hidden);
+        if encoded.chunks < chunks {
+            let reading = Reading { syntax: Syntax::default(), ..reading };
+            let empty = self.encode("prompt", "", reading, interrupt)?;
+            for _ in encoded.chunks..chunks {
+                hidden.extend_from_slice(&empty.hidden);
+            }
+        }
+        Ok(())
+    }
+
+    /// Hidden states of one chunk, and the pooled one where it is asked for.
+    fn run(
+        &mut self,
+        chunk: &Chunk,
+        scales: &[f32],
+        output: &str,
+        interrupt: &Interrupt,
+    ) -> Result<(Output, Vec<f32>), Error> {
         let ids =
-            Input { name: IDS, shape: &[1, tokens.ids.len()], values: Values::I64(&tokens.ids) };
-        let inputs: Vec<_> = [ids].into_iter().chain(self.adapters.given(&key.scales)).collect();
-        let (hidden, pooled) = match self.pooled {
-            None => (self.session.run(&inputs, &output, interrupt)?, Vec::new()),
+            Input { name: IDS, shape: &[1, chunk.ids.len()], values: Values::I64(&chunk.ids) };
+        let inputs: Vec<_> = [ids].into_iter().chain(self.adapters.given(scales)).collect();
+        Ok(match self.pooled {
+            None => (self.session.run(&inputs, output, interrupt)?, Vec::new()),
             Some(name) => {
-                let [hidden, pooled] =
-                    self.session.run_for(&inputs, [output.as_str(), name], interrupt)?;
+                let [hidden, pooled] = self.session.run_for(&inputs, [output, name], interrupt)?;
                 (hidden, pooled.values)
             }
-        };
-        let [_, count, width] = hidden.shape[..] else {
-            let reason =
-                format!("{output} has shape {:?}, not [batch, tokens, width]", hidden.shape);
-            return Err(self.session.port_error(reason).into());
-        };
-        let bytes = (hidden.values.len() + pooled.len()) * size_of::<f32>();
-        let encoded = ClipText {
-            hidden: hidden.values,
-            pooled,
-            tokens: count,
-            width,
-            truncated: tokens.truncated,
-        };
-        Ok(self.cache.put(key, encoded, bytes))
+        })
     }
 }
 

@@ -6,11 +6,15 @@ use super::adapters::Adapters;
 use super::controlnets::ControlNets;
 use super::guidance;
 use super::memory::{Memory, Takes};
+use super::prompt::MAX_CHUNKS;
 use super::residuals::{Residuals, is_residual};
 use crate::folder::Folder;
 use crate::pipelines::Error;
 use crate::pipelines::state::State;
 use crate::session::{Device, Interrupt, Port, Runtime, Session};
+
+/// The prompt.
+const HIDDEN: &str = "encoder_hidden_states";
 
 /// What a family's denoiser calls its inputs and outputs.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +39,7 @@ impl Ports {
         sample: "sample",
         timestep: "timestep",
         output: "out_sample",
-        required: &["encoder_hidden_states"],
+        required: &[HIDDEN],
         optional: &["timestep_cond"],
         time_scale: 1.0,
     };
@@ -45,7 +49,7 @@ impl Ports {
         sample: "hidden_states",
         timestep: "timestep",
         output: "out_hidden_states",
-        required: &["encoder_hidden_states", "pooled_projections"],
+        required: &[HIDDEN, "pooled_projections"],
         optional: &[],
         time_scale: 1.0,
     };
@@ -138,6 +142,17 @@ impl Denoiser {
             Some([_, _, Some(rows), Some(columns)]) => Some([*rows as u32, *columns as u32]),
             _ => None,
         }
+    }
+
+    /// Chunks of a prompt that it takes: one, if the graph has the length of a prompt built in.
+    pub(in crate::pipelines) fn max_prompt_chunks(&self) -> u32 {
+        let length = self.input(HIDDEN).and_then(|port| port.dims.get(1).copied().flatten());
+        if length.is_some() { 1 } else { MAX_CHUNKS as u32 }
+    }
+
+    /// What can be done about a prompt that is cut, as the end of a sentence.
+    pub(in crate::pipelines) fn cut_remedy(&self) -> &'static str {
+        if self.max_prompt_chunks() > 1 { "; set long_prompt to have all of it read" } else { "" }
     }
 
     /// Its LoRA adapters. Their strengths are constants of a picture, as its prompt is.

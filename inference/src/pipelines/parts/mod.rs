@@ -12,17 +12,21 @@ mod encoder;
 mod files;
 mod guidance;
 mod memory;
+mod prompt;
 mod residuals;
 mod t5;
 mod vae;
 
 pub(super) use self::adapters::{Adapters, names as adapter_names};
-pub(super) use self::clip::{ClipEncoder, Layer, POOLED, PROJECTED, Reading, warn_if_cut};
+pub(super) use self::clip::{
+    ClipEncoder, ClipText, Layer, POOLED, PROJECTED, Reading, warn_if_cut,
+};
 pub(super) use self::configs::{SampleSize, UnetConfig, VaeConfig, bad, scheduler_config};
 pub(super) use self::controlnets::ControlNets;
 pub(super) use self::decoder::Decoder;
 pub(super) use self::denoiser::{Denoiser, Ports};
 pub(super) use self::encoder::VaeEncoder;
 pub(super) use self::files::{Files, check_files};
+pub(super) use self::prompt::Syntax;
 pub(super) use self::t5::T5Encoder;
 pub(super) use self::vae::Vae;

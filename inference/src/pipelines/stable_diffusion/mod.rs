@@ -55,6 +55,7 @@ pub(super) fn load(
 
     let encoder = ClipEncoder::load(runtime, folder, device, "", None)?;
     encoder.expect(Layer::Last)?;
+    let max_clip_skip = encoder.max_skip(Layer::Normalised(0));
     let denoiser = Denoiser::load(runtime, folder, device, Ports::UNET, unet.in_channels)?
         .controlled(runtime, folder, vae.latent_channels)?;
     let embedding = embedding::width(&denoiser, &unet)?;
@@ -63,7 +64,7 @@ pub(super) fn load(
     let fixed = denoiser.fixed_size();
     let cells = fixed.or(unet.sample_size.map(SampleSize::height_width)).unwrap_or([CELLS; 2]);
     let (steps, guidance_scale) = if lcm { LCM_DEFAULTS } else { DEFAULTS };
-    let mut fields = vec!["guidance_scale", "latents"];
+    let mut fields = vec!["guidance_scale", "latents", "prompt_weights"];
     match embedding {
         Some(_) => fields.push("original_inference_steps"),
         None => fields.extend(["negative_prompt", "guidance_rescale"]),
@@ -82,7 +83,8 @@ pub(super) fn load(
         guidance_scale,
         max_prompt_tokens: encoder.max_tokens(),
         sequence_length: None,
-        max_clip_skip: 0,
+        max_prompt_chunks: denoiser.max_prompt_chunks(),
+        max_clip_skip,
         classes: None,
         lora: parts::adapter_names([denoiser.adapters(), encoder.adapters()]),
         controlnets: nets,
@@ -93,7 +95,7 @@ pub(super) fn load(
     .describe();
     Ok(Diffusion {
         description: Arc::new(description),
-        conditioner: Box::new(Text { encoder, embedding }),
+        conditioner: Box::new(Text { encoder, embedding, remedy: denoiser.cut_remedy() }),
         denoiser,
         decoder: both.decoder,
         encoder: both.encoder,

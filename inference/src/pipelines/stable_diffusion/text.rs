@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::embedding;
 use crate::pipelines::diffusion::Conditioner;
-use crate::pipelines::parts::{ClipEncoder, Layer, Reading, warn_if_cut};
+use crate::pipelines::parts::{ClipEncoder, Layer, Reading, Syntax};
 use crate::pipelines::state::Conditioning;
 use crate::pipelines::{Error, Settings};
 use crate::session::{Interrupt, Session};
@@ -13,6 +13,8 @@ use crate::session::{Interrupt, Session};
 pub(super) struct Text {
     pub(super) encoder: ClipEncoder,
     pub(super) embedding: Option<usize>,
+    /// What can be done about a prompt that is cut.
+    pub(super) remedy: &'static str,
 }
 
 impl Conditioner for Text {
@@ -23,20 +25,31 @@ impl Conditioner for Text {
         interrupt: &Interrupt,
     ) -> Result<Conditioning, Error> {
         let guided = settings.guidance_scale > 1.0 && self.embedding.is_none();
-        let mut prompts = vec![("prompt", &settings.prompt)];
+        let (request, syntax) = (&settings.request, Syntax::of(&settings.request));
+        let layer = Layer::Normalised(request.clip_skip.unwrap_or(0) as usize);
+        let reading = Reading { layer, syntax, lora: &request.lora };
+        let mut prompts = vec![("prompt", &settings.prompt, reading)];
         if guided {
-            prompts.insert(0, ("negative_prompt", &settings.negative_prompt));
+            // diffusers leaves no layer out of the negative prompt
+            let reading = Reading { layer: Layer::Last, ..reading };
+            prompts.insert(0, ("negative_prompt", &settings.negative_prompt, reading));
         }
-        let reading = Reading { layer: Layer::Last, lora: &settings.request.lora };
+        let mut encoded = Vec::with_capacity(prompts.len());
+        for (field, text, reading) in prompts {
+            let text = self.encoder.encode(field, text, reading, interrupt)?;
+            if let Some(cut) = &text.cut {
+                cut.warn(warnings, field, self.encoder.max_tokens(), self.remedy);
+            }
+            encoded.push((text, reading));
+        }
+        let chunks = encoded.iter().map(|(text, _)| text.chunks).max().unwrap_or(1);
         let (mut hidden, mut shape) = (Vec::new(), [0; 2]);
-        for (field, text) in &prompts {
-            let encoded = self.encoder.encode(text, reading, interrupt)?;
-            warn_if_cut(warnings, field, encoded.truncated, self.encoder.max_tokens());
-            shape = [encoded.tokens, encoded.width];
-            hidden.extend_from_slice(&encoded.hidden);
+        for (text, reading) in &encoded {
+            self.encoder.append(&mut hidden, text, chunks, *reading, interrupt)?;
+            shape = [chunks * text.tokens, text.width];
         }
-        let rescale = settings.request.guidance_rescale.unwrap_or(0.0);
-        let mut conditioning = Conditioning::new(prompts.len(), settings.guidance_scale, rescale);
+        let rescale = request.guidance_rescale.unwrap_or(0.0);
+        let mut conditioning = Conditioning::new(encoded.len(), settings.guidance_scale, rescale);
         conditioning.push("encoder_hidden_states", &shape, hidden);
         if let Some(width) = self.embedding {
             let values = embedding::guidance_embedding(settings.guidance_scale, width);

@@ -104,6 +104,7 @@ pub(super) fn load(
         guidance_scale: GUIDANCE,
         max_prompt_tokens: text.max_tokens(),
         sequence_length: Some(LENGTH),
+        max_prompt_chunks: 1,
         max_clip_skip: text.max_skip(),
         classes: None,
         lora: parts::adapter_names(text.adapters().chain([denoiser.adapters()])),

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::pipelines::diffusion::Conditioner;
-use crate::pipelines::parts::{Adapters, ClipEncoder, Layer, Reading, T5Encoder, bad, warn_if_cut};
+use crate::pipelines::parts::{
+    Adapters, ClipEncoder, Layer, Reading, Syntax, T5Encoder, bad, warn_if_cut,
+};
 use crate::pipelines::stable_diffusion_xl::{beside, second_or_first};
 use crate::pipelines::state::Conditioning;
 use crate::pipelines::{Error, Settings};
@@ -29,7 +31,7 @@ struct Encoded {
 }
 
 /// What the three encoders read, each with its field.
-type Prompts<'a> = [(&'a str, &'a str); 3];
+type Prompts<'a> = [(&'static str, &'a str); 3];
 
 impl Text {
     pub(super) fn new(
@@ -72,11 +74,13 @@ impl Text {
     ) -> Result<Encoded, Error> {
         let [(field, text), (field_2, text_2), (field_3, text_3)] = prompts;
         let max = self.max_tokens();
-        let first = self.first.encode(text, reading, interrupt)?;
-        let second = self.second.encode(text_2, reading, interrupt)?;
-        warn_if_cut(warnings, field, first.truncated, max);
-        if field_2 != field {
-            warn_if_cut(warnings, field_2, second.truncated, max);
+        let first = self.first.encode(field, text, reading, interrupt)?;
+        let second = self.second.encode(field_2, text_2, reading, interrupt)?;
+        if let Some(cut) = &first.cut {
+            cut.warn(warnings, field, max, "");
+        }
+        if let Some(cut) = second.cut.as_ref().filter(|_| field_2 != field) {
+            cut.warn(warnings, field_2, max, "");
         }
         let clip = beside(&first.hidden, first.width, &second.hidden, second.width);
         let clip_width = first.width + second.width;
@@ -122,7 +126,11 @@ impl Conditioner for Text {
             ("prompt_2", request.prompt_2.as_deref()),
             ("prompt_3", request.prompt_3.as_deref()),
         );
-        let reading = Reading { layer: Layer::Before(PENULTIMATE + skip), lora: &request.lora };
+        let reading = Reading {
+            layer: Layer::Before(PENULTIMATE + skip),
+            syntax: Syntax::default(),
+            lora: &request.lora,
+        };
         let mut encoded = vec![self.encode(prompts, reading, length, warnings, interrupt)?];
         if settings.guidance_scale > 1.0 {
             let prompts = three(
@@ -157,9 +165,9 @@ impl Conditioner for Text {
 }
 
 fn three<'a>(
-    first: (&'a str, &'a str),
-    second: (&'a str, Option<&'a str>),
-    third: (&'a str, Option<&'a str>),
+    first: (&'static str, &'a str),
+    second: (&'static str, Option<&'a str>),
+    third: (&'static str, Option<&'a str>),
 ) -> Prompts<'a> {
     let [_, second] = second_or_first(first, second);
     let [_, third] = second_or_first(first, third);

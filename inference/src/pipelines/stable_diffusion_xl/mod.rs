@@ -75,7 +75,8 @@ pub(super) fn load(
         false => Negative::Encoded,
     };
     let aesthetic = folder.flag("requires_aesthetics_score").unwrap_or(false);
-    let text = Text::new(first, second, negative, embedding, aesthetic)?;
+    let remedy = denoiser.cut_remedy();
+    let text = Text::new(first, second, negative, embedding, aesthetic, remedy)?;
 
     let fixed = denoiser.fixed_size();
     let cells = fixed.or(unet.sample_size.map(SampleSize::height_width)).unwrap_or([CELLS; 2]);
@@ -86,6 +87,7 @@ pub(super) fn load(
         "latents",
         "original_size",
         "crops_coords_top_left",
+        "prompt_weights",
     ];
     match embedding {
         Some(_) => fields.push("original_inference_steps"),
@@ -114,6 +116,7 @@ pub(super) fn load(
         guidance_scale: GUIDANCE,
         max_prompt_tokens: text.max_tokens(),
         sequence_length: None,
+        max_prompt_chunks: denoiser.max_prompt_chunks(),
         max_clip_skip: text.max_skip(),
         classes: None,
         lora: parts::adapter_names(text.adapters().chain([denoiser.adapters()])),

@@ -1,9 +1,10 @@
 //! Prompts and sizes to the UNet's inputs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::pipelines::diffusion::Conditioner;
-use crate::pipelines::parts::{Adapters, ClipEncoder, Layer, Reading, bad, warn_if_cut};
+use crate::pipelines::parts::{Adapters, ClipEncoder, ClipText, Layer, Reading, Syntax, bad};
 use crate::pipelines::stable_diffusion::{EMBEDDING, guidance_embedding};
 use crate::pipelines::state::Conditioning;
 use crate::pipelines::{Error, Settings};
@@ -32,14 +33,25 @@ pub(super) struct Text {
     embedding: Option<usize>,
     /// A score stands where others have the target size.
     aesthetic: bool,
+    /// What can be done about a prompt that is cut.
+    remedy: &'static str,
 }
 
-/// A prompt as the UNet takes it.
-struct Encoded {
-    /// [tokens, width]: both encoders' hidden states side by side.
-    hidden: Vec<f32>,
-    shape: [usize; 2],
-    pooled: Vec<f32>,
+/// What both encoders make of a prompt.
+struct Encoded<'a> {
+    first: Option<Arc<ClipText>>,
+    second: Arc<ClipText>,
+    reading: Reading<'a>,
+}
+
+impl Encoded<'_> {
+    fn chunks(&self) -> usize {
+        self.first.as_ref().map_or(1, |first| first.chunks).max(self.second.chunks)
+    }
+
+    fn width(&self) -> usize {
+        self.first.as_ref().map_or(0, |first| first.width) + self.second.width
+    }
 }
 
 impl Text {
@@ -49,6 +61,7 @@ impl Text {
         negative: Negative,
         embedding: Option<usize>,
         aesthetic: bool,
+        remedy: &'static str,
     ) -> Result<Self, Error> {
         for encoder in first.iter().chain([&second]) {
             encoder.expect(Layer::Before(PENULTIMATE))?;
@@ -58,7 +71,7 @@ impl Text {
             let reason = format!("model_max_length is {two}, but the first tokenizer's is {one}");
             return Err(bad("tokenizer_2/tokenizer_config.json", reason));
         }
-        Ok(Self { first, second, negative, embedding, aesthetic })
+        Ok(Self { first, second, negative, embedding, aesthetic, remedy })
     }
 
     pub(super) fn max_tokens(&self) -> usize {
@@ -76,31 +89,52 @@ impl Text {
         self.first.iter().chain([&self.second]).map(ClipEncoder::adapters)
     }
 
-    fn encode(
+    fn encode<'a>(
         &mut self,
-        prompts: [(&str, &str); 2],
-        reading: Reading<'_>,
+        prompts: [(&'static str, &str); 2],
+        reading: Reading<'a>,
         warnings: &mut Vec<String>,
         interrupt: &Interrupt,
-    ) -> Result<Encoded, Error> {
+    ) -> Result<Encoded<'a>, Error> {
         let [(field, text), (field_2, text_2)] = prompts;
-        let max = self.max_tokens();
+        let (max, remedy) = (self.max_tokens(), self.remedy);
+        let mut warn = |field, text: &ClipText| {
+            if let Some(cut) = &text.cut {
+                cut.warn(warnings, field, max, remedy);
+            }
+        };
         let Some(first) = &mut self.first else {
             // alone it reads the first prompt
-            let only = self.second.encode(text, reading, interrupt)?;
-            warn_if_cut(warnings, field, only.truncated, max);
-            let shape = [only.tokens, only.width];
-            return Ok(Encoded { hidden: only.hidden.clone(), shape, pooled: only.pooled.clone() });
+            let second = self.second.encode(field, text, reading, interrupt)?;
+            warn(field, &second);
+            return Ok(Encoded { first: None, second, reading });
         };
-        let first = first.encode(text, reading, interrupt)?;
-        let second = self.second.encode(text_2, reading, interrupt)?;
-        warn_if_cut(warnings, field, first.truncated, max);
+        let first = first.encode(field, text, reading, interrupt)?;
+        let second = self.second.encode(field_2, text_2, reading, interrupt)?;
+        warn(field, &first);
         if (field, text) != (field_2, text_2) {
-            warn_if_cut(warnings, field_2, second.truncated, max);
+            warn(field_2, &second);
         }
-        let hidden = beside(&first.hidden, first.width, &second.hidden, second.width);
-        let shape = [first.tokens, first.width + second.width];
-        Ok(Encoded { hidden, shape, pooled: second.pooled.clone() })
+        Ok(Encoded { first: Some(first), second, reading })
+    }
+
+    /// Appends both encoders' hidden states side by side, [chunks * tokens, width].
+    fn append(
+        &mut self,
+        hidden: &mut Vec<f32>,
+        encoded: &Encoded<'_>,
+        chunks: usize,
+        interrupt: &Interrupt,
+    ) -> Result<(), Error> {
+        let Encoded { first, second, reading } = encoded;
+        let (Some(first), Some(encoder)) = (first, &mut self.first) else {
+            return self.second.append(hidden, second, chunks, *reading, interrupt);
+        };
+        let (mut one, mut two) = (Vec::new(), Vec::new());
+        encoder.append(&mut one, first, chunks, *reading, interrupt)?;
+        self.second.append(&mut two, second, chunks, *reading, interrupt)?;
+        hidden.append(&mut beside(&one, first.width, &two, second.width));
+        Ok(())
     }
 
     /// Original size, crop and target size (or a score), rows before columns: the prompt's and the
@@ -151,17 +185,17 @@ impl Conditioner for Text {
             ("prompt", &settings.prompt),
             ("prompt_2", request.prompt_2.as_deref()),
         );
-        let reading = Reading { layer: Layer::Before(PENULTIMATE + skip), lora: &request.lora };
+        let reading = Reading {
+            layer: Layer::Before(PENULTIMATE + skip),
+            syntax: Syntax::of(request),
+            lora: &request.lora,
+        };
         let positive = self.encode(prompts, reading, warnings, interrupt)?;
         let guided = settings.guidance_scale > 1.0 && self.embedding.is_none();
-        let negative = match (guided, self.negative, &request.negative_prompt) {
-            (false, ..) => None,
-            (true, Negative::Zeros, None) => Some(Encoded {
-                hidden: vec![0.0; positive.hidden.len()],
-                shape: positive.shape,
-                pooled: vec![0.0; positive.pooled.len()],
-            }),
-            (true, ..) => {
+        let zeros = self.negative == Negative::Zeros && request.negative_prompt.is_none();
+        let negative = match guided && !zeros {
+            false => None,
+            true => {
                 let prompts = second_or_first(
                     ("negative_prompt", &settings.negative_prompt),
                     ("negative_prompt_2", request.negative_prompt_2.as_deref()),
@@ -172,15 +206,23 @@ impl Conditioner for Text {
             }
         };
 
-        let encoded: Vec<_> = negative.into_iter().chain([positive]).collect();
-        let copies = encoded.len();
+        let chunks = negative.iter().chain([&positive]).map(Encoded::chunks).max().unwrap_or(1);
+        let shape = [chunks * positive.second.tokens, positive.width()];
+        let pooled_width = positive.second.pooled.len();
+        let (mut hidden, mut pooled) = (Vec::new(), Vec::new());
+        if guided && zeros {
+            hidden.resize(shape[0] * shape[1], 0.0);
+            pooled.resize(pooled_width, 0.0);
+        }
+        for encoded in negative.iter().chain([&positive]) {
+            self.append(&mut hidden, encoded, chunks, interrupt)?;
+            pooled.extend_from_slice(&encoded.second.pooled);
+        }
+        let copies = if guided { 2 } else { 1 };
         let rescale = request.guidance_rescale.unwrap_or(0.0);
         let mut conditioning = Conditioning::new(copies, settings.guidance_scale, rescale);
-        let (shape, width) = encoded.last().map_or(([0; 2], 0), |e| (e.shape, e.pooled.len()));
-        let hidden = encoded.iter().flat_map(|prompt| prompt.hidden.iter().copied()).collect();
-        let pooled = encoded.iter().flat_map(|prompt| prompt.pooled.iter().copied()).collect();
         conditioning.push("encoder_hidden_states", &shape, hidden);
-        conditioning.push("text_embeds", &[width], pooled);
+        conditioning.push("text_embeds", &[pooled_width], pooled);
         let [own, other] = self.sizes(settings);
         let length = own.len();
         let sizes = if copies == 2 { [other, own].concat() } else { own };
@@ -204,9 +246,9 @@ impl Conditioner for Text {
 
 /// What each of two encoders reads, and the field that it comes from.
 pub(in crate::pipelines) fn second_or_first<'a>(
-    first: (&'a str, &'a str),
-    (field, second): (&'a str, Option<&'a str>),
-) -> [(&'a str, &'a str); 2] {
+    first: (&'static str, &'a str),
+    (field, second): (&'static str, Option<&'a str>),
+) -> [(&'static str, &'a str); 2] {
     match second.filter(|text| !text.is_empty()) {
         Some(second) => [first, (field, second)],
         None => [first, first],

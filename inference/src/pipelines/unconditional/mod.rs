@@ -71,6 +71,7 @@ pub(super) fn load(
         guidance_scale: 1.0,
         max_prompt_tokens: 0,
         sequence_length: None,
+        max_prompt_chunks: 1,
         max_clip_skip: 0,
         classes,
         lora: parts::adapter_names([denoiser.adapters()]),

@@ -1,0 +1,164 @@
+//! Long and weighted prompts, and layers that are left out: what is read, and what is refused.
+//! That pictures are those of the reference is in `families` and `vectors`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use hearth_inference::pipelines::{Error, Generation, Pipeline};
+use hearth_inference::session::Interrupt;
+
+use super::support::{self, chain};
+
+fn model(name: &str) -> PathBuf {
+    support::repository().join("tests/models").join(name)
+}
+
+fn asked(prompt: &str) -> Generation {
+    Generation { prompt: prompt.to_owned(), num_inference_steps: Some(1), ..Generation::default() }
+}
+
+/// What is said before anything is queued.
+fn refusal(pipeline: &mut dyn Pipeline, request: &Generation) -> String {
+    let refused = pipeline.description().check(request).unwrap_err().to_string();
+    assert!(matches!(pipeline.start(request, 0, &Interrupt::new()).err(), Some(Error::Invalid(_))));
+    refused
+}
+
+/// The latents after one step.
+fn drawn(pipeline: &mut dyn Pipeline, request: &Generation) -> Vec<f32> {
+    let interrupt = Interrupt::new();
+    let mut state = pipeline.start(request, 3, &interrupt).unwrap();
+    pipeline.step(&mut [&mut state], &interrupt).unwrap();
+    state.latents().to_vec()
+}
+
+#[test]
+fn brackets_are_letters_until_weights_are_asked_for() {
+    let mut pipeline = support::load(&support::emoji()).unwrap();
+    let mut draw = |prompt: &str, prompt_weights| {
+        drawn(pipeline.as_mut(), &Generation { prompt_weights, ..asked(prompt) })
+    };
+    let plain = draw("red heart", false);
+    assert_eq!(draw("red heart", true), plain);
+    assert_eq!(draw("(red:1.0) [heart:1)", true), draw("red [heart:1)", true));
+    assert_eq!(draw(r"\(red\) heart", true), draw("(red) heart", false));
+    assert_ne!(draw("(red) heart", false), plain);
+    assert_ne!(draw("(red:1.5) heart", true), plain);
+    assert_ne!(draw("(red:1.5) heart", true), draw("(red:1.5) heart", false), "not by one key");
+    assert!(draw("(red heart:0)", true).iter().all(|value| value.is_finite()));
+}
+
+#[test]
+fn a_long_prompt_is_read_to_its_end() {
+    let mut pipeline = support::load(&support::emoji()).unwrap();
+    let words = |last: &str| format!("{}{last}", "heart ".repeat(30));
+    let mut draw = |last: &str, long_prompt| {
+        drawn(pipeline.as_mut(), &Generation { long_prompt, ..asked(&words(last)) })
+    };
+    assert_eq!(draw("red", false), draw("blue", false), "cut before the difference");
+    assert_ne!(draw("red", true), draw("blue", true));
+    let short = asked("red heart");
+    let long = Generation { long_prompt: true, ..short.clone() };
+    assert_eq!(drawn(pipeline.as_mut(), &short), drawn(pipeline.as_mut(), &long));
+
+    let cut = pipeline.start(&asked(&words("blue")), 0, &Interrupt::new()).unwrap();
+    let warning = &pipeline.finish(cut, &Interrupt::new()).unwrap().warnings[0];
+    assert!(warning.starts_with("prompt is cut: its last "), "{warning}");
+    assert!(warning.contains("blue\", are left out, as the model reads 24; set long_prompt"));
+
+    let endless = Generation { long_prompt: true, ..asked(&"heart ".repeat(1_000)) };
+    let interrupt = Interrupt::new();
+    let error = pipeline.start(&endless, 0, &interrupt).err().unwrap();
+    assert!(matches!(error, Error::Invalid(_)));
+    let message = "it takes 46 chunks of 22 tokens; shorten it to 8 or fewer";
+    assert!(chain(&error).contains(message), "{error}");
+}
+
+#[test]
+fn what_is_remembered_is_remembered_with_how_it_was_read() {
+    let mut pipeline = support::load(&model("tiny-sd")).unwrap();
+    let mut draw = |request: &Generation| drawn(pipeline.as_mut(), request);
+    let plain = asked("a red heart");
+    let skip = |layers| Generation { clip_skip: Some(layers), ..plain.clone() };
+    let (none, one, two) = (draw(&plain), draw(&skip(1)), draw(&skip(2)));
+    assert!(none != one && one != two && none != two);
+    for (layers, drawn) in [(0, &none), (2, &two), (1, &one), (0, &none)] {
+        assert_eq!(&draw(&skip(layers)), drawn, "{layers}");
+    }
+}
+
+#[test]
+fn layers_that_a_graph_lacks_get_the_command_that_adds_them() {
+    let mut pipeline = support::load(&support::emoji()).unwrap();
+    let request = Generation { clip_skip: Some(1), ..asked("red heart") };
+    let refused = refusal(pipeline.as_mut(), &request);
+    assert!(refused.contains("clip_skip 1: this model's text encoder gives its last"), "{refused}");
+    assert!(refused.contains("python -m export.clip_skip FOLDER"), "{refused}");
+    assert_eq!(pipeline.description().max_clip_skip, 0);
+
+    let mut pipeline = support::load(&model("tiny-sd")).unwrap();
+    assert_eq!(pipeline.description().max_clip_skip, 2);
+    assert!(pipeline.description().fields.contains(&"clip_skip"));
+    let request = Generation { clip_skip: Some(3), ..asked("red heart") };
+    assert_eq!(refusal(pipeline.as_mut(), &request), "clip_skip 3: give 0 to 2");
+}
+
+#[test]
+fn weights_that_cannot_be_meant_are_refused() {
+    let mut pipeline = support::load(&support::emoji()).unwrap();
+    let mut refused = |prompt: &str| {
+        refusal(pipeline.as_mut(), &Generation { prompt_weights: true, ..asked(prompt) })
+    };
+    assert!(refused("(red:1000) heart").contains("\"red\" would weigh 1000; give weights from"));
+    assert!(refused(&"(".repeat(100)).contains("more than 64 brackets are open"));
+    assert!(refused("red BREAK heart").contains("set long_prompt as well"));
+    let request = Generation {
+        prompt_weights: true,
+        negative_prompt: Some("(blue:-200)".to_owned()),
+        ..asked("red heart")
+    };
+    assert!(refusal(pipeline.as_mut(), &request).starts_with("negative_prompt \"(blue:-200)\": "));
+}
+
+#[test]
+fn who_has_no_use_for_it_says_so() {
+    for name in ["tiny-sd3", "tiny-flux-dev"] {
+        let mut pipeline = support::load(&model(name)).unwrap();
+        for request in [
+            Generation { long_prompt: true, ..asked("x") },
+            Generation { prompt_weights: true, ..asked("x") },
+        ] {
+            let refused = refusal(pipeline.as_mut(), &request);
+            assert!(refused.contains("models have no use for it; leave it out"), "{refused}");
+        }
+    }
+}
+
+#[test]
+fn a_denoiser_of_one_length_takes_no_long_prompt() {
+    let folder = support::copy_of(&model("tiny-sd"));
+    let path = folder.path().join("unet/model.onnx");
+    let mut graph = fs::read(&path).unwrap();
+    // The axis `sequence_length` becomes one of 20: a number (field 1), and a denotation (field 3)
+    // that takes up the rest of the name's bytes.
+    let open = b"\x12\x0fsequence_length";
+    let built_in = b"\x08\x14\x1a\x0dxxxxxxxxxxxxx";
+    assert_eq!(open.len(), built_in.len());
+    let at = graph.windows(open.len()).position(|bytes| bytes == open).unwrap();
+    graph[at..at + open.len()].copy_from_slice(built_in);
+    fs::write(&path, graph).unwrap();
+
+    let mut pipeline = support::load(folder.path()).unwrap();
+    assert_eq!(pipeline.description().max_prompt_chunks, 1);
+    let request = Generation { long_prompt: true, ..asked("red heart") };
+    let refused = refusal(pipeline.as_mut(), &request);
+    assert_eq!(
+        refused,
+        "long_prompt true: this export has the length of a prompt built in; leave it out, or export \
+         the denoiser with an open sequence axis"
+    );
+    let cut = asked(&"heart ".repeat(30));
+    let state = pipeline.start(&cut, 0, &Interrupt::new()).unwrap();
+    let warnings = pipeline.finish(state, &Interrupt::new()).unwrap().warnings;
+    assert!(warnings[0].ends_with("as the model reads 20"), "no remedy there: {warnings:?}");
+}
