@@ -27,7 +27,8 @@ fn main() -> Result<(), Error> {
     let base = memory("VmRSS")?;
 
     let begun = Instant::now();
-    let options = LoadOptions { device: Device::parse(&argument(3, "cpu"))? };
+    let options =
+        LoadOptions { device: Device::parse(&argument(3, "cpu"))?, ..LoadOptions::default() };
     let mut pipeline = load(&runtime, Path::new(&argument(0, "models/emoji")), &options)?;
     let weights = pipeline.description().weight_bytes >> 10;
     println!("load: {:.1} s, weights {} MiB", begun.elapsed().as_secs_f64(), weights >> 10);

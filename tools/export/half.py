@@ -4,6 +4,10 @@
 
 What an fp16 export looks like to a loader: f16 inputs, outputs and weights, and
 external data. The UNet keeps its weights inside, so that both kinds occur.
+
+    python -m export.half --bare tests/models/tiny-sd3 tests/models/tiny-sd3-f16 --without vae_decoder vae_encoder
+
+writes the graphs alone, weights inside, to be laid over a copy of the folder.
 """
 
 import argparse
@@ -27,7 +31,17 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--only", metavar="PART", help="write OUT, one file: this part's graph with its weights inside")
+    parser.add_argument("--bare", action="store_true", help="write graphs alone, their weights inside")
+    parser.add_argument("--without", nargs="*", default=[], metavar="PART", help="parts that are left out")
     args = parser.parse_args()
+    if args.bare:
+        shutil.rmtree(args.out, ignore_errors=True)
+        for path in sorted(args.folder.rglob("*.onnx")):
+            if path.parent.name in args.without:
+                continue
+            (args.out / path.parent.name).mkdir(parents=True)
+            halve(path, args.out / path.parent.name / path.name, external=False)
+        return
     if args.only:
         return halve(args.folder / args.only / "model.onnx", args.out, external=False)
     shutil.copytree(args.folder, args.out, ignore=shutil.ignore_patterns("*.onnx", "manifest.json", *UNUSED))

@@ -84,6 +84,8 @@ impl Config {
         }
         let mut names: Vec<&String> = Vec::new();
         for (name, model) in &self.models {
+            let bad = |error| ConfigError::value("models", format!("{name}.vae_tiling.{error}"));
+            model.vae_tiling.check().map_err(bad)?;
             names.push(name);
             names.extend(&model.aliases);
         }
@@ -177,6 +179,14 @@ mod tests {
             ("[models.a]\npath = \"/m\"\n[registry]\nurl = \"zk://x\"\n", "etcd"),
             ("[models.a]\npath = \"/m\"\n[worker]\nslots = 0\n", "slots"),
             ("[models.a]\npath = \"/m\"\n[log]\nlevel = \"inof\"\n", "log.level"),
+            (
+                "[models.a]\npath = \"/m\"\n[models.a.vae_tiling]\noverlap = 2.0\n",
+                "a.vae_tiling.overlap 2: give a share above 0, up to 0.5",
+            ),
+            (
+                "[models.a]\npath = \"/m\"\nvae_tiling = {above = \"large\"}\n",
+                "above \"large\": give WIDTHxHEIGHT, or \"off\"",
+            ),
         ] {
             let error = load(text).unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");

@@ -26,7 +26,7 @@ pub(crate) struct Shared {
     pub(crate) models: Models,
     pub(crate) engine: EngineGauge,
     pub(crate) connections: AtomicU32,
-    /// Time that one step may take before the worker counts as hung.
+    /// Time that one run of a graph may take before the worker counts as hung.
     pub(crate) step_timeout: Duration,
     /// What it was told to do.
     pub(crate) standing: Mutex<Standing>,
@@ -209,7 +209,7 @@ impl Shared {
     }
 }
 
-/// Since when the engine has been at one piece of work.
+/// Since when the engine has been at one piece of work, or one run of a graph.
 #[derive(Default)]
 pub(crate) struct EngineGauge {
     since: Mutex<Option<Instant>>,
@@ -227,7 +227,13 @@ impl EngineGauge {
         result
     }
 
-    /// How long the engine has been at its work; zero when it waits.
+    /// Its work goes on: a graph is about to run, one of several.
+    pub(crate) fn goes_on(&self) {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        *since = since.map(|_| Instant::now());
+    }
+
+    /// How long the engine has been at its work, or at one run of a graph in it; zero when it waits.
     pub(crate) fn busy_for(&self) -> Duration {
         let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
         since.map_or(Duration::ZERO, |since| since.elapsed())

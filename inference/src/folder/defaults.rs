@@ -2,9 +2,11 @@
 
 use serde::Deserialize;
 
+use super::VaeTiling;
+
 /// Defaults that suit this model; a request's own values win. Unknown keys are refused.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Defaults {
     /// Number of steps, instead of the family's.
     pub num_inference_steps: Option<u32>,
@@ -16,4 +18,6 @@ pub struct Defaults {
     pub height: Option<u32>,
     /// The longest side accepted, in pixels, instead of twice the default.
     pub max_size: Option<u32>,
+    /// How the VAE cuts large pictures; what a worker's config says comes first.
+    pub vae_tiling: VaeTiling,
 }

@@ -9,6 +9,7 @@ mod error;
 mod family;
 mod listing;
 mod manifest;
+mod tiling;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ pub use self::error::Error;
 pub use self::family::Family;
 pub(crate) use self::manifest::examine;
 pub use self::manifest::{Contents, Difference, Differs, MANIFEST, Manifest};
+pub use self::tiling::{Above, BadTiling, VaeTiling};
 use crate::files;
 use crate::findings::Findings;
 use crate::progress::Progress;

@@ -72,6 +72,9 @@ pub struct Description {
     pub weight_bytes: u64,
     /// Digest of the folder's contents: equal where pictures are.
     pub digest: String,
+    /// The shortest side accepted, in pixels; 0 where that is the factor.
+    #[serde(skip)]
+    pub(super) smallest: u32,
     /// Pixels of one latent cell's side.
     #[serde(skip)]
     pub(super) cell: u32,

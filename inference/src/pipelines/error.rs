@@ -45,8 +45,9 @@ pub enum Error {
         /// What is wrong with it, and the remedy.
         reason: String,
     },
-    /// The decoder gave no numbers: half precision overflowed. Never returned as a picture.
-    #[error("the decoded picture holds values that aren't numbers; export {part} in float32")]
+    /// A graph gave no numbers: half precision overflowed, and there is no graph in single that
+    /// doesn't. Never returned as a picture.
+    #[error("{part} gave values that aren't numbers: it overflows; export it in float32")]
     NotANumber {
         /// The part that overflowed.
         part: &'static str,

@@ -37,6 +37,8 @@ pub(super) struct Facts<'a> {
     pub(super) size: [u32; 2],
     pub(super) size_factor: u32,
     pub(super) fixed_size: bool,
+    /// The shortest side, in pixels, where graphs can't make less; else 0.
+    pub(super) smallest: u32,
     pub(super) steps: u32,
     pub(super) guidance_scale: f32,
     pub(super) max_prompt_tokens: usize,
@@ -59,8 +61,9 @@ impl Facts<'_> {
     pub(super) fn describe(self) -> Description {
         let own = self.folder.defaults();
         let [height, width] = self.size;
-        let default_width = own.width.unwrap_or(width);
-        let default_height = own.height.unwrap_or(height);
+        let smallest = self.smallest.next_multiple_of(self.size_factor.max(1));
+        let default_width = own.width.unwrap_or(width).max(smallest);
+        let default_height = own.height.unwrap_or(height).max(smallest);
         let mut fields = self.fields;
         if self.max_prompt_chunks > 1 {
             fields.push("long_prompt");
@@ -96,6 +99,7 @@ impl Facts<'_> {
             size_factor: self.size_factor,
             max_size: own.max_size.unwrap_or(SMALL.max(2 * default_width.max(default_height))),
             fixed_size: self.fixed_size,
+            smallest,
             default_steps: own.num_inference_steps.unwrap_or(self.steps),
             max_steps: self.schedule.config.num_train_timesteps(),
             default_guidance_scale: own.guidance_scale.unwrap_or(self.guidance_scale),

@@ -42,7 +42,7 @@ pub use self::generation::{Generation, Invalid, Lora, Settings};
 pub use self::state::State;
 pub use self::survey::{Report, inspect};
 pub use self::warm::warm_up;
-use crate::folder::{Family, Folder};
+use crate::folder::{Family, Folder, VaeTiling};
 use crate::session::{Device, Interrupt, Runtime, Session};
 
 /// A loaded model that makes pictures, one step at a time.
@@ -102,10 +102,12 @@ pub struct Output {
 }
 
 /// How to load a pipeline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct LoadOptions {
     /// The device that all its sessions run on.
     pub device: Device,
+    /// How its VAE cuts large pictures; what isn't given is as the folder says.
+    pub vae_tiling: VaeTiling,
 }
 
 /// Loads the pipeline in the folder at `path`. The folder is looked at first, then its files are

@@ -31,6 +31,7 @@ impl Onnx {
         folder: &Folder,
         options: &LoadOptions,
     ) -> Result<Self, Error> {
+        parts::without_vae(folder, options)?;
         let files = parts::check_files(folder, &[""], &[])?;
         let graph = folder.graph("")?;
         let session = Session::load(runtime, PART, folder.root(), &graph, options.device)?;
@@ -45,6 +46,7 @@ impl Onnx {
             size: [0, 0],
             size_factor: 0,
             fixed_size: false,
+            smallest: 0,
             steps: 0,
             guidance_scale: 0.0,
             max_prompt_tokens: 0,

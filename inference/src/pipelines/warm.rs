@@ -23,7 +23,7 @@ pub fn warm_up(pipeline: &mut dyn Pipeline, interrupt: &Interrupt) -> Result<(),
     }
     let small = description.device == Device::Cpu.to_string() && !description.fixed_size;
     let side = |default: u32| match small {
-        true => (default / 4).next_multiple_of(description.size_factor),
+        true => (default / 4).next_multiple_of(description.size_factor).max(description.smallest),
         false => default,
     };
     let own = description.check(&description.plain(None));

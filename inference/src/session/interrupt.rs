@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ort::session::RunOptions;
 
@@ -23,6 +23,8 @@ struct State {
     thrown: AtomicBool,
     /// The options of the session run that goes on under this switch, if any.
     running: Mutex<Option<Arc<RunOptions>>>,
+    /// Told of each run before it begins.
+    on_run: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Interrupt {
@@ -41,6 +43,12 @@ impl Interrupt {
         {
             tracing::warn!(%error, "the running ONNX session can't be told to stop");
         }
+    }
+
+    /// Has `tell` called before each session run under this switch, on the thread that runs it:
+    /// work of many runs is thereby seen to go on. The first call counts.
+    pub fn on_run(&self, tell: impl Fn() + Send + Sync + 'static) {
+        let _ = self.0.on_run.set(Box::new(tell));
     }
 
     /// Whether the switch was thrown.
@@ -65,6 +73,9 @@ impl Interrupt {
         options: &Arc<RunOptions>,
         run: impl FnOnce() -> Result<T, Error>,
     ) -> Result<T, Error> {
+        if let Some(tell) = self.0.on_run.get() {
+            tell();
+        }
         {
             let mut running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
             self.check()?;

@@ -1,11 +1,15 @@
 //! Half-precision folders, with weights in the graph and in files beside it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use hearth_inference::folder::{Above, VaeTiling};
+use hearth_inference::pipelines::{self, Error, Generation, LoadOptions};
+use hearth_inference::session::Interrupt;
 use hearth_media::Media;
 
 use super::support::{self, copy_of, load, red_heart, refusal, truncate};
+use super::surgery::{self, FLOAT, FLOAT16, INT32, INT64};
 
 fn full() -> PathBuf {
     support::repository().join("tests/models/tiny-sd")
@@ -66,31 +70,112 @@ fn a_flipped_bit_of_external_weights_changes_the_digest_and_is_refused_by_the_ma
     assert_ne!(load(folder.path()).unwrap().description().digest, digest);
 }
 
+/// A copy of the folder of which the decoder's input is multiplied by much.
+fn loud(scaling_factor: &str, half: bool) -> tempfile::TempDir {
+    let folder = copy_of(&full());
+    let config = folder.path().join("vae_decoder/config.json");
+    let text = fs::read_to_string(&config).unwrap();
+    let loud =
+        text.replace("\"scaling_factor\": 0.4", &format!("\"scaling_factor\": {scaling_factor}"));
+    assert_ne!(text, loud);
+    fs::write(&config, loud).unwrap();
+    if half {
+        let decoder = support::repository().join("tests/models/vae-f16.onnx");
+        fs::copy(decoder, folder.path().join("vae_decoder/model.onnx")).unwrap();
+    }
+    folder
+}
+
+/// Whole, and in tiles.
+fn tilings() -> [LoadOptions; 2] {
+    let above = Some(Above::Size([32, 32]));
+    let vae_tiling = VaeTiling { above, tile: Some(32), overlap: None };
+    [LoadOptions::default(), LoadOptions { vae_tiling, ..LoadOptions::default() }]
+}
+
 /// A decoder whose input is beyond what half precision holds. It gives no numbers, until the same
 /// graph runs in single precision: no black picture, and no error either.
 #[test]
 fn a_decoder_that_overflows_runs_again_in_single_precision() {
-    let inside = support::repository().join("tests/models/vae-f16.onnx");
-    let scaled = |folder: &std::path::Path| {
-        let config = folder.join("vae_decoder/config.json");
-        let text = fs::read_to_string(&config).unwrap();
-        let tiny = text.replace("\"scaling_factor\": 0.4", "\"scaling_factor\": 0.00001");
-        assert_ne!(text, tiny);
-        fs::write(&config, tiny).unwrap();
+    let request = Generation { width: Some(64), height: Some(48), ..red_heart(3) };
+    for options in tilings() {
+        let picture = |folder: &Path| {
+            let mut pipeline = pipelines::load(&support::runtime(), folder, &options).unwrap();
+            let interrupt = Interrupt::new();
+            let mut pictures = Vec::new();
+            for preview in [false, true] {
+                let mut state = pipeline.start(&request, 42, &interrupt).unwrap();
+                while !state.is_done() {
+                    pipeline.step(&mut [&mut state], &interrupt).unwrap();
+                    if preview {
+                        assert!(pipeline.preview(&state, &interrupt).unwrap().is_some());
+                    }
+                }
+                let output = pipeline.finish(state, &interrupt).unwrap();
+                let Media::Image(image) = output.media else { panic!("no picture") };
+                pictures.push(image.rgb);
+            }
+            assert_eq!(pictures[0], pictures[1], "previews change nothing");
+            pictures.remove(0)
+        };
+        let near = support::psnr(
+            &picture(loud("0.00001", false).path()),
+            &picture(loud("0.00001", true).path()),
+        );
+        println!("{near:.1} dB");
+        assert!(near > 30.0, "{near} dB");
+    }
+}
+
+/// Beyond what single precision holds there is nothing to try.
+#[test]
+fn what_overflows_in_single_precision_is_an_error_and_no_preview() {
+    let request = Generation { width: Some(64), height: Some(48), ..red_heart(2) };
+    for half in [false, true] {
+        let folder = loud("1e-37", half);
+        for options in tilings() {
+            let mut pipeline =
+                pipelines::load(&support::runtime(), folder.path(), &options).unwrap();
+            let interrupt = Interrupt::new();
+            for _ in 0..2 {
+                let mut state = pipeline.start(&request, 1, &interrupt).unwrap();
+                for _ in 0..2 {
+                    pipeline.step(&mut [&mut state], &interrupt).unwrap();
+                }
+                assert!(pipeline.preview(&state, &interrupt).unwrap().is_none());
+                let error = pipeline.finish(state, &interrupt).unwrap_err();
+                assert!(matches!(error, Error::NotANumber { part: "vae_decoder" }), "{error}");
+                assert!(error.to_string().contains("export it in float32"), "{error}");
+            }
+        }
+    }
+}
+
+/// Exporters have given these inputs other element types over the years.
+#[test]
+fn inputs_are_cast_to_what_the_graph_asks_for() {
+    let picture = |folder: &Path, request: &Generation| {
+        support::generate(load(folder).unwrap().as_mut(), request, 3).unwrap().media
     };
-    let picture = |folder: &std::path::Path| {
-        let mut pipeline = load(folder).unwrap();
-        let made = || support::generate(pipeline.as_mut(), &red_heart(3), 42);
-        let outputs: Vec<_> = std::iter::repeat_with(made).take(2).map(Result::unwrap).collect();
-        assert_eq!(outputs[0].media, outputs[1].media);
-        let Media::Image(image) = &outputs[0].media else { panic!("no picture") };
-        image.rgb.clone()
-    };
-    let (single, half) = (copy_of(&full()), copy_of(&full()));
-    scaled(single.path());
-    scaled(half.path());
-    fs::copy(inside, half.path().join("vae_decoder/model.onnx")).unwrap();
-    let near = support::psnr(&picture(single.path()), &picture(half.path()));
-    println!("{near:.1} dB");
-    assert!(near > 30.0, "{near} dB");
+    // Timesteps without fractions: those fit whole numbers too.
+    let words = red_heart(2);
+    let wordless = Generation { num_inference_steps: Some(2), ..Generation::default() };
+    for (model, part, input, from, request, kinds) in [
+        ("tiny-sd", "text_encoder", "input_ids", INT64, &words, &[INT32][..]),
+        ("tiny-sd", "unet", "timestep", FLOAT, &words, &[INT64, INT32, FLOAT16]),
+        ("tiny-ddpm", "unet", "timestep", FLOAT, &wordless, &[INT64, INT32, FLOAT16]),
+        ("tiny-sdxl", "unet", "time_ids", FLOAT, &words, &[FLOAT16]),
+        ("tiny-flux-schnell", "transformer", "img_ids", INT64, &words, &[INT32, FLOAT]),
+    ] {
+        let original = support::repository().join("tests/models").join(model);
+        let small = Generation { width: Some(32), height: Some(32), ..request.clone() };
+        let request = if model.contains("flux") { &small } else { request };
+        let wanted = picture(&original, request);
+        for &kind in kinds {
+            let folder = copy_of(&original);
+            let graph = folder.path().join(part).join("model.onnx");
+            surgery::retype(&graph, input, from, kind);
+            assert_eq!(picture(folder.path(), request), wanted, "{model}, {input} of type {kind}");
+        }
+    }
 }

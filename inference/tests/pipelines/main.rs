@@ -19,4 +19,6 @@ mod half;
 mod lora;
 mod prompts;
 mod support;
+mod surgery;
+mod tiles;
 mod vectors;

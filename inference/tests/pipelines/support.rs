@@ -97,6 +97,18 @@ pub(crate) fn copy_into(from: &Path, to: &Path) {
     }
 }
 
+/// Lays the files of `from` over those of `to`.
+pub(crate) fn copy_over(from: &Path, to: &Path) {
+    for part in fs::read_dir(from).unwrap() {
+        let part = part.unwrap().path();
+        for file in fs::read_dir(&part).unwrap() {
+            let file = file.unwrap().path();
+            let target = to.join(part.file_name().unwrap()).join(file.file_name().unwrap());
+            fs::copy(&file, target).unwrap();
+        }
+    }
+}
+
 /// Cuts the file at `path` to half its length.
 pub(crate) fn truncate(path: &Path) {
     let file = fs::OpenOptions::new().write(true).open(path).unwrap();

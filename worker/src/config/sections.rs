@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hearth_inference::folder::VaeTiling;
 use hearth_protocol::Group;
 use hearth_telemetry::probe::Listen;
 use serde::Deserialize;
@@ -37,7 +38,7 @@ pub struct WorkerSection {
     /// Time that a drain at the end may take.
     #[serde(with = "humantime_serde")]
     pub drain_timeout: Duration,
-    /// Time that one step may take before the worker counts as hung.
+    /// Time that one run of a graph may take before the worker counts as hung.
     #[serde(with = "humantime_serde")]
     pub step_timeout: Duration,
     /// Time that a queued request waits for a caller whose connection was lost.
@@ -62,6 +63,9 @@ pub struct ModelSection {
     /// Load at start, not at the first request.
     #[serde(default = "yes")]
     pub preload: bool,
+    /// How its VAE cuts large pictures; what isn't given is as the folder's `hearth.json` says.
+    #[serde(default)]
+    pub vae_tiling: VaeTiling,
 }
 
 fn yes() -> bool {

@@ -1,11 +1,13 @@
 //! Loading models, on a thread of its own: steps and calls go on meanwhile.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use hearth_inference::folder::VaeTiling;
 use hearth_inference::pipelines::{self, LoadOptions, Pipeline};
 use hearth_inference::progress::Progress;
 use hearth_inference::session::{self, Device, Interrupt, Runtime, Search};
@@ -13,7 +15,7 @@ use hearth_protocol::{CallError, ErrorKind};
 
 use super::order::{Order, Profile};
 use super::profile;
-use crate::config::{Config, RuntimeSection};
+use crate::config::{Config, ModelSection, RuntimeSection};
 use crate::state::Shared;
 
 /// Most loads that wait: one per model is under way at a time.
@@ -53,6 +55,8 @@ impl From<&LoadError> for CallError {
 pub(super) struct Loader {
     runtime: RuntimeSection,
     device: String,
+    /// The config's word on each model's VAE.
+    tilings: BTreeMap<String, VaeTiling>,
     loaded: Option<Runtime>,
     shared: Arc<Shared>,
 }
@@ -60,7 +64,9 @@ pub(super) struct Loader {
 impl Loader {
     pub(super) fn new(config: &Config, shared: Arc<Shared>) -> Self {
         let (runtime, device) = (config.runtime.clone(), config.worker.device.clone());
-        Self { runtime, device, loaded: None, shared }
+        let tiling = |(name, model): (&String, &ModelSection)| (name.clone(), model.vae_tiling);
+        let tilings = config.models.iter().map(tiling).collect();
+        Self { runtime, device, tilings, loaded: None, shared }
     }
 
     /// Loads a model and takes one real step with it.
@@ -91,7 +97,9 @@ impl Loader {
         path: &Path,
     ) -> Result<Box<dyn Pipeline>, LoadError> {
         let device = Device::parse(&self.device).map_err(LoadError::Runtime)?;
-        pipelines::load(runtime, path, &LoadOptions { device }).map_err(failed(name, path))
+        let vae_tiling = self.tilings.get(name).copied().unwrap_or_default();
+        pipelines::load(runtime, path, &LoadOptions { device, vae_tiling })
+            .map_err(failed(name, path))
     }
 
     pub(super) fn runtime(&mut self) -> Result<Runtime, LoadError> {

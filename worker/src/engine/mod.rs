@@ -208,6 +208,13 @@ impl Running {
 
     fn start(&mut self, job: &Job, times: &mut Times) -> Result<State, Ended> {
         job.interrupt.check().map_err(|_| Ended::Interrupted)?;
+        // A large picture is decoded in many runs, which together may take longer than a step may.
+        let shared = Arc::downgrade(&self.shared);
+        job.interrupt.on_run(move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.engine.goes_on();
+            }
+        });
         times.began = Some(Instant::now());
         let request = &job.args.request;
         let generation = to_generation(request).map_err(Ended::Failed)?;

@@ -177,8 +177,9 @@ impl Description {
         let check = |field, value: Option<u32>, default: u32| {
             let (factor, max) = (self.size_factor, self.max_size);
             let size = value.unwrap_or(default);
-            if size == 0 || size > max {
-                return Err(Invalid::new(field, &size, format!("give {factor} to {max} pixels")));
+            if size == 0 || size > max || size < self.smallest {
+                let smallest = self.smallest.max(factor);
+                return Err(Invalid::new(field, &size, format!("give {smallest} to {max} pixels")));
             }
             if !size.is_multiple_of(factor) {
                 let below = (size / factor * factor).max(factor);

@@ -75,7 +75,8 @@ pub(super) fn load(
     let clip = ClipEncoder::load(runtime, folder, device, "", Some(POOLED))?;
     let t5 = T5Encoder::load(runtime, folder, device, "_2")?;
     let denoiser = Denoiser::load(runtime, folder, device, PORTS, config.in_channels)?;
-    let both = Vae::load(runtime, folder, device, &vae)?;
+    let both = Vae::load(runtime, folder, options, &vae)?;
+    let fixed = both.fixed_size(None)?;
     let max_prompt_tokens = clip.max_tokens();
     let text = Text::new(clip, t5, &denoiser, token_side);
 
@@ -94,9 +95,10 @@ pub(super) fn load(
         schedule,
         tasks: both.tasks(folder.family()),
         fields,
-        size: [CELLS * vae.cell(); 2],
+        size: fixed.unwrap_or([CELLS; 2]).map(|side| side * vae.cell()),
         size_factor: token_side,
-        fixed_size: false,
+        fixed_size: fixed.is_some(),
+        smallest: both.smallest(),
         steps: STEPS,
         guidance_scale: GUIDANCE_SCALE,
         max_prompt_tokens,

@@ -53,6 +53,8 @@ pub(in crate::pipelines) struct ControlNetConfig {
 #[derive(Debug, Deserialize)]
 pub(in crate::pipelines) struct VaeConfig {
     block_out_channels: Vec<u32>,
+    /// Rows and columns of the pictures that it was trained on.
+    sample_size: Option<SampleSize>,
     pub(in crate::pipelines) latent_channels: usize,
     #[serde(default = "scaling_factor")]
     pub(in crate::pipelines) scaling_factor: f32,
@@ -143,6 +145,12 @@ impl VaeConfig {
                 (spread / self.scaling_factor, mean.unwrap_or_default())
             })
             .collect()
+    }
+
+    /// The shorter side of the pictures that it was trained on.
+    pub(in crate::pipelines) fn sample_size(&self) -> Option<u32> {
+        let [height, width] = self.sample_size?.height_width();
+        Some(height.min(width))
     }
 
     /// Pixels of one latent cell's side.

@@ -1,19 +1,26 @@
 //! Latents to pixels.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use hearth_media::Image;
 
 use super::configs::VaeConfig;
-use crate::folder::Folder;
+use super::tiles::Planes;
+use super::tiling::Tiling;
+use super::vae_graph::{Ports, VaeGraph};
 use crate::pipelines::Error;
-use crate::session::{Device, Input, Interrupt, Runtime, Session, Values};
+use crate::session::{Interrupt, Session};
 
 /// The folder's part.
 pub(super) const DECODER: &str = "vae_decoder";
-const LATENTS: &str = "latent_sample";
-const PIXELS: &str = "sample";
+pub(super) const PORTS: Ports = Ports {
+    part: DECODER,
+    input: "latent_sample",
+    output: "sample",
+    hint: "check block_out_channels in vae_decoder/config.json",
+};
+/// Red, green and blue.
+const COLOURS: usize = 3;
 /// A preview decodes latents pooled to at most this many cells a side.
 const PREVIEW_CELLS: usize = 16;
 
@@ -37,7 +44,7 @@ impl Decoder {
     /// The graph itself, where there is one.
     pub(in crate::pipelines) fn graph(&mut self) -> Option<&mut Session> {
         match self {
-            Self::Vae(vae) => Some(&mut vae.session),
+            Self::Vae(vae) => Some(vae.graph.graph()),
             Self::Pixels => None,
         }
     }
@@ -45,9 +52,7 @@ impl Decoder {
     /// Time spent in its session so far.
     pub(in crate::pipelines) fn busy(&self) -> Duration {
         match self {
-            Self::Vae(vae) => {
-                vae.session.busy() + vae.wide.as_ref().map_or(Duration::ZERO, Session::busy)
-            }
+            Self::Vae(vae) => vae.graph.busy(),
             Self::Pixels => Duration::ZERO,
         }
     }
@@ -61,7 +66,10 @@ impl Decoder {
     ) -> Result<Image, Error> {
         match self {
             Self::Vae(vae) => vae.decode(latents, shape, interrupt),
-            Self::Pixels => image(latents, shape, "unet"),
+            Self::Pixels if latents.iter().all(|value| value.is_finite()) => {
+                Ok(image(latents, shape))
+            }
+            Self::Pixels => Err(Error::NotANumber { part: "unet" }),
         }
     }
 
@@ -74,7 +82,7 @@ impl Decoder {
         interrupt: &Interrupt,
     ) -> Result<Option<Image>, Error> {
         if let Self::Vae(vae) = self
-            && vae.session.input(LATENTS)?.dims.iter().skip(2).any(Option::is_some)
+            && vae.graph.fixed_size()?.is_some()
         {
             return Ok(None);
         }
@@ -98,39 +106,16 @@ impl Decoder {
 
 /// The decoding half of a VAE.
 pub(in crate::pipelines) struct VaeDecoder {
-    session: Session,
-    /// The same graph in single precision, once half had overflowed.
-    wide: Option<Session>,
-    source: Source,
+    graph: VaeGraph,
     cell: usize,
     /// Factor and offset of each channel, from what the denoiser has to what the VAE has.
     unscale: Vec<(f32, f32)>,
-}
-
-/// Where the graph can be had again.
-struct Source {
-    runtime: Runtime,
-    root: PathBuf,
-    graph: PathBuf,
-    device: Device,
+    tiling: Tiling,
 }
 
 impl VaeDecoder {
-    pub(in crate::pipelines) fn load(
-        runtime: &Runtime,
-        folder: &Folder,
-        device: Device,
-        config: &VaeConfig,
-    ) -> Result<Self, Error> {
-        let root = folder.root().to_owned();
-        let source =
-            Source { runtime: runtime.clone(), root, graph: folder.graph(DECODER)?, device };
-        let session = Session::load(runtime, DECODER, &source.root, &source.graph, device)?;
-        session.expect_inputs(&[LATENTS])?;
-        session.output(PIXELS)?;
-        session.expect_floats(&[LATENTS, PIXELS])?;
-        let (cell, unscale) = (config.cell() as usize, config.unscale());
-        Ok(Self { session, wide: None, source, cell, unscale })
+    pub(super) fn new(graph: VaeGraph, config: &VaeConfig, tiling: Tiling) -> Self {
+        Self { graph, cell: config.cell() as usize, unscale: config.unscale(), tiling }
     }
 
     fn decode(
@@ -143,30 +128,22 @@ impl VaeDecoder {
         for (plane, (factor, offset)) in latents.chunks_exact(rows * columns).zip(&self.unscale) {
             unscaled.extend(plane.iter().map(|value| value * factor + offset));
         }
-        let shape = [1, channels, rows, columns];
-        let input = Input { name: LATENTS, shape: &shape, values: Values::F32(&unscaled) };
-        let mut pixels = match &mut self.wide {
-            Some(wide) => wide.run(&[input], PIXELS, interrupt)?,
-            None => self.session.run(&[input], PIXELS, interrupt)?,
-        };
-        if self.wide.is_none() && !is_finite(&pixels.values) {
-            let Source { runtime, root, graph, device } = &self.source;
-            self.wide = Session::load_wide(runtime, DECODER, root, graph, *device)?;
-            if let Some(wide) = &mut self.wide {
-                tracing::warn!("{DECODER} overflowed in half precision: it runs in single now");
-                pixels = wide.run(&[input], PIXELS, interrupt)?;
+        let cell = self.cell;
+        let grid = self.tiling.grid([rows, columns], self.graph.fixed_size()?.is_some());
+        let pixels = self.graph.run(|graph| {
+            let mut decode = |latents: &[f32], [rows, columns]: [usize; 2]| {
+                let wanted = [COLOURS, rows * cell, columns * cell];
+                graph.planes(latents, [channels, rows, columns], wanted, interrupt)
+            };
+            let cells = [rows, columns];
+            let planes =
+                Planes { values: &unscaled, cells, read: 1, write: cell, channels: COLOURS };
+            match grid {
+                Some(grid) => grid.run(planes, decode),
+                None => decode(&unscaled, cells),
             }
-        }
-        let (height, width) = (rows * self.cell, columns * self.cell);
-        if pixels.shape != [1, 3, height, width] {
-            let reason = format!(
-                "{PIXELS} has shape {:?}, not [1, 3, {height}, {width}]; \
-                 check block_out_channels in {DECODER}/config.json",
-                pixels.shape
-            );
-            return Err(self.session.port_error(reason).into());
-        }
-        image(&pixels.values, [3, height, width], DECODER)
+        })?;
+        Ok(image(&pixels, [COLOURS, rows * cell, columns * cell]))
     }
 }
 
@@ -189,26 +166,15 @@ fn pool(latents: &[f32], [rows, columns]: [usize; 2], factor: usize) -> Vec<f32>
 }
 
 /// Planes of values in [-1, 1] to a picture, rounded as diffusers' image processor does.
-fn image(
-    planes: &[f32],
-    [channels, height, width]: [usize; 3],
-    part: &'static str,
-) -> Result<Image, Error> {
-    if !is_finite(planes) {
-        return Err(Error::NotANumber { part });
-    }
+fn image(planes: &[f32], [channels, height, width]: [usize; 3]) -> Image {
     let plane = height * width;
     let byte = |value: f32| ((value * 0.5 + 0.5).clamp(0.0, 1.0) * 255.0).round_ties_even() as u8;
-    let mut rgb = Vec::with_capacity(plane * 3);
+    let mut rgb = Vec::with_capacity(plane * COLOURS);
     for pixel in 0..plane {
         rgb.extend([0, 1, 2].map(|channel| {
-            let channel = if channels == 3 { channel } else { 0 };
+            let channel = if channels == COLOURS { channel } else { 0 };
             byte(planes[channel * plane + pixel])
         }));
     }
-    Ok(Image { width: width as u32, height: height as u32, rgb })
-}
-
-fn is_finite(values: &[f32]) -> bool {
-    values.iter().all(|value| value.is_finite())
+    Image { width: width as u32, height: height as u32, rgb }
 }

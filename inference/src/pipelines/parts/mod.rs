@@ -15,7 +15,10 @@ mod memory;
 mod prompt;
 mod residuals;
 mod t5;
+mod tiles;
+mod tiling;
 mod vae;
+mod vae_graph;
 
 pub(super) use self::adapters::{Adapters, names as adapter_names};
 pub(super) use self::clip::{
@@ -29,4 +32,4 @@ pub(super) use self::encoder::VaeEncoder;
 pub(super) use self::files::{Files, check_files};
 pub(super) use self::prompt::Syntax;
 pub(super) use self::t5::T5Encoder;
-pub(super) use self::vae::Vae;
+pub(super) use self::vae::{Vae, without_vae};

@@ -59,9 +59,9 @@ pub(super) fn load(
     let denoiser = Denoiser::load(runtime, folder, device, Ports::UNET, unet.in_channels)?
         .controlled(runtime, folder, vae.latent_channels)?;
     let embedding = embedding::width(&denoiser, &unet)?;
-    let both = Vae::load(runtime, folder, device, &vae)?;
+    let both = Vae::load(runtime, folder, options, &vae)?;
 
-    let fixed = denoiser.fixed_size();
+    let fixed = both.fixed_size(denoiser.fixed_size())?;
     let cells = fixed.or(unet.sample_size.map(SampleSize::height_width)).unwrap_or([CELLS; 2]);
     let (steps, guidance_scale) = if lcm { LCM_DEFAULTS } else { DEFAULTS };
     let mut fields = vec!["guidance_scale", "latents", "prompt_weights"];
@@ -79,6 +79,7 @@ pub(super) fn load(
         size: cells.map(|side| side * vae.cell()),
         size_factor: vae.cell() * unet.factor(),
         fixed_size: fixed.is_some(),
+        smallest: both.smallest(),
         steps,
         guidance_scale,
         max_prompt_tokens: encoder.max_tokens(),

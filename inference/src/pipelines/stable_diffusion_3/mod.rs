@@ -82,9 +82,9 @@ pub(super) fn load(
     let text = Text::new(first, second, third, config.joint_attention_dim)?;
     let ports = Ports::TRANSFORMER;
     let denoiser = Denoiser::load(runtime, folder, device, ports, config.in_channels)?;
-    let both = Vae::load(runtime, folder, device, &vae)?;
+    let both = Vae::load(runtime, folder, options, &vae)?;
 
-    let fixed = denoiser.fixed_size();
+    let fixed = both.fixed_size(denoiser.fixed_size())?;
     let cells = fixed.unwrap_or(config.sample_size.height_width());
     let mut fields = vec!["guidance_scale", "prompt_2", "negative_prompt", "negative_prompt_2"];
     if has_t5 {
@@ -100,6 +100,7 @@ pub(super) fn load(
         size: cells.map(|side| side * vae.cell()),
         size_factor: token_side,
         fixed_size: fixed.is_some(),
+        smallest: both.smallest(),
         steps: STEPS,
         guidance_scale: GUIDANCE,
         max_prompt_tokens: text.max_tokens(),

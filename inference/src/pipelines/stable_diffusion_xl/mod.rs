@@ -69,7 +69,7 @@ pub(super) fn load(
         vae.latent_channels,
     )?;
     let embedding = stable_diffusion::embedding_width(&denoiser, &unet)?;
-    let both = Vae::load(runtime, folder, device, &vae)?;
+    let both = Vae::load(runtime, folder, options, &vae)?;
     let negative = match folder.flag("force_zeros_for_empty_prompt").unwrap_or(true) {
         true => Negative::Zeros,
         false => Negative::Encoded,
@@ -78,7 +78,7 @@ pub(super) fn load(
     let remedy = denoiser.cut_remedy();
     let text = Text::new(first, second, negative, embedding, aesthetic, remedy)?;
 
-    let fixed = denoiser.fixed_size();
+    let fixed = both.fixed_size(denoiser.fixed_size())?;
     let cells = fixed.or(unet.sample_size.map(SampleSize::height_width)).unwrap_or([CELLS; 2]);
     let mut fields = vec![
         "guidance_scale",
@@ -112,6 +112,7 @@ pub(super) fn load(
         size: cells.map(|side| side * vae.cell()),
         size_factor: vae.cell() * unet.factor(),
         fixed_size: fixed.is_some(),
+        smallest: both.smallest(),
         steps: STEPS,
         guidance_scale: GUIDANCE,
         max_prompt_tokens: text.max_tokens(),

@@ -96,10 +96,8 @@ impl Start<'_> {
     }
 
     fn encode_planes(&mut self, planes: &[f32]) -> Result<Vec<f32>, Error> {
-        let Settings { width, height, .. } = *self.settings;
-        let size = [height as usize, width as usize];
         match &mut self.encoder {
-            Some(encoder) => encoder.encode(planes, size, self.shape, self.noise, self.interrupt),
+            Some(encoder) => encoder.encode(planes, self.shape, self.noise, self.interrupt),
             // Not reached: requests with a picture are refused where there is no encoder.
             None => Err(super::parts::bad("vae_encoder", "it is missing".to_owned())),
         }

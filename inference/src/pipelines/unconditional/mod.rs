@@ -30,6 +30,7 @@ pub(super) fn load(
     options: &LoadOptions,
 ) -> Result<Diffusion, Error> {
     let device = options.device;
+    parts::without_vae(folder, options)?;
     let unet = UnetConfig::read(folder)?;
     let channels = unet.in_channels;
     if !matches!(channels, 1 | 3) || unet.out_channels.is_some_and(|out| out != channels) {
@@ -67,6 +68,7 @@ pub(super) fn load(
         size,
         size_factor: unet.factor(),
         fixed_size: fixed.is_some(),
+        smallest: 0,
         steps,
         guidance_scale: 1.0,
         max_prompt_tokens: 0,

@@ -1,0 +1,152 @@
+//! Changes of graphs that exporters make as well: a fixed size, another element type of an input.
+//!
+//! Field numbers are those of `onnx.proto`.
+
+use std::fs;
+use std::path::Path;
+
+pub(crate) const INT32: u64 = 6;
+pub(crate) const INT64: u64 = 7;
+pub(crate) const FLOAT16: u64 = 10;
+pub(crate) const FLOAT: u64 = 1;
+
+/// Builds rows and columns into an input of the model in file `model`.
+pub(crate) fn fix_size(model: &Path, input: &str, [rows, columns]: [u64; 2]) {
+    edit_input(model, input, |tensor| {
+        each(tensor, 2, |shape| {
+            let mut place = 0;
+            each(shape, 1, |dim| {
+                place += 1;
+                match place {
+                    3 => varint_field(1, rows),
+                    4 => varint_field(1, columns),
+                    _ => dim.to_vec(),
+                }
+            })
+        })
+    });
+}
+
+/// Makes an input one of element type `to`, which the graph casts to what it had, `from`.
+pub(crate) fn retype(model: &Path, input: &str, from: u64, to: u64) {
+    edit_input(model, input, |tensor| {
+        let mut out = varint_field(1, to);
+        for (number, raw, _) in fields(tensor) {
+            if number != 1 {
+                out.extend_from_slice(raw);
+            }
+        }
+        out
+    });
+    let own = format!("{input}::own");
+    let model_bytes = fs::read(model).unwrap();
+    let edited = each(&model_bytes, 7, |graph| {
+        let renamed = each(graph, 1, |node| {
+            each(node, 1, |name| match name == input.as_bytes() {
+                true => own.clone().into_bytes(),
+                false => name.to_vec(),
+            })
+        });
+        let attribute =
+            [bytes_field(1, b"to"), varint_field(3, from), varint_field(20, 2)].concat();
+        let cast = [
+            bytes_field(1, input.as_bytes()),
+            bytes_field(2, own.as_bytes()),
+            bytes_field(4, b"Cast"),
+            bytes_field(5, &attribute),
+        ];
+        [bytes_field(1, &cast.concat()), renamed].concat()
+    });
+    fs::write(model, edited).unwrap();
+}
+
+/// Rewrites the tensor type of an input.
+fn edit_input(model: &Path, input: &str, edit: impl FnMut(&[u8]) -> Vec<u8>) {
+    let mut edit = edit;
+    let mut found = false;
+    let edited = each(&fs::read(model).unwrap(), 7, |graph| {
+        each(graph, 11, |value| {
+            let named = fields(value)
+                .iter()
+                .any(|(number, _, payload)| *number == 1 && *payload == input.as_bytes());
+            if !named {
+                return value.to_vec();
+            }
+            found = true;
+            each(value, 2, |kind| each(kind, 1, &mut edit))
+        })
+    });
+    assert!(found, "{} has no input {input}", model.display());
+    fs::write(model, edited).unwrap();
+}
+
+/// The message with each field `number` in it rewritten.
+fn each(message: &[u8], number: u64, mut edit: impl FnMut(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (field, raw, payload) in fields(message) {
+        match field == number {
+            true => out.extend(bytes_field(number, &edit(payload))),
+            false => out.extend_from_slice(raw),
+        }
+    }
+    out
+}
+
+/// Number, all bytes and payload of each field.
+fn fields(message: &[u8]) -> Vec<(u64, &[u8], &[u8])> {
+    let (mut fields, mut at) = (Vec::new(), 0);
+    while at < message.len() {
+        let start = at;
+        let tag = varint(message, &mut at);
+        let length = match tag & 7 {
+            0 => {
+                varint(message, &mut at);
+                0
+            }
+            1 => 8,
+            2 => varint(message, &mut at) as usize,
+            5 => 4,
+            other => panic!("wire type {other}"),
+        };
+        let payload = &message[at..at + length];
+        at += length;
+        fields.push((tag >> 3, &message[start..at], payload));
+    }
+    fields
+}
+
+fn varint(message: &[u8], at: &mut usize) -> u64 {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let byte = message[*at];
+        *at += 1;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            break;
+        }
+    }
+    value
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn varint_field(number: u64, value: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_varint(&mut out, number << 3);
+    put_varint(&mut out, value);
+    out
+}
+
+fn bytes_field(number: u64, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_varint(&mut out, number << 3 | 2);
+    put_varint(&mut out, payload.len() as u64);
+    out.extend_from_slice(payload);
+    out
+}
