@@ -11,9 +11,9 @@ optimum's own, which must say the same.
 """
 
 import argparse
+import contextlib
 import json
 import re
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -23,7 +23,8 @@ import onnx
 import onnxruntime
 import torch
 from diffusers import DiffusionPipeline
-from optimum.exporters.onnx import main_export
+from diffusers.models.transformers import transformer_flux
+from optimum.exporters.onnx import main_export, model_patcher
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file
 from torch import nn
@@ -33,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import manifest
 
 PREFIX = "lora_scale."
-NAME = re.compile(r"[^\W]([\w.-]{0,63})")
+NAME = re.compile(r"[\w.-]{1,64}")
 EXTERNAL = 1 << 30  # bytes of weights from which they go into a file beside the graph
 TORCH = {
     onnx.TensorProto.FLOAT: torch.float32, onnx.TensorProto.FLOAT16: torch.float16,
@@ -50,35 +51,40 @@ def main():
     adapters = dict(args.lora)
     if len(adapters) < len(args.lora):
         parser.error("--lora: a name is given twice")
+    pipeline = DiffusionPipeline.from_pretrained(args.model)
+    own = load(pipeline, adapters)  # before the export, which takes minutes
     main_export(args.model, args.out, task="text-to-image", library_name="diffusers", opset=18)
-    add(DiffusionPipeline.from_pretrained(args.model), args.out, adapters)
+    export(pipeline, own, args.out)
     manifest.write(args.out)
 
 
 def named(text):
     name, _, path = text.partition("=")
     if not NAME.fullmatch(name):
-        raise argparse.ArgumentTypeError(f"{text}: NAME has 1 to 64 letters, digits, _, - and ., and begins with a letter or digit")
+        raise argparse.ArgumentTypeError(f"{text}: NAME has 1 to 64 letters, digits, _, - and .")
     if not Path(path).exists():
         raise argparse.ArgumentTypeError(f"{text}: there is no file {path}")
     return name, Path(path)
 
 
-def add(pipeline, out, adapters):
-    """Exports the parts of `pipeline` that `adapters` (name to file) change over those in `out`."""
-    own = {}
-    for index, (name, path) in enumerate(adapters.items()):
-        own[f"lora_{index}"] = name  # peft's names of modules have no dots
-        load(pipeline, path, f"lora_{index}")
-    parts = {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module) and layers(part)}
-    unused = set(own) - {adapter for part in parts.values() for layer in layers(part) for adapter in layer.scaling}
-    if unused:
-        sys.exit(f"{', '.join(own[adapter] for adapter in unused)}: no layer of the model fits; is it for another model?")
-    for name, part in parts.items():
-        export(name, part, own, out / name)
+def load(pipeline, adapters):
+    """Loads `adapters`, file by name, and returns their names by those that peft has for them."""
+    own = {f"lora_{index}": name for index, name in enumerate(adapters)}  # names of modules have no dots
+    for (name, path), adapter in zip(adapters.items(), own, strict=True):
+        try:
+            load_one(pipeline, path, adapter)
+        except (RuntimeError, ValueError, KeyError) as error:
+            sys.exit(f"{path} doesn't fit the model, or is no adapter: {str(error).splitlines()[0]}")
+        if not any(adapter in layer.scaling for part in adapted(pipeline).values() for layer in layers(part)):
+            sys.exit(f"{path}: no layer of the model fits {name}; is it for another model?")
+    return own
 
 
-def load(pipeline, path, adapter):
+def adapted(pipeline):
+    return {name: part for name, part in pipeline.components.items() if isinstance(part, nn.Module) and layers(part)}
+
+
+def load_one(pipeline, path, adapter):
     if not path.is_dir():
         return pipeline.load_lora_weights(str(path.resolve().parent), weight_name=path.name, adapter_name=adapter)
     config = json.loads((path / "adapter_config.json").read_text())
@@ -97,7 +103,13 @@ def layers(part):
     return [module for module in part.modules() if isinstance(module, BaseTunerLayer)]
 
 
-def export(name, part, own, folder):
+def export(pipeline, own, out):
+    """Exports the parts that have adapters over those in `out`."""
+    for name, part in adapted(pipeline).items():
+        export_part(name, part, own, out / name)
+
+
+def export_part(name, part, own, folder):
     """Traces `part` in place of the graph in `folder`, whose inputs and outputs it keeps."""
     path = folder / "model.onnx"
     base = onnx.load(path, load_external_data=False).graph
@@ -112,7 +124,7 @@ def export(name, part, own, folder):
         port.name: {i: dim.dim_param for i, dim in enumerate(port.type.tensor_type.shape.dim) if dim.dim_param}
         for port in [*ports, *base.output]
     }
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+    with tempfile.TemporaryDirectory(dir=folder) as scratch, traceable():
         graph = Path(scratch) / "model.onnx"
         torch.onnx.export(
             traced, tuple(inputs.values()), str(graph), input_names=list(inputs), output_names=traced.outputs,
@@ -125,6 +137,21 @@ def export(name, part, own, folder):
         large = sum(weight.ByteSize() for weight in model.graph.initializer) > EXTERNAL
         onnx.save_model(model, path, save_as_external_data=large, location="model.onnx_data")
     print(f"{name}: {', '.join(PREFIX + own[adapter] for adapter in adapters)}", flush=True)
+
+
+@contextlib.contextmanager
+def traceable():
+    """What optimum puts in the place of operators that can't be traced."""
+    specs = [(spec.o, spec.name, spec.custom_op) for spec in model_patcher.UNSUPPORTED_OPS_PATCHING_SPEC]
+    specs.append((transformer_flux, "apply_rotary_emb", model_patcher.patched_apply_rotary_emb))
+    originals = [getattr(module, name) for module, name, _ in specs]
+    for module, name, operator in specs:
+        setattr(module, name, operator)
+    try:
+        yield
+    finally:
+        for (module, name, _), operator in zip(specs, originals, strict=True):
+            setattr(module, name, operator)
 
 
 class Adapted(nn.Module):

@@ -74,6 +74,16 @@ CASES = {
         case(pipeline="StableDiffusionImg2ImgPipeline", strength=0.7, lora={"glow": 0.5, "ink": -1.0}, seed=4, **CHANGE),
         case(guidance_scale=5.0, lora={"ink": 0.5, "glow": 0.25}, attention_scale=0.5, seed=5),
     ],
+    "tiny-sdxl-lora": [
+        case(guidance_scale=5.0, num_inference_steps=3, lora={"ink": 0.0}),
+        case(guidance_scale=5.0, num_inference_steps=3, lora={"ink": 1.0}, seed=1),
+        case(guidance_scale=4.0, num_inference_steps=3, lora={"glow": 0.5, "ink": -0.5}, negative_prompt="cat", clip_skip=1, seed=2),
+    ],
+    "tiny-flux-lora": [
+        case(guidance_scale=3.5, num_inference_steps=3, lora={"ink": 0.0}, max_sequence_length=16, width=32, height=32),
+        case(guidance_scale=3.5, num_inference_steps=3, lora={"ink": 1.0}, max_sequence_length=16, width=48, height=32, seed=1),
+        case(guidance_scale=3.5, num_inference_steps=3, lora={"ink": -0.5}, max_sequence_length=16, width=32, height=32, seed=2),
+    ],
     "tiny-sdxl-refiner": [
         case(num_inference_steps=10, strength=0.3, guidance_scale=5.0, **CHANGE),
         case(num_inference_steps=10, strength=0.5, negative_prompt="tiger", aesthetic_score=7.5,

@@ -156,6 +156,8 @@ fn an_inpainting_unet_equals_diffusers() {
 #[test]
 fn lora_adapters_equal_diffusers() {
     check_model("tiny-lora");
+    check_model("tiny-sdxl-lora");
+    check_model("tiny-flux-lora");
 }
 
 #[test]

@@ -21,7 +21,7 @@ import manifest
 from .. import clip_skip, lora, own
 from . import adapters, families, shorten
 
-ADAPTED = {"tiny-lora"}
+ADAPTED = {"tiny-lora", "tiny-sdxl-lora", "tiny-flux-lora"}
 OUT = Path(__file__).resolve().parents[3] / "tests" / "models"
 
 
@@ -43,7 +43,8 @@ def export(name, out):
             pipeline.save_pretrained(source)
             main_export(source, out, task="text-to-image", library_name="diffusers", opset=18)
             if name in ADAPTED:
-                lora.add(pipeline, out, adapters.write(families.build(name), Path(source)))
+                names = lora.load(pipeline, adapters.write(families.build(name), Path(source)))
+                lora.export(pipeline, names, out)
                 for graph in out.rglob("*.onnx"):
                     shorten.shorten(graph)
     if name in families.CLIP_SKIP:

@@ -166,6 +166,8 @@ BUILDERS = {
     "tiny-lcm": lcm,
     "tiny-inpaint": inpaint,
     "tiny-lora": lora,
+    "tiny-sdxl-lora": sdxl,
+    "tiny-flux-lora": flux_dev,
     "tiny-sdxl": sdxl,
     "tiny-sdxl-refiner": sdxl_refiner,
     "tiny-sd3": sd3,
