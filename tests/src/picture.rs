@@ -53,10 +53,27 @@ pub fn reference(model: &str, scheduler: &str) -> (Value, Picture) {
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let mut file: Value = serde_json::from_str(&text).unwrap();
     let case = file["cases"][0].take();
-    let image = &case["images"][0];
+    (case["request"].clone(), unpacked(&case["images"][0]))
+}
+
+/// The requests and pictures of diffusers' torch pipelines for one of the small models.
+///
+/// # Panics
+/// When the file is not as the tool writes it.
+#[must_use]
+pub fn references(model: &str) -> Vec<(Value, Picture)> {
+    let folder = crate::source().join("inference/tests/vectors/pipelines/families");
+    let path = folder.join(format!("{model}.json"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let file: Value = serde_json::from_str(&text).unwrap();
+    let cases = file["cases"].as_array().unwrap();
+    cases.iter().map(|case| (case["request"].clone(), unpacked(&case["image"]))).collect()
+}
+
+fn unpacked(image: &Value) -> Picture {
     let side = |i: usize| u32::try_from(image["shape"][i].as_u64().unwrap()).unwrap();
     let packed = STANDARD.decode(image["zlib_base64"].as_str().unwrap()).unwrap();
     let mut rgb = Vec::new();
     flate2::read::ZlibDecoder::new(packed.as_slice()).read_to_end(&mut rgb).unwrap();
-    (case["request"].clone(), Picture { size: (side(1), side(0)), rgb })
+    Picture { size: (side(1), side(0)), rgb }
 }
