@@ -6,8 +6,9 @@ MODEL is a folder or a hub's name; FILE is a `.safetensors` file of any form tha
 (its own, peft's with a component's prefix, kohya's), or a folder that peft saved. optimum exports
 the model; each part that an adapter changes is then traced again with the adapters' low-rank
 branches beside its weights, and one more input per adapter: `lora_scale.NAME`, a scalar. Other
-inputs and outputs stay what optimum made them. At last each such part is run at scale 0 beside
-optimum's own, which must say the same.
+inputs and outputs stay as they are. At last each such part is run at scale 0 beside the one without
+adapters, which must say the same. An OUT that `export.controlnet` made of MODEL is taken as it is,
+in place of optimum's export: its UNet then has both.
 """
 
 import argparse
@@ -34,7 +35,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import manifest
 
 PREFIX = "lora_scale."
+DOWN, MID = "down_block_additional_residuals", "mid_block_additional_residual"
 NAME = re.compile(r"[\w.-]{1,64}")
+BATCH = ("batch_size", "batch", "step")  # names of the batch's axis
 EXTERNAL = 1 << 30  # bytes of weights from which they go into a file beside the graph
 TORCH = {
     onnx.TensorProto.FLOAT: torch.float32, onnx.TensorProto.FLOAT16: torch.float16,
@@ -53,7 +56,8 @@ def main():
         parser.error("--lora: a name is given twice")
     pipeline = DiffusionPipeline.from_pretrained(args.model)
     own = load(pipeline, adapters)  # before the export, which takes minutes
-    main_export(args.model, args.out, task="text-to-image", library_name="diffusers", opset=18)
+    if not (args.out / "model_index.json").exists():
+        main_export(args.model, args.out, task="text-to-image", library_name="diffusers", opset=18)
     export(pipeline, own, args.out)
     manifest.write(args.out)
 
@@ -119,7 +123,7 @@ def export_part(name, part, own, folder):
     part = part.to(dtype).eval().requires_grad_(False)
     adapters = [adapter for adapter in own if any(adapter in layer.scaling for layer in layers(part))]
     traced = Adapted(part, [port.name for port in ports], [port.name for port in base.output], adapters)
-    inputs = example(ports, {"batch_size": 2}) | {PREFIX + own[adapter]: torch.tensor(1.0, dtype=dtype) for adapter in adapters}
+    inputs = example(ports, {name: 2 for name in BATCH}) | {PREFIX + own[adapter]: torch.tensor(1.0, dtype=dtype) for adapter in adapters}
     axes = {
         port.name: {i: dim.dim_param for i, dim in enumerate(port.type.tensor_type.shape.dim) if dim.dim_param}
         for port in [*ports, *base.output]
@@ -174,7 +178,9 @@ class Adapted(nn.Module):
             answer = self.inner(**given, output_hidden_states=True)
             return tuple(named_output(answer, name) for name in self.outputs)
         added = {key: given.pop(key) for key in ("text_embeds", "time_ids") if key in given}
-        return self.inner(**given, **({"added_cond_kwargs": added} if added else {}), return_dict=False)[0]
+        down = [given.pop(name) for name in self.inputs if name.startswith(DOWN)]
+        more = ({"added_cond_kwargs": added} if added else {}) | ({DOWN: down} if down else {})
+        return self.inner(**given, **more, return_dict=False)[0]
 
 
 def named_output(answer, name):
@@ -183,14 +189,13 @@ def named_output(answer, name):
 
 
 def example(ports, sizes):
-    """Inputs for the graph; open dimensions are 16 long, or as `sizes` says."""
+    """Inputs for the graph; open dimensions are 16 long, or as `sizes` says, and a residual's sides 1."""
     random = torch.Generator().manual_seed(0)
     inputs = {}
     for port in ports:
         tensor = port.type.tensor_type
-        shape = [sizes.get(dim.dim_param, 16) if dim.dim_param else dim.dim_value for dim in tensor.shape.dim]
-        if any(dim.dim_param == "step" for dim in tensor.shape.dim):
-            shape[0] = sizes["batch_size"]
+        side = 1 if port.name == MID or port.name.startswith(DOWN) else 16
+        shape = [sizes.get(dim.dim_param, side) if dim.dim_param else dim.dim_value for dim in tensor.shape.dim]
         dtype = TORCH[tensor.elem_type]
         if dtype.is_floating_point:
             inputs[port.name] = torch.randn(shape, generator=random).abs().to(dtype)
@@ -201,7 +206,7 @@ def example(ports, sizes):
 
 def compare(base, new, ports, own, adapters):
     """Both graphs say the same at scale 0, at another size than the traced one."""
-    sizes = {"batch_size": 1, "width": 24, "sequence_length": 11}
+    sizes = {name: 1 for name in BATCH} | {"width": 24, "columns": 24, "sequence_length": 11, "tokens": 11}
     inputs = {name: tensor.numpy() for name, tensor in example(ports, sizes).items()}
     sessions = [onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]) for path in (base, new)]
     wanted = sessions[0].run(None, inputs)
