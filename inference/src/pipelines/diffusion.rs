@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hearth_media::{Image, Media};
 
+use super::check::lora;
 use super::control::Control;
 use super::parts::{Decoder, Denoiser, VaeEncoder};
 use super::state::{Conditioning, Layout};
@@ -65,7 +66,7 @@ impl Pipeline for Diffusion {
         let scheduler = schedule.build(&settings)?;
         let calls = schedule.calls(&settings, scheduler.as_ref())?;
 
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<_> = lora::unread(&settings.prompt).into_iter().collect();
         let busy = self.busy_before_steps();
         let mut conditioning = self.conditioner.condition(&settings, &mut warnings, interrupt)?;
         self.denoiser.adapters().push_to(&mut conditioning, &request.lora);

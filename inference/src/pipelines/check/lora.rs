@@ -35,3 +35,26 @@ impl Description {
         Ok(())
     }
 }
+
+/// What to say of an adapter that stands in the prompt, as image tools have it: here it is words.
+pub(in crate::pipelines) fn unread(prompt: &str) -> Option<String> {
+    let (_, rest) = prompt.split_once("<lora:")?;
+    let (tag, _) = rest.split_once('>')?;
+    Some(format!(
+        "prompt: {} is read as words; give adapters by the field lora",
+        quoted(&format!("<lora:{tag}>"))
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unread;
+
+    #[test]
+    fn a_tag_in_the_prompt_is_noticed() {
+        let warning = unread("a heart <lora:ink:0.5>, red").unwrap();
+        assert!(warning.contains("\"<lora:ink:0.5>\" is read as words"), "{warning}");
+        assert_eq!(unread("a <heart>, lora:ink"), None);
+        assert_eq!(unread("a heart <lora:ink"), None);
+    }
+}

@@ -1,7 +1,7 @@
 //! Whether a request fits a model: every field is checked before any compute.
 
 mod control;
-mod lora;
+pub(super) mod lora;
 mod pictures;
 
 use super::generation::quoted;
