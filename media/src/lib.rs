@@ -21,7 +21,7 @@ pub use self::error::Error;
 pub use self::format::OutputFormat;
 pub use self::image::Image;
 pub use self::infotext::Infotext;
-pub use self::png::TextChunk;
+pub use self::png::{TextChunk, text as png_text};
 pub use self::tensor::{Dtype, Tensor};
 
 /// One produced item, before it is encoded.

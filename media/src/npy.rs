@@ -44,6 +44,12 @@ pub fn encode_raw(descr: &str, shape: &[usize], data: &[u8]) -> Result<Vec<u8>, 
     Ok(out)
 }
 
+/// Whether a file's bytes start like this format.
+#[must_use]
+pub fn is(file: &[u8]) -> bool {
+    file.starts_with(b"\x93NUMPY")
+}
+
 /// An array in a file's bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Array<'a> {

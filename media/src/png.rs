@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use crate::{Error, Image, OutputFormat};
 
+/// Most memory that reading text chunks may take.
+const MAX_TEXT: usize = 16 << 20;
+
 /// A text chunk of a PNG file: a keyword of 1 to 79 Latin-1 characters, and any text.
 #[derive(Debug, Clone, Copy)]
 pub struct TextChunk<'a> {
@@ -47,6 +50,24 @@ fn write(
     writer.finish()
 }
 
+/// The text chunk with that keyword of a PNG file, if it has one before its pixels.
+///
+/// # Errors
+/// [`Error::NotAPicture`] for other bytes and for broken files.
+pub fn text(file: &[u8], keyword: &str) -> Result<Option<String>, Error> {
+    let broken = |error: png::DecodingError| Error::NotAPicture { reason: error.to_string() };
+    let limits = png::Limits { bytes: MAX_TEXT };
+    let decoder = png::Decoder::new_with_limits(std::io::Cursor::new(file), limits);
+    let reader = decoder.read_info().map_err(broken)?;
+    let info = reader.info();
+    let plain = info.uncompressed_latin1_text.iter().find(|chunk| chunk.keyword == keyword);
+    if let Some(chunk) = plain {
+        return Ok(Some(chunk.text.clone()));
+    }
+    let chunk = info.utf8_text.iter().find(|chunk| chunk.keyword == keyword);
+    chunk.map(|chunk| chunk.get_text().map_err(broken)).transpose()
+}
+
 /// NUL ends a text field in PNG, so it can't be part of one.
 fn without_nul(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{a0}").into() } else { text.into() }
@@ -79,6 +100,12 @@ mod tests {
         assert_eq!(info.utf8_text.len(), 1);
         assert_eq!(info.utf8_text[0].keyword, "hearth");
         assert_eq!(info.utf8_text[0].get_text().unwrap(), "{\"prompt\":\"\u{706b}\"}");
+        let file = encode(&image, &text).unwrap();
+        for chunk in text {
+            assert_eq!(super::text(&file, chunk.keyword).unwrap().as_deref(), Some(chunk.text));
+        }
+        assert_eq!(super::text(&file, "other").unwrap(), None);
+        assert!(super::text(&file[..40], "hearth").is_err());
     }
 
     #[test]

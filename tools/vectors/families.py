@@ -27,7 +27,8 @@ ABOUT = """\
 diffusers' answer, in torch, to each `request`, on the weights of the ONNX folder `model`, with the folder's scheduler or \
 Class.from_config(its config | overrides) where `scheduler` names another. The image has torch.Generator("cpu").manual_seed(seed). \
 `without`: parts that the pipeline was made without. `lora`: adapters of `export.tiny.adapters` and their scales, by \
-`set_adapters` or in part by `cross_attention_kwargs`; where there is none, none is loaded. `inputs`: what requests name as `image`, `mask_image` and `latents`. \
+`set_adapters` or in part by `cross_attention_kwargs`; where there is none, none is loaded. `inputs`: what requests name as `image`, `mask_image` and `latents`; \
+`image_latents` are latents that stand for the image. \
 `image`: u8 [height, width, 3] RGB; `step_latents`: f32 [steps, ...], the \
 latents after each step, without the batch axis; `timesteps` are the scheduler's. \
 Where `long_prompt` or `prompt_weights` is asked for, diffusers is given the embeddings of vectors/prompts.py. \
@@ -42,7 +43,8 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(1)
     for name in args.names or CASES:
-        inputs = {key: files.packed(value) for key, value in INPUTS.items()}
+        used = {value for case in CASES[name] for value in case["request"].values() if isinstance(value, str)}
+        inputs = {key: files.packed(value) for key, value in INPUTS.items() if key in used}
         head = {"about": ABOUT, "model": f"tests/models/{name}", "diffusers": diffusers.__version__, "inputs": inputs}
         path = files.OUT / "pipelines" / "families" / f"{name}.json"
         files.write(path, head, [answer(name, **case) for case in CASES[name]])
@@ -105,11 +107,13 @@ def kwargs(request):
     for key in ("image", "mask_image"):
         if key in request:
             request[key] = Image.fromarray(INPUTS[request[key]])
+    if "image_latents" in request:
+        request["image"] = torch.from_numpy(INPUTS[request.pop("image_latents")])[None]
     if "latents" in request:
         latents = torch.from_numpy(INPUTS[request.pop("latents")])[None]
         request["image" if "denoising_start" in request else "latents"] = latents
-    tuples = ("original_size", "target_size", "crops_coords_top_left")
-    return {key: tuple(value) if key in tuples else value for key, value in request.items()}
+    sizes = ("_size", "_top_left")
+    return {key: tuple(value) if key.endswith(sizes) else value for key, value in request.items()}
 
 
 def shared(pipe, pipeline):

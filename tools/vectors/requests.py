@@ -19,6 +19,8 @@ def mask(height, width):
 INPUTS = {
     "image": picture(32, 32), "mask": mask(32, 32),
     "latents": np.random.default_rng(3).standard_normal((4, 16, 16), np.float32),
+    "latents_sd3": np.random.default_rng(4).standard_normal((16, 8, 8), np.float32),
+    "latents_packed": np.random.default_rng(5).standard_normal((64, 16), np.float32),
 }
 BASE = {"prompt": "red heart", "seed": 42, "num_inference_steps": 5}
 
@@ -63,6 +65,7 @@ CASES = {
     "tiny-inpaint": [
         case(pipeline="StableDiffusionInpaintPipeline", strength=1.0, guidance_scale=5.0, **FILL),
         case(pipeline="StableDiffusionInpaintPipeline", strength=0.6, guidance_scale=1.0, scheduler=A, seed=1, **FILL),
+        case(pipeline="StableDiffusionInpaintPipeline", seed=2, **FILL),
     ],
     "tiny-lora": [
         case(guidance_scale=5.0),
@@ -89,7 +92,8 @@ CASES = {
         case(num_inference_steps=10, strength=0.5, negative_prompt="tiger", aesthetic_score=7.5,
              negative_aesthetic_score=1.0, original_size=[64, 48], seed=1, **CHANGE),
         case(num_inference_steps=10, denoising_start=0.6, latents="latents", seed=2),
-        
+        case(num_inference_steps=10, strength=0.4, image_latents="latents", seed=3),
+        case(num_inference_steps=10, strength=0.5, crops_coords_top_left=[3, 5], seed=4, **CHANGE),
     ],
     "tiny-lcm": [
         case(prompt=LONG, long_prompt=True, num_inference_steps=2, guidance_scale=8.5, seed=20),
@@ -123,6 +127,13 @@ CASES = {
         case(pipeline="StableDiffusionXLInpaintPipeline", strength=0.9999, guidance_scale=5.0, seed=13, **FILL),
         case(pipeline="StableDiffusionXLInpaintPipeline", strength=0.7, guidance_scale=5.0, scheduler=A, seed=14, **FILL),
         case(pipeline="StableDiffusionXLInpaintPipeline", strength=1.0, guidance_scale=5.0, seed=15, **FILL),
+        case(guidance_scale=6.0, original_size=[64, 48], crops_coords_top_left=[4, 6], negative_original_size=[128, 96],
+             negative_target_size=[16, 24], negative_crops_coords_top_left=[2, 3], seed=16),
+        case(pipeline="StableDiffusionXLImg2ImgPipeline", strength=0.6, original_size=[64, 48], crops_coords_top_left=[4, 6],
+             seed=17, **CHANGE),
+        case(pipeline="StableDiffusionXLInpaintPipeline", seed=19, **FILL),
+        case(pipeline="StableDiffusionXLInpaintPipeline", num_inference_steps=10, denoising_start=0.6, seed=20, **FILL),
+        case(pipeline="StableDiffusionXLImg2ImgPipeline", strength=0.6, negative_target_size=[8, 8], seed=18, **CHANGE),
     ],
     "tiny-sd3": [
         case(guidance_scale=7.0, max_sequence_length=24),
@@ -134,6 +145,7 @@ CASES = {
         case(guidance_scale=4.0, clip_skip=1, max_sequence_length=16, seed=5),
         case(pipeline="StableDiffusion3Img2ImgPipeline", strength=0.5, max_sequence_length=16, seed=6, **CHANGE),
         case(pipeline="StableDiffusion3InpaintPipeline", strength=0.7, max_sequence_length=16, width=32, height=32, seed=7, **FILL),
+        case(max_sequence_length=16, width=16, height=16, latents="latents_sd3", seed=8),
     ],
     "tiny-flux-schnell": [
         case(num_inference_steps=4, guidance_scale=0.0, max_sequence_length=24, width=32, height=32),
@@ -148,6 +160,9 @@ CASES = {
              seed=3, **CHANGE),
         case(pipeline="FluxInpaintPipeline", strength=0.7, guidance_scale=3.5, max_sequence_length=16, width=32, height=32,
              seed=4, **FILL),
+        case(pipeline="FluxImg2ImgPipeline", max_sequence_length=16, width=32, height=32, seed=5, **CHANGE),
+        case(latents="latents_packed", guidance_scale=2.0, true_cfg_scale=3.0, prompt_2="a tiger", negative_prompt="cat",
+             negative_prompt_2="dog", max_sequence_length=16, width=32, height=32, seed=6),
     ],
     "tiny-ddpm": [
         plain(num_inference_steps=10),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use hearth_protocol::generation::{Lora, NoiseDevice, OutputFormat, Task};
 
+use super::details::DetailArgs;
 use super::values::{Size, device, finite, positive_duration};
 
 const PICTURE: &str = "The picture";
@@ -13,14 +14,15 @@ const PICTURE: &str = "The picture";
 #[derive(Debug, Args)]
 pub(crate) struct GenerateArgs {
     /// What to make; - reads it from standard input
-    #[arg(allow_hyphen_values = false)]
-    pub(crate) prompt: String,
+    #[arg(allow_hyphen_values = false, required_unless_present_any = ["request", "set"])]
+    pub(crate) prompt: Option<String>,
     /// File, or a folder ending in /; several pictures are numbered; - is standard output
     /// [default: hearth-<ID>-<I>.png]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// How it is encoded: png, jpeg, webp, npy [default: by FILE's extension, or png]
-    #[arg(long, value_name = "FORMAT", value_parser = format)]
+    /// How it is encoded: png, jpeg, webp, or npy, the latents as they are [default: by FILE's
+    /// extension, or png]
+    #[arg(long, value_name = "FORMAT", value_parser = format, visible_alias = "output-format")]
     pub(crate) format: Option<OutputFormat>,
     /// Write the newest unfinished picture to FILE.preview.EXT while it is being made
     #[arg(long)]
@@ -29,10 +31,9 @@ pub(crate) struct GenerateArgs {
     #[arg(long, value_name = "DUR", value_parser = positive_duration)]
     pub(crate) timeout: Option<Duration>,
 
-    /// How many pictures
-    #[arg(short = 'n', long = "images", value_name = "N", default_value_t = 1)]
-    #[arg(help_heading = PICTURE)]
-    pub(crate) images: u32,
+    /// How many pictures [default: 1]
+    #[arg(short = 'n', long = "images", value_name = "N", help_heading = PICTURE)]
+    pub(crate) images: Option<u32>,
     /// Kind of work [default: text-to-image]
     #[arg(long, value_name = "T", help_heading = PICTURE)]
     pub(crate) task: Option<Task>,
@@ -64,15 +65,15 @@ pub(crate) struct GenerateArgs {
     /// Leave out the text encoder's last N layers [default: 0]
     #[arg(long, value_name = "N", help_heading = PICTURE)]
     pub(crate) clip_skip: Option<u32>,
-    /// Picture to start from: PNG, JPEG or WebP; - reads it from standard input
+    /// Picture to start from: PNG, JPEG or WebP, or latents as .npy; - reads it from standard input
     #[arg(long, value_name = "FILE", help_heading = PICTURE)]
     pub(crate) image: Option<PathBuf>,
     /// How much of --image to make anew, above 0 to 1 [default: the model's]
     #[arg(long, value_name = "X", value_parser = finite, help_heading = PICTURE)]
-    #[arg(requires = "image", allow_negative_numbers = true)]
+    #[arg(allow_negative_numbers = true)]
     pub(crate) strength: Option<f64>,
     /// What of --image to make anew: a picture of its size, white there and black elsewhere
-    #[arg(long, value_name = "FILE", help_heading = PICTURE, requires = "image")]
+    #[arg(long, value_name = "FILE", help_heading = PICTURE)]
     pub(crate) mask: Option<PathBuf>,
     /// Class to show, for models that know classes instead of words; the prompt is "" then
     #[arg(long, value_name = "C", help_heading = PICTURE)]
@@ -87,6 +88,9 @@ pub(crate) struct GenerateArgs {
     /// Model's name; with --local also [NAME=]DIR [default: the only one there is]
     #[arg(long, value_name = "NAME", help_heading = PICTURE)]
     pub(crate) model: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) details: DetailArgs,
 
     /// Bring a fleet up for this one request, and take it down again
     #[arg(long)]

@@ -3,6 +3,7 @@
 //! The environment is not read here: `main` collects it, and [`crate::context`] weighs it against
 //! the flags.
 
+mod details;
 mod fleet;
 mod generate;
 mod launch;
@@ -19,12 +20,13 @@ use hearth_protocol::RequestId;
 use hearth_protocol::role::Role;
 use hearth_protocol::version::{ALPN, MINOR};
 
+pub(crate) use details::DetailArgs;
 pub(crate) use fleet::{
     AttachArgs, LoadArgs, OperateArgs, RpcArgs, SleepArgs, TensorFile, UnloadArgs,
 };
 pub(crate) use generate::GenerateArgs;
 pub(crate) use launch::{LaunchArgs, ReplicasCommand, StateArgs, Target};
-pub(crate) use values::{Http, ModelSource};
+pub(crate) use values::{Http, ModelSource, Numbers, Size};
 
 use values::{device, positive_duration};
 

@@ -99,6 +99,40 @@ pub(crate) fn finite(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Numbers with commas between them. A type of its own: a plain list is a flag given many times.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Numbers(pub(crate) Vec<f64>);
+
+impl FromStr for Numbers {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers: Result<_, _> = text.split(',').map(|number| finite(number.trim())).collect();
+        numbers
+            .map(Self)
+            .map_err(|_| "give numbers with commas between, as in 14.6,3,0.5".to_owned())
+    }
+}
+
+/// `TOP,LEFT` in pixels.
+pub(crate) fn corner(text: &str) -> Result<[u32; 2], String> {
+    let parts = text.split_once(',');
+    let parsed = parts.map(|(top, left)| [top.trim().parse(), left.trim().parse()]);
+    match parsed {
+        Some([Ok(top), Ok(left)]) => Ok([top, left]),
+        _ => Err("a corner is TOP,LEFT in pixels, as in 0,64".to_owned()),
+    }
+}
+
+/// `KEY=VALUE`, the key not empty.
+pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => {
+            Ok((key.trim().to_owned(), value.to_owned()))
+        }
+        _ => Err("give a name, an equals sign and a value, as in clip_skip=1".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +165,18 @@ mod tests {
             assert!(positive_duration(bad).is_err(), "{bad}");
         }
         assert!(finite("NaN").is_err() && finite("inf").is_err());
+    }
+
+    #[test]
+    fn lists_corners_and_pairs() {
+        assert_eq!("14.6, 3,0".parse(), Ok(Numbers(vec![14.6, 3.0, 0.0])));
+        for bad in ["", "1,", "1,x", "NaN", "inf", "1 2"] {
+            assert!(bad.parse::<Numbers>().is_err(), "{bad}");
+        }
+        assert_eq!(corner("0,64"), Ok([0, 64]));
+        assert!(corner("-1,0").is_err() && corner("1").is_err());
+        assert_eq!(key_value("a=b=c"), Ok(("a".to_owned(), "b=c".to_owned())));
+        assert!(key_value("=1").is_err() && key_value("a").is_err());
     }
 
     #[test]

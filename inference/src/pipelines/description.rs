@@ -3,7 +3,9 @@
 use serde::Serialize;
 
 use super::Generation;
+use super::defaults::Defaults;
 use super::schedule::Schedule;
+use super::state::Layout;
 use crate::folder::Family;
 
 /// Longest prompt accepted, in characters. Far beyond what a text encoder reads, so that nothing
@@ -34,11 +36,13 @@ pub struct Description {
     pub max_size: u32,
     /// The graphs have their default size built in and take no other.
     pub fixed_size: bool,
-    /// Number of steps if the request says nothing.
+    /// What each task takes if the request says nothing, in the order of the tasks.
+    pub defaults: Vec<Defaults>,
+    /// Number of steps if the request says nothing, for the first task.
     pub default_steps: u32,
     /// Most steps accepted: those of the training schedule.
     pub max_steps: u32,
-    /// Guidance scale if the request says nothing.
+    /// Guidance scale if the request says nothing, for the first task.
     #[serde(rename = "default_guidance")]
     pub default_guidance_scale: f32,
     /// The folder's own scheduler, as a diffusers class.
@@ -53,8 +57,6 @@ pub struct Description {
     pub max_prompt_chars: usize,
     /// Tokens that T5 reads if the request says nothing, and at most; none without T5.
     pub sequence_length: Option<SequenceLength>,
-    /// How much of an image is made anew if the request says nothing; none where no image is taken.
-    pub default_strength: Option<Strengths>,
     /// Chunks of `max_prompt_tokens` that a prompt may have with `long_prompt`; 1 where longer ones
     /// are always cut.
     pub max_prompt_chunks: u32,
@@ -92,27 +94,29 @@ pub struct SequenceLength {
     pub max: u32,
 }
 
-/// Strengths that suit a family.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Strengths {
-    /// For a picture that is changed as a whole.
-    pub image_to_image: f64,
-    /// For one of which a part is made anew.
-    pub inpainting: f64,
-}
-
 impl Description {
     /// The task that a request's fields ask for.
     #[must_use]
     pub fn task(&self, request: &Generation) -> &'static str {
         match (&request.image, &request.mask_image) {
             (Some(_), Some(_)) => "inpainting",
-            (Some(_), None) => "image-to-image",
-            (None, _) if request.latents.is_some() && request.denoising_start.is_some() => {
-                "image-to-image"
-            }
-            (None, _) if self.max_prompt_tokens == 0 => "general",
-            (None, _) => "text-to-image",
+            _ if request.starts_from_picture() => "image-to-image",
+            _ if self.max_prompt_tokens == 0 => "general",
+            _ => "text-to-image",
+        }
+    }
+
+    /// What the request takes where it says nothing.
+    pub(super) fn task_defaults(&self, request: &Generation) -> Option<&Defaults> {
+        let task = self.task(request);
+        self.defaults.iter().find(|defaults| defaults.task == task).or(self.defaults.first())
+    }
+
+    /// How its latents lie in memory, for the denoiser.
+    pub(super) fn layout(&self) -> Layout {
+        match self.family {
+            Family::Flux => Layout::Packed,
+            _ => Layout::Planes,
         }
     }
 

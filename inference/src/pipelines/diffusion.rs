@@ -6,14 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_media::{Image, Media};
+use hearth_media::{Image, Media, Tensor};
 
 use super::check::lora;
 use super::control::Control;
-use super::parts::{Decoder, Denoiser, VaeEncoder};
+use super::parts::{self, Decoder, Denoiser, VaeEncoder};
 use super::state::{Conditioning, Layout};
 use super::tasks::{Begun, Start};
-use super::{Description, Error, Generation, Output, Pipeline, Settings, State};
+use super::{Description, Error, Generation, Output, OutputType, Pipeline, Settings, State};
 use crate::noise::NoiseStream;
 use crate::session::{Interrupt, Session};
 
@@ -66,7 +66,8 @@ impl Pipeline for Diffusion {
         let scheduler = schedule.build(&settings)?;
         let calls = schedule.calls(&settings, scheduler.as_ref())?;
 
-        let mut warnings: Vec<_> = lora::unread(&settings.prompt).into_iter().collect();
+        let mut warnings = self.description.without_effect(&settings);
+        warnings.extend(lora::unread(&settings.prompt));
         let busy = self.busy_before_steps();
         let mut conditioning = self.conditioner.condition(&settings, &mut warnings, interrupt)?;
         self.denoiser.adapters().push_to(&mut conditioning, &request.lora);
@@ -134,13 +135,18 @@ impl Pipeline for Diffusion {
 
     fn finish(&mut self, state: State, interrupt: &Interrupt) -> Result<Output, Error> {
         let busy = self.decoder.busy();
-        let planes = match state.layout {
-            Layout::Planes => state.latents,
-            Layout::Packed => state.layout.unpack(&state.latents, state.shape),
+        let media = match state.settings.request.output_type {
+            OutputType::Latent => Media::Tensor(self.latents(&state)?),
+            OutputType::Image => {
+                let planes = match state.layout {
+                    Layout::Planes => state.latents,
+                    Layout::Packed => state.layout.unpack(&state.latents, state.shape),
+                };
+                Media::Image(self.decoder.decode(&planes, state.shape, interrupt)?)
+            }
         };
-        let image = self.decoder.decode(&planes, state.shape, interrupt)?;
         Ok(Output {
-            media: Media::Image(image),
+            media,
             seed: state.seed,
             settings: state.settings,
             warnings: state.warnings,
@@ -161,6 +167,16 @@ impl Diffusion {
     fn busy_before_steps(&self) -> Duration {
         let encoder = self.encoder.as_ref().map_or(Duration::ZERO, VaeEncoder::busy);
         self.conditioner.busy() + encoder
+    }
+
+    /// The latents as diffusers gives them: with a batch axis of one, in the denoiser's layout.
+    fn latents(&self, state: &State) -> Result<Tensor, Error> {
+        let part = self.denoiser.part();
+        if state.latents.iter().any(|value| !value.is_finite()) {
+            return Err(Error::NotANumber { part });
+        }
+        let shape = [vec![1], state.layout.dims(state.shape)].concat();
+        Tensor::f32(&shape, &state.latents).map_err(|error| parts::bad(part, error.to_string()))
     }
 
     fn latent_shape(&self, settings: &Settings) -> [usize; 3] {

@@ -46,7 +46,7 @@ pub enum Error {
         reason: String,
     },
     /// A graph gave no numbers: half precision overflowed, and there is no graph in single that
-    /// doesn't. Never returned as a picture.
+    /// doesn't. Never returned as a result.
     #[error("{part} gave values that aren't numbers: it overflows; export it in float32")]
     NotANumber {
         /// The part that overflowed.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use hearth_media::Image;
 
-use super::description::{SequenceLength, Strengths};
+use super::defaults::Defaults;
+use super::description::SequenceLength;
 use super::schedule::Schedule;
 use super::{Description, Generation, MAX_PROMPT_CHARS};
 use crate::folder::Folder;
@@ -39,8 +40,6 @@ pub(super) struct Facts<'a> {
     pub(super) fixed_size: bool,
     /// The shortest side, in pixels, where graphs can't make less; else 0.
     pub(super) smallest: u32,
-    pub(super) steps: u32,
-    pub(super) guidance_scale: f32,
     pub(super) max_prompt_tokens: usize,
     pub(super) sequence_length: Option<SequenceLength>,
     pub(super) max_prompt_chunks: u32,
@@ -50,8 +49,6 @@ pub(super) struct Facts<'a> {
     pub(super) lora: Vec<String>,
     /// The parts that are ControlNets.
     pub(super) controlnets: Vec<String>,
-    /// Where the model can start from a picture.
-    pub(super) strengths: Option<Strengths>,
     pub(super) cell: u32,
     pub(super) latent_channels: usize,
 }
@@ -64,7 +61,7 @@ impl Facts<'_> {
         let smallest = self.smallest.next_multiple_of(self.size_factor.max(1));
         let default_width = own.width.unwrap_or(width).max(smallest);
         let default_height = own.height.unwrap_or(height).max(smallest);
-        let mut fields = self.fields;
+        let mut fields = self.fields.clone();
         if self.max_prompt_chunks > 1 {
             fields.push("long_prompt");
         }
@@ -74,7 +71,8 @@ impl Facts<'_> {
         if self.sequence_length.is_some() {
             fields.push("max_sequence_length");
         }
-        if self.strengths.is_some() {
+        let defaults = self.defaults(&fields);
+        if defaults.iter().any(|defaults| defaults.strength.is_some()) {
             fields.extend(["image", "strength"]);
             if self.tasks.contains(&"inpainting") {
                 fields.push("mask_image");
@@ -100,9 +98,9 @@ impl Facts<'_> {
             max_size: own.max_size.unwrap_or(SMALL.max(2 * default_width.max(default_height))),
             fixed_size: self.fixed_size,
             smallest,
-            default_steps: own.num_inference_steps.unwrap_or(self.steps),
+            default_steps: defaults.first().map_or(0, |first| first.num_inference_steps),
             max_steps: self.schedule.config.num_train_timesteps(),
-            default_guidance_scale: own.guidance_scale.unwrap_or(self.guidance_scale),
+            default_guidance_scale: defaults.first().map_or(0.0, |first| first.guidance_scale),
             scheduler: self.schedule.config.class_name().to_owned(),
             schedulers: Vec::new(),
             max_prompt_tokens: self.max_prompt_tokens,
@@ -113,7 +111,7 @@ impl Facts<'_> {
             classes: self.classes,
             lora: self.lora,
             controlnets: self.controlnets,
-            default_strength: self.strengths,
+            defaults,
             cell: self.cell,
             latent_channels: self.latent_channels,
             weight_bytes: self.files.bytes,
@@ -124,6 +122,22 @@ impl Facts<'_> {
         let names = schedulers::table().into_iter().map(|row| row.name);
         description.schedulers = names.filter(|name| fits(Some(name))).collect();
         description
+    }
+
+    /// The defaults of each task: the folder's own, or else diffusers'.
+    fn defaults(&self, fields: &[&str]) -> Vec<Defaults> {
+        let own = self.folder.defaults();
+        let most = self.schedule.config.num_train_timesteps();
+        let of = |task: &&'static str| {
+            let usual = Defaults::of(self.folder.family(), self.folder.class(), task);
+            let guidance_scale = match fields.contains(&"guidance_scale") {
+                true => own.guidance_scale.unwrap_or(usual.guidance_scale),
+                false => 1.0,
+            };
+            let steps = own.num_inference_steps.unwrap_or(usual.num_inference_steps.min(most));
+            Defaults { num_inference_steps: steps, guidance_scale, ..usual }
+        };
+        self.tasks.iter().map(of).collect()
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hearth_media::Image;
 
+use super::Latents;
 use crate::noise::Device;
 use crate::schedulers::SchedulerSpec;
 
@@ -79,14 +80,24 @@ pub struct Generation {
     /// Steer without words: the negative prompt's half of guidance isn't, and residuals count less
     /// the shallower they are.
     pub guess_mode: bool,
+    /// The same as latents: what a run of [`OutputType::Latent`] gave.
+    pub image_latents: Option<Arc<Latents>>,
     /// The latents to start from, as unit noise, or those that `denoising_start` goes on with.
-    pub latents: Option<Arc<Vec<f32>>>,
+    pub latents: Option<Arc<Latents>>,
+    /// What comes of it.
+    pub output_type: OutputType,
     /// Rows and columns of the picture that it seems to be cropped from (Stable Diffusion XL).
     pub original_size: Option<[u32; 2]>,
     /// Rows and columns that it seems to be made for.
     pub target_size: Option<[u32; 2]>,
     /// Rows and columns that seem to be cut off above and at the left.
     pub crops_coords_top_left: Option<[u32; 2]>,
+    /// What the negative prompt is told instead of `original_size`.
+    pub negative_original_size: Option<[u32; 2]>,
+    /// What it is told instead of `target_size`.
+    pub negative_target_size: Option<[u32; 2]>,
+    /// What it is told instead of `crops_coords_top_left`.
+    pub negative_crops_coords_top_left: Option<[u32; 2]>,
     /// How beautiful the picture seems to be, 1 to 10 (Stable Diffusion XL's refiner).
     pub aesthetic_score: Option<f32>,
     /// How beautiful what to keep away from seems to be.
@@ -106,6 +117,16 @@ pub struct Lora {
     pub name: String,
     /// What its weights are multiplied by: 0 leaves it out, below 0 does the opposite.
     pub scale: f32,
+}
+
+/// What comes of a request, as diffusers' argument of that name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OutputType {
+    /// A picture.
+    #[default]
+    Image,
+    /// The latents after the last step, as the scheduler has them: not decoded.
+    Latent,
 }
 
 /// A [`Generation`] that was checked, with every default filled in.
@@ -156,6 +177,13 @@ impl Invalid {
 }
 
 impl Generation {
+    /// Whether there is a picture to begin with, or what another model has made of one so far.
+    pub(super) fn starts_from_picture(&self) -> bool {
+        self.image.is_some()
+            || self.image_latents.is_some()
+            || (self.latents.is_some() && self.denoising_start.is_some())
+    }
+
     /// The optional fields that are given, each with its value for messages.
     pub(super) fn given(&self) -> Vec<(&'static str, String)> {
         let text = |text: &Option<String>| text.as_deref().map(quoted);
@@ -187,6 +215,7 @@ impl Generation {
             ("denoising_start", debug(&self.denoising_start)),
             ("denoising_end", debug(&self.denoising_end)),
             ("image", size(&self.image)),
+            ("image", self.image_latents.as_ref().map(|latents| latents.shown())),
             ("mask_image", size(&self.mask_image)),
             ("strength", debug(&self.strength)),
             ("control_image", pictures(&self.control_image)),
@@ -194,13 +223,13 @@ impl Generation {
             ("control_guidance_start", numbers(&self.control_guidance_start)),
             ("control_guidance_end", numbers(&self.control_guidance_end)),
             ("guess_mode", self.guess_mode.then(|| "true".to_owned())),
-            (
-                "latents",
-                self.latents.as_ref().map(|latents| format!("of {} numbers", latents.len())),
-            ),
+            ("latents", self.latents.as_ref().map(|latents| latents.shown())),
             ("original_size", debug(&self.original_size)),
             ("target_size", debug(&self.target_size)),
             ("crops_coords_top_left", debug(&self.crops_coords_top_left)),
+            ("negative_original_size", debug(&self.negative_original_size)),
+            ("negative_target_size", debug(&self.negative_target_size)),
+            ("negative_crops_coords_top_left", debug(&self.negative_crops_coords_top_left)),
             ("aesthetic_score", debug(&self.aesthetic_score)),
             ("negative_aesthetic_score", debug(&self.negative_aesthetic_score)),
             ("class_labels", debug(&self.class_labels)),

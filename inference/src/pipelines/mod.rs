@@ -12,12 +12,14 @@
 
 mod check;
 mod control;
+mod defaults;
 mod description;
 mod diffusion;
 mod error;
 mod facts;
 mod flux;
 mod generation;
+mod latents;
 mod onnx;
 mod parts;
 mod schedule;
@@ -36,9 +38,11 @@ use std::time::Duration;
 
 use hearth_media::{Image, Media};
 
-pub use self::description::{Description, MAX_PROMPT_CHARS, SequenceLength, Strengths};
+pub use self::defaults::Defaults;
+pub use self::description::{Description, MAX_PROMPT_CHARS, SequenceLength};
 pub use self::error::Error;
-pub use self::generation::{Generation, Invalid, Lora, Settings};
+pub use self::generation::{Generation, Invalid, Lora, OutputType, Settings};
+pub use self::latents::{Latents, UnreadableLatents};
 pub use self::state::State;
 pub use self::survey::{Report, inspect};
 pub use self::warm::warm_up;

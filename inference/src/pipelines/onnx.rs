@@ -47,8 +47,6 @@ impl Onnx {
             size_factor: 0,
             fixed_size: false,
             smallest: 0,
-            steps: 0,
-            guidance_scale: 0.0,
             max_prompt_tokens: 0,
             sequence_length: None,
             max_prompt_chunks: 1,
@@ -56,7 +54,6 @@ impl Onnx {
             classes: None,
             lora: Vec::new(),
             controlnets: Vec::new(),
-            strengths: None,
             cell: 1,
             latent_channels: 0,
         };

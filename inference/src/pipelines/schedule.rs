@@ -181,7 +181,7 @@ impl Schedule {
     }
 
     /// Diffusers' class of the scheduler.
-    fn class<'a>(&self, settings: &'a Settings) -> &'a str {
+    pub(super) fn class<'a>(&self, settings: &'a Settings) -> &'a str {
         let name = settings.scheduler.split(':').next().unwrap_or_default();
         let row = schedulers::table().into_iter().find(|row| row.name == name);
         row.map_or(name, |row| row.class)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hearth_inference::pipelines::{Error, Generation};
+use hearth_inference::pipelines::{Error, Generation, Latents};
 use hearth_inference::schedulers::SchedulerSpec;
 use hearth_inference::session::Interrupt;
 use hearth_media::Image;
@@ -87,6 +87,10 @@ fn grey(width: u32, height: u32) -> Option<Arc<Image>> {
     Some(Arc::new(Image::new(width, height, rgb).unwrap()))
 }
 
+fn numbers(shape: &[usize], count: usize) -> Option<Arc<Latents>> {
+    Some(Arc::new(Latents { shape: shape.to_vec(), values: vec![0.0; count] }))
+}
+
 fn refused(model: &str, requests: Vec<(Generation, &str)>) {
     let mut pipeline = support::load(&support::repository().join(model)).unwrap();
     for (request, message) in requests {
@@ -121,7 +125,7 @@ fn pictures_that_do_not_fit_are_refused_by_name() {
             ),
             (Generation { image: grey(4000, 64), ..good.clone() }, "width 4000: give 8 to 128"),
             (
-                Generation { latents: Some(Arc::new(vec![0.0; 7])), image: None, ..good.clone() },
+                Generation { latents: numbers(&[], 7), image: None, ..good.clone() },
                 "latents of 7 numbers: give 12 x 16 x 16 for 64x64",
             ),
             (Generation { prompt_2: Some("y".into()), ..good }, "prompt_2 \"y\": stable-diffusion"),

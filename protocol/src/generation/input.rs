@@ -34,6 +34,12 @@ impl Input {
         Self { sha256, len: bytes.len() as u64, bytes: Some(bytes) }
     }
 
+    /// SHA-256 of the bytes, hex.
+    #[must_use]
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
     /// How many bytes it has.
     #[must_use]
     pub fn len(&self) -> u64 {

@@ -1,9 +1,11 @@
 //! A generation request: the JSON of the library, the tasks and the HTTP routes, and the
 //! MessagePack of `generate`.
 
+mod check;
 mod input;
 mod kinds;
 mod lora;
+mod names;
 mod one_or_more;
 mod scheduler;
 
@@ -15,7 +17,6 @@ use sha2::{Digest, Sha256};
 use crate::codec;
 use crate::error::{CallError, ErrorKind};
 use crate::ids::RequestId;
-use crate::limits;
 
 pub use self::input::Input;
 pub use self::kinds::{NoiseDevice, OutputFormat, Task, UnknownTask};
@@ -113,6 +114,15 @@ pub struct GenerationRequest {
     /// Rows and columns that seem to be cut off above and at the left.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crops_coords_top_left: Option<[u32; 2]>,
+    /// What the negative prompt is told instead of `original_size`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub negative_original_size: Option<[u32; 2]>,
+    /// What it is told instead of `target_size`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub negative_target_size: Option<[u32; 2]>,
+    /// What it is told instead of `crops_coords_top_left`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub negative_crops_coords_top_left: Option<[u32; 2]>,
     /// How beautiful the picture seems to be, 1 to 10 (Stable Diffusion XL's refiner).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub aesthetic_score: Option<f64>,
@@ -146,7 +156,8 @@ pub struct GenerationRequest {
     /// Steer without words: what to keep away from is not steered, and shallow layers less.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guess_mode: Option<bool>,
-    /// The latents to start from: float32, little-endian, [channels, rows, columns].
+    /// The latents to start from: a NumPy file, or plain float32, little-endian,
+    /// [channels, rows, columns].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latents: Option<Input>,
     /// LoRA adapters of the model to take, those that aren't named being left out; in JSON also as a
@@ -178,59 +189,6 @@ pub struct GenerationRequest {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// The fields' names, for the nearest one to an unknown name.
-const FIELDS: [&str; 49] = [
-    "id",
-    "model",
-    "task",
-    "prompt",
-    "prompt_2",
-    "prompt_3",
-    "negative_prompt",
-    "negative_prompt_2",
-    "negative_prompt_3",
-    "width",
-    "height",
-    "num_images",
-    "num_images_per_prompt",
-    "num_inference_steps",
-    "timesteps",
-    "sigmas",
-    "guidance_scale",
-    "guidance_rescale",
-    "true_cfg_scale",
-    "eta",
-    "original_inference_steps",
-    "clip_skip",
-    "long_prompt",
-    "prompt_weights",
-    "max_sequence_length",
-    "denoising_start",
-    "denoising_end",
-    "original_size",
-    "target_size",
-    "crops_coords_top_left",
-    "aesthetic_score",
-    "negative_aesthetic_score",
-    "class_labels",
-    "image",
-    "mask_image",
-    "strength",
-    "control_image",
-    "controlnet_conditioning_scale",
-    "control_guidance_start",
-    "control_guidance_end",
-    "guess_mode",
-    "latents",
-    "lora",
-    "seed",
-    "noise_device",
-    "scheduler",
-    "output_format",
-    "preview_every",
-    "deadline_ms",
-];
-
 impl GenerationRequest {
     /// Reads a request from JSON.
     ///
@@ -244,13 +202,13 @@ impl GenerationRequest {
             ));
         };
         for name in fields.keys() {
-            if name != "metadata" && !FIELDS.contains(&name.as_str()) {
-                return Err(unknown_field(name));
+            if !names::FIELDS.contains(&name.as_str()) {
+                return Err(names::unknown(name));
             }
         }
         serde_path_to_error::deserialize(json).map_err(|error| {
             let field = error.path().to_string();
-            CallError::invalid(&field, format!("{field}: {}", error.inner()))
+            CallError::invalid(&field, format!("{field}: {}", plain(error.inner())))
         })
     }
 
@@ -281,110 +239,6 @@ impl GenerationRequest {
         fields.chain(self.control_image.iter_mut().map(|input| ("control_image", input))).collect()
     }
 
-    /// Checks what can be checked without the model.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidArgument`] names the field, the value and the remedy.
-    pub fn check(&self) -> Result<(), CallError> {
-        // Whether no prompt at all will do is known to the model.
-        if !self.prompt.is_empty() && self.prompt.trim().is_empty() {
-            return Err(CallError::invalid("prompt", "prompt is empty: say what to make"));
-        }
-        for (field, text) in [
-            ("prompt", Some(&self.prompt)),
-            ("prompt_2", self.prompt_2.as_ref()),
-            ("prompt_3", self.prompt_3.as_ref()),
-            ("negative_prompt", self.negative_prompt.as_ref()),
-            ("negative_prompt_2", self.negative_prompt_2.as_ref()),
-            ("negative_prompt_3", self.negative_prompt_3.as_ref()),
-        ] {
-            let chars = text.map_or(0, |text| text.chars().count());
-            if chars > limits::PROMPT_CHARS {
-                let max = limits::PROMPT_CHARS;
-                let message = format!("{field} has {chars} characters: shorten it to {max}");
-                return Err(CallError::invalid(field, message));
-            }
-        }
-        let images = self.images();
-        if !(1..=limits::IMAGES).contains(&images) {
-            let message =
-                format!("num_images is {images}: ask for 1 to {} in one request", limits::IMAGES);
-            return Err(CallError::invalid("num_images", message));
-        }
-        for (field, value) in [
-            ("guidance_scale", self.guidance_scale),
-            ("guidance_rescale", self.guidance_rescale),
-            ("true_cfg_scale", self.true_cfg_scale),
-            ("eta", self.eta),
-            ("denoising_start", self.denoising_start),
-            ("denoising_end", self.denoising_end),
-            ("aesthetic_score", self.aesthetic_score),
-            ("negative_aesthetic_score", self.negative_aesthetic_score),
-            ("strength", self.strength),
-        ] {
-            if let Some(value) = value.filter(|value| !value.is_finite()) {
-                let message = format!("{field} is {value}: give a finite number");
-                return Err(CallError::invalid(field, message));
-            }
-        }
-        for (field, list) in [("timesteps", &self.timesteps), ("sigmas", &self.sigmas)] {
-            let Some(list) = list else { continue };
-            let falls = list.windows(2).all(|pair| pair[0] > pair[1])
-                && list.iter().all(|value| value.is_finite());
-            if list.is_empty() || list.len() > limits::STEPS || !falls {
-                let max = limits::STEPS;
-                let message = format!("{field}: give 1 to {max} numbers that fall");
-                return Err(CallError::invalid(field, message));
-            }
-        }
-        for (field, numbers) in [
-            ("controlnet_conditioning_scale", &self.controlnet_conditioning_scale),
-            ("control_guidance_start", &self.control_guidance_start),
-            ("control_guidance_end", &self.control_guidance_end),
-        ] {
-            let max = limits::CONTROL_IMAGES;
-            if numbers.len() > max || !numbers.iter().all(|number| number.is_finite()) {
-                let message = format!("{field}: give at most {max} finite numbers");
-                return Err(CallError::invalid(field, message));
-            }
-        }
-        if self.control_image.len() > limits::CONTROL_IMAGES {
-            let (given, max) = (self.control_image.len(), limits::CONTROL_IMAGES);
-            let message = format!("control_image has {given} pictures: give at most {max}");
-            return Err(CallError::invalid("control_image", message));
-        }
-        let whole = self.inputs().iter().map(|(_, input)| input.len()).fold(0, u64::saturating_add);
-        if let Some(&(field, _)) = self.inputs().last().filter(|_| whole > limits::PAYLOAD) {
-            let max = limits::PAYLOAD;
-            let message =
-                format!("{field}: the request's files have {whole} bytes, more than {max}");
-            return Err(CallError::invalid(field, message));
-        }
-        for (field, input) in self.inputs() {
-            if !(1..=limits::INPUT).contains(&input.len()) {
-                let (len, max) = (input.len(), limits::INPUT);
-                let message = format!("{field} has {len} bytes: give a file of 1 to {max}");
-                return Err(CallError::invalid(field, message));
-            }
-        }
-        lora::check(&self.lora)?;
-        if self.preview_every == Some(0) {
-            let message = "preview_every is 0: give a number of steps, or leave it out";
-            return Err(CallError::invalid("preview_every", message));
-        }
-        if self.deadline_ms == Some(0) {
-            let message = "deadline_ms is 0: give the milliseconds that the request may take";
-            return Err(CallError::invalid("deadline_ms", message));
-        }
-        let (entries, bytes) = limits::METADATA;
-        let long = |(key, value): (&String, &String)| key.len() + value.len() > bytes;
-        if self.metadata.len() > entries || self.metadata.iter().any(long) {
-            let message = format!("metadata holds at most {entries} entries of {bytes} bytes");
-            return Err(CallError::invalid("metadata", message));
-        }
-        Ok(())
-    }
-
     /// SHA-256 of the content, hex: equal for requests that ask for the same results.
     #[must_use]
     pub fn digest(&self) -> String {
@@ -395,20 +249,18 @@ impl GenerationRequest {
     }
 }
 
-/// Longer texts are no slip of a field's name, and comparing them takes time and memory.
-const LONGEST_SLIP: usize = 100;
-
-fn unknown_field(name: &str) -> CallError {
-    let comparable = FIELDS.into_iter().filter(|_| name.len() <= LONGEST_SLIP);
-    let nearest = comparable
-        .map(|field| (strsim::normalized_damerau_levenshtein(field, name), field))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .filter(|(_, field)| strsim::jaro_winkler(field, name) > 0.75);
-    let remedy = match nearest {
-        Some((_, field)) => format!("did you mean {field}?"),
-        None => format!("known fields: {}, metadata", FIELDS.join(", ")),
+/// What is wrong with a value, in words that don't ask for a knowledge of Rust.
+fn plain(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let Some((wrong, expected)) = message.rsplit_once(", expected ") else { return message };
+    let expected = match expected {
+        "u32" | "u64" => "a whole number, 0 or more",
+        "f64" => "a number",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        other => other,
     };
-    CallError::invalid(name, format!("field {name:?} is unknown: {remedy}"))
+    format!("{wrong}, expected {expected}")
 }
 
 #[cfg(test)]

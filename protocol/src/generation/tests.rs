@@ -21,6 +21,11 @@ fn an_unknown_field_is_named_with_the_nearest() {
 fn a_wrong_type_names_the_field() {
     let error = parse(json!({"prompt": "x", "seed": "seven"})).unwrap_err();
     assert_eq!(error.param.as_deref(), Some("seed"));
+    let error = parse(json!({"prompt": "x", "seed": -1})).unwrap_err();
+    let wanted = "seed: invalid value: integer `-1`, expected a whole number, 0 or more";
+    assert_eq!(error.message, wanted);
+    let error = parse(json!({"prompt": "x", "sigmas": 3})).unwrap_err();
+    assert!(error.message.ends_with("expected a list"), "{}", error.message);
     let error = parse(json!({"prompt": "x", "task": "paint"})).unwrap_err();
     assert!(error.message.contains("text-to-image"), "{}", error.message);
 }
@@ -51,10 +56,10 @@ fn adapters_are_a_list_or_a_map() {
     for (wrong, field, message) in [
         (json!("ink"), "lora", "a list as in"),
         (json!([7]), "lora[0]", "an adapter as in"),
-        (json!(["ink", {"name": "glow", "scale": "much"}]), "lora[1].scale", "f64"),
+        (json!(["ink", {"name": "glow", "scale": "much"}]), "lora[1].scale", "a number"),
         (json!([{"name": "ink", "weight": 1}]), "lora[0].weight", "scale"),
         (json!([{"scale": 1}]), "lora[0]", "name"),
-        (json!({"ink": "much"}), "lora.ink", "f64"),
+        (json!({"ink": "much"}), "lora.ink", "a number"),
     ] {
         let error = lora(wrong).unwrap_err();
         assert_eq!(error.param.as_deref(), Some(field), "{}", error.message);
@@ -84,6 +89,8 @@ fn bad_values_are_refused_by_name() {
         ("num_images", GenerationRequest { num_images: Some(65), ..good.clone() }),
         ("guidance_scale", GenerationRequest { guidance_scale: Some(f64::NAN), ..good.clone() }),
         ("sigmas", GenerationRequest { sigmas: Some(vec![0.5, 1.0]), ..good.clone() }),
+        ("sigmas", GenerationRequest { sigmas: Some(vec![f64::NAN]), ..good.clone() }),
+        ("sigmas", GenerationRequest { sigmas: Some(falling(10_000)), ..good.clone() }),
         ("timesteps", GenerationRequest { timesteps: Some(Vec::new()), ..good.clone() }),
         ("preview_every", GenerationRequest { preview_every: Some(0), ..good.clone() }),
         ("deadline_ms", GenerationRequest { deadline_ms: Some(0), ..good.clone() }),
@@ -91,6 +98,19 @@ fn bad_values_are_refused_by_name() {
     for (field, request) in cases {
         assert_eq!(request.check().unwrap_err().param.as_deref(), Some(field));
     }
+    let lists = [
+        (vec![0.5, 1.0], "sigmas: 1 comes after 0.5: give numbers that fall"),
+        (vec![1.0, f64::INFINITY], "sigmas: inf is none that can be used: give finite numbers"),
+        (falling(10_000), "sigmas has 10000 numbers: give 1 to 1000"),
+    ];
+    for (sigmas, wanted) in lists {
+        let request = GenerationRequest { sigmas: Some(sigmas), ..good.clone() };
+        assert_eq!(request.check().unwrap_err().message, wanted);
+    }
+}
+
+fn falling(length: u32) -> Vec<f64> {
+    (0..length).rev().map(f64::from).collect()
 }
 
 #[test]
@@ -104,35 +124,68 @@ fn the_digest_is_of_the_content_alone() {
 
 #[test]
 fn every_field_is_listed() {
-    let error = parse(json!({"prompt": "x", "zzzzzzzz": 1})).unwrap_err();
-    let mut json = json!({"id": "a", "model": "m", "task": "general", "prompt": "p",
+    let json = r#"{"id": "a", "model": "m", "task": "general", "prompt": "p",
         "prompt_2": "p", "prompt_3": "p", "negative_prompt": "n", "negative_prompt_2": "n",
         "negative_prompt_3": "n", "width": 1, "height": 1, "num_images": 1,
         "num_inference_steps": 1, "timesteps": [9, 1], "sigmas": [1.5, 0], "guidance_scale": 1.0,
         "guidance_rescale": 0.5, "true_cfg_scale": 2.0, "eta": 0.0, "original_inference_steps": 50,
         "clip_skip": 1, "max_sequence_length": 77, "denoising_start": 0.5,
-        "denoising_end": 0.8, "original_size": [1, 2],
-        "target_size": [1, 2], "crops_coords_top_left": [0, 0], "aesthetic_score": 6, "negative_aesthetic_score": 2.5,
+        "denoising_end": 0.8, "original_size": [1, 2], "target_size": [1, 2],
+        "crops_coords_top_left": [0, 0], "negative_original_size": [1, 2],
+        "negative_target_size": [1, 2], "negative_crops_coords_top_left": [0, 0],
+        "aesthetic_score": 6, "negative_aesthetic_score": 2.5,
         "class_labels": 1, "image": "aGk=", "mask_image": "data:image/png;base64,aGk=",
-        "strength": 0.5, "latents": "aGk=", "seed": 1,
+        "strength": 0.5, "latents": "aGk=", "seed": 1, "noise_device": "cuda", "lora": ["a"],
+        "control_image": "aGk=", "controlnet_conditioning_scale": [0.5, 1],
+        "control_guidance_start": 0, "control_guidance_end": 0.5, "guess_mode": true, "long_prompt": true,
+        "prompt_weights": true,
         "scheduler": "s", "output_format": "png", "preview_every": 1, "deadline_ms": 1,
-        "metadata": {"k": "v"}});
-    json["noise_device"] = json!("cuda");
-    json["lora"] = json!(["a"]);
-    json["control_image"] = json!("aGk=");
-    json["controlnet_conditioning_scale"] = json!([0.5, 1]);
-    json["control_guidance_start"] = json!(0);
-    json["control_guidance_end"] = json!(0.5);
-    json["guess_mode"] = json!(true);
-    json["long_prompt"] = json!(true);
-    json["prompt_weights"] = json!(true);
-    let request = parse(json).unwrap();
+        "metadata": {"k": "v"}}"#;
+    let request = parse(serde_json::from_str(json).unwrap()).unwrap();
     let serde_json::Value::Object(fields) = serde_json::to_value(request).unwrap() else {
         unreachable!("a struct is a map");
     };
-    assert_eq!(fields.len(), 49, "a new field belongs into FIELDS as well");
-    for name in fields.keys() {
-        assert!(error.message.contains(name.as_str()), "{name}");
+    let known: Vec<_> =
+        fields.keys().map(String::as_str).chain(["num_images_per_prompt"]).collect();
+    for name in names::FIELDS {
+        assert!(known.contains(name), "{name} is no field, or this test doesn't give it");
+    }
+    assert_eq!(known.len(), names::FIELDS.len(), "a new field belongs into FIELDS as well");
+}
+
+#[test]
+fn other_programs_names_say_what_to_give_here() {
+    for (name, remedy) in [
+        ("output_type", "npy stands for output_type"),
+        ("skip_guidance_layers", "layers can't be left out"),
+        ("steps", "give num_inference_steps"),
+        ("generator", "give seed"),
+        ("prompt_embeds", "give the prompt in words"),
+    ] {
+        let error = parse(json!({"prompt": "x", name: 1})).unwrap_err();
+        assert_eq!(error.param.as_deref(), Some(name));
+        assert!(error.message.contains(remedy), "{}", error.message);
+    }
+}
+
+/// Each argument of diffusers' pipelines is a field, or is refused with what to do instead.
+#[test]
+fn every_argument_of_diffusers_is_answered() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../inference/tests/vectors/pipelines/signatures.json"
+    );
+    let file: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let cases = file["cases"].as_array().unwrap();
+    for case in cases.iter().filter(|case| case["controlnet"] == false) {
+        let given = case["defaults"].as_object().unwrap().keys().map(String::as_str);
+        let needed = case["required"].as_array().unwrap().iter().filter_map(|name| name.as_str());
+        for name in given.chain(needed).filter(|name| !names::FIELDS.contains(name)) {
+            let message = names::unknown(name).message;
+            let answered = !message.contains("did you mean") && !message.contains("known fields");
+            assert!(answered, "{}: {message}", case["class"]);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hearth_inference::pipelines::{Output, Settings};
-use hearth_media::{Infotext, Media, OutputFormat, TextChunk};
+use hearth_media::{Infotext, OutputFormat, TextChunk};
 use hearth_protocol::CallError;
 use hearth_protocol::generation::GenerationRequest;
 use hearth_protocol::message::Phase;
@@ -73,7 +73,7 @@ fn encode(
     let bytes = hearth_media::encode(&output.media, format, &text)
         .map_err(|error| Ended::Failed(CallError::invalid("output_format", error.to_string())))?;
     let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
-    let (width, height) = size(&output.media);
+    let Settings { width, height, .. } = output.settings;
     let timings = BTreeMap::from([
         ("queue".to_owned(), ms(times.queue)),
         ("model_load".to_owned(), ms(times.model_load)),
@@ -105,13 +105,6 @@ fn media_format(format: hearth_protocol::generation::OutputFormat) -> OutputForm
         Wire::Wav => OutputFormat::Wav,
         Wire::Flac => OutputFormat::Flac,
         Wire::Npy => OutputFormat::Npy,
-    }
-}
-
-fn size(media: &Media) -> (u32, u32) {
-    match media {
-        Media::Image(image) => (image.width, image.height),
-        _ => (0, 0),
     }
 }
 

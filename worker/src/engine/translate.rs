@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use hearth_inference::noise::Device;
-use hearth_inference::pipelines::{Generation, Invalid, Lora};
+use hearth_inference::pipelines::{
+    Generation, Invalid, Latents, Lora, OutputType, UnreadableLatents,
+};
 use hearth_inference::schedulers::SchedulerSpec;
-use hearth_media::Image;
+use hearth_media::{Image, npy};
 use hearth_protocol::CallError;
-use hearth_protocol::generation::{GenerationRequest, Input, NoiseDevice};
+use hearth_protocol::generation::{GenerationRequest, Input, NoiseDevice, OutputFormat};
 
 /// Most bytes of a request's control images once they are decoded.
 const CONTROL_BYTES: usize = 192 << 20;
@@ -15,7 +17,8 @@ const CONTROL_BYTES: usize = 192 << 20;
 /// The request as a pipeline takes it.
 ///
 /// # Errors
-/// A scheduler's text or a picture that can't be read.
+/// A scheduler's text, a picture or latents that can't be read, and a format for another kind of
+/// result.
 pub(crate) fn to_generation(request: &GenerationRequest) -> Result<Generation, CallError> {
     let scheduler = request.scheduler.as_deref().map(SchedulerSpec::parse).transpose();
     let scheduler =
@@ -23,6 +26,10 @@ pub(crate) fn to_generation(request: &GenerationRequest) -> Result<Generation, C
     let adapter = |lora: &hearth_protocol::generation::Lora| Lora {
         name: lora.name.clone(),
         scale: single(lora.scale),
+    };
+    let (image, image_latents) = match &request.image {
+        Some(input) if npy::is(bytes("image", input)?) => (None, Some(latents("image", input)?)),
+        image => (picture("image", image.as_ref())?, None),
     };
     Ok(Generation {
         prompt: request.prompt.clone(),
@@ -48,7 +55,8 @@ pub(crate) fn to_generation(request: &GenerationRequest) -> Result<Generation, C
         max_sequence_length: request.max_sequence_length,
         denoising_start: request.denoising_start,
         denoising_end: request.denoising_end,
-        image: picture("image", request.image.as_ref())?,
+        image,
+        image_latents,
         mask_image: picture("mask_image", request.mask_image.as_ref())?,
         strength: request.strength,
         control_image: control_images(&request.control_image)?,
@@ -56,12 +64,16 @@ pub(crate) fn to_generation(request: &GenerationRequest) -> Result<Generation, C
         control_guidance_start: request.control_guidance_start.clone(),
         control_guidance_end: request.control_guidance_end.clone(),
         guess_mode: request.guess_mode.unwrap_or(false),
-        latents: request.latents.as_ref().map(numbers).transpose()?,
+        latents: request.latents.as_ref().map(|input| latents("latents", input)).transpose()?,
+        output_type: output_type(request.output_format)?,
         aesthetic_score: request.aesthetic_score.map(single),
         negative_aesthetic_score: request.negative_aesthetic_score.map(single),
         original_size: request.original_size,
         target_size: request.target_size,
         crops_coords_top_left: request.crops_coords_top_left,
+        negative_original_size: request.negative_original_size,
+        negative_target_size: request.negative_target_size,
+        negative_crops_coords_top_left: request.negative_crops_coords_top_left,
         class_labels: request.class_labels,
         lora: request.lora.iter().map(adapter).collect(),
         noise_device: match request.noise_device {
@@ -108,14 +120,22 @@ fn decoded(field: &str, input: &Input) -> Result<Arc<Image>, CallError> {
     hearth_media::decode(bytes).map(Arc::new).map_err(refused)
 }
 
-fn numbers(input: &Input) -> Result<Arc<Vec<f32>>, CallError> {
-    let bytes = bytes("latents", input)?;
-    if !bytes.len().is_multiple_of(4) {
-        let message = format!("latents: {} bytes are no float32 numbers", bytes.len());
-        return Err(CallError::invalid("latents", message));
+/// What is to come of the request: numbers are the latents, before they are decoded.
+fn output_type(format: Option<OutputFormat>) -> Result<OutputType, CallError> {
+    match format {
+        Some(format @ (OutputFormat::Wav | OutputFormat::Flac)) => {
+            let shown = format.extension();
+            let message = format!("output_format {shown}: pictures come as png, jpeg, webp or npy");
+            Err(CallError::invalid("output_format", message))
+        }
+        Some(OutputFormat::Npy) => Ok(OutputType::Latent),
+        _ => Ok(OutputType::Image),
     }
-    let numbers = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-    Ok(Arc::new(numbers.collect()))
+}
+
+fn latents(field: &str, input: &Input) -> Result<Arc<Latents>, CallError> {
+    let refused = |error: UnreadableLatents| CallError::invalid(field, format!("{field}: {error}"));
+    Latents::read(bytes(field, input)?).map(Arc::new).map_err(refused)
 }
 
 fn bytes<'a>(field: &str, input: &'a Input) -> Result<&'a [u8], CallError> {

@@ -1,6 +1,7 @@
 //! `hearth generate`: one request, from its flags to its files.
 
 mod destination;
+mod fields;
 mod report;
 mod request;
 
@@ -27,13 +28,19 @@ const DRAIN: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(args: &GenerateArgs, app: &App) -> Result<Status, Failure> {
     let mut interrupts = Interrupts::listen()?;
-    let id = request::draw_id()?;
+    let mut request = request::build(args)?;
+    let id = match request.id.take() {
+        Some(id) => id,
+        None => request::draw_id()?,
+    };
+    let (format, images) = (request.output_format, request.images());
     let destination =
-        Destination::new(args.output.as_deref(), args.format, args.images, request::short(&id))?;
+        Destination::new(args.output.as_deref(), format, images, request::short(&id))?;
     if destination.is_stdout() {
         check_stdout(app)?;
     }
-    let request = request::build(args, &id, destination.format)?;
+    request.id = Some(id);
+    request.output_format = Some(destination.format);
     destination.check_writable()?;
     let timeout = args.timeout;
     if args.local {
@@ -170,7 +177,7 @@ async fn run_local(
     app: &App,
 ) -> Result<Status, Failure> {
     super::refuse_fleet_flags("--local", app)?;
-    let model = match &args.model {
+    let model = match &request.model {
         None => local::bundled_model(&app.env)?,
         Some(text) => {
             let source: ModelSource = text

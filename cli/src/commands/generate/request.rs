@@ -3,11 +3,12 @@
 use std::io::{IsTerminal as _, Read};
 use std::path::{Path, PathBuf};
 
-use hearth_protocol::generation::{GenerationRequest, Input, OutputFormat};
+use hearth_protocol::generation::{GenerationRequest, Input};
 use hearth_protocol::{RequestId, limits};
 use uuid::Uuid;
 
-use crate::args::GenerateArgs;
+use super::fields::Given;
+use crate::args::{GenerateArgs, Numbers, Size};
 use crate::commands::input;
 use crate::exit::Failure;
 
@@ -28,54 +29,121 @@ pub(super) fn short(id: &RequestId) -> &str {
     text.get(text.len().saturating_sub(8)..).unwrap_or(text)
 }
 
-/// The request, checked as far as that goes without the model.
-pub(super) fn build(
-    args: &GenerateArgs,
-    id: &RequestId,
-    format: OutputFormat,
-) -> Result<GenerationRequest, Failure> {
+/// The request, checked as far as that goes without the model. Its id and its output's format are
+/// the caller's to decide.
+pub(super) fn build(args: &GenerateArgs) -> Result<GenerationRequest, Failure> {
     one_reader(args)?;
+    let (details, given) = (&args.details, Given::read(&args.details)?);
+    let of = &given.request;
+    let rows_first = |size: Size| [size.height, size.width];
+    let list = |numbers: &Option<Numbers>| numbers.as_ref().map(|numbers| numbers.0.clone());
     let request = GenerationRequest {
-        id: Some(id.clone()),
-        model: args.model.clone(),
-        task: args.task,
-        prompt: prompt(&args.prompt)?,
-        negative_prompt: args.negative_prompt.clone(),
-        prompt_weights: args.prompt_weights.then_some(true),
-        long_prompt: args.long_prompt.then_some(true),
-        clip_skip: args.clip_skip,
-        width: args.size.map(|size| size.width),
-        height: args.size.map(|size| size.height),
-        image: args.image.as_deref().map(|path| picture("--image", path)).transpose()?,
-        mask_image: args.mask.as_deref().map(|path| picture("--mask", path)).transpose()?,
-        strength: args.strength,
-        class_labels: args.class_label,
-        lora: args.lora.clone(),
-        num_images: Some(args.images),
-        num_inference_steps: args.steps,
-        guidance_scale: args.guidance,
-        seed: args.seed,
-        noise_device: args.noise_device,
-        scheduler: args.scheduler.clone(),
-        output_format: Some(format),
-        preview_every: args.preview.then_some(PREVIEW_EVERY),
-        ..GenerationRequest::default()
+        model: args.model.clone().or_else(|| of.model.clone()),
+        task: args.task.or(of.task),
+        prompt: match &args.prompt {
+            Some(text) => prompt(text)?,
+            None => of.prompt.clone(),
+        },
+        prompt_2: text(&details.prompt_2, &of.prompt_2),
+        prompt_3: text(&details.prompt_3, &of.prompt_3),
+        negative_prompt: text(&args.negative_prompt, &of.negative_prompt),
+        negative_prompt_2: text(&details.negative_prompt_2, &of.negative_prompt_2),
+        negative_prompt_3: text(&details.negative_prompt_3, &of.negative_prompt_3),
+        width: args.size.map(|size| size.width).or(of.width),
+        height: args.size.map(|size| size.height).or(of.height),
+        image: file("--image", &args.image, &of.image)?,
+        mask_image: file("--mask", &args.mask, &of.mask_image)?,
+        latents: file("--latents", &details.latents, &of.latents)?,
+        strength: args.strength.or(of.strength),
+        class_labels: args.class_label.or(of.class_labels),
+        lora: if args.lora.is_empty() { of.lora.clone() } else { args.lora.clone() },
+        prompt_weights: args.prompt_weights.then_some(true).or(of.prompt_weights),
+        long_prompt: args.long_prompt.then_some(true).or(of.long_prompt),
+        clip_skip: args.clip_skip.or(of.clip_skip),
+        num_images: args.images.or(of.num_images),
+        num_inference_steps: args.steps.or(of.num_inference_steps),
+        timesteps: list(&details.timesteps).or_else(|| of.timesteps.clone()),
+        sigmas: list(&details.sigmas).or_else(|| of.sigmas.clone()),
+        guidance_scale: args.guidance.or(of.guidance_scale),
+        guidance_rescale: details.guidance_rescale.or(of.guidance_rescale),
+        true_cfg_scale: details.true_cfg.or(of.true_cfg_scale),
+        eta: details.eta.or(of.eta),
+        original_inference_steps: details.original_steps.or(of.original_inference_steps),
+        max_sequence_length: details.max_sequence_length.or(of.max_sequence_length),
+        denoising_start: details.denoising_start.or(of.denoising_start),
+        denoising_end: details.denoising_end.or(of.denoising_end),
+        original_size: details.original_size.map(rows_first).or(of.original_size),
+        target_size: details.target_size.map(rows_first).or(of.target_size),
+        crops_coords_top_left: details.crop.or(of.crops_coords_top_left),
+        aesthetic_score: details.aesthetic_score.or(of.aesthetic_score),
+        negative_aesthetic_score: details.negative_aesthetic_score.or(of.negative_aesthetic_score),
+        seed: args.seed.or(of.seed),
+        noise_device: args.noise_device.or(of.noise_device),
+        scheduler: scheduler(args, of.scheduler.as_deref())?,
+        output_format: args.format.or(of.output_format),
+        preview_every: args.preview.then_some(PREVIEW_EVERY).or(of.preview_every),
+        ..given.request.clone()
     };
+    given.check_files(&request)?;
+    if request.image.is_none() {
+        for (flag, given) in
+            [("--strength", request.strength.is_some()), ("--mask", request.mask_image.is_some())]
+        {
+            if given {
+                let message = format!("{flag}: there is no image to change; give --image FILE");
+                return Err(Failure::usage(message));
+            }
+        }
+    }
     request.check()?;
     Ok(request)
 }
 
-/// A file that goes with the request.
-fn picture(flag: &str, path: &Path) -> Result<Input, Failure> {
-    Ok(Input::new(input::read(flag, path, limits::INPUT)?))
+fn text(flag: &Option<String>, given: &Option<String>) -> Option<String> {
+    flag.clone().or_else(|| given.clone())
+}
+
+/// The scheduler with the options that are given apart.
+fn scheduler(args: &GenerateArgs, given: Option<&str>) -> Result<Option<String>, Failure> {
+    let name = args.scheduler.as_deref().or(given);
+    let options = &args.details.scheduler_option;
+    let Some(name) = name else {
+        return match options.first() {
+            None => Ok(None),
+            Some((key, value)) => Err(Failure::usage(format!(
+                "--scheduler-option {key}={value}: say of which scheduler, by --scheduler NAME"
+            ))),
+        };
+    };
+    let options: Vec<_> = options.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    Ok(Some(match (options.is_empty(), name.contains(':')) {
+        (true, _) => name.to_owned(),
+        (false, true) => format!("{name},{}", options.join(",")),
+        (false, false) => format!("{name}:{}", options.join(",")),
+    }))
+}
+
+/// The file that a flag names, or the one given otherwise.
+fn file(
+    flag: &str,
+    path: &Option<PathBuf>,
+    given: &Option<Input>,
+) -> Result<Option<Input>, Failure> {
+    match path {
+        Some(path) => Ok(Some(Input::new(input::read(flag, path, limits::INPUT)?))),
+        None => Ok(given.clone()),
+    }
 }
 
 /// Standard input can be read once.
 fn one_reader(args: &GenerateArgs) -> Result<(), Failure> {
     let path = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
-    let readers = [args.prompt == "-", path(&args.image), path(&args.mask)];
-    if readers.into_iter().filter(|reads| *reads).count() > 1 {
-        let message = "PROMPT, --image and --mask: one of them at most is -, standard input";
+    let details = &args.details;
+    let files = [&args.image, &args.mask, &details.latents, &details.request].map(path);
+    let prompt = args.prompt.as_deref() == Some("-");
+    if files.into_iter().chain([prompt]).filter(|reads| *reads).count() > 1 {
+        let message = "PROMPT, --image, --mask, --latents and --request: one of them at most is -, \
+                       standard input";
         return Err(Failure::usage(message));
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! Whether a request fits a model: every field is checked before any compute.
 
+mod combinations;
 mod control;
 pub(super) mod lora;
 mod pictures;
@@ -7,6 +8,7 @@ mod pictures;
 use super::generation::quoted;
 use super::parts::Syntax;
 use super::{Description, Generation, Invalid, MAX_PROMPT_CHARS, Settings};
+use crate::folder::Family;
 
 /// Guidance scales beyond this are mistakes; the usual ones are 1 to 20.
 const MAX_GUIDANCE: f32 = 1000.0;
@@ -16,6 +18,8 @@ const NO_LAYERS: &str = "this model's text encoder gives its last layer only; ad
 /// What is said where the denoiser's graph takes prompts of one length.
 const FIXED_LENGTH: &str = "this export has the length of a prompt built in; leave it out, or \
                             export the denoiser with an open sequence axis";
+/// The scale that beauty is scored on ends at 10.
+const MAX_SCORE: f32 = 10.0;
 /// Pixels of a side in size conditions; photographs have less.
 const MAX_CONDITION: u32 = 100_000;
 
@@ -39,19 +43,27 @@ impl Description {
         }
         self.check_prompts(request)?;
         self.check_fields(request)?;
+        self.check_combinations(request)?;
         self.check_lora(&request.lora)?;
         let strength = self.check_pictures(request)?;
         self.check_control(request)?;
         let (width, height) = self.size(request)?;
         self.check_latents(request, [width, height])?;
         let num_inference_steps = self.steps(request)?;
-        let guidance_scale = request.guidance_scale.unwrap_or(self.default_guidance_scale);
+        let default = self.task_defaults(request).map_or(1.0, |defaults| defaults.guidance_scale);
+        let guidance_scale = request.guidance_scale.unwrap_or(default);
         let eta = request.eta.unwrap_or(0.0);
         for (field, value, max) in [
             ("guidance_scale", guidance_scale, MAX_GUIDANCE),
             ("true_cfg_scale", request.true_cfg_scale.unwrap_or(1.0), MAX_GUIDANCE),
             ("guidance_rescale", request.guidance_rescale.unwrap_or(0.0), 1.0),
             ("eta", eta, 1.0),
+            ("aesthetic_score", request.aesthetic_score.unwrap_or(0.0), MAX_SCORE),
+            (
+                "negative_aesthetic_score",
+                request.negative_aesthetic_score.unwrap_or(0.0),
+                MAX_SCORE,
+            ),
         ] {
             if !(0.0..=max).contains(&value) {
                 return Err(Invalid::new(field, &value, format!("give a number from 0 to {max}")));
@@ -125,8 +137,10 @@ impl Description {
             return Err(Invalid::new("long_prompt", &true, FIXED_LENGTH));
         }
         for (field, value) in request.given() {
-            // Nothing is asked for by a negative prompt of no words, or by no guidance.
-            let idle = field == "negative_prompt" && value == "\"\"";
+            // Nothing is asked for by a negative prompt of no words; and Flux schnell is asked for
+            // a guidance scale everywhere, which is warned of.
+            let idle = (field == "negative_prompt" && value == "\"\"")
+                || (field == "guidance_scale" && self.family == Family::Flux);
             if !self.has(field) && !idle {
                 let message = match field.starts_with("control") || field == "guess_mode" {
                     true => control::NONE.to_owned(),
@@ -141,18 +155,7 @@ impl Description {
             let message = format!("give 1 to {}", limits.max);
             return Err(Invalid::new("max_sequence_length", &length, message));
         }
-        for (field, size, min) in [
-            ("original_size", request.original_size, 1),
-            ("target_size", request.target_size, 1),
-            ("crops_coords_top_left", request.crops_coords_top_left, 0),
-        ] {
-            for side in size.into_iter().flatten() {
-                if !(min..=MAX_CONDITION).contains(&side) {
-                    let message = format!("give {min} to {MAX_CONDITION} pixels");
-                    return Err(Invalid::new(field, &side, message));
-                }
-            }
-        }
+        check_conditions(request)?;
         match (self.classes, request.class_labels) {
             (Some(classes), Some(label)) if label >= classes => {
                 let message = format!("give 0 to {}", classes - 1);
@@ -166,14 +169,21 @@ impl Description {
         }
     }
 
-    /// The picture's size: the request's, that of the image it brings or else of the first control
-    /// image (rounded down to what the model can make), or the model's own.
+    /// The picture's size: the request's, that of the image or latents it brings (an image's rounded
+    /// down to what the model can make), or the model's own.
     fn size(&self, request: &Generation) -> Result<(u32, u32), Invalid> {
         let own = |side: u32| Some((side - side % self.size_factor).max(self.size_factor));
         let image = request.image.as_ref().or(request.control_image.first());
         let image = image.filter(|_| !self.fixed_size);
-        let width = request.width.or(image.and_then(|image| own(image.width)));
-        let height = request.height.or(image.and_then(|image| own(image.height)));
+        let latents = request.image_latents.as_ref().or(request.latents.as_ref());
+        let cells = latents.and_then(|latents| latents.size(self.latent_channels));
+        let pixels = |cells: usize| u32::try_from(cells).ok()?.checked_mul(self.cell);
+        let [rows, columns] = match cells {
+            Some([rows, columns]) => [pixels(rows), pixels(columns)],
+            None => [None, None],
+        };
+        let width = request.width.or(columns).or(image.and_then(|image| own(image.width)));
+        let height = request.height.or(rows).or(image.and_then(|image| own(image.height)));
         let check = |field, value: Option<u32>, default: u32| {
             let (factor, max) = (self.size_factor, self.max_size);
             let size = value.unwrap_or(default);
@@ -205,7 +215,10 @@ impl Description {
         let listed = request.timesteps.as_ref().or(request.sigmas.as_ref()).map(Vec::len);
         let steps = match listed {
             Some(length) => u32::try_from(length).unwrap_or(u32::MAX),
-            None => request.num_inference_steps.unwrap_or(self.default_steps),
+            None => request
+                .num_inference_steps
+                .or(self.task_defaults(request).map(|defaults| defaults.num_inference_steps))
+                .unwrap_or(self.default_steps),
         };
         if (1..=self.max_steps).contains(&steps) {
             return Ok(steps);
@@ -217,6 +230,36 @@ impl Description {
         };
         Err(Invalid::new(field, &steps, format!("give 1 to {}", self.max_steps)))
     }
+}
+
+/// Checks the sizes that Stable Diffusion XL is told.
+fn check_conditions(request: &Generation) -> Result<(), Invalid> {
+    let negative = [request.negative_original_size, request.negative_target_size];
+    for (field, size, min) in [
+        ("original_size", request.original_size, 1),
+        ("target_size", request.target_size, 1),
+        ("crops_coords_top_left", request.crops_coords_top_left, 0),
+        ("negative_original_size", negative[0], 1),
+        ("negative_target_size", negative[1], 1),
+        ("negative_crops_coords_top_left", request.negative_crops_coords_top_left, 0),
+    ] {
+        for side in size.into_iter().flatten() {
+            if !(min..=MAX_CONDITION).contains(&side) {
+                let message = format!("give {min} to {MAX_CONDITION} pixels");
+                return Err(Invalid::new(field, &side, message));
+            }
+        }
+        // diffusers has no use for one of them alone here, nor for the crop alone.
+        if let Some(size) = size.filter(|_| field.starts_with("negative"))
+            && negative.contains(&None)
+            && !request.starts_from_picture()
+        {
+            let message = "text-to-image takes negative_original_size and negative_target_size \
+                           together; give both";
+            return Err(Invalid::new(field, &format!("{size:?}"), message));
+        }
+    }
+    Ok(())
 }
 
 fn check_text(field: &'static str, text: &str) -> Result<(), Invalid> {

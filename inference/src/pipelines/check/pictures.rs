@@ -8,6 +8,9 @@ impl Description {
         let text_to_image =
             self.tasks.iter().any(|task| matches!(*task, "text-to-image" | "general"));
         let goes_on = request.denoising_start.is_some() && request.latents.is_some();
+        if request.image_latents.is_some() {
+            return self.check_image_latents(request);
+        }
         let Some(image) = &request.image else {
             let message = "there is no image to change; give one, or leave it out";
             if request.mask_image.is_some() {
@@ -41,40 +44,61 @@ impl Description {
             let message = "this model fills parts of a picture; say which by a mask";
             return Err(Invalid::new("mask_image", &"none", message));
         }
-        let Some(strengths) = self.default_strength else { return Ok(None) };
-        let default = match request.mask_image {
-            Some(_) => strengths.inpainting,
-            None => strengths.image_to_image,
+        self.strength(request)
+    }
+
+    /// Checks latents that stand for the picture to start from.
+    fn check_image_latents(&self, request: &Generation) -> Result<Option<f64>, Invalid> {
+        let [value, message] = match (&request.image, &request.mask_image) {
+            (Some(_), _) => ["given as both", "give a picture or latents"],
+            (_, Some(_)) => {
+                ["of latents", "a part of them can't be masked; give the picture itself"]
+            }
+            _ if self.tasks == ["inpainting"] => {
+                ["of latents", "this model fills parts of a picture"]
+            }
+            _ => return self.strength(request),
         };
-        let strength = request.strength.unwrap_or(default);
+        Err(Invalid::new("image", &value, message))
+    }
+
+    /// How much of a picture is made anew; none where `denoising_start` says it.
+    fn strength(&self, request: &Generation) -> Result<Option<f64>, Invalid> {
+        let default = self.task_defaults(request).and_then(|defaults| defaults.strength);
+        let Some(strength) = request.strength.or(default) else { return Ok(None) };
         if !(strength > 0.0 && strength <= 1.0) {
             let message = "give a number above 0 (nothing is changed) up to 1 (all is)";
             return Err(Invalid::new("strength", &strength, message));
         }
-        Ok(Some(strength))
+        Ok(Some(strength).filter(|_| request.denoising_start.is_none()))
     }
 
-    /// Checks the latents' number for a picture of that size.
+    /// Checks the latents' shape and numbers for a picture of that size.
     pub(super) fn check_latents(
         &self,
         request: &Generation,
         [width, height]: [u32; 2],
     ) -> Result<(), Invalid> {
-        let Some(latents) = &request.latents else { return Ok(()) };
-        let [rows, columns] = [height / self.cell, width / self.cell];
-        let wanted = self.latent_channels * rows as usize * columns as usize;
-        let count = format!("of {} numbers", latents.len());
-        if latents.len() != wanted {
-            let channels = self.latent_channels;
-            let message = format!("give {channels} x {rows} x {columns} for {width}x{height}");
-            return Err(Invalid::new("latents", &count, message));
+        let [rows, columns] = [height / self.cell, width / self.cell].map(|side| side as usize);
+        let shape = [self.latent_channels, rows, columns];
+        let given = [("image", &request.image_latents), ("latents", &request.latents)];
+        for (field, latents) in given {
+            let Some(latents) = latents else { continue };
+            if !latents.are(self.layout(), shape) {
+                let channels = self.latent_channels;
+                let message = format!("give {channels} x {rows} x {columns} for {width}x{height}");
+                return Err(Invalid::new(field, &latents.shown(), message));
+            }
+            if let Some(wrong) = latents.wrong() {
+                return Err(Invalid::new(field, &latents.shown(), wrong));
+            }
         }
-        if latents.iter().any(|value| !value.is_finite()) {
-            return Err(Invalid::new("latents", &count, "some of them aren't finite numbers"));
+        match &request.latents {
+            Some(latents) if request.image.is_some() || request.image_latents.is_some() => {
+                let message = "an image is given too; give one of them";
+                Err(Invalid::new("latents", &latents.shown(), message))
+            }
+            _ => Ok(()),
         }
-        if request.image.is_some() {
-            return Err(Invalid::new("latents", &count, "an image is given too; give one of them"));
-        }
-        Ok(())
     }
 }

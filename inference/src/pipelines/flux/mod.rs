@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use self::text::Text;
-use super::description::{SequenceLength, Strengths};
+use super::description::SequenceLength;
 use super::diffusion::Diffusion;
 use super::facts::Facts;
 use super::parts::{self, ClipEncoder, Denoiser, POOLED, Ports, T5Encoder, Vae, VaeConfig};
@@ -34,8 +34,6 @@ const TRANSFORMER: &str = "transformer/config.json";
 const PACKED: usize = 4;
 /// Diffusers' defaults; the size is that of 128 latent cells a side.
 const CELLS: u32 = 128;
-const STEPS: u32 = 28;
-const GUIDANCE_SCALE: f32 = 3.5;
 const LENGTH: SequenceLength = SequenceLength { default: 512, max: 512 };
 
 /// `transformer/config.json`; other keys don't matter here.
@@ -43,8 +41,6 @@ const LENGTH: SequenceLength = SequenceLength { default: 512, max: 512 };
 struct Config {
     in_channels: usize,
 }
-/// How much of a picture is made anew, likewise.
-const STRENGTHS: Strengths = Strengths { image_to_image: 0.6, inpainting: 0.6 };
 
 /// Loads the folder's graphs and tokenizers.
 pub(super) fn load(
@@ -80,14 +76,11 @@ pub(super) fn load(
     let max_prompt_tokens = clip.max_tokens();
     let text = Text::new(clip, t5, &denoiser, token_side);
 
-    let fields = vec![
-        "guidance_scale",
-        "latents",
-        "prompt_2",
-        "negative_prompt",
-        "negative_prompt_2",
-        "true_cfg_scale",
-    ];
+    let mut fields =
+        vec!["latents", "prompt_2", "negative_prompt", "negative_prompt_2", "true_cfg_scale"];
+    if text.takes_guidance() {
+        fields.push("guidance_scale");
+    }
     let description = Facts {
         folder,
         device,
@@ -99,8 +92,6 @@ pub(super) fn load(
         size_factor: token_side,
         fixed_size: fixed.is_some(),
         smallest: both.smallest(),
-        steps: STEPS,
-        guidance_scale: GUIDANCE_SCALE,
         max_prompt_tokens,
         sequence_length: Some(LENGTH),
         max_prompt_chunks: 1,
@@ -108,7 +99,6 @@ pub(super) fn load(
         classes: None,
         lora: parts::adapter_names(text.adapters().chain([denoiser.adapters()])),
         controlnets: Vec::new(),
-        strengths: both.encoder.is_some().then_some(STRENGTHS),
         cell: vae.cell(),
         latent_channels: vae.latent_channels,
     }

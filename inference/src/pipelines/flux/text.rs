@@ -45,6 +45,11 @@ impl Text {
         [self.clip.adapters()].into_iter()
     }
 
+    /// Whether the guidance scale is an input.
+    pub(super) fn takes_guidance(&self) -> bool {
+        self.guidance
+    }
+
     fn push_places(&self, conditioning: &mut Conditioning, name: &'static str, places: Vec<f32>) {
         let shape = [places.len() / PLACE, PLACE];
         if self.batched_places {

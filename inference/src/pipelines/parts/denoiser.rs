@@ -160,6 +160,11 @@ impl Denoiser {
         &self.adapters
     }
 
+    /// The folder's part.
+    pub(in crate::pipelines) fn part(&self) -> &'static str {
+        self.ports.part
+    }
+
     /// The graph itself, and those that steer it.
     pub(in crate::pipelines) fn graphs(&mut self) -> Vec<&mut Session> {
         let mut graphs = vec![&mut self.session];

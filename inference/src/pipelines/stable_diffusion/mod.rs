@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 pub(super) use self::embedding::{NAME as EMBEDDING, guidance_embedding, width as embedding_width};
 use self::text::Text;
-use super::description::Strengths;
 use super::diffusion::Diffusion;
 use super::facts::Facts;
 use super::parts::{
@@ -30,12 +29,6 @@ const OTHER: [&str; 2] = ["scheduler", "tokenizer"];
 const UNET: &str = "unet/config.json";
 /// Cells of a latent's side where the config doesn't say.
 const CELLS: u32 = 64;
-
-/// Diffusers' defaults: steps and guidance scale.
-const DEFAULTS: (u32, f32) = (50, 7.5);
-const LCM_DEFAULTS: (u32, f32) = (4, 8.5);
-/// How much of a picture is made anew, likewise.
-const STRENGTHS: Strengths = Strengths { image_to_image: 0.8, inpainting: 1.0 };
 
 /// Loads the folder's three graphs and its tokenizer.
 pub(super) fn load(
@@ -63,7 +56,6 @@ pub(super) fn load(
 
     let fixed = both.fixed_size(denoiser.fixed_size())?;
     let cells = fixed.or(unet.sample_size.map(SampleSize::height_width)).unwrap_or([CELLS; 2]);
-    let (steps, guidance_scale) = if lcm { LCM_DEFAULTS } else { DEFAULTS };
     let mut fields = vec!["guidance_scale", "latents", "prompt_weights"];
     match embedding {
         Some(_) => fields.push("original_inference_steps"),
@@ -80,8 +72,6 @@ pub(super) fn load(
         size_factor: vae.cell() * unet.factor(),
         fixed_size: fixed.is_some(),
         smallest: both.smallest(),
-        steps,
-        guidance_scale,
         max_prompt_tokens: encoder.max_tokens(),
         sequence_length: None,
         max_prompt_chunks: denoiser.max_prompt_chunks(),
@@ -89,7 +79,6 @@ pub(super) fn load(
         classes: None,
         lora: parts::adapter_names([denoiser.adapters(), encoder.adapters()]),
         controlnets: nets,
-        strengths: both.encoder.is_some().then_some(STRENGTHS),
         cell: vae.cell(),
         latent_channels: vae.latent_channels,
     }

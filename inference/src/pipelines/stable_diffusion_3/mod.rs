@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use self::text::Text;
-use super::description::{SequenceLength, Strengths};
+use super::description::SequenceLength;
 use super::diffusion::Diffusion;
 use super::facts::Facts;
 use super::parts::{
@@ -26,9 +26,7 @@ const GRAPHS: [&str; 3] = ["text_encoder", "text_encoder_2", "transformer"];
 const OTHER: [&str; 3] = ["scheduler", "tokenizer", "tokenizer_2"];
 const T5: [&str; 2] = ["text_encoder_3", "tokenizer_3"];
 const TRANSFORMER: &str = "transformer/config.json";
-/// Diffusers' defaults.
-const STEPS: u32 = 28;
-const GUIDANCE: f32 = 7.0;
+/// Diffusers' default, and the longest that it takes.
 const LENGTH: SequenceLength = SequenceLength { default: 256, max: 512 };
 
 /// `transformer/config.json`; other keys don't matter here.
@@ -40,8 +38,6 @@ struct Config {
     pos_embed_max_size: u32,
     joint_attention_dim: usize,
 }
-/// How much of a picture is made anew, likewise.
-const STRENGTHS: Strengths = Strengths { image_to_image: 0.6, inpainting: 0.6 };
 
 /// Loads the folder's graphs and tokenizers.
 pub(super) fn load(
@@ -86,7 +82,8 @@ pub(super) fn load(
 
     let fixed = both.fixed_size(denoiser.fixed_size())?;
     let cells = fixed.unwrap_or(config.sample_size.height_width());
-    let mut fields = vec!["guidance_scale", "prompt_2", "negative_prompt", "negative_prompt_2"];
+    let mut fields =
+        vec!["guidance_scale", "latents", "prompt_2", "negative_prompt", "negative_prompt_2"];
     if has_t5 {
         fields.extend(["prompt_3", "negative_prompt_3"]);
     }
@@ -101,8 +98,6 @@ pub(super) fn load(
         size_factor: token_side,
         fixed_size: fixed.is_some(),
         smallest: both.smallest(),
-        steps: STEPS,
-        guidance_scale: GUIDANCE,
         max_prompt_tokens: text.max_tokens(),
         sequence_length: Some(LENGTH),
         max_prompt_chunks: 1,
@@ -110,7 +105,6 @@ pub(super) fn load(
         classes: None,
         lora: parts::adapter_names(text.adapters().chain([denoiser.adapters()])),
         controlnets: Vec::new(),
-        strengths: both.encoder.is_some().then_some(STRENGTHS),
         cell: vae.cell(),
         latent_channels: vae.latent_channels,
     }

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use self::text::{Negative, Text};
 pub(super) use self::text::{beside, second_or_first};
-use super::description::Strengths;
 use super::diffusion::Diffusion;
 use super::facts::Facts;
 use super::parts::{
@@ -31,11 +30,6 @@ const PORTS: Ports =
     Ports { required: &["encoder_hidden_states", "text_embeds", "time_ids"], ..Ports::UNET };
 /// Cells of a latent's side where the config doesn't say.
 const CELLS: u32 = 128;
-/// Diffusers' defaults.
-const STEPS: u32 = 50;
-const GUIDANCE: f32 = 5.0;
-/// How much of a picture is made anew, likewise.
-const STRENGTHS: Strengths = Strengths { image_to_image: 0.3, inpainting: 0.9999 };
 
 /// Loads the folder's graphs and tokenizers.
 pub(super) fn load(
@@ -91,7 +85,15 @@ pub(super) fn load(
     ];
     match embedding {
         Some(_) => fields.push("original_inference_steps"),
-        None => fields.extend(["negative_prompt", "guidance_rescale"]),
+        None => fields.extend([
+            "negative_prompt",
+            "guidance_rescale",
+            "negative_original_size",
+            "negative_crops_coords_top_left",
+        ]),
+    }
+    if !aesthetic && embedding.is_none() {
+        fields.push("negative_target_size");
     }
     if !refiner {
         fields.extend(["prompt_2", "negative_prompt_2"]);
@@ -113,8 +115,6 @@ pub(super) fn load(
         size_factor: vae.cell() * unet.factor(),
         fixed_size: fixed.is_some(),
         smallest: both.smallest(),
-        steps: STEPS,
-        guidance_scale: GUIDANCE,
         max_prompt_tokens: text.max_tokens(),
         sequence_length: None,
         max_prompt_chunks: denoiser.max_prompt_chunks(),
@@ -122,7 +122,6 @@ pub(super) fn load(
         classes: None,
         lora: parts::adapter_names(text.adapters().chain([denoiser.adapters()])),
         controlnets: nets,
-        strengths: both.encoder.is_some().then_some(STRENGTHS),
         cell: vae.cell(),
         latent_channels: vae.latent_channels,
     }

@@ -143,17 +143,41 @@ impl Text {
         let request = &settings.request;
         let own = [settings.height, settings.width];
         let original = request.original_size.unwrap_or(own);
+        let target = request.target_size.unwrap_or(own);
         let crop = request.crops_coords_top_left.unwrap_or([0, 0]);
-        let target = request.target_size.unwrap_or(own).map(|side| side as f32);
-        let given = [request.aesthetic_score, request.negative_aesthetic_score];
-        [0, 1].map(|index| {
-            let mut sizes: Vec<_> = original.iter().chain(&crop).map(|&side| side as f32).collect();
-            match self.aesthetic {
-                true => sizes.push(given[index].unwrap_or(AESTHETIC_SCORES[index])),
-                false => sizes.extend(target),
-            }
-            sizes
-        })
+        let score = request.aesthetic_score.unwrap_or(AESTHETIC_SCORES[0]);
+        let positive = self.numbers(original, crop, target, score);
+        // diffusers' text-to-image takes sizes of its own for the negative prompt or none. Where
+        // there is a picture, each that isn't given is the prompt's; the crop always is, except
+        // for models that know scores, where it is none.
+        let from_picture = request.starts_from_picture();
+        if !from_picture && request.negative_original_size.is_none() {
+            return [positive.clone(), positive];
+        }
+        let original = request.negative_original_size.unwrap_or(original);
+        let target = request.negative_target_size.unwrap_or(target);
+        let crop = match from_picture && !self.aesthetic {
+            true => crop,
+            false => request.negative_crops_coords_top_left.unwrap_or([0, 0]),
+        };
+        let score = request.negative_aesthetic_score.unwrap_or(AESTHETIC_SCORES[1]);
+        [positive, self.numbers(original, crop, target, score)]
+    }
+
+    fn numbers(
+        &self,
+        original: [u32; 2],
+        crop: [u32; 2],
+        target: [u32; 2],
+        score: f32,
+    ) -> Vec<f32> {
+        let sides = original.into_iter().chain(crop);
+        let mut numbers: Vec<_> = sides.map(|side| side as f32).collect();
+        match self.aesthetic {
+            true => numbers.push(score),
+            false => numbers.extend(target.map(|side| side as f32)),
+        }
+        numbers
     }
 }
 

@@ -48,13 +48,15 @@ impl Start<'_> {
     pub(super) fn inpaint(&mut self, image: &Image, mask: &Image) -> Result<Parts, Error> {
         let (width, height) = (self.settings.width, self.settings.height);
         let mask: Vec<_> = mask.resized(width, height).grey();
-        let whole = self.settings.request.strength.is_some_and(|strength| strength >= 1.0);
+        let goes_on = self.settings.request.denoising_start.is_some();
+        let whole = self.settings.strength.is_some_and(|strength| strength >= 1.0);
         let known = match whole && self.inpainting_model {
             true => None,
             false => Some(self.encode(image)?),
         };
         let noise = self.draw();
         let latents = match &known {
+            Some(known) if goes_on => known.clone(),
             Some(known) if !whole => self.noised(known, &noise),
             _ => {
                 let sigma = self.scheduler.init_noise_sigma();

@@ -10,7 +10,7 @@ use hearth_media::Image;
 pub(super) use self::inpainting::Blend;
 use super::parts::VaeEncoder;
 use super::state::Layout;
-use super::{Error, Settings};
+use super::{Error, Latents, Settings};
 use crate::noise::NoiseStream;
 use crate::schedulers::Scheduler;
 use crate::session::Interrupt;
@@ -47,8 +47,17 @@ impl Start<'_> {
         let (image, mask) = (request.image.clone(), request.mask_image.clone());
         let (latents, beside, blend) = match (image, mask) {
             (Some(image), Some(mask)) => self.inpaint(&image, &mask)?,
-            (Some(image), None) => (self.noisy(&image)?, Vec::new(), None),
-            (None, _) => (self.noise_alone(), Vec::new(), None),
+            (Some(image), None) => {
+                let known = self.encode(&image)?;
+                (self.noisy(known), Vec::new(), None)
+            }
+            (None, _) => match &request.image_latents {
+                Some(known) => {
+                    let known = self.given(known);
+                    (self.noisy(known), Vec::new(), None)
+                }
+                None => (self.noise_alone(), Vec::new(), None),
+            },
         };
         Ok(Begun { latents: self.layout.packed(latents, self.shape), beside, blend })
     }
@@ -57,7 +66,7 @@ impl Start<'_> {
     fn noise_alone(&mut self) -> Vec<f32> {
         let request = &self.settings.request;
         let mut latents = match &request.latents {
-            Some(latents) => latents.as_ref().clone(),
+            Some(latents) => self.given(latents),
             None => self.draw(),
         };
         if request.denoising_start.is_none() {
@@ -67,14 +76,20 @@ impl Start<'_> {
         latents
     }
 
-    /// The picture's latents with the first step's noise.
-    fn noisy(&mut self, image: &Image) -> Result<Vec<f32>, Error> {
-        let known = self.encode(image)?;
+    /// Latents of the request, as planes.
+    fn given(&self, latents: &Latents) -> Vec<f32> {
+        // The check has seen that they fit.
+        latents.planes(self.layout, self.shape).unwrap_or_default()
+    }
+
+    /// A picture's latents with the first step's noise, or as they are where another model has
+    /// left them.
+    fn noisy(&mut self, known: Vec<f32>) -> Vec<f32> {
         if self.settings.request.denoising_start.is_some() {
-            return Ok(known);
+            return known;
         }
         let noise = self.draw();
-        Ok(self.noised(&known, &noise))
+        self.noised(&known, &noise)
     }
 
     fn noised(&self, known: &[f32], noise: &[f32]) -> Vec<f32> {

@@ -38,12 +38,7 @@ pub(super) fn load(
         return Err(parts::bad(UNET, reason.to_owned()));
     }
     let consistency = folder.class().ends_with("ConsistencyModelPipeline");
-    // What diffusers' pipelines do if the request says nothing.
-    let (trained, steps) = match folder.class() {
-        _ if consistency => (Trained::Consistency, 1),
-        "DDIMPipeline" => (Trained::Diffusion, 50),
-        _ => (Trained::Diffusion, 1000),
-    };
+    let trained = if consistency { Trained::Consistency } else { Trained::Diffusion };
     let schedule = Schedule { trained, ..Schedule::of(parts::scheduler_config(folder)?) };
     let files = parts::check_files(folder, &["unet"], &["scheduler"])?;
     let denoiser = Denoiser::load(runtime, folder, device, PORTS, channels)?;
@@ -57,20 +52,18 @@ pub(super) fn load(
     };
     let fixed = denoiser.fixed_size();
     let size = fixed.or(unet.sample_size.map(SampleSize::height_width)).unwrap_or([SIDE; 2]);
-    let steps = steps.min(schedule.config.num_train_timesteps());
     let description = Facts {
         folder,
         device,
         files,
         schedule,
         tasks: vec!["general"],
-        fields: Vec::new(),
+        // diffusers' other classes of this kind draw their noise themselves
+        fields: if consistency { vec!["latents"] } else { Vec::new() },
         size,
         size_factor: unet.factor(),
         fixed_size: fixed.is_some(),
         smallest: 0,
-        steps,
-        guidance_scale: 1.0,
         max_prompt_tokens: 0,
         sequence_length: None,
         max_prompt_chunks: 1,
@@ -78,7 +71,6 @@ pub(super) fn load(
         classes,
         lora: parts::adapter_names([denoiser.adapters()]),
         controlnets: Vec::new(),
-        strengths: None,
         cell: 1,
         latent_channels: channels,
     }

@@ -1,0 +1,74 @@
+//! Fields that don't go together: what contradicts is refused, what has no effect is warned of.
+
+use crate::folder::Family;
+use crate::pipelines::{Description, Generation, Invalid, Settings};
+
+/// The schedulers that η means something to.
+const WITH_ETA: [&str; 2] = ["DDIMScheduler", "TCDScheduler"];
+
+impl Description {
+    /// Refuses fields that contradict each other, as diffusers does.
+    pub(super) fn check_combinations(&self, request: &Generation) -> Result<(), Invalid> {
+        if request.timesteps.is_some() && request.sigmas.is_some() {
+            let message = "sigmas are given too; give one of them";
+            return Err(Invalid::new("timesteps", &"given", message));
+        }
+        Ok(())
+    }
+
+    /// What is given and changes nothing beside what else is given, each as a warning. diffusers
+    /// says nothing of it.
+    pub(in crate::pipelines) fn without_effect(&self, settings: &Settings) -> Vec<String> {
+        let request = &settings.request;
+        let mut warnings = Vec::new();
+        let mut warn = |field: &str, remedy: &str| {
+            warnings.push(format!("{field} has no effect: {remedy}"));
+        };
+        let flux = self.family == Family::Flux;
+        let true_guidance = request.true_cfg_scale.is_some_and(|scale| scale > 1.0);
+        let guided = match flux {
+            true => true_guidance && request.negative_prompt.is_some(),
+            false => settings.guidance_scale > 1.0,
+        };
+        if flux && true_guidance && !guided {
+            warn("true_cfg_scale", "it is for a negative_prompt, and there is none");
+        } else if !guided {
+            let scale = if flux { "true_cfg_scale" } else { "guidance_scale" };
+            for (field, value) in request.given() {
+                let negative = field.starts_with("negative_") && value != "\"\"";
+                let rescale = request.guidance_rescale.is_some_and(|share| share > 0.0);
+                if negative || (field == "guidance_rescale" && rescale) {
+                    warn(field, &format!("it takes a {scale} above 1"));
+                }
+            }
+        } else if request.negative_prompt.is_none() && self.family == Family::StableDiffusionXl {
+            for (field, text) in [("negative_prompt_2", &request.negative_prompt_2)] {
+                if text.as_deref().is_some_and(|text| !text.is_empty()) {
+                    warn(field, "it goes with a negative_prompt, and there is none");
+                }
+            }
+        }
+        if !self.has("guidance_scale") && request.guidance_scale.is_some_and(|scale| scale > 1.0) {
+            warn("guidance_scale", "this model is distilled to do without");
+        }
+        let class = self.schedule.class(settings);
+        let crop = request.negative_crops_coords_top_left.or(request.crops_coords_top_left);
+        if request.starts_from_picture()
+            && !self.has("aesthetic_score")
+            && crop != request.crops_coords_top_left
+        {
+            warn("negative_crops_coords_top_left", "a picture's is that of the prompt");
+        }
+        if settings.eta > 0.0 && !WITH_ETA.contains(&class) {
+            warn("eta", &format!("{class} has none; ddim and tcd do"));
+        }
+        if request.strength.is_some() && request.denoising_start.is_some() {
+            warn("strength", "denoising_start says where to begin");
+        }
+        if request.num_inference_steps.is_some_and(|steps| steps != settings.num_inference_steps) {
+            let list = if request.timesteps.is_some() { "timesteps" } else { "sigmas" };
+            warn("num_inference_steps", &format!("{list} says which steps to take"));
+        }
+        warnings
+    }
+}
