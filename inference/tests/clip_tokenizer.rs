@@ -26,28 +26,45 @@ struct Case {
 
 #[test]
 fn every_text_has_the_slow_tokenizers_ids() {
-    let vectors = vectors();
-    let clip = Clip::load(&tokenizer_folder()).unwrap();
-    assert_eq!(clip.max_length(), vectors.model_max_length);
-    assert!(vectors.cases.len() > 100);
-    for case in &vectors.cases {
-        let encoded = clip.encode(&case.text);
-        assert_eq!(encoded.ids, case.padded, "{:?}", case.text);
-        let cut = case.ids.len().saturating_sub(vectors.model_max_length);
-        assert_eq!(encoded.truncated, cut, "{:?}", case.text);
+    for vectors in all_vectors() {
+        let clip = Clip::load(&vectors.tokenizer()).unwrap();
+        assert_eq!(clip.max_length(), vectors.model_max_length);
+        assert!(vectors.cases.len() > 100);
+        for case in &vectors.cases {
+            let encoded = clip.encode(&case.text);
+            assert_eq!(encoded.ids, case.padded, "{:?}", case.text);
+            let cut = case.ids.len().saturating_sub(vectors.model_max_length);
+            assert_eq!(encoded.truncated, cut, "{:?}", case.text);
+        }
     }
 }
 
-/// With room for all tokens the ids are those of the unpadded text.
+/// Between start and end, without padding and with nothing cut.
 #[test]
 fn long_texts_have_the_slow_tokenizers_ids() {
-    let folder = changed_copy(|config| config["model_max_length"] = json!(1000));
-    let clip = Clip::load(folder.path()).unwrap();
-    for case in &vectors().cases {
-        let encoded = clip.encode(&case.text);
-        assert_eq!(encoded.ids[..case.ids.len()], case.ids, "{:?}", case.text);
-        assert_eq!(encoded.truncated, 0, "{:?}", case.text);
+    for vectors in all_vectors() {
+        let clip = Clip::load(&vectors.tokenizer()).unwrap();
+        for case in &vectors.cases {
+            let tokens: Vec<_> = clip.tokenize(&case.text).into_iter().map(i64::from).collect();
+            assert_eq!(tokens, case.ids[1..case.ids.len() - 1], "{:?}", case.text);
+        }
     }
+}
+
+#[test]
+fn tokens_are_words_again() {
+    let clip = Clip::load(&tokenizer_folder()).unwrap();
+    for (text, again) in [
+        ("red heart", "red heart"),
+        ("  A Tiger,  face ", "a tiger , face"),
+        ("❤️ 猫 café", "❤\u{fe0f} 猫 café"),
+        ("a <|endoftext|> b", "a <|endoftext|>b"),
+        ("", ""),
+    ] {
+        assert_eq!(clip.text(&clip.tokenize(text)), again);
+    }
+    let halved = clip.text(&clip.tokenize("😀")[..1]);
+    assert!(halved.contains('\u{fffd}'), "a letter's half is shown as such: {halved:?}");
 }
 
 /// Stable Diffusion 2 pads with `!`, id 0, and finds it in prompts as the token that it is.
@@ -100,12 +117,34 @@ fn unusable_folders_say_what_is_wrong() {
     assert!(matches!(Clip::load(folder.path()), Err(Error::Malformed { .. })));
 }
 
+impl Vectors {
+    fn tokenizer(&self) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(&self.model).join("tokenizer")
+    }
+}
+
 fn vectors() -> Vectors {
     serde_json::from_str(include_str!("vectors/clip_tokenizer.json")).unwrap()
 }
 
+/// The second one's tokenizer pads with a letter. `HEARTH_TOKENIZER_VECTORS` is a folder of more
+/// (`python -m vectors.tokenizer --random N DIR`).
+fn all_vectors() -> Vec<Vectors> {
+    let padded = include_str!("vectors/clip_tokenizer_tiny_sd.json");
+    let mut all = vec![vectors(), serde_json::from_str(padded).unwrap()];
+    if let Some(folder) = std::env::var_os("HEARTH_TOKENIZER_VECTORS") {
+        for file in fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                all.push(serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap());
+            }
+        }
+    }
+    all
+}
+
 fn tokenizer_folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(vectors().model).join("tokenizer")
+    vectors().tokenizer()
 }
 
 /// The demo model's tokenizer in a folder of its own, with its config changed.

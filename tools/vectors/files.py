@@ -18,7 +18,8 @@ def write(path, head, cases):
     lines = [f"{json.dumps(key)}: {dump(value)}," for key, value in head.items()]
     body = ",\n".join(dump(case) for case in cases)
     path.write_text("{\n" + "\n".join(lines) + '\n"cases": [\n' + body + "\n]\n}\n")
-    print(f"{path.relative_to(ROOT)}: {len(cases)} cases, {path.stat().st_size / 1000:.0f} kB")
+    shown = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+    print(f"{shown}: {len(cases)} cases, {path.stat().st_size / 1000:.0f} kB")
 
 
 def dump(value):

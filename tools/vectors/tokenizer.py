@@ -1,13 +1,18 @@
 """Token ids of awkward text: CLIP's from transformers' slow CLIPTokenizer without ftfy, T5's from its fast one.
 
     python -m vectors.tokenizer
+    python -m vectors.tokenizer --random 4000 DIR     as many random texts, of every script, for HEARTH_TOKENIZER_VECTORS
 
 The slow tokenizer is the reference since folders hold vocab.json and merges.txt
 but no tokenizer.json. With ftfy installed it would repair text first; pipelines
 in production rarely have it, so here it must be absent.
 """
 
+import argparse
 import importlib.util
+import random
+import unicodedata
+from pathlib import Path
 
 from transformers import CLIPTokenizer, T5TokenizerFast
 
@@ -36,7 +41,7 @@ TEXTS = [
     "supercalifragilisticexpialidocious", "pneumonoultramicroscopicsilicovolcanoconiosis", "a" * 100, "ab" * 60, "w" * 300, "é" * 40, "😀" * 30,
     "hmmmmmmmm", "aaaa bbbb cccc", "a b c d e f g h i j k l m n o p q r s t u v w x y z a b c",
     "a very long prompt that goes on and on about a red heart and a blue heart and a tiger face until no model could hold it all",
-    " ".join(["heart"] * 90), "!" * 50, "- " * 40, ".,;:!?", "–—−", "„deutsch“ «français»", "¿Qué?", "e\u0301\u0302\u0303", "I\u0307", "ǅ ǆ Ǆ",
+    " ".join(["heart"] * 90), "!" * 50, "- " * 40, ".,;:!?", "–—−", "„deutsch“ «français»", "¿Qué?", "e\u0301\u0302\u0303", "α\u0345 a\u0345b", "'ſ 'LL don'T", "I\u0307", "ǅ ǆ Ǆ",
     "(word:1.2)", "((masterpiece)), [bad]", "a:b:c", "https://example.org/a?b=c&d=e", "name@example.org", "C++ & C#", "snake_case CamelCase", "\\n literal",
 ]
 
@@ -55,12 +60,47 @@ padded: padding="max_length", truncation=True, max_length = `length`.\
 def main():
     if importlib.util.find_spec("ftfy"):
         raise SystemExit("ftfy is installed here and changes the ids: remove it")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=files.OUT)
+    parser.add_argument("--random", type=int, default=0, metavar="N", help="N random texts instead, written to FOLDER")
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    chance = random.Random(args.seed)
+    texts = [random_text(chance) for _ in range(args.random)] or TEXTS
     for name, folder in MODELS.items():
-        write_model(name, folder)
-    write_t5()
+        write_model(args.folder / f"{name}.json", folder, texts)
+    if not args.random:
+        write_t5()
 
 
-def write_model(name, folder):
+# Letters of many scripts, spaces, signs, controls, private ones, emoji.
+RANGES = [
+    (0x00, 0x24F), (0x250, 0x52F), (0x590, 0x6FF), (0x900, 0xDFF), (0x1100, 0x11FF), (0x1E00, 0x206F), (0x2070, 0x2BFF),
+    (0x3000, 0x30FF), (0x4E00, 0x4FFF), (0xAC00, 0xAD00), (0xE000, 0xE010), (0xF900, 0xFFFF), (0x10000, 0x10FFF),
+    (0x1D400, 0x1D7FF), (0x1F300, 0x1FAFF), (0x20000, 0x20100),
+]
+
+
+def random_text(chance):
+    """Pieces of the texts above and of any script, with and without spaces between."""
+    pieces = [word for text in TEXTS for word in text.split()]
+    out = []
+    for _ in range(chance.randint(1, 8)):
+        plain = chance.random() < 0.35
+        out.append(chance.choice(pieces) if plain else "".join(letter(chance) for _ in range(chance.randint(1, 6))))
+        out.append(chance.choice(["", "", " ", "  ", "\t", ", "]))
+    return "".join(out)
+
+
+def letter(chance):
+    """Not an unassigned one: which are differs between versions of Unicode. No half of a pair either."""
+    while True:
+        found = chr(chance.randint(*chance.choice(RANGES)))
+        if unicodedata.category(found) not in ("Cn", "Cs"):
+            return found
+
+
+def write_model(path, folder, texts):
     tokenizer = CLIPTokenizer.from_pretrained(files.ROOT / folder / "tokenizer")
     head = {
         "about": ABOUT,
@@ -70,7 +110,7 @@ def write_model(name, folder):
         "eos": tokenizer.eos_token_id,
         "pad": tokenizer.pad_token_id,
     }
-    files.write(files.OUT / f"{name}.json", head, [case(tokenizer, text) for text in TEXTS])
+    files.write(path, head, [case(tokenizer, text) for text in texts])
 
 
 def write_t5():
