@@ -50,8 +50,8 @@ def extend(path):
 
 def add_layers(graph, name):
     """Adds the outputs to `graph`; returns how many there are."""
-    if any(output.name.startswith(PREFIX) for output in graph.output):
-        raise SystemExit(f"{name} has them already")
+    if any(output.name.startswith((PREFIX, "hidden_states.")) for output in graph.output):
+        raise SystemExit(f"{name} gives its layers already")
     norms = [node for node in graph.node if node.op_type == "LayerNormalization"]
     layers = {int(found[1]): node for node in norms if (found := FIRST.search(node.input[1]))}
     last = [node for node in norms if node.input[1].endswith(LAST)]

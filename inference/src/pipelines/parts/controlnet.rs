@@ -134,6 +134,11 @@ impl ControlNet {
         self.config.global_pool_conditions
     }
 
+    /// The input of that name, if the graph has it.
+    pub(super) fn input(&self, name: &str) -> Option<&Port> {
+        self.session.inputs().iter().find(|port| port.name == name)
+    }
+
     pub(super) fn graph(&mut self) -> &mut Session {
         &mut self.session
     }

@@ -69,6 +69,11 @@ impl ControlNets {
         Ok(Self { nets, memories: ZEROS })
     }
 
+    /// Their inputs of that name.
+    pub(super) fn inputs<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Port> {
+        self.nets.iter().filter_map(move |net| net.input(name))
+    }
+
     pub(super) fn graphs(&mut self) -> Vec<&mut Session> {
         self.nets.iter_mut().map(ControlNet::graph).collect()
     }

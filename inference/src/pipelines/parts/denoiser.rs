@@ -146,8 +146,9 @@ impl Denoiser {
 
     /// Chunks of a prompt that it takes: one, if the graph has the length of a prompt built in.
     pub(in crate::pipelines) fn max_prompt_chunks(&self) -> u32 {
-        let length = self.input(HIDDEN).and_then(|port| port.dims.get(1).copied().flatten());
-        if length.is_some() { 1 } else { MAX_CHUNKS as u32 }
+        let built_in = |port: &Port| port.dims.get(1).copied().flatten().is_some();
+        let fixed = self.input(HIDDEN).into_iter().chain(self.nets.inputs(HIDDEN)).any(built_in);
+        if fixed { 1 } else { MAX_CHUNKS as u32 }
     }
 
     /// What can be done about a prompt that is cut, as the end of a sentence.

@@ -60,7 +60,8 @@ impl Parser {
                     self.push(letter);
                     return Ok(2);
                 }
-                _ => return Ok(1),
+                // left out, but what it stands between stays apart
+                _ => self.push(""),
             },
             '(' => {
                 self.round.push(self.pieces.len());
