@@ -35,6 +35,9 @@ const DECIMALS: usize = 6;
 pub(super) struct Motion {
     whose: Option<Identity>,
     splits: HashMap<Place, Vec<f32>>,
+    /// Room for the next question's.
+    next: HashMap<Place, Vec<f32>>,
+    spare: Vec<Vec<f32>>,
 }
 
 /// What a motion's values hang on: seed, range and number of values.
@@ -51,14 +54,17 @@ impl Motion {
         let identity = (seed, least, most, out.len());
         if self.whose.replace(identity) != Some(identity) {
             self.splits.clear();
+            self.spare.clear();
         }
         let (low, high) = if from < to { (from, to) } else { (to, from) };
         let sign = if from < to { 1.0 } else { -1.0 };
-        let known = std::mem::take(&mut self.splits);
-        let mut tree = Tree { seed, out, started: false, known, asked: HashMap::new() };
+        let [known, asked] = [&mut self.splits, &mut self.next].map(std::mem::take);
+        let spare = std::mem::take(&mut self.spare);
+        let mut tree = Tree { seed, out, started: false, known, asked, spare };
         tree.increment(f64::from(least), f64::from(most), f64::from(low), f64::from(high));
-        let Tree { started, asked, out, .. } = tree;
-        self.splits = asked;
+        let Tree { started, mut known, asked, mut spare, out, .. } = tree;
+        spare.extend(known.drain().map(|(_, split)| split));
+        (self.splits, self.next, self.spare) = (asked, known, spare);
         let root = (to - from).abs().sqrt();
         for value in out {
             *value = if started { *value * sign / root } else { 0.0 };
@@ -74,6 +80,8 @@ struct Tree<'a> {
     /// Left parts of nodes: of the question before, and of this one.
     known: HashMap<Place, Vec<f32>>,
     asked: HashMap<Place, Vec<f32>>,
+    /// Memory that is used again; what is in it has no meaning.
+    spare: Vec<Vec<f32>>,
 }
 
 /// A node of the tree: its stretch, and its place as a path and a depth.
@@ -95,7 +103,7 @@ impl Tree<'_> {
             return;
         }
         let [first, _, _] = seeds::<3>(self.seed, &[]);
-        let mut whole = vec![0.0; self.out.len()];
+        let mut whole = self.room();
         TorchGenerator::new(u64::from(first)).fill_normal(&mut whole);
         let deviation = (most - least).sqrt() as f32;
         whole.iter_mut().for_each(|value| *value *= deviation);
@@ -110,10 +118,12 @@ impl Tree<'_> {
             for (sum, part) in self.out.iter_mut().zip(&whole) {
                 *sum = if fresh { *part } else { *sum + part };
             }
+            self.spare.push(whole);
             return;
         }
         let middle = round(0.5 * (end + start));
         if middle <= start || middle >= end {
+            self.spare.push(whole);
             return;
         }
         let left = self.left_part(node, middle, &whole);
@@ -124,9 +134,12 @@ impl Tree<'_> {
             if from < middle {
                 let left_node = Node { start, end: middle, path: 2 * path, depth: depth + 1 };
                 self.visit(left_node, left, from, to);
+            } else {
+                self.spare.push(left);
             }
             self.visit(right_node, right, from, to);
         } else {
+            self.spare.push(whole);
             self.visit(
                 Node { start, end: middle, path: 2 * path, depth: depth + 1 },
                 left,
@@ -143,13 +156,20 @@ impl Tree<'_> {
             Some(left) => left,
             None => self.split(node, middle, whole),
         };
-        self.asked.insert(place, left.clone());
+        let mut kept = self.room();
+        kept.copy_from_slice(&left);
+        self.asked.insert(place, kept);
         left
     }
 
-    fn split(&self, node: Node, middle: f64, whole: &[f32]) -> Vec<f32> {
+    /// Memory for as many values as are asked for.
+    fn room(&mut self) -> Vec<f32> {
+        self.spare.pop().unwrap_or_else(|| vec![0.0; self.out.len()])
+    }
+
+    fn split(&mut self, node: Node, middle: f64, whole: &[f32]) -> Vec<f32> {
         let [noise_seed, ..] = seeds::<4>(self.seed, &[node.path, node.depth]);
-        let mut left = vec![0.0; whole.len()];
+        let mut left = self.room();
         TorchGenerator::new(u64::from(noise_seed)).fill_normal(&mut left);
         let (before, after) = (middle - node.start, node.end - middle);
         let reciprocal = 1.0 / (node.end - node.start);
