@@ -63,6 +63,10 @@ impl<'de> Visitor<'de> for List {
         )
     }
 
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let mut lora = Vec::new();
         while let Some(Item(item)) = list.next_element()? {

@@ -50,6 +50,7 @@ fn adapters_are_a_list_or_a_map() {
     assert_eq!(list, [one("ink", -0.5), one("glow", 1.0), one("dust", 1.0)]);
     assert_eq!(lora(json!({"glow": 1, "ink": 0.5})).unwrap(), [one("glow", 1.0), one("ink", 0.5)]);
     assert_eq!(lora(json!([])).unwrap(), []);
+    assert_eq!(lora(json!(null)).unwrap(), []);
     let wire = GenerationRequest { lora: list, ..Default::default() };
     assert_eq!(codec::decode::<GenerationRequest>(&codec::encode(&wire).unwrap()).unwrap(), wire);
 
