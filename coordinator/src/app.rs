@@ -7,14 +7,14 @@ use std::time::Duration;
 use hearth_fabric::identity::CurrentIdentity;
 use hearth_fabric::task::OwnedTask;
 use hearth_protocol::version;
-use hearth_telemetry::metrics::{BuildInfo, Registry as Metrics};
+use hearth_telemetry::metrics::{BuildInfo, CoordinatorMetrics, FleetFigures, Registry as Metrics};
 use hearth_telemetry::probe::{self, Listen, Probe, Readiness};
 use hearth_telemetry::systemd;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ConfigError};
-use crate::fleet::FleetView;
+use crate::fleet::{FleetView, WorkerStatus};
 use crate::{Backends, Engine, Start, executors};
 
 /// What the workers' logs call this program.
@@ -66,7 +66,8 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let (readiness, watched) = watch::channel(Readiness::NotReady("starting".to_owned()));
-    let probe = start_probe(config.http.listen, watched).await?;
+    let (counted, metrics) = metrics();
+    let probe = start_probe(config.http.listen, watched, counted).await?;
     let start = Start { identity, ..Start::bare(config, AGENT) };
     let backend = &config.executor.backend;
     tracing::info!(version = VERSION, backend, "starts");
@@ -74,12 +75,12 @@ pub async fn run(
     let engine = tokio::select! {
         biased;
         () = stop.cancelled() => return Ok(()),
-        engine = Engine::start_as(config, backends, start) => engine?,
+        engine = Engine::start_as(config, backends, start, Some(metrics.clone())) => engine?,
     };
     let registry = engine.view().registry.clone();
     tracing::info!(registry, "started");
     systemd::ready();
-    follow(&engine, config.executor.min_workers, &readiness, &stop).await;
+    follow(&engine, config.executor.min_workers, &readiness, &metrics, &stop).await;
 
     tracing::info!("stopping");
     systemd::stopping();
@@ -91,33 +92,43 @@ pub async fn run(
     Ok(())
 }
 
-async fn start_probe(
-    listen: Listen,
-    readiness: watch::Receiver<Readiness>,
-) -> Result<Option<OwnedTask>, Error> {
-    let Listen::At(address) = listen else { return Ok(None) };
-    let build = BuildInfo {
+/// All metrics of the process, and those that the engine counts.
+fn metrics() -> (Metrics, CoordinatorMetrics) {
+    let mut metrics = Metrics::new(BuildInfo {
         program: "hearth-coordinator",
         version: env!("CARGO_PKG_VERSION"),
         protocol: format!("1.{}", version::MINOR),
-    };
-    let state = probe::State { readiness, metrics: Arc::new(Metrics::new(build)) };
+    });
+    let counted = CoordinatorMetrics::register(&mut metrics);
+    (metrics, counted)
+}
+
+async fn start_probe(
+    listen: Listen,
+    readiness: watch::Receiver<Readiness>,
+    metrics: Metrics,
+) -> Result<Option<OwnedTask>, Error> {
+    let Listen::At(address) = listen else { return Ok(None) };
+    let state = probe::State { readiness, metrics: Arc::new(metrics) };
     let probe = Probe::bind(probe::Config::new(address), state).await?;
     tracing::info!(address = %probe.local_addr(), "probe listens");
     Ok(Some(OwnedTask::spawn("probe", |stop| probe.run(stop))))
 }
 
-/// Tells the probe and systemd what becomes of the fleet.
+/// Tells the probe, the metrics and systemd what becomes of the fleet.
 async fn follow(
     engine: &Engine,
     min_workers: usize,
     readiness: &watch::Sender<Readiness>,
+    metrics: &CoordinatorMetrics,
     stop: &CancellationToken,
 ) {
     let mut fleet = engine.fleet();
     let mut tick = tokio::time::interval(TICK);
     loop {
-        let now = judge(&fleet.borrow_and_update(), min_workers);
+        let view = Arc::clone(&fleet.borrow_and_update());
+        metrics.set_fleet(&figures(&view));
+        let now = judge(&view, min_workers);
         readiness.send_if_modified(|known| {
             let differs = *known != now;
             if differs {
@@ -134,6 +145,15 @@ async fn follow(
                 return stop.cancelled().await;
             },
         }
+    }
+}
+
+fn figures(view: &FleetView) -> FleetFigures {
+    let of = |state| view.workers.iter().filter(move |worker| worker.status.name() == state);
+    FleetFigures {
+        workers: WorkerStatus::NAMES.map(|state| (state, of(state).count())).to_vec(),
+        connections: view.workers.iter().filter(|w| w.status.is_connected()).count(),
+        stale: view.stale_since.is_some(),
     }
 }
 

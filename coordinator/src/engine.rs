@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use hearth_protocol::generation::GenerationRequest;
 use hearth_protocol::{CallError, ErrorKind, RequestId};
+use hearth_telemetry::metrics::CoordinatorMetrics;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ use crate::executor::Executor;
 use crate::executors::{self, Backends, Start};
 use crate::fleet::{self, FleetView, WorkerStatus};
 use crate::hooks::{self, Hook};
+use crate::measured::Measured;
 use crate::request::{Accepted, Dispatcher, RequestOutput, Submission};
 
 /// No request takes longer, whatever it asks for: clocks must be able to count it.
@@ -54,6 +56,7 @@ struct Shared {
     /// One permit per request under way.
     room: Arc<Semaphore>,
     closing: CancellationToken,
+    metrics: Option<CoordinatorMetrics>,
 }
 
 /// Makes an [`Engine`].
@@ -61,6 +64,7 @@ pub struct EngineBuilder {
     executor: Arc<dyn Executor>,
     options: EngineOptions,
     hooks: Vec<Box<dyn Hook>>,
+    metrics: Option<CoordinatorMetrics>,
 }
 
 impl EngineBuilder {
@@ -78,10 +82,21 @@ impl EngineBuilder {
         self
     }
 
+    /// Counts requests and calls in `metrics`.
+    #[must_use]
+    pub fn metrics(mut self, metrics: CoordinatorMetrics) -> Self {
+        self.metrics = Some(metrics);
+        self
+    }
+
     /// The engine.
     #[must_use]
     pub fn build(self) -> Engine {
-        let Self { executor, options, hooks } = self;
+        let Self { executor, options, hooks, metrics } = self;
+        let executor = match &metrics {
+            Some(metrics) => Arc::new(Measured::new(executor, metrics.clone())),
+            None => executor,
+        };
         let queue = options.queue.clamp(1, Semaphore::MAX_PERMITS);
         let options = EngineOptions { queue, ..options };
         let shared = Shared {
@@ -90,6 +105,7 @@ impl EngineBuilder {
             hooks: hooks.into(),
             room: Arc::new(Semaphore::new(options.queue)),
             closing: CancellationToken::new(),
+            metrics,
         };
         Engine { shared: Arc::new(shared) }
     }
@@ -111,7 +127,8 @@ impl Engine {
     /// An engine with bounds and hooks of one's own.
     #[must_use]
     pub fn builder(executor: Arc<dyn Executor>) -> EngineBuilder {
-        EngineBuilder { executor, options: EngineOptions::default(), hooks: Vec::new() }
+        let options = EngineOptions::default();
+        EngineBuilder { executor, options, hooks: Vec::new(), metrics: None }
     }
 
     /// An engine as a config says: starts the executor that it names, and waits at most
@@ -126,20 +143,25 @@ impl Engine {
         backends: &Backends,
         agent: &str,
     ) -> Result<Self, executors::Error> {
-        Self::start_as(config, backends, Start::new(config, agent)?).await
+        Self::start_as(config, backends, Start::new(config, agent)?, None).await
     }
 
     pub(crate) async fn start_as(
         config: &Config,
         backends: &Backends,
         start: Start,
+        metrics: Option<CoordinatorMetrics>,
     ) -> Result<Self, executors::Error> {
         let executor = backends.start(start).await?;
         let limits = EngineOptions {
             request_timeout: config.requests.timeout,
             queue: config.requests.queue,
         };
-        let engine = Self::with_options(executor, limits);
+        let builder = Self::builder(executor).options(limits);
+        let engine = match metrics {
+            Some(metrics) => builder.metrics(metrics).build(),
+            None => builder.build(),
+        };
         engine.wait_for_min(config).await;
         Ok(engine)
     }
@@ -172,8 +194,32 @@ impl Engine {
     /// `invalid_argument` names the field; `unknown_model` the models that there are; `no_worker`
     /// where none takes requests; `queue_full`; what a hook refuses it with.
     pub async fn submit(&self, request: GenerationRequest) -> Result<Submission, CallError> {
+        self.submit_since(request, Instant::now().into_std()).await
+    }
+
+    /// [`Engine::submit`] for a request that came at `arrived`: its time counts from there.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`].
+    pub async fn submit_since(
+        &self,
+        request: GenerationRequest,
+        arrived: std::time::Instant,
+    ) -> Result<Submission, CallError> {
+        let arrived = Instant::from_std(arrived);
+        let accepted = self.accept(request, arrived).await;
+        if let (Err(_), Some(metrics)) = (&accepted, &self.shared.metrics) {
+            metrics.request_refused(arrived.elapsed());
+        }
+        accepted
+    }
+
+    async fn accept(
+        &self,
+        request: GenerationRequest,
+        started: Instant,
+    ) -> Result<Submission, CallError> {
         let shared = &self.shared;
-        let started = Instant::now();
         let request = self.before(request).await?;
         request.check()?;
         let model = shared.dispatcher.model(request.model.as_deref())?;
@@ -194,6 +240,7 @@ impl Engine {
             permit,
             closing: shared.closing.clone(),
             hooks: Arc::clone(&shared.hooks),
+            timer: shared.metrics.as_ref().map(|m| m.request_began(started.into_std())),
         };
         Ok(Submission::start(request, accepted))
     }

@@ -47,6 +47,7 @@ pub mod executors;
 pub mod fleet;
 pub mod hooks;
 pub mod known_as;
+mod measured;
 pub mod planner;
 pub mod request;
 
@@ -58,6 +59,7 @@ pub use executor::Executor;
 pub use executors::LaunchedExecutor;
 pub use executors::{Backends, Error, ExternalExecutor, ExternalOptions, MpExecutor, Start};
 pub use fleet::{EndpointView, FleetView, InFlight, WorkerStatus, WorkerView};
+pub use hearth_telemetry::metrics;
 pub use request::{ImageOutput, RequestEvent, RequestOutput, Submission};
 
 pub use hearth_protocol::generation::GenerationRequest;

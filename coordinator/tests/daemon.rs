@@ -35,11 +35,27 @@ fn free_port() -> SocketAddr {
 
 /// The status line of an answer; none while nobody listens.
 fn get(address: SocketAddr, path: &str) -> Option<String> {
+    answer(address, path)?.lines().next().map(str::to_owned)
+}
+
+fn answer(address: SocketAddr, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
     write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
-    answer.lines().next().map(str::to_owned)
+    Some(answer)
+}
+
+/// Waits until all these lines are scraped.
+fn until_counted(address: SocketAddr, lines: &[&str]) {
+    let started = Instant::now();
+    loop {
+        let seen = answer(address, "/metrics").unwrap_or_default();
+        let missing = lines.iter().find(|line| !seen.lines().any(|found| found == **line));
+        let Some(missing) = missing else { return };
+        assert!(started.elapsed() < SOON, "no {missing} in\n{seen}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn until(address: SocketAddr, path: &str, status: &str) {
@@ -82,9 +98,20 @@ async fn it_is_ready_with_a_worker_and_ends_in_good_order() {
     let worker = cluster.worker(0).await;
     until(http, "/ready", "200");
     until(http, "/health", "200");
-    until(http, "/metrics", "200");
+    until_counted(
+        http,
+        &[
+            r#"hearth_workers{state="ready"} 1"#,
+            r#"hearth_workers{state="lost"} 0"#,
+            "hearth_connections 1",
+            "hearth_registry_stale 0",
+            r#"hearth_requests_total{outcome="done"} 0"#,
+            "# TYPE hearth_request_duration_seconds histogram",
+        ],
+    );
     let _crashed = worker.crash();
     until(http, "/ready", "503");
+    until_counted(http, &[r#"hearth_workers{state="ready"} 0"#, "hearth_connections 0"]);
 
     let pid = daemon.0.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());

@@ -4,7 +4,10 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use hearth_coordinator::{ErrorKind, FinishReason, GenerationRequest, RequestEvent};
+use hearth_coordinator::{
+    Engine, ErrorKind, FinishReason, GenerationRequest, RequestEvent, RpcOptions, metrics,
+};
+use serde_json::json;
 use support::{Behaviour, Cluster, SOON, Worker};
 
 fn request(images: u32) -> GenerationRequest {
@@ -259,4 +262,68 @@ async fn without_a_worker_nothing_is_accepted() {
     let engine = cluster.engine();
     let error = engine.submit(request(1)).await.err().unwrap();
     assert_eq!(error.kind, ErrorKind::NoWorker);
+}
+
+#[tokio::test]
+async fn requests_and_their_calls_are_counted() {
+    let cluster = Cluster::new();
+    let (first, second) = (cluster.worker(0).await, cluster.worker(1).await);
+    let mut registry = metrics::Registry::new(metrics::BuildInfo {
+        program: "test",
+        version: "0",
+        protocol: "1.0".to_owned(),
+    });
+    let counted = metrics::CoordinatorMetrics::register(&mut registry);
+    let executor = cluster.executor(&cluster.url(), None);
+    let engine = Engine::builder(executor).metrics(counted).build();
+    engine.wait_ready(2, SOON).await.unwrap();
+    let shows = |lines: &[&str]| {
+        let text = registry.encode().unwrap();
+        for line in lines {
+            assert!(text.lines().any(|found| found == *line), "no {line} in\n{text}");
+        }
+    };
+
+    // Done, after one image was turned away by one of the two.
+    first.will(Behaviour::Refuse(ErrorKind::QueueFull));
+    assert_eq!(engine.step(vec![request(2)]).await[0].as_ref().unwrap().images.len(), 2);
+    // Refused, failed for good, left by its caller.
+    assert!(
+        engine.step(vec![GenerationRequest { model: Some("none".to_owned()), ..request(1) }]).await
+            [0]
+        .is_err()
+    );
+    first.will(Behaviour::Refuse(ErrorKind::ModelFailed));
+    second.will(Behaviour::Refuse(ErrorKind::ModelFailed));
+    assert!(engine.step(vec![request(1)]).await[0].is_err());
+    first.will(Behaviour::Hang);
+    second.will(Behaviour::Hang);
+    let left = engine.submit(request(1)).await.unwrap();
+    let began = Instant::now();
+    while first.state.generates() + second.state.generates() < 5 {
+        assert!(began.elapsed() < SOON);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    shows(&["hearth_requests_running 1", "hearth_parts_in_flight 1"]);
+    drop(left);
+    while registry.encode().unwrap().contains("hearth_requests_running 1") {
+        assert!(began.elapsed() < SOON);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let _ = engine.collective_rpc("levitate", json!({}), RpcOptions::default()).await;
+    shows(&[
+        r#"hearth_requests_total{outcome="done"} 1"#,
+        r#"hearth_requests_total{outcome="rejected"} 1"#,
+        r#"hearth_requests_total{outcome="error"} 1"#,
+        r#"hearth_requests_total{outcome="cancelled"} 1"#,
+        "hearth_request_duration_seconds_count 4",
+        "hearth_parts_in_flight 0",
+        "hearth_part_retries_total 1",
+        r#"hearth_rpc_duration_seconds_count{method="generate"} 5"#,
+        r#"hearth_rpc_failures_total{method="generate",kind="queue_full"} 1"#,
+        r#"hearth_rpc_failures_total{method="generate",kind="model_failed"} 1"#,
+        r#"hearth_rpc_failures_total{method="generate",kind="cancelled"} 1"#,
+        r#"hearth_rpc_duration_seconds_count{method="other"} 2"#,
+    ]);
+    engine.close().await;
 }

@@ -48,6 +48,7 @@ pub enum Error {
 
 const OWN_STAT: &str = "/proc/self/stat";
 const OWN_STATM: &str = "/proc/self/statm";
+const OWN_FILES: &str = "/proc/self/fd";
 const SYSTEM_STAT: &str = "/proc/stat";
 
 impl Process {
@@ -77,6 +78,16 @@ impl Process {
             rss_bytes: pages.saturating_mul(page_size),
             cpu_time: ticks(stat.user_time.saturating_add(stat.system_time)),
         })
+    }
+
+    /// How many file descriptors are open, without the one that counts them.
+    ///
+    /// # Errors
+    /// [`Error::Read`] where `/proc` is missing.
+    pub fn open_files(&self) -> Result<usize, Error> {
+        let files = std::fs::read_dir(OWN_FILES);
+        let files = files.map_err(|source| Error::Read { file: OWN_FILES, source })?;
+        Ok(files.count().saturating_sub(1))
     }
 }
 
@@ -163,5 +174,6 @@ mod tests {
         let usage = process.usage().unwrap();
         assert!(usage.rss_bytes > 100_000, "{usage:?}");
         assert!(usage.cpu_time < Duration::from_secs(3600), "{usage:?}");
+        assert!(process.open_files().unwrap() >= 3);
     }
 }

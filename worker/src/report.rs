@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hearth_protocol::record::WorkerState;
+use hearth_telemetry::metrics::WorkerFigures;
 use hearth_telemetry::probe::Readiness;
 use hearth_telemetry::systemd;
 use tokio::sync::watch;
@@ -29,8 +30,15 @@ impl Reporter {
     pub(crate) fn report(&mut self) {
         let shared = &*self.shared;
         let counts = shared.parts.counts();
-        shared.metrics.set_queue_depth(counts.queued as usize);
-        shared.metrics.set_running(counts.running as usize);
+        let (models, model_bytes) = shared.models.figures();
+        shared.metrics.set(&WorkerFigures {
+            queued: counts.queued,
+            running: counts.running,
+            connections: shared.connections.load(Ordering::Relaxed),
+            models,
+            model_bytes,
+            kept_bytes: counts.kept_bytes,
+        });
 
         let state = *shared.state.borrow();
         let hung = shared.hung();

@@ -105,6 +105,25 @@ impl WorkerStatus {
         !matches!(self, Self::Connecting { .. } | Self::Lost { .. } | Self::Failed { .. })
     }
 
+    /// All names of a status.
+    pub(crate) const NAMES: [&str; 8] =
+        ["connecting", "loading", "ready", "draining", "sleeping", "unknown", "lost", "failed"];
+
+    /// One word, as in `ready`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Connecting { .. } => "connecting",
+            Self::Loading => "loading",
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+            Self::Sleeping => "sleeping",
+            Self::Unknown => "unknown",
+            Self::Lost { .. } => "lost",
+            Self::Failed { .. } => "failed",
+        }
+    }
+
     /// Why the worker can't be called, where that is known.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
@@ -116,19 +135,10 @@ impl WorkerStatus {
     }
 }
 
-/// One word, as in `ready`.
+/// Its name.
 impl fmt::Display for WorkerStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Connecting { .. } => "connecting",
-            Self::Loading => "loading",
-            Self::Ready => "ready",
-            Self::Draining => "draining",
-            Self::Sleeping => "sleeping",
-            Self::Unknown => "unknown",
-            Self::Lost { .. } => "lost",
-            Self::Failed { .. } => "failed",
-        })
+        f.pad(self.name())
     }
 }
 

@@ -9,6 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use hearth_protocol::generation::GenerationRequest;
 use hearth_protocol::methods::FinishReason;
 use hearth_protocol::{CallError, ErrorKind, RequestId};
+use hearth_telemetry::metrics::{Outcome, RequestTimer};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +35,8 @@ pub(super) struct Drive {
     pub(super) closing: CancellationToken,
     /// What the program does to each image.
     pub(super) hooks: Arc<[Box<dyn Hook>]>,
+    /// Counts the request when it ends.
+    pub(super) timer: Option<RequestTimer>,
 }
 
 /// What is known of a request's images.
@@ -45,7 +48,7 @@ pub(super) struct Results {
 
 impl Drive {
     /// Runs until the end, which is the last event.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         let mut results = Results::new(self.request.images());
         let ended = tokio::select! {
             biased;
@@ -62,6 +65,9 @@ impl Drive {
             results.fill(&error, &self.mailbox);
         }
         let output = results.output(&self.id, self.seed, self.started);
+        if let Some(timer) = self.timer.take() {
+            timer.ended(outcome(output.finish_reason));
+        }
         self.mailbox.push(RequestEvent::Finished(output));
     }
 
@@ -167,6 +173,15 @@ impl Results {
                 self.set(image, Err(error.clone()), mailbox);
             }
         }
+    }
+}
+
+fn outcome(reason: FinishReason) -> Outcome {
+    match reason {
+        FinishReason::Done => Outcome::Done,
+        FinishReason::Cancelled => Outcome::Cancelled,
+        FinishReason::Deadline => Outcome::Deadline,
+        FinishReason::Error => Outcome::Error,
     }
 }
 

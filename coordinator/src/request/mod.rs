@@ -17,6 +17,7 @@ use std::time::Duration;
 use hearth_fabric::task::OwnedTask;
 use hearth_protocol::generation::GenerationRequest;
 use hearth_protocol::{CallError, ErrorKind, RequestId};
+use hearth_telemetry::metrics::RequestTimer;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -58,6 +59,8 @@ pub(crate) struct Accepted {
     pub(crate) permit: OwnedSemaphorePermit,
     pub(crate) closing: CancellationToken,
     pub(crate) hooks: Arc<[Box<dyn Hook>]>,
+    /// Counts the request when it ends.
+    pub(crate) timer: Option<RequestTimer>,
 }
 
 impl Submission {
@@ -84,6 +87,7 @@ impl Submission {
             cancel: cancel.clone(),
             closing: accepted.closing,
             hooks: accepted.hooks,
+            timer: accepted.timer,
         };
         let task = OwnedTask::spawn("request", |_| async move {
             drive.run().await;

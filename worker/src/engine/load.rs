@@ -83,7 +83,7 @@ impl Loader {
         let read = began.elapsed();
         pipelines::warm_up(pipeline.as_mut(), &Interrupt::new()).map_err(failed(name, path))?;
         let warm = began.elapsed() - read;
-        self.shared.metrics.model_loaded();
+        self.shared.metrics.model_loaded(began.elapsed());
         self.shared.engine.add_loaded(bytes);
         tracing::info!(model = name, bytes, ?read, ?warm, "model loaded");
         Ok(pipeline)

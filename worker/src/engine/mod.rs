@@ -248,8 +248,9 @@ impl Running {
         let Active { job, state, .. } = active;
         let shared = Arc::clone(&self.shared);
         let pipeline = self.pipeline(&job.model)?;
+        let began = Instant::now();
         pipeline.step(&mut [&mut *state], &job.interrupt).map_err(failure)?;
-        shared.metrics.step_computed();
+        shared.metrics.step_computed(began.elapsed());
         job.progress(Phase::Generation, state.step_index(), state.steps());
         if !state.is_done() {
             show_preview(pipeline, job, state);

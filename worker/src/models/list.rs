@@ -11,6 +11,25 @@ impl Models {
         self.read(|models| models.iter().map(info).collect())
     }
 
+    /// How many models are in each state, and the bytes of weights in memory.
+    pub(crate) fn figures(&self) -> (Vec<(&'static str, usize)>, u64) {
+        let state = |model: &Model| match model.hold {
+            Hold::OnDemand => "on_demand",
+            Hold::Loading(_) => "loading",
+            Hold::Ready(_) | Hold::Closing(..) => "ready",
+            Hold::Sleeping(_) => "sleeping",
+            Hold::Failed { .. } => "failed",
+            Hold::Unloaded => "unloaded",
+        };
+        let states = ["on_demand", "loading", "ready", "sleeping", "failed", "unloaded"];
+        self.read(|models| {
+            let of = |wanted| models.iter().filter(move |model| state(model) == wanted);
+            let counts = states.map(|wanted| (wanted, of(wanted).count())).to_vec();
+            let bytes = of("ready").filter_map(|model| model.hold.description());
+            (counts, bytes.map(|known| known.weight_bytes).sum())
+        })
+    }
+
     /// What `list_models` says of one.
     pub(crate) fn info(&self, name: &str) -> Option<ModelInfo> {
         self.read(|models| models.iter().find(|model| model.name == name).map(info))

@@ -41,6 +41,8 @@ pub(crate) struct Counts {
     pub(crate) failed: u64,
     pub(crate) cancelled: u64,
     pub(crate) refused: u64,
+    /// Bytes of results that are kept.
+    pub(crate) kept_bytes: usize,
 }
 
 struct Entry {
@@ -389,7 +391,7 @@ impl Table {
 
     pub(super) fn counts(&self) -> Counts {
         let queued = u32::try_from(self.queue.len()).unwrap_or(u32::MAX);
-        Counts { running: self.running, queued, ..self.counts }
+        Counts { running: self.running, queued, kept_bytes: self.kept_bytes, ..self.counts }
     }
 }
 
