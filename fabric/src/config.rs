@@ -1,6 +1,7 @@
 //! What the daemons' configs have in common: how one is read, and the sections that say where the
 //! registry is and which certificate to bear.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -67,8 +68,16 @@ pub fn load<T: DeserializeOwned>(
         section.is_some_and(|section| sections.contains(&section.as_str()))
     };
     let environment = Env::prefixed("HEARTH_").filter(move |key| ours(key.as_str())).split("__");
-    let variables: Vec<(String, String)> =
-        environment.iter().map(|(key, text)| (key.as_str().to_ascii_lowercase(), text)).collect();
+    let written = environment.clone().lowercase(false);
+    let variables: Vec<Variable> = written
+        .iter()
+        .map(|(key, text)| Variable {
+            key: key.as_str().to_ascii_lowercase(),
+            name: format!("HEARTH_{}", key.as_str().replace('.', "__")),
+            text,
+        })
+        .collect();
+    let environment = Variables { data: environment.data(), names: names(&variables) };
     let overrides = Figment::from(Serialized::defaults(overrides));
     let mut figment = figment.merge(environment);
     // The reader of variables guesses types without knowing which is wanted. Only the type that is
@@ -101,12 +110,48 @@ impl Provider for File<'_> {
     }
 }
 
+/// A variable of the environment.
+struct Variable {
+    /// The key that it sets, in small letters: `worker.slots`.
+    key: String,
+    /// What it is called, as it was written: `HEARTH_WORKER__SLOTS`.
+    name: String,
+    text: String,
+}
+
+/// Their names by their keys.
+fn names(variables: &[Variable]) -> BTreeMap<String, String> {
+    variables.iter().map(|v| (v.key.clone(), v.name.clone())).collect()
+}
+
+/// Variables, each under its own name in errors.
+struct Variables {
+    data: Result<Map<Profile, Dict>, figment::Error>,
+    names: BTreeMap<String, String>,
+}
+
+impl Provider for Variables {
+    fn metadata(&self) -> Metadata {
+        let names = self.names.clone();
+        Metadata::named("the environment").interpolater(move |_, keys| {
+            let key = keys.join(".").to_ascii_lowercase();
+            let usual = || format!("HEARTH_{}", key.to_ascii_uppercase().replace('.', "__"));
+            names.get(&key).cloned().unwrap_or_else(usual)
+        })
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        self.data.clone()
+    }
+}
+
 /// The text of the variable that `error` found to be something else, where text is wanted.
-fn as_text(error: &figment::Error, variables: &[(String, String)]) -> Option<Serialized<String>> {
+fn as_text(error: &figment::Error, variables: &[Variable]) -> Option<Variables> {
     let Kind::InvalidType(_, expected) = &error.kind else { return None };
-    let key = error.path.join(".");
-    let (_, text) = variables.iter().find(|(name, _)| *name == key)?;
-    expected.contains("string").then(|| Serialized::default(&key, text.clone()))
+    let key = error.path.join(".").to_ascii_lowercase();
+    let variable = variables.iter().find(|variable| variable.key == key)?;
+    let text = Serialized::default(&variable.key, variable.text.clone());
+    expected.contains("string").then(|| Variables { data: text.data(), names: names(variables) })
 }
 
 /// Reads a config of which `text` (TOML) is the one source. What it does not name is the type's

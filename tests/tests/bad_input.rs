@@ -52,7 +52,7 @@ fn a_variable_that_looks_like_a_number_is_text_where_text_is_meant() {
     let run = check(&[texts[0], texts[1], ("HEARTH_WORKER__SLOTS", "0")]);
     assert!(run.stderr.contains("slots") && !run.stderr.contains("string"), "{run:?}");
     let run = check(&[texts[0], ("HEARTH_WORKER__SLOTS", "two")]);
-    assert!(run.stderr.contains("SLOTS") && run.stderr.contains("two"), "{run:?}");
+    assert!(run.stderr.contains("HEARTH_WORKER__SLOTS") && run.stderr.contains("two"), "{run:?}");
 }
 
 #[test]

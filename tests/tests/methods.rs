@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are of interest, shown with --nocapture")]
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -67,6 +68,8 @@ fn a_sleeping_worker_gives_its_memory_back_and_makes_the_same_picture_after() {
         let again = fleet.hearth(&["sleep", "--all", "--wait", "--json"]).ok().json();
         assert_eq!(again[0]["value"]["state"], "sleeping", "asking twice changes nothing");
 
+        let waking = fleet.hearth(&["wake", "--all", "--json"]).ok().json();
+        assert_ne!(waking[0]["value"]["state"], "sleeping", "it is about to be there");
         let woken = fleet.hearth(&["wake", "--host", "localhost", "--wait", "--json"]).ok().json();
         assert_eq!(woken[0]["value"]["models"], json!(["emoji"]));
         assert_eq!(make(&fleet, "after.png"), before, "level {level}");
@@ -312,6 +315,50 @@ fn a_busy_worker_answers_what_only_looks() {
     assert_eq!(fleet.stats("running"), [1], "it was busy all the while");
     child.kill().expect("kill");
     let _ = child.wait();
+}
+
+#[test]
+fn a_scrape_shows_what_a_worker_has_done_and_holds() {
+    let fleet = Fleet::start(FleetOptions { fixed_ports: true, ..FleetOptions::default() });
+    let _ = make(&fleet, "one.png");
+    let scrape = || {
+        let mut stream = std::net::TcpStream::connect(fleet.address(0)).expect("the probe");
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: w0\r\n\r\n").expect("a question");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("an answer");
+        text
+    };
+    let models = fleet.hearth(&["models", "--json"]).ok().json();
+    let weights = models[0]["weight_bytes"].as_u64().expect("bytes");
+    let expected = [
+        r#"hearth_requests_total{outcome="done"} 1"#.to_owned(),
+        "hearth_steps_total 8".to_owned(),
+        "hearth_step_duration_seconds_count 8".to_owned(),
+        "hearth_model_load_duration_seconds_count 1".to_owned(),
+        r#"hearth_models{state="ready"} 1"#.to_owned(),
+        format!("hearth_model_weight_bytes {weights}"),
+    ];
+    let value = |text: &str, name: &str| -> f64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().expect("a number")
+    };
+    // Gauges follow within half a second.
+    until("the figures", PATIENCE, || {
+        let text = scrape();
+        let has = |line: &String| text.lines().any(|found| found == line);
+        let all = expected.iter().all(has) && value(&text, "hearth_kept_results_bytes") > 1000.0;
+        all.then_some(())
+    });
+    let text = scrape();
+    assert!(value(&text, "process_resident_memory_bytes") > 1e7);
+    assert!(value(&text, "process_open_fds") > 5.0);
+    let _ = fleet.hearth(&["sleep", "w0", "--wait"]).ok();
+    until("it sleeps", PATIENCE, || {
+        let text = scrape();
+        (text.contains(r#"hearth_models{state="sleeping"} 1"#)
+            && text.contains("hearth_model_weight_bytes 0"))
+        .then_some(())
+    });
 }
 
 #[test]

@@ -139,6 +139,16 @@ impl Shared {
         self.settle(standing);
     }
 
+    /// It was told to wake up and will; nothing where it has begun to already.
+    pub(crate) fn begin_waking(&self) {
+        let mut standing = self.standing();
+        if standing.asleep {
+            (standing.asleep, standing.loading) = (false, true);
+            self.parts.set_asleep(false);
+            self.settle(standing);
+        }
+    }
+
     /// Whether it sleeps, or will.
     pub(crate) fn is_asleep(&self) -> bool {
         self.standing().asleep

@@ -103,9 +103,20 @@ async fn death(place: &Place) {
     place.until("the cause", died).await;
     assert!(place.engine.step(vec![request(1)]).await[0].is_ok(), "the other goes on");
     place.until("the return", |view| view.ready().count() == WORKERS).await;
+    let again = place.engine.fleet().borrow().workers[1].incarnation;
     let now: Vec<u32> = place.stats().await.iter().map(|stats| stats.pid).collect();
     assert_eq!(now[0], pids[0], "the other was left alone");
     assert_ne!(now[1], pids[1]);
+    if let Some(before) = place.launches() {
+        // One that was started again dies too: what was kept of it goes when the next is there.
+        kill(now[1]);
+        place
+            .until("the next return", |view| {
+                view.ready().count() == WORKERS && view.workers[1].incarnation != again
+            })
+            .await;
+        assert_eq!((before, place.launches()), (2, Some(2)));
+    }
 }
 
 /// Closing ends what the engine owns, and nothing else.

@@ -150,6 +150,12 @@ impl Place {
         envelopes.into_iter().map(|envelope| value(envelope.outcome)).collect()
     }
 
+    /// How many launches the engine's launcher remembers; none where it has no launcher.
+    pub(crate) fn launches(&self) -> Option<usize> {
+        let engine = std::fs::read_dir(self.dir.path()).ok()?.flatten().next()?.path();
+        Some(std::fs::read_dir(engine.join("replicas")).ok()?.count())
+    }
+
     /// Waits until the fleet is as it should be.
     pub(crate) async fn until(&self, what: &str, is: impl Fn(&FleetView) -> bool) {
         let mut fleet = self.engine.fleet();

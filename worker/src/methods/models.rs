@@ -187,6 +187,8 @@ pub(crate) async fn wake_up(shared: Arc<Shared>, request: Request) -> Result<Ans
         shared.parts.order(Order::Wake { reply })?;
         if args.wait {
             models = word(outcome).await?;
+        } else {
+            shared.begin_waking();
         }
     }
     let state = *shared.state.borrow();

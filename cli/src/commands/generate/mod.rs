@@ -90,13 +90,12 @@ async fn drive(
         }
     }
     if let Some(timeout) = timeout {
-        let left = timeout.saturating_sub(start.elapsed()).as_millis();
-        request.deadline_ms = Some(u64::try_from(left).unwrap_or(u64::MAX).max(1));
+        request.deadline_ms = Some(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1));
     }
     let submission = tokio::select! {
         biased;
         () = interrupts.next() => return Ok(Status::Interrupted),
-        submission = link.engine.submit(request) => submission,
+        submission = link.engine.submit_since(request, start) => submission,
     };
     let mut submission = match submission {
         Ok(submission) => submission,

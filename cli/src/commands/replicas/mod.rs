@@ -6,6 +6,7 @@ mod show;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use hearth_launchers::Status as Replicas;
 use hearth_launchers::{
     Error, Handle, LaunchRecord, Launchers, Options, Outcome, Replica, StateDir,
@@ -15,6 +16,9 @@ use crate::App;
 use crate::args::{ReplicasCommand, StateArgs, Target};
 use crate::exit::{Failure, Status};
 use crate::signals::Interrupts;
+
+/// Launches that are asked for at once.
+const AT_ONCE: usize = 16;
 
 pub(super) async fn run(command: &ReplicasCommand, app: &App) -> Result<Status, Failure> {
     let launchers = launchers(command.state(), app)?;
@@ -116,13 +120,13 @@ async fn states(
 }
 
 async fn list(launchers: &Launchers, app: &App) -> Result<Status, Failure> {
-    let mut rows = Vec::new();
-    for record in launchers.state().list()? {
+    let records = launchers.state().list()?;
+    // One engine that is away must not hide the launches of the others, nor make them wait.
+    let row = async |record: &LaunchRecord| {
         let handles: Vec<Handle> = record.handles().collect();
-        // One engine that is away must not hide the launches of the others.
-        let replicas = states(launchers, &handles).await;
-        rows.push(show::Launch::new(&record, replicas));
-    }
+        show::Launch::new(record, states(launchers, &handles).await)
+    };
+    let rows: Vec<_> = stream::iter(&records).map(row).buffered(AT_ONCE).collect().await;
     if rows.is_empty() {
         let folder = launchers.state().path().display();
         app.output.note(format_args!("nothing is remembered in {folder}: hearth launch"));

@@ -70,13 +70,14 @@ impl LaunchedExecutor {
         let section = &start.executor;
         section.check()?;
         let home = Arc::new(Home::make(start, "launched")?);
-        let launcher = launcher(StateDir::new(home.folder().join("replicas")))?;
+        let state = StateDir::new(home.folder().join("replicas"));
+        let launcher = launcher(state.clone())?;
         let plan = Plan::new(section, Arc::clone(&home), &*launcher)?;
         let claim = home.registry.own(&home.owner()?);
         let held = tokio::time::timeout(CLAIM, claim.held()).await;
         held.map_err(|_| Error::Unowned { registry: home.registry.target() })?;
 
-        let replicas = Arc::new(Replicas::new(launcher, plan));
+        let replicas = Arc::new(Replicas::new(launcher, plan, state));
         // From here on, whatever happens, nothing that was launched is left.
         let guard = Guard::new(Arc::clone(&replicas));
         replicas.launch_all().await?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use hearth_fabric::task::OwnedTask;
-use hearth_launchers::{Handle, Launcher, LogOptions, Replica, Status};
+use hearth_launchers::{Handle, Launcher, LogOptions, Replica, StateDir, Status};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +33,8 @@ type Known = BTreeMap<Handle, Replica>;
 pub(super) struct Replicas {
     launcher: Arc<dyn Launcher>,
     plan: Plan,
+    /// What the launcher keeps of its launches.
+    kept: StateDir,
     state: Arc<State>,
     _poller: OwnedTask,
 }
@@ -42,6 +44,8 @@ struct State {
     live: Mutex<BTreeSet<Handle>>,
     /// Launched, and not yet asked for by their keeper; by rank.
     waiting: Mutex<BTreeMap<u32, Handle>>,
+    /// The last one of each rank that has ended: kept until another has taken its place.
+    ended: Mutex<BTreeMap<u32, Handle>>,
     known: watch::Sender<Known>,
 }
 
@@ -53,19 +57,24 @@ impl State {
     fn waiting(&self) -> MutexGuard<'_, BTreeMap<u32, Handle>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn ended(&self) -> MutexGuard<'_, BTreeMap<u32, Handle>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Replicas {
-    pub(super) fn new(launcher: Arc<dyn Launcher>, plan: Plan) -> Self {
+    pub(super) fn new(launcher: Arc<dyn Launcher>, plan: Plan, kept: StateDir) -> Self {
         let state = Arc::new(State {
             live: Mutex::default(),
             waiting: Mutex::default(),
+            ended: Mutex::default(),
             known: watch::Sender::default(),
         });
         let poller = OwnedTask::spawn("replicas", |cancel| {
             poll(Arc::clone(&launcher), Arc::clone(&state), cancel)
         });
-        Self { launcher, plan, state, _poller: poller }
+        Self { launcher, plan, kept, state, _poller: poller }
     }
 
     /// Launches them all.
@@ -82,7 +91,22 @@ impl Replicas {
     async fn launch_one(&self, rank: u32) -> Result<Handle, Error> {
         let handles = self.launcher.launch(&self.plan.one(rank)?).await?;
         self.state.live().extend(handles.iter().cloned());
-        handles.into_iter().next().ok_or(Error::NoHandle)
+        let handle = handles.into_iter().next().ok_or(Error::NoHandle)?;
+        self.forget_ended(rank);
+        Ok(handle)
+    }
+
+    /// Removes what is kept of the launch whose replica has been replaced, unless others of it live:
+    /// an engine that lives for long keeps no more than its replicas of now.
+    fn forget_ended(&self, rank: u32) {
+        let Some(handle) = self.state.ended().remove(&rank) else { return };
+        let of_it = |other: &Handle| other.launch == handle.launch;
+        if self.state.live().iter().any(of_it) || self.state.ended().values().any(of_it) {
+            return;
+        }
+        if let Err(error) = self.kept.remove(&handle.launch) {
+            tracing::warn!(%handle, error = chain(&error), "what is kept of it stays");
+        }
     }
 }
 
@@ -99,12 +123,14 @@ impl Origin for Replicas {
         };
         tracing::info!(%handle, "launched");
         let (launcher, state) = (Arc::clone(&self.launcher), Arc::clone(&self.state));
-        Ok(Box::new(Life { handle, launcher, known: state.known.subscribe(), state }))
+        Ok(Box::new(Life { rank, handle, launcher, known: state.known.subscribe(), state }))
     }
 }
 
 /// One replica's life.
 struct Life {
+    /// The rank that it has among the engine's workers.
+    rank: u32,
     handle: Handle,
     launcher: Arc<dyn Launcher>,
     state: Arc<State>,
@@ -119,6 +145,7 @@ impl Run for Life {
         let known = self.known.wait_for(ended).await;
         let replica = known.ok().and_then(|known| known.get(handle).cloned());
         self.state.live().remove(handle);
+        self.state.ended().insert(self.rank, handle.clone());
         let words = self.last_words().await;
         match replica {
             Some(replica) => exit(&replica, &words),
