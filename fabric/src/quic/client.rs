@@ -12,7 +12,7 @@ use quinn::crypto::rustls::QuicClientConfig;
 use super::call::Call;
 use super::renewal::Renewal;
 use super::stream::{FrameReader, FrameWriter};
-use super::{CloseReason, EndpointKeys, Error, Settings, settings, socket, tls};
+use super::{CloseReason, EndpointKeys, Error, Settings, runtime, settings, socket, tls};
 use crate::identity::{CurrentIdentity, Identity};
 
 /// Makes connections to workers, all from one socket.
@@ -56,7 +56,7 @@ impl Connector {
         config
             .max_udp_payload_size(settings::MAX_DATAGRAM)
             .map_err(|error| failed(std::io::Error::other(error)))?;
-        let runtime = Arc::new(quinn::TokioRuntime);
+        let runtime = Arc::new(runtime::Runtime);
         let endpoint = quinn::Endpoint::new(config, None, udp, runtime).map_err(failed)?;
         Ok(Self { endpoint, tls, settings, agent: agent.into() })
     }

@@ -11,6 +11,7 @@ mod keys;
 mod memory;
 mod renewal;
 mod responder;
+mod runtime;
 mod server;
 mod settings;
 mod socket;
