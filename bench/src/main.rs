@@ -87,7 +87,13 @@ fn main() -> anyhow::Result<()> {
     let command = Command::parse();
     // Fails only when it is set already, to the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = match &command.serve {
+        // One worker, or its bare counterpart, is on threads as the daemon's are.
+        Some(Internal::Serve(Serve { what: What::Hearth | What::Quinn | What::Tcp, .. })) => {
+            hearth_worker::runtime()
+        }
+        _ => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
+    }?;
     runtime.block_on(async {
         match command.serve {
             None => {

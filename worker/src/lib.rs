@@ -20,5 +20,20 @@ mod report;
 mod service;
 mod state;
 
+use tokio::runtime::{Builder, Runtime};
+
 pub use app::{Error, Worker};
 pub use config::{Config, ConfigError, Overrides};
+
+/// The runtime that the network's half of a worker runs on: one thread.
+///
+/// A control call is read, answered and sent within some tens of microseconds. A second thread
+/// would be woken for each, and a wake costs as much as the call. Nothing that takes long may run
+/// here: the engine, loading and encoding have threads of their own, and so must a
+/// [method](methods) of an embedding program that computes.
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(1).enable_all().build()
+}

@@ -134,11 +134,10 @@ fn main() -> ExitCode {
     };
     // ring, named once for the process: a second TLS provider would make rustls guess.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime =
-        match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => return fail(&error, false),
-        };
+    let runtime = match hearth_worker::runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error, false),
+    };
     let ended = runtime.block_on(run(config, args, log));
     // Neither a hung device nor a read of standard input may keep the process.
     runtime.shutdown_background();
