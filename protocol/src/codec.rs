@@ -4,8 +4,11 @@
 //! No type that is decoded here is recursive, and nesting is bounded by [`limits::DEPTH`]: what a
 //! peer sends can exhaust neither stack nor heap.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use std::io::ErrorKind;
+
+use rmp_serde::decode;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize as _, Serialize};
 
 use crate::limits;
 
@@ -21,11 +24,8 @@ pub enum CodecError {
         source: Box<rmp_serde::decode::Error>,
     },
     /// Bytes follow the message.
-    #[error("{extra} bytes follow the message")]
-    Trailing {
-        /// How many.
-        extra: usize,
-    },
+    #[error("bytes follow the message")]
+    Trailing,
     /// The value can't be encoded.
     #[error("the message does not encode")]
     Encode(#[source] Box<rmp_serde::encode::Error>),
@@ -39,12 +39,30 @@ pub enum CodecError {
 /// # Errors
 /// [`CodecError::Encode`], or [`CodecError::TooLong`] beyond [`limits::STRUCTURED`].
 pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, CodecError> {
-    let bytes =
-        rmp_serde::to_vec_named(message).map_err(|error| CodecError::Encode(Box::new(error)))?;
-    if bytes.len() > limits::STRUCTURED as usize {
-        return Err(CodecError::TooLong(bytes.len()));
-    }
+    let mut bytes = Vec::with_capacity(128);
+    encode_onto(&mut bytes, message)?;
     Ok(bytes)
+}
+
+/// Encodes a message behind what `bytes` has already; there it stays on an error.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_onto<T: Serialize>(bytes: &mut Vec<u8>, message: &T) -> Result<(), CodecError> {
+    let start = bytes.len();
+    let encoded = rmp_serde::encode::write_named(bytes, message)
+        .map_err(|error| CodecError::Encode(Box::new(error)));
+    let length = bytes.len() - start;
+    let fits = if length > limits::STRUCTURED as usize {
+        Err(CodecError::TooLong(length))
+    } else {
+        Ok(())
+    };
+    let done = encoded.and(fits);
+    if done.is_err() {
+        bytes.truncate(start);
+    }
+    done
 }
 
 /// Decodes a message that takes up all of `bytes`.
@@ -52,14 +70,18 @@ pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, CodecError> {
 /// # Errors
 /// [`CodecError::Decode`] or [`CodecError::Trailing`].
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    let mut rest = bytes;
-    let mut decoder = rmp_serde::Deserializer::new(&mut rest);
+    let mut decoder = rmp_serde::Deserializer::from_read_ref(bytes);
     decoder.set_max_depth(limits::DEPTH);
     let message = T::deserialize(&mut decoder).map_err(|source| CodecError::Decode {
         what: std::any::type_name::<T>(),
         source: Box::new(source),
     })?;
-    if rest.is_empty() { Ok(message) } else { Err(CodecError::Trailing { extra: rest.len() }) }
+    match IgnoredAny::deserialize(&mut decoder) {
+        Err(decode::Error::InvalidMarkerRead(end)) if end.kind() == ErrorKind::UnexpectedEof => {
+            Ok(message)
+        }
+        _ => Err(CodecError::Trailing),
+    }
 }
 
 /// Decodes what a person may have written, and says of which field a mistake is: its path, as in
@@ -71,7 +93,7 @@ pub fn decode_named<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, (String, Str
     decode(bytes).map_err(|error| {
         // MessagePack's own errors speak of markers; the same values as JSON are told in words.
         let whole = |error: CodecError| (String::new(), error.to_string());
-        let value: serde_json::Value = match decode(bytes) {
+        let value: serde_json::Value = match self::decode(bytes) {
             Ok(value) => value,
             Err(error) => return whole(error),
         };
@@ -120,7 +142,7 @@ mod tests {
     fn trailing_bytes_are_an_error() {
         let mut bytes = encode(&7_u8).unwrap();
         bytes.push(0);
-        assert!(matches!(decode::<u8>(&bytes), Err(CodecError::Trailing { extra: 1 })));
+        assert!(matches!(decode::<u8>(&bytes), Err(CodecError::Trailing)));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use hearth_protocol::version::{Hello, ProtocolRange, Welcome};
 use hearth_protocol::{CallError, Incarnation};
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, ReusableBoxFuture};
 
 use super::call::Payload;
 use super::error::plain;
@@ -22,7 +22,7 @@ use super::memory::Memory;
 use super::renewal::Renewal;
 use super::responder::Responder;
 use super::stream::{FrameReader, FrameWriter};
-use super::{EndpointKeys, Error, GrantedBuffers, Settings, settings, socket, tls};
+use super::{EndpointKeys, Error, GrantedBuffers, Settings, runtime, settings, socket, tls};
 use crate::identity::{CurrentIdentity, Identity, SpiffeId, peer_id};
 use crate::task::note_panic;
 
@@ -101,7 +101,7 @@ impl Listener {
         config
             .max_udp_payload_size(settings::MAX_DATAGRAM)
             .map_err(|error| failed(std::io::Error::other(error)))?;
-        let runtime = Arc::new(quinn::TokioRuntime);
+        let runtime = Arc::new(runtime::Runtime);
         let endpoint = quinn::Endpoint::new(config, Some(server.get()), udp, runtime);
         Ok(Self { endpoint: endpoint.map_err(failed)?, server, settings, granted })
     }
@@ -271,6 +271,9 @@ async fn serve(greeted: Greeted, service: Arc<dyn Service>, memory: Memory, sett
     service.connections(&peer, 1);
     let bulk = Arc::new(Semaphore::new(settings::BULK_STREAMS));
     let mut calls = JoinSet::new();
+    // The memory of a call that was answered at once serves the next.
+    let nothing = || ReusableBoxFuture::new(std::future::ready(()));
+    let mut answered = nothing();
     let reason = loop {
         tokio::select! {
             biased;
@@ -282,7 +285,7 @@ async fn serve(greeted: Greeted, service: Arc<dyn Service>, memory: Memory, sett
                     let (service, peer) = (Arc::clone(&service), Arc::clone(&peer));
                     // It holds the request's memory until the call has ended.
                     let mut frames = FrameReader::bounded(receive, memory.clone());
-                    let mut answered = Box::pin(async move {
+                    answered.set(async move {
                         if let Some(call) = receive_call(&mut frames, responder, settings).await {
                             service.serve(&peer, call).await;
                         }
@@ -292,7 +295,7 @@ async fn serve(greeted: Greeted, service: Arc<dyn Service>, memory: Memory, sett
                     let at_once = AssertUnwindSafe(|| (&mut answered).now_or_never());
                     match std::panic::catch_unwind(at_once) {
                         Ok(Some(())) => {}
-                        Ok(None) => drop(calls.spawn(answered)),
+                        Ok(None) => drop(calls.spawn(std::mem::replace(&mut answered, nothing()))),
                         Err(_) => tracing::error!("a call panicked"),
                     }
                 }

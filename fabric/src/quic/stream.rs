@@ -14,8 +14,11 @@ use super::Error;
 use super::memory::{Memory, Taken};
 
 /// What is read at once where less is asked for: a whole small message, and little of a bulk part,
-/// since these bytes are copied twice.
+/// since these bytes may be copied twice.
 const READ_AHEAD: usize = 2048;
+
+/// Room for a control call's frame, in bytes.
+const SMALL_MESSAGE: usize = 256;
 
 /// Reads frames.
 pub(super) struct FrameReader {
@@ -25,7 +28,7 @@ pub(super) struct FrameReader {
     /// Memory that was taken, held as long as the reader.
     taken: Vec<Taken>,
     /// What has come and is not consumed, so that a dropped read loses nothing.
-    ahead: BytesMut,
+    ahead: Bytes,
 }
 
 /// A frame that is not bulk, with its payload.
@@ -49,7 +52,7 @@ impl Frame {
 
 impl FrameReader {
     pub(super) fn new(stream: RecvStream) -> Self {
-        Self { stream, memory: None, taken: Vec::new(), ahead: BytesMut::new() }
+        Self { stream, memory: None, taken: Vec::new(), ahead: Bytes::new() }
     }
 
     /// A reader whose messages count against `memory` for as long as it is there.
@@ -73,7 +76,7 @@ impl FrameReader {
         self.take(header.len.into()).await?;
         self.fill(HEADER_LEN + header.len as usize).await?;
         let frame = self.ahead.split_to(HEADER_LEN + header.len as usize);
-        Ok(Frame { kind: header.kind, payload: frame.freeze().slice(HEADER_LEN..) })
+        Ok(Frame { kind: header.kind, payload: frame.slice(HEADER_LEN..) })
     }
 
     /// The bulk frames of a message's attachments, in their order.
@@ -135,12 +138,22 @@ impl FrameReader {
         Ok(FrameHeader::decode(bytes)?)
     }
 
-    /// Reads until `ahead` holds `len` bytes. A small message comes with one read.
+    /// Reads until `ahead` holds `len` bytes. A small message comes with one read, and stays where
+    /// the transport put it.
     async fn fill(&mut self, len: usize) -> Result<(), Error> {
         while self.ahead.len() < len {
-            let wanted = (len - self.ahead.len()).max(READ_AHEAD);
-            let chunk = self.stream.read_chunk(wanted, true).await?;
-            self.ahead.extend_from_slice(&chunk.ok_or(Error::CutOff)?.bytes);
+            let missing = len - self.ahead.len();
+            let chunk = self.stream.read_chunk(missing.max(READ_AHEAD), true).await?;
+            let chunk = chunk.ok_or(Error::CutOff)?.bytes;
+            self.ahead = if self.ahead.is_empty() {
+                chunk
+            } else {
+                // Copied at the first join alone: what was joined belongs to nobody else.
+                let mut joined = BytesMut::from(std::mem::take(&mut self.ahead));
+                joined.reserve(missing.max(chunk.len()));
+                joined.extend_from_slice(&chunk);
+                joined.freeze()
+            };
         }
         Ok(())
     }
@@ -171,11 +184,17 @@ impl FrameWriter {
 
     /// Adds a structured frame.
     pub(super) fn put<T: Serialize>(&mut self, kind: FrameKind, message: &T) -> Result<(), Error> {
-        let payload = codec::encode(message)?;
-        // `encode` keeps to `limits::STRUCTURED`, which fits.
-        let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        self.pending.extend_from_slice(&FrameHeader::new(kind, len).encode());
-        self.pending.extend_from_slice(&payload);
+        let start = self.pending.len();
+        let body = start + HEADER_LEN;
+        self.pending.reserve(SMALL_MESSAGE);
+        self.pending.resize(body, 0);
+        if let Err(error) = codec::encode_onto(&mut self.pending, message) {
+            self.pending.truncate(start);
+            return Err(error.into());
+        }
+        // `encode_onto` keeps to `limits::STRUCTURED`, which fits.
+        let len = u32::try_from(self.pending.len() - body).unwrap_or(u32::MAX);
+        self.pending[start..body].copy_from_slice(&FrameHeader::new(kind, len).encode());
         Ok(())
     }
 
