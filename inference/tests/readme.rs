@@ -1,4 +1,5 @@
-//! The README's table of families is what the code can do.
+//! The README's table of families, and the page of requests' table of defaults, are what the code
+//! can do.
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it doesn't expect")]
 
@@ -7,6 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use hearth_inference::folder::Family;
+use hearth_inference::pipelines::Defaults;
 use hearth_inference::schedulers;
 
 const BEGIN: &str = "<!-- families: inference/tests/readme.rs says what stands here -->\n";
@@ -20,6 +22,45 @@ fn the_readme_has_the_codes_families_and_schedulers() {
     let (stands, _) = rest.split_once(END).unwrap();
     let wanted = table();
     assert_eq!(stands, wanted, "put this between the README's marks:\n{wanted}");
+}
+
+#[test]
+fn the_page_of_requests_has_the_codes_defaults() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/requests.md");
+    let page = fs::read_to_string(path).unwrap();
+    let begin = "<!-- defaults: inference/tests/readme.rs says what stands here -->\n";
+    let (_, rest) = page.split_once(begin).unwrap();
+    let (stands, _) = rest.split_once("<!-- end of defaults -->").unwrap();
+    let wanted = defaults();
+    assert_eq!(stands, wanted, "put this between the page's marks:\n{wanted}");
+}
+
+fn defaults() -> String {
+    let mut text = String::from(
+        "\n| family | task | `num_inference_steps` | `guidance_scale` | `strength` |\n\
+         | --- | --- | --- | --- | --- |\n",
+    );
+    for family in Family::ALL {
+        let words = family != Family::Unconditional;
+        for class in family.classes().into_iter().filter(|class| {
+            // where there are words the class says nothing
+            !words || family.classes().first() == Some(class)
+        }) {
+            for task in family.tasks() {
+                let Defaults { num_inference_steps, guidance_scale, strength, .. } =
+                    Defaults::of(family, class, task);
+                let task = if words { (*task).to_owned() } else { format!("`{class}`") };
+                let guidance = if words { guidance_scale.to_string() } else { String::new() };
+                let strength = strength.map(|strength| strength.to_string()).unwrap_or_default();
+                writeln!(
+                    text,
+                    "| {family} | {task} | {num_inference_steps} | {guidance} | {strength} |"
+                )
+                .unwrap();
+            }
+        }
+    }
+    text + "\n"
 }
 
 fn table() -> String {

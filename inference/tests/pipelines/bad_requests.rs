@@ -49,6 +49,18 @@ fn each_bad_field_is_named_with_its_value_and_remedy() {
         ),
         (Generation { guidance_scale: Some(f32::INFINITY), ..good.clone() }, "guidance_scale inf"),
         (Generation { eta: Some(-1.0), ..good.clone() }, "eta -1: give a number from 0 to 1"),
+        (
+            Generation { sigmas: Some(vec![1e300, 1.0]), ..good.clone() },
+            "give numbers from 0 to 100000",
+        ),
+        (
+            Generation { timesteps: Some(vec![5000.0, 1.0]), ..good.clone() },
+            "timesteps 5000: give numbers from 0 to 1000",
+        ),
+        (
+            Generation { timesteps: Some(vec![9.0]), sigmas: Some(vec![9.0]), ..good.clone() },
+            "timesteps given: sigmas are given too; give one of them",
+        ),
         (Generation { clip_skip: Some(1), ..good.clone() }, "clip_skip 1: "),
         (
             Generation { scheduler: spec("euler:beta_end=nonsense"), ..good.clone() },

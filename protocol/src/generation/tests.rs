@@ -169,6 +169,23 @@ fn other_programs_names_say_what_to_give_here() {
     }
 }
 
+#[test]
+fn the_page_of_requests_has_every_field() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/requests.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (_, table) = page.split_once("<!-- fields:").unwrap();
+    let (table, _) = table.split_once("<!-- end of fields -->").unwrap();
+    let first = table.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" | "));
+    let mut there: Vec<_> = first
+        .flat_map(|(cell, _)| cell.split(['`', ',', ' ']))
+        .filter(|name| !name.is_empty())
+        .collect();
+    let mut known = names::FIELDS.to_vec();
+    there.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(there, known, "docs/requests.md");
+}
+
 /// Each argument of diffusers' pipelines is a field, or is refused with what to do instead.
 #[test]
 fn every_argument_of_diffusers_is_answered() {

@@ -2,7 +2,7 @@
 //! one after another. What flags say comes over both.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hearth_protocol::generation::GenerationRequest;
 use hearth_protocol::limits;
@@ -15,7 +15,7 @@ use crate::exit::Failure;
 /// The text chunk of a PNG file in which Hearth says how it was made.
 const CHUNK: &str = "hearth";
 /// Fields that are files, for which `@FILE` stands for the file's bytes.
-const FILES: &[&str] = &["image", "mask_image", "latents"];
+const FILES: &[&str] = &["image", "mask_image", "control_image", "latents"];
 
 /// What was given at large.
 #[derive(Debug, Default)]
@@ -42,17 +42,22 @@ impl Given {
             fields.insert(field.clone(), value);
         }
         for field in FILES {
-            match fields.get(*field) {
-                Some(Value::String(text)) if text.starts_with('@') => {
-                    let file = bytes(&format!("{field}=@"), Path::new(&text[1..]))?;
-                    fields.insert((*field).to_owned(), Value::from(base64(&file)));
+            let Some(value) = fields.get_mut(*field) else { continue };
+            let files = match value {
+                Value::Array(files) => files.as_mut_slice(),
+                one => std::slice::from_mut(one),
+            };
+            let digest = files.iter().find_map(|file| file.get("sha256")?.as_str());
+            if let Some(sha256) = digest.map(str::to_owned) {
+                given.missing.insert((*field).to_owned(), sha256);
+                fields.remove(*field);
+                continue;
+            }
+            for file in files {
+                let path = file.as_str().and_then(|text| text.strip_prefix('@'));
+                if let Some(path) = path.map(PathBuf::from) {
+                    *file = Value::from(base64(&bytes(&format!("{field}="), &path)?));
                 }
-                Some(Value::Object(digest)) => {
-                    let sha256 = digest.get("sha256").and_then(Value::as_str).unwrap_or_default();
-                    given.missing.insert((*field).to_owned(), sha256.to_owned());
-                    fields.remove(*field);
-                }
-                _ => {}
             }
         }
         given.request = GenerationRequest::from_json(Value::Object(fields))?;

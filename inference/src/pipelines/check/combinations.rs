@@ -6,12 +6,25 @@ use crate::pipelines::{Description, Generation, Invalid, Settings};
 /// The schedulers that η means something to.
 const WITH_ETA: [&str; 2] = ["DDIMScheduler", "TCDScheduler"];
 
+/// Noise levels beyond this are mistakes: the noisiest schedules begin at some thousands.
+const MAX_SIGMA: f64 = 100_000.0;
+
 impl Description {
     /// Refuses fields that contradict each other, as diffusers does.
     pub(super) fn check_combinations(&self, request: &Generation) -> Result<(), Invalid> {
         if request.timesteps.is_some() && request.sigmas.is_some() {
             let message = "sigmas are given too; give one of them";
             return Err(Invalid::new("timesteps", &"given", message));
+        }
+        let last = f64::from(self.schedule.config.num_train_timesteps());
+        for (field, list, most) in
+            [("timesteps", &request.timesteps, last), ("sigmas", &request.sigmas, MAX_SIGMA)]
+        {
+            let range = 0.0..=most;
+            let wrong = list.iter().flatten().find(|value| !range.contains(value));
+            if let Some(value) = wrong {
+                return Err(Invalid::new(field, value, format!("give numbers from 0 to {most}")));
+            }
         }
         Ok(())
     }
