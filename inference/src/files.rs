@@ -45,3 +45,11 @@ pub(crate) fn starts_as_lfs_pointer(path: &Path) -> bool {
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut begin));
     read.is_ok() && is_lfs_pointer(&begin)
 }
+
+/// The remedy for a file that this process has no right to read.
+pub(crate) fn right(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::PermissionDenied => "; give this process's user the right to read it",
+        _ => "",
+    }
+}

@@ -57,7 +57,7 @@ pub enum Error {
         what: String,
     },
     /// A file can't be read.
-    #[error("{} can't be read", path.display())]
+    #[error("{} can't be read{}", path.display(), crate::files::right(source))]
     Io {
         /// The file.
         path: PathBuf,
@@ -66,7 +66,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file isn't the JSON we expect.
-    #[error("{} can't be parsed", path.display())]
+    #[error("{} can't be parsed; mend or restore it", path.display())]
     Json {
         /// The file.
         path: PathBuf,

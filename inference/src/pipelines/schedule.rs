@@ -18,6 +18,11 @@ pub(super) enum Trained {
 
 const NO_FLOW: &str =
     "this model is trained for flow matching; use flow_euler or flow_heun, or leave it out";
+const NO_GIVEN_FLOW: &str =
+    "this model is trained for flow matching; use flow_euler, or leave it out";
+/// What is said to schedulers that make their own noise levels only.
+const GIVEN: &str = "this model's own noise levels (sigmas) are given to its scheduler, and this one \
+                     takes none; use flow_euler, or leave it out";
 const CONSISTENCY: &str = "CMStochasticIterativeScheduler";
 
 /// A folder's scheduler config, and what the family adds to it.
@@ -57,15 +62,22 @@ impl Schedule {
             let plain = Run { steps: settings.num_inference_steps as usize, ..Run::default() };
             let built = schedulers::build(&self.config, spec, &plain);
             if built.is_ok_and(|scheduler| !scheduler.is_flow()) {
-                return Err(Invalid::new("scheduler", &settings.scheduler, NO_FLOW));
+                return Err(Invalid::new("scheduler", &settings.scheduler, self.no_flow()));
             }
         }
         let run = self.run(settings)?;
-        let scheduler = schedulers::build(&self.config, spec, &run)
-            .map_err(|error| refusal(settings, &error))?;
+        let scheduler =
+            schedulers::build(&self.config, spec, &run).map_err(|error| match error {
+                schedulers::Error::NotTaken { field, .. }
+                    if field == "sigmas" && settings.request.sigmas.is_none() =>
+                {
+                    Invalid::new("scheduler", &settings.scheduler, GIVEN)
+                }
+                other => refusal(settings, &other),
+            })?;
         let consistency = self.class(settings) == CONSISTENCY;
         let message = match self.trained {
-            Trained::Flow if !scheduler.is_flow() => NO_FLOW,
+            Trained::Flow if !scheduler.is_flow() => self.no_flow(),
             Trained::Consistency if !consistency => {
                 "this is a consistency model; its own scheduler is the one that fits, so leave it \
                  out"
@@ -80,6 +92,11 @@ impl Schedule {
             _ => return Ok(scheduler),
         };
         Err(Invalid::new("scheduler", &settings.scheduler, message))
+    }
+
+    /// What is said to a scheduler that follows no flow.
+    fn no_flow(&self) -> &'static str {
+        if self.given_sigmas { NO_GIVEN_FLOW } else { NO_FLOW }
     }
 
     /// The scheduler's calls that a picture takes.

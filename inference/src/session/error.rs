@@ -61,7 +61,7 @@ pub enum Error {
         reason: String,
     },
     /// A file can't be read.
-    #[error("{} can't be read", path.display())]
+    #[error("{} can't be read{}", path.display(), crate::files::right(source))]
     Io {
         /// The file.
         path: PathBuf,

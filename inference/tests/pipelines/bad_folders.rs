@@ -65,7 +65,9 @@ fn other_things_than_exports_are_told_apart() {
     let message = refusal(empty.path());
     assert!(message.contains("WanPipeline is not supported yet; known: StableDiffusion"));
     fs::write(empty.path().join("model_index.json"), "{").unwrap();
-    assert!(refusal(empty.path()).contains("model_index.json can't be parsed: EOF"));
+    assert!(
+        refusal(empty.path()).contains("model_index.json can't be parsed; mend or restore it: EOF")
+    );
 }
 
 #[test]
@@ -103,7 +105,10 @@ fn defaults_come_from_the_folder_and_unknown_ones_are_refused() {
     assert_eq!(description.max_size, 96);
     fs::write(&own, "{\"steps\": 7}").unwrap();
     let message = refusal(folder.path());
-    assert!(message.contains("hearth.json can't be parsed: unknown field `steps`"), "{message}");
+    assert!(
+        message.contains("hearth.json can't be parsed; mend or restore it: unknown field `steps`"),
+        "{message}"
+    );
 }
 
 #[test]

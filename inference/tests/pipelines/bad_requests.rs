@@ -178,6 +178,19 @@ fn schedules_that_do_not_fit_the_family_are_refused() {
         );
     }
     refused(
+        "tests/models/tiny-flux-dev",
+        vec![
+            (
+                Generation { scheduler: spec("flow_heun"), ..good.clone() },
+                "this one takes none; use flow_euler, or leave it out",
+            ),
+            (
+                Generation { scheduler: spec("euler"), ..good.clone() },
+                "flow matching; use flow_euler, or leave it out",
+            ),
+        ],
+    );
+    refused(
         "models/emoji",
         vec![(Generation { scheduler: spec("flow_euler"), ..good }, "is for flow-matching models")],
     );

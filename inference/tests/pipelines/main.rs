@@ -20,6 +20,7 @@ mod half;
 mod lora;
 mod prompts;
 mod signatures;
+mod spoiled;
 mod support;
 mod surgery;
 mod tiles;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub use self::report::{Report, inspect};
 use super::{Description, Error, LoadOptions};
 use crate::findings::{Findings, Found, Problem, chain};
-use crate::folder::Folder;
+use crate::folder::{self, Folder};
 use crate::session::Runtime;
 
 /// What was seen of a folder.
@@ -42,7 +42,12 @@ fn look(folder: &Folder, options: &LoadOptions) -> Seen {
     let description = match opened {
         Ok(pipeline) => Some(Arc::clone(pipeline.description())),
         Err(error) => {
-            findings.add(&part_of(&error, folder.root()), chain(&error));
+            let part = part_of(&error, folder.root());
+            // A fault of a graph may only follow from one that was noted.
+            let follows = matches!(&error, Error::Session(_)) && findings.has(&part);
+            if !follows {
+                findings.add(&part, chain(&error));
+            }
             // It has ended before everything was seen; files at least are looked at on their own.
             index::look(&noting, &findings);
             None
@@ -56,6 +61,7 @@ fn part_of(error: &Error, root: &Path) -> String {
     let text = match error {
         Error::Scheduler(_) => return "scheduler".to_owned(),
         Error::Model { part, .. } => part.clone(),
+        Error::Folder(folder::Error::Missing { what, .. }) => what.clone(),
         other => chain(other),
     };
     let root = format!("{}/", root.display());
