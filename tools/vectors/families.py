@@ -26,8 +26,8 @@ from .requests import CASES, INPUTS
 ABOUT = """\
 diffusers' answer, in torch, to each `request`, on the weights of the ONNX folder `model`, with the folder's scheduler or \
 Class.from_config(its config | overrides) where `scheduler` names another. The image has torch.Generator("cpu").manual_seed(seed). \
-`without`: parts that the pipeline was made without. `lora`: adapters of `export.tiny.adapters` and their scales, by \
-`set_adapters` or in part by `cross_attention_kwargs`; where there is none, none is loaded. `inputs`: what requests name as `image`, `mask_image` and `latents`; \
+`without`: parts that the pipeline was made without; `over`: the folder that `model` is laid over. `lora`: adapters of `export.tiny.adapters` and their scales, by \
+`set_adapters` or in part by `cross_attention_kwargs`; where there is none, none is loaded. `inputs`: what requests name as `image`, `mask_image`, `control_image` and `latents`; \
 `image_latents` are latents that stand for the image. \
 `image`: u8 [height, width, 3] RGB; `step_latents`: f32 [steps, ...], the \
 latents after each step, without the batch axis; `timesteps` are the scheduler's. \
@@ -43,23 +43,35 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(1)
     for name in args.names or CASES:
-        used = {value for case in CASES[name] for value in case["request"].values() if isinstance(value, str)}
-        inputs = {key: files.packed(value) for key, value in INPUTS.items() if key in used}
+        inputs = {key: files.packed(INPUTS[key]) for key in used(CASES[name])}
         head = {"about": ABOUT, "model": f"tests/models/{name}", "diffusers": diffusers.__version__, "inputs": inputs}
+        if name in families.OVER:
+            head["over"] = f"tests/models/{families.OVER[name]}"
         path = files.OUT / "pipelines" / "families" / f"{name}.json"
         files.write(path, head, [answer(name, **case) for case in CASES[name]])
 
 
+def used(cases):
+    """The inputs that the requests name, in their order."""
+    fields = ("image", "mask_image", "latents", "image_latents")
+    named = {case["request"].get(field) for case in cases for field in fields}
+    named |= {image for case in cases for image in case["request"].get("control_image", ())}
+    return [key for key in INPUTS if key in named]
+
+
 def answer(name, request, scheduler=None, pipeline=None, without=(), attention_scale=None):
     pipe = families.build(name)
-    for part in without:
+    if "controlnet_1" in without:
+        pipe.register_modules(controlnet=pipe.controlnet.nets[0])
+    for part in set(without) - {"controlnet_1"}:
         setattr(pipe, part, None)
         pipe.register_modules(**{part: None})
     if pipeline:
         pipe = getattr(diffusers, pipeline)(**shared(pipe, pipeline))
         pipe.set_progress_bar_config(disable=True)
     # The folder's own file: a pipeline in memory knows besides which keys nobody set.
-    config = json.loads((files.ROOT / "tests/models" / name / "scheduler/scheduler_config.json").read_text())
+    folder = files.ROOT / "tests/models" / families.OVER.get(name, name)
+    config = json.loads((folder / "scheduler/scheduler_config.json").read_text())
     if scheduler:
         pipe.scheduler = getattr(diffusers, scheduler["class"]).from_config(config, **scheduler["overrides"])
     given = dict(request)
@@ -69,6 +81,8 @@ def answer(name, request, scheduler=None, pipeline=None, without=(), attention_s
     if reading := prompts.asked(given):
         given |= prompts.embeds(pipe, given, **reading)
     steps = record_steps(pipe, given)
+    if "control_image" in given:
+        given |= control(pipe, given)
     image = pipe(generator=torch.Generator("cpu").manual_seed(seed), output_type="pil", **kwargs(given)).images[0]
     if pipeline == "StableDiffusion3InpaintPipeline":
         image = decoded(pipe, torch.from_numpy(steps[-1])[None])
@@ -94,6 +108,17 @@ def adapt(pipe, name, lora, attention_scale):
     return {"cross_attention_kwargs": {"scale": attention_scale}}
 
 
+def control(pipe, given):
+    """A request's control images and numbers, one by one where there is one ControlNet."""
+    images = [Image.fromarray(INPUTS[name]) for name in given.pop("control_image")]
+    several = hasattr(pipe.controlnet, "nets")
+    field = "control_image" if "control_image" in inspect.signature(type(pipe).__call__).parameters else "image"
+    numbers = ("controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end")
+    lists = {key: given.pop(key) for key in numbers if key in given}
+    lists = {key: value if len(value) > 1 else value[0] for key, value in lists.items()}
+    return lists | {field: images if several else images[0]}
+
+
 def decoded(pipe, latents):
     """As Stable Diffusion 3's other pipelines decode; its inpainting one forgets the VAE's shift."""
     config = pipe.vae.config
@@ -105,7 +130,7 @@ def kwargs(request):
     """Fields of a request as diffusers' arguments."""
     request = dict(request)
     for key in ("image", "mask_image"):
-        if key in request:
+        if isinstance(request.get(key), str):
             request[key] = Image.fromarray(INPUTS[request[key]])
     if "image_latents" in request:
         request["image"] = torch.from_numpy(INPUTS[request.pop("image_latents")])[None]

@@ -16,8 +16,21 @@ def mask(height, width):
     return grey
 
 
+def edges(height, width):
+    """White lines on black, as a control image has them."""
+    y, x = np.mgrid[:height, :width]
+    return np.repeat(255 * ((x * 3 == y * 2) | (x + y == width) | (y == height // 3))[:, :, None], 3, 2).astype(np.uint8)
+
+
+def depth(height, width):
+    """Colours that fall off from a corner, of a size that goes into no other."""
+    y, x = np.mgrid[:height, :width]
+    far = np.hypot(y / height, x / width)
+    return np.stack([255 * np.exp(-far), 128 + 127 * np.sin(9 * far), 255 * (far % 0.3 < 0.1)], 2).astype(np.uint8)
+
+
 INPUTS = {
-    "image": picture(32, 32), "mask": mask(32, 32),
+    "image": picture(32, 32), "mask": mask(32, 32), "edges": edges(32, 32), "depth": depth(45, 37),
     "latents": np.random.default_rng(3).standard_normal((4, 16, 16), np.float32),
     "latents_sd3": np.random.default_rng(4).standard_normal((16, 8, 8), np.float32),
     "latents_packed": np.random.default_rng(5).standard_normal((64, 16), np.float32),
@@ -47,6 +60,17 @@ LONG = "a red heart and a tiger face " * 6
 A = scheduler("euler_a", "EulerAncestralDiscreteScheduler")
 CHANGE = {"image": "image"}
 FILL = {"image": "image", "mask_image": "mask"}
+HEUN = scheduler("heun", "HeunDiscreteScheduler")
+PNDM = scheduler("pndm", "PNDMScheduler", skip_prk_steps=True)
+UNIPC = scheduler("unipc", "UniPCMultistepScheduler")
+ONE, BOTH = {"control_image": ["edges"]}, {"control_image": ["edges", "depth"], "width": 32, "height": 32}
+ALONE = ("controlnet_1",)
+
+
+def steered(kind, **request):
+    """By the pipeline with ControlNets of that kind."""
+    return case(pipeline=f"StableDiffusion{kind}Pipeline", **request)
+
 
 # Long and weighted prompts are read, not drawn: few steps will do.
 READ = {"num_inference_steps": 2, "guidance_scale": 5.0}
@@ -86,6 +110,36 @@ CASES = {
         case(guidance_scale=3.5, num_inference_steps=3, lora={"ink": 0.0}, max_sequence_length=16, width=32, height=32),
         case(guidance_scale=3.5, num_inference_steps=3, lora={"ink": 1.0}, max_sequence_length=16, width=48, height=32, seed=1),
         case(guidance_scale=3.5, num_inference_steps=3, lora={"ink": -0.5}, max_sequence_length=16, width=32, height=32, seed=2),
+    ],
+    "tiny-controlnet": [
+        case(guidance_scale=5.0, without=ALONE, **ONE),
+        case(guidance_scale=5.0, **BOTH),
+        case(guidance_scale=1.0, controlnet_conditioning_scale=[0.6], scheduler=A, seed=1, **BOTH),
+        case(guidance_scale=4.0, controlnet_conditioning_scale=[1.3, 0.4], control_guidance_start=[0.0, 0.25],
+             control_guidance_end=[0.5, 0.9], num_inference_steps=6, scheduler=HEUN, seed=2, **BOTH),
+        case(guidance_scale=4.0, guess_mode=True, scheduler=DPM, seed=3, **BOTH),
+        case(guidance_scale=1.0, guess_mode=True, controlnet_conditioning_scale=[0.8], seed=4, without=ALONE, **ONE),
+        case(guidance_scale=3.0, control_guidance_start=[0.3], scheduler=PNDM, seed=5, without=ALONE, **ONE),
+        case(guidance_scale=5.0, controlnet_conditioning_scale=[0.0, 1.0], seed=6, negative_prompt="tiger", **BOTH),
+        case(guidance_scale=5.0, scheduler=UNIPC, seed=7, **BOTH | {"width": 48}),
+        case(guidance_scale=5.0, without=ALONE, width=32, height=48, seed=8, control_image=["depth"]),
+        case(pipeline="StableDiffusionPipeline", guidance_scale=5.0, seed=9),
+        steered("ControlNetImg2Img", strength=0.6, guidance_scale=5.0, seed=10, **BOTH, **CHANGE),
+        steered("ControlNetImg2Img", strength=0.8, guidance_scale=3.0, control_guidance_end=[0.6], scheduler=HEUN,
+                num_inference_steps=6, seed=11, without=ALONE, **ONE, **CHANGE),
+        steered("ControlNetInpaint", strength=0.7, guidance_scale=5.0, seed=12, **BOTH, **FILL),
+        steered("ControlNetInpaint", strength=1.0, guidance_scale=1.0, scheduler=A, seed=13, without=ALONE, **ONE, **FILL),
+    ],
+    "tiny-inpaint-controlnet": [
+        case(strength=1.0, guidance_scale=5.0, **ONE, **FILL),
+        case(strength=0.6, guidance_scale=1.0, controlnet_conditioning_scale=[0.5], scheduler=A, seed=1, **ONE, **FILL),
+    ],
+    "tiny-sdxl-controlnet": [
+        case(guidance_scale=5.0, **ONE),
+        case(guidance_scale=5.0, negative_prompt="tiger", guess_mode=True, original_size=[64, 48], seed=1, **ONE),
+        case(guidance_scale=4.0, denoising_end=0.6, control_guidance_end=[0.5], num_inference_steps=8, seed=2, **ONE),
+        steered("XLControlNetImg2Img", strength=0.6, guidance_scale=5.0, scheduler=A, seed=3, **ONE, **CHANGE),
+        steered("XLControlNetInpaint", strength=0.7, guidance_scale=5.0, seed=4, width=32, height=32, **ONE, **FILL),
     ],
     "tiny-sdxl-refiner": [
         case(num_inference_steps=10, strength=0.3, guidance_scale=5.0, **CHANGE),

@@ -66,6 +66,16 @@ struct Request {
     latents: Option<String>,
     image_latents: Option<String>,
     strength: Option<f64>,
+    #[serde(default)]
+    control_image: Vec<String>,
+    #[serde(default)]
+    controlnet_conditioning_scale: Vec<f64>,
+    #[serde(default)]
+    control_guidance_start: Vec<f64>,
+    #[serde(default)]
+    control_guidance_end: Vec<f64>,
+    #[serde(default)]
+    guess_mode: bool,
     aesthetic_score: Option<f32>,
     negative_aesthetic_score: Option<f32>,
     width: Option<u32>,
@@ -127,6 +137,15 @@ impl Request {
             latents: latents(&self.latents),
             image_latents: latents(&self.image_latents),
             strength: self.strength,
+            control_image: self
+                .control_image
+                .iter()
+                .map(|name| inputs[name].picture())
+                .collect(),
+            controlnet_conditioning_scale: self.controlnet_conditioning_scale.clone(),
+            control_guidance_start: self.control_guidance_start.clone(),
+            control_guidance_end: self.control_guidance_end.clone(),
+            guess_mode: self.guess_mode,
             aesthetic_score: self.aesthetic_score,
             negative_aesthetic_score: self.negative_aesthetic_score,
             original_size: self.original_size,
@@ -164,6 +183,21 @@ fn a_changed_picture_equals_diffusers() {
 #[test]
 fn an_inpainting_unet_equals_diffusers() {
     check_model("tiny-inpaint");
+}
+
+#[test]
+fn controlnets_equal_diffusers_alone_and_together() {
+    check_model("tiny-controlnet");
+}
+
+#[test]
+fn controlnets_beside_an_inpainting_unet_equal_diffusers() {
+    check_laid_over("tiny-inpaint-controlnet", "tiny-inpaint");
+}
+
+#[test]
+fn controlnets_of_sdxl_equal_diffusers() {
+    check_laid_over("tiny-sdxl-controlnet", "tiny-sdxl");
 }
 
 #[test]
@@ -220,6 +254,13 @@ fn half_precision_graphs_of_every_family_are_near_diffusers() {
 
 fn check_model(name: &str) {
     check_folder(name, &support::repository().join("tests/models").join(name), SINGLE);
+}
+
+/// The model's folder has its own parts alone: the others are those of `over`.
+fn check_laid_over(name: &str, over: &str) {
+    let models = support::repository().join("tests/models");
+    let whole = support::overlaid(&models.join(name), &models.join(over));
+    check_folder(name, whole.path());
 }
 
 fn check_folder(name: &str, folder: &Path, near: (f32, f64)) {

@@ -84,6 +84,25 @@ pub(crate) fn copy_of(folder: &Path) -> tempfile::TempDir {
     copy
 }
 
+/// A copy of the folder `over` with what is in `own` instead of its parts of those names.
+pub(crate) fn overlaid(own: &Path, over: &Path) -> tempfile::TempDir {
+    let copy = copy_of(over);
+    for entry in fs::read_dir(own).unwrap() {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
+        let target = copy.path().join(name);
+        if path.is_file() {
+            fs::copy(path, target).unwrap();
+            continue;
+        }
+        if target.exists() {
+            fs::remove_dir_all(&target).unwrap();
+        }
+        fs::create_dir(&target).unwrap();
+        copy_into(&path, &target);
+    }
+    copy
+}
+
 pub(crate) fn copy_into(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();

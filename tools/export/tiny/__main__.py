@@ -2,7 +2,8 @@
 
     python -m export.tiny [NAME ...]      writes ../tests/models/NAME
 
-What optimum can't export (plain UNets) `export.own` does, and LoRA adapters `export.lora`.
+What optimum can't export (plain UNets) `export.own` does, ControlNets `export.controlnet`,
+and LoRA adapters `export.lora`.
 """
 
 import argparse
@@ -18,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import manifest
 
-from .. import clip_skip, lora, own
+from .. import clip_skip, controlnet, lora, own
 from . import adapters, families, shorten
 
 ADAPTED = {"tiny-lora", "tiny-sdxl-lora", "tiny-flux-lora"}
@@ -38,6 +39,12 @@ def export(name, out):
     pipeline = families.build(name)
     if own.exports(pipeline):
         own.export(pipeline, out)
+    elif controlnet.exports(pipeline):
+        controlnet.export(pipeline, out)
+        for graph in out.rglob("*.onnx"):
+            shorten.shorten(graph)
+        if name in families.OVER:
+            return keep_own(out, OUT / families.OVER[name])
     else:
         with tempfile.TemporaryDirectory() as source:
             pipeline.save_pretrained(source)
@@ -53,6 +60,16 @@ def export(name, out):
         forget_source(path)
     manifest.write(out)
     print(f"{name}: {sum(path.stat().st_size for path in out.rglob('*') if path.is_file()) / 1e6:.2f} MB")
+
+
+def keep_own(out, other):
+    """Leaves what is laid over a copy of `other`: the UNet and the ControlNets."""
+    for part in out.iterdir():
+        if part.is_dir() and part.name != "unet" and (other / part.name).is_dir():
+            shutil.rmtree(part)
+    for path in out.rglob("*.json"):
+        forget_source(path)
+    print(f"{out.name}: {sum(path.stat().st_size for path in out.rglob('*') if path.is_file()) / 1e6:.2f} MB over {other.name}")
 
 
 def forget_source(path):

@@ -3,9 +3,11 @@
 from pathlib import Path
 from tempfile import mkdtemp
 
+import torch
 from diffusers import (
     CMStochasticIterativeScheduler,
     ConsistencyModelPipeline,
+    ControlNetModel,
     DDIMScheduler,
     DDPMPipeline,
     DDPMScheduler,
@@ -15,10 +17,14 @@ from diffusers import (
     FluxTransformer2DModel,
     LatentConsistencyModelPipeline,
     LCMScheduler,
+    MultiControlNetModel,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
+    StableDiffusionControlNetInpaintPipeline,
+    StableDiffusionControlNetPipeline,
     StableDiffusionInpaintPipeline,
     StableDiffusionPipeline,
+    StableDiffusionXLControlNetPipeline,
     StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -126,6 +132,33 @@ def flux(folder, guidance, scheduler):
     )
 
 
+def controlnet(folder):
+    """Two ControlNets, the second of which has its channels the other way round and pools."""
+    return StableDiffusionControlNetPipeline(
+        vae=parts.vae(4, 0.4), text_encoder=parts.clip(32), tokenizer=parts.clip_tokenizer(folder / "tokenizer"),
+        unet=unet(32), controlnet=MultiControlNetModel([
+            net(32), net(32, controlnet_conditioning_channel_order="bgr", global_pool_conditions=True),
+        ]),
+        scheduler=DDIMScheduler(clip_sample=False, set_alpha_to_one=False, **parts.SCALED_LINEAR),
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+    )
+
+
+def inpaint_controlnet(folder):
+    """One that pools, which makes diffusers guess; with a UNet for inpainting."""
+    pipe = inpaint(folder)
+    return StableDiffusionControlNetInpaintPipeline(
+        **pipe.components, controlnet=net(32, global_pool_conditions=True), requires_safety_checker=False,
+    )
+
+
+def sdxl_controlnet(folder):
+    pipe = sdxl(folder)
+    return StableDiffusionXLControlNetPipeline(
+        **pipe.components, controlnet=net_xl(16 + 24, 20, ids=6), force_zeros_for_empty_prompt=True, add_watermarker=False,
+    )
+
+
 def ddpm(folder):
     return DDPMPipeline(unet=unconditional(), scheduler=DDPMScheduler(clip_sample=True))
 
@@ -147,11 +180,33 @@ def unet(width, **more):
 
 
 def unet_xl(width, pooled, ids):
-    return unet(
-        width, addition_embed_type="text_time", addition_time_embed_dim=8,
-        projection_class_embeddings_input_dim=pooled + 8 * ids, use_linear_projection=True,
-        transformer_layers_per_block=(1, 1),
-    )
+    return unet(width, **sizes(pooled, ids))
+
+
+def sizes(pooled, ids):
+    return {
+        "addition_embed_type": "text_time", "addition_time_embed_dim": 8,
+        "projection_class_embeddings_input_dim": pooled + 8 * ids, "use_linear_projection": True,
+        "transformer_layers_per_block": (1, 1),
+    }
+
+
+def net(width, **more):
+    """A ControlNet that says something: what diffusers sets to zero is random."""
+    model = ControlNetModel(**{
+        "in_channels": 4, "layers_per_block": 1, "block_out_channels": (8, 16),
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"), "cross_attention_dim": width,
+        "attention_head_dim": 2, "norm_num_groups": 4, "conditioning_embedding_out_channels": (4, 8),
+    } | more)
+    zero = [model.controlnet_cond_embedding.conv_out, *model.controlnet_down_blocks, model.controlnet_mid_block]
+    for layer in zero:
+        torch.nn.init.normal_(layer.weight, std=0.3)
+        torch.nn.init.normal_(layer.bias, std=0.3)
+    return model
+
+
+def net_xl(width, pooled, ids):
+    return net(width, **sizes(pooled, ids))
 
 
 def unconditional(**more):
@@ -162,13 +217,18 @@ def unconditional(**more):
     )
 
 
+# Laid over another folder, of which they have the other parts.
+OVER = {"tiny-inpaint-controlnet": "tiny-inpaint", "tiny-sdxl-controlnet": "tiny-sdxl"}
 BUILDERS = {
     "tiny-lcm": lcm,
     "tiny-inpaint": inpaint,
     "tiny-lora": lora,
     "tiny-sdxl-lora": sdxl,
     "tiny-flux-lora": flux_dev,
+    "tiny-controlnet": controlnet,
+    "tiny-inpaint-controlnet": inpaint_controlnet,
     "tiny-sdxl": sdxl,
+    "tiny-sdxl-controlnet": sdxl_controlnet,
     "tiny-sdxl-refiner": sdxl_refiner,
     "tiny-sd3": sd3,
     "tiny-flux-schnell": flux_schnell,
