@@ -64,12 +64,14 @@ fn defaults() -> String {
 }
 
 fn table() -> String {
-    let mut text =
-        String::from("| family | tasks | `_class_name` of the folder |\n| --- | --- | --- |\n");
+    let mut text = String::from(
+        "| family | tasks | with ControlNets | `_class_name` of the folder |\n| --- | --- | --- | --- |\n",
+    );
     for family in Family::ALL.into_iter().filter(|family| !family.tasks().is_empty()) {
         let classes: Vec<_> = family.classes().iter().map(|class| format!("`{class}`")).collect();
         let tasks = family.tasks().join(", ");
-        writeln!(text, "| {family} | {tasks} | {} |", classes.join(", ")).unwrap();
+        let nets = if family.takes_controlnets() { "yes" } else { "" };
+        writeln!(text, "| {family} | {tasks} | {nets} | {} |", classes.join(", ")).unwrap();
     }
     let names: Vec<_> = schedulers::table().iter().map(|row| format!("`{}`", row.name)).collect();
     writeln!(text, "\nSchedulers: {}.", names.join(", ")).unwrap();

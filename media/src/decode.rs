@@ -4,8 +4,7 @@
 
 use std::io::Cursor;
 
-use image::imageops::FilterType;
-use image::{ImageFormat, ImageReader, Limits, RgbImage};
+use image::{ImageFormat, ImageReader, Limits};
 
 use crate::{Error, Image};
 
@@ -43,19 +42,6 @@ pub fn decode(bytes: &[u8]) -> Result<Image, Error> {
 }
 
 impl Image {
-    /// The picture in another size, by Lanczos' filter.
-    #[must_use]
-    pub fn resized(&self, width: u32, height: u32) -> Self {
-        if (width, height) == (self.width, self.height) {
-            return self.clone();
-        }
-        let Some(own) = RgbImage::from_raw(self.width, self.height, self.rgb.clone()) else {
-            return self.clone();
-        };
-        let resized = image::imageops::resize(&own, width, height, FilterType::Lanczos3);
-        Self { width, height, rgb: resized.into_raw() }
-    }
-
     /// How light a pixel is, 0 to 255, for each pixel: ITU-R BT.601's weights, as Pillow has them.
     #[must_use]
     pub fn grey(&self) -> Vec<u8> {

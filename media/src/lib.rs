@@ -13,6 +13,7 @@ mod image;
 mod infotext;
 pub mod npy;
 mod png;
+mod resize;
 mod tensor;
 
 pub use self::decode::{MAX_SIDE, decode};

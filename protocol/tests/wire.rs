@@ -247,6 +247,7 @@ fn model() -> ModelInfo {
         schedulers: vec!["euler".to_owned()],
         classes: None,
         lora: Vec::new(),
+        controlnets: Vec::new(),
     }
 }
 

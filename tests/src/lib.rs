@@ -12,7 +12,7 @@ mod user_manager;
 
 pub use etcd::Etcd;
 pub use fleet::{Fleet, FleetOptions, Run, source};
-pub use picture::{Picture, reference, references};
+pub use picture::{Picture, family, reference, references, unpacked};
 pub use process::{Process, program, until};
 pub use slurm::SlurmCluster;
 pub use user_manager::{UserManager, under_user_manager};

@@ -27,6 +27,15 @@ impl Picture {
         Self { size: rgb.dimensions(), rgb: rgb.into_raw() }
     }
 
+    /// Writes it to a file.
+    ///
+    /// # Panics
+    /// When it can't be written.
+    pub fn save(&self, path: &Path) {
+        let (width, height) = self.size;
+        image::save_buffer(path, &self.rgb, width, height, image::ExtendedColorType::Rgb8).unwrap();
+    }
+
     /// Peak signal-to-noise ratio in dB; infinite for equal pictures.
     ///
     /// # Panics
@@ -62,15 +71,29 @@ pub fn reference(model: &str, scheduler: &str) -> (Value, Picture) {
 /// When the file is not as the tool writes it.
 #[must_use]
 pub fn references(model: &str) -> Vec<(Value, Picture)> {
-    let folder = crate::source().join("inference/tests/vectors/pipelines/families");
-    let path = folder.join(format!("{model}.json"));
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let file: Value = serde_json::from_str(&text).unwrap();
+    let file = family(model);
     let cases = file["cases"].as_array().unwrap();
     cases.iter().map(|case| (case["request"].clone(), unpacked(&case["image"]))).collect()
 }
 
-fn unpacked(image: &Value) -> Picture {
+/// The same as the tool writes it, with the pictures that the requests bring along.
+///
+/// # Panics
+/// When there is no such file.
+#[must_use]
+pub fn family(model: &str) -> Value {
+    let folder = crate::source().join("inference/tests/vectors/pipelines/families");
+    let path = folder.join(format!("{model}.json"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_str(&text).unwrap()
+}
+
+/// A picture in a reference file.
+///
+/// # Panics
+/// When it is none.
+#[must_use]
+pub fn unpacked(image: &Value) -> Picture {
     let side = |i: usize| u32::try_from(image["shape"][i].as_u64().unwrap()).unwrap();
     let packed = STANDARD.decode(image["zlib_base64"].as_str().unwrap()).unwrap();
     let mut rgb = Vec::new();

@@ -75,6 +75,22 @@ pub(crate) struct GenerateArgs {
     /// What of --image to make anew: a picture of its size, white there and black elsewhere
     #[arg(long, value_name = "FILE", help_heading = PICTURE)]
     pub(crate) mask: Option<PathBuf>,
+    /// Picture that steers the model's ControlNet, such as edges; one for each, in their order
+    #[arg(long, value_name = "FILE", help_heading = PICTURE)]
+    pub(crate) control_image: Vec<PathBuf>,
+    /// How strongly --control-image counts, one for all or one each [default: 1; with --image 0.8, with
+    /// --mask 0.5 or XL 1]
+    #[arg(long, value_name = "X", value_parser = finite, help_heading = PICTURE)]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) control_scale: Vec<f64>,
+    /// Share of the steps before --control-image counts, 0 to 1 [default: 0]; one for all, or one each
+    #[arg(long, value_name = "X", value_parser = finite, help_heading = PICTURE)]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) control_start: Vec<f64>,
+    /// Share of the steps after which it counts no more [default: 1]; likewise
+    #[arg(long, value_name = "X", value_parser = finite, help_heading = PICTURE)]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) control_end: Vec<f64>,
     /// Class to show, for models that know classes instead of words; the prompt is "" then
     #[arg(long, value_name = "C", help_heading = PICTURE)]
     pub(crate) class_label: Option<u32>,

@@ -118,6 +118,7 @@ fn add(offers: &mut Vec<Offer>, model: ModelInfo, worker: &str) {
 
 fn table(offers: &[Offer], app: &App) -> String {
     let adapters = offers.iter().any(|offer| !offer.model.lora.is_empty());
+    let steered = offers.iter().any(|offer| !offer.model.controlnets.is_empty());
     let mut headings = vec![
         "model",
         "aliases",
@@ -131,6 +132,9 @@ fn table(offers: &[Offer], app: &App) -> String {
     ];
     if adapters {
         headings.push("lora");
+    }
+    if steered {
+        headings.push("controlnets");
     }
     let mut rows = Rows::new(&app.output, &headings);
     for Offer { model, workers } in offers {
@@ -155,6 +159,9 @@ fn table(offers: &[Offer], app: &App) -> String {
         ];
         if adapters {
             row.push(dash(model.lora.join(",")).into());
+        }
+        if steered {
+            row.push(dash(model.controlnets.join(",")).into());
         }
         rows.add(row);
     }

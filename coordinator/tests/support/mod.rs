@@ -403,6 +403,7 @@ fn model() -> ModelInfo {
         schedulers: Vec::new(),
         classes: None,
         lora: Vec::new(),
+        controlnets: Vec::new(),
     }
 }
 

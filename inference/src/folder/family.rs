@@ -98,6 +98,12 @@ impl Family {
         }
     }
 
+    /// Whether its folders may have ControlNets, for each of its tasks.
+    #[must_use]
+    pub fn takes_controlnets(self) -> bool {
+        matches!(self, Self::StableDiffusion | Self::StableDiffusionXl)
+    }
+
     /// Its name in descriptions and listings.
     #[must_use]
     pub fn name(self) -> &'static str {

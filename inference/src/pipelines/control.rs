@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use hearth_media::Image;
 
-use super::Settings;
+use super::{Generation, Settings};
+use crate::folder::Family;
 
 /// The largest scale accepted; the usual ones are 0 to 2.
 pub(super) const MAX_SCALE: f64 = 10.0;
@@ -30,20 +31,31 @@ pub(super) struct Steering {
 
 impl Control {
     /// The settings' control images, brought to the picture's size; `None` if there are none.
-    pub(super) fn of(settings: &Settings) -> Option<Self> {
+    pub(super) fn of(settings: &Settings, family: Family) -> Option<Self> {
         let request = &settings.request;
+        let scale = default_scale(family, request);
         let number = |numbers: &[f64], index: usize, default| {
             numbers.get(index).or(numbers.first()).copied().unwrap_or(default)
         };
         let steering = |(index, image): (usize, &Arc<Image>)| Steering {
             planes: planes(&image.resized(settings.width, settings.height)),
-            scale: number(&request.controlnet_conditioning_scale, index, 1.0),
+            scale: number(&request.controlnet_conditioning_scale, index, scale),
             start: number(&request.control_guidance_start, index, 0.0),
             end: number(&request.control_guidance_end, index, 1.0),
         };
         let nets: Vec<_> = request.control_image.iter().enumerate().map(steering).collect();
         let guess_mode = request.guess_mode;
         (!nets.is_empty()).then_some(Self { nets, guess_mode })
+    }
+}
+
+/// What diffusers' pipelines have where a request says nothing.
+fn default_scale(family: Family, request: &Generation) -> f64 {
+    match (&request.image, &request.mask_image) {
+        (None, _) => 1.0,
+        (Some(_), None) => 0.8,
+        (Some(_), Some(_)) if family == Family::StableDiffusionXl => 1.0,
+        (Some(_), Some(_)) => 0.5,
     }
 }
 

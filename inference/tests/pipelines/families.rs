@@ -137,11 +137,7 @@ impl Request {
             latents: latents(&self.latents),
             image_latents: latents(&self.image_latents),
             strength: self.strength,
-            control_image: self
-                .control_image
-                .iter()
-                .map(|name| inputs[name].picture())
-                .collect(),
+            control_image: self.control_image.iter().map(|name| inputs[name].picture()).collect(),
             controlnet_conditioning_scale: self.controlnet_conditioning_scale.clone(),
             control_guidance_start: self.control_guidance_start.clone(),
             control_guidance_end: self.control_guidance_end.clone(),
@@ -260,7 +256,7 @@ fn check_model(name: &str) {
 fn check_laid_over(name: &str, over: &str) {
     let models = support::repository().join("tests/models");
     let whole = support::overlaid(&models.join(name), &models.join(over));
-    check_folder(name, whole.path());
+    check_folder(name, whole.path(), SINGLE);
 }
 
 fn check_folder(name: &str, folder: &Path, near: (f32, f64)) {

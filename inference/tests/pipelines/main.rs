@@ -13,6 +13,7 @@
 mod bad_folders;
 mod bad_libraries;
 mod bad_requests;
+mod control;
 mod driving;
 mod experts;
 mod families;

@@ -144,7 +144,7 @@ pub struct GenerationRequest {
     /// The pictures that steer the model, one for each of its ControlNets; in JSON one, or a list.
     #[serde(deserialize_with = "one_or_more::list", skip_serializing_if = "Vec::is_empty")]
     pub control_image: Vec<Input>,
-    /// How strongly each counts, or one number for all; 1 when absent.
+    /// How strongly each counts, or one number for all; the task's when absent.
     #[serde(deserialize_with = "one_or_more::list", skip_serializing_if = "Vec::is_empty")]
     pub controlnet_conditioning_scale: Vec<f64>,
     /// The share of the steps before each counts, 0 to 1, or one number for all; 0 when absent.

@@ -131,6 +131,9 @@ pub struct ModelInfo {
     /// Names of the LoRA adapters that a request's `lora` can take.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lora: Vec<String>,
+    /// Its ControlNets: a request's control images are for these, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub controlnets: Vec<String>,
 }
 
 /// Whether a model is in memory.

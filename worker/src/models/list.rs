@@ -95,6 +95,7 @@ fn info(model: &Model) -> ModelInfo {
         schedulers: description.map_or_else(Vec::new, |d| texts(&d.schedulers)),
         classes: description.and_then(|d| d.classes),
         lora: description.map_or_else(Vec::new, |d| d.lora.clone()),
+        controlnets: description.map_or_else(Vec::new, |d| d.controlnets.clone()),
     }
 }
 

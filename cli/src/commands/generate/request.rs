@@ -55,6 +55,13 @@ pub(super) fn build(args: &GenerateArgs) -> Result<GenerationRequest, Failure> {
         mask_image: file("--mask", &args.mask, &of.mask_image)?,
         latents: file("--latents", &details.latents, &of.latents)?,
         strength: args.strength.or(of.strength),
+        control_image: control_images(&args.control_image, &of.control_image)?,
+        controlnet_conditioning_scale: several(
+            &args.control_scale,
+            &of.controlnet_conditioning_scale,
+        ),
+        control_guidance_start: several(&args.control_start, &of.control_guidance_start),
+        control_guidance_end: several(&args.control_end, &of.control_guidance_end),
         class_labels: args.class_label.or(of.class_labels),
         lora: if args.lora.is_empty() { of.lora.clone() } else { args.lora.clone() },
         prompt_weights: args.prompt_weights.then_some(true).or(of.prompt_weights),
@@ -135,14 +142,33 @@ fn file(
     }
 }
 
+/// The control images of the flags, or those given otherwise.
+fn control_images(paths: &[PathBuf], given: &[Input]) -> Result<Vec<Input>, Failure> {
+    let max = limits::CONTROL_IMAGES;
+    if paths.is_empty() {
+        return Ok(given.to_vec());
+    }
+    if paths.len() > max {
+        let message = format!("--control-image is given {} times: give {max} at most", paths.len());
+        return Err(Failure::usage(message));
+    }
+    let read = |path: &PathBuf| input::read("--control-image", path, limits::INPUT);
+    paths.iter().map(|path| read(path).map(Input::new)).collect()
+}
+
+fn several(flags: &[f64], given: &[f64]) -> Vec<f64> {
+    if flags.is_empty() { given.to_vec() } else { flags.to_vec() }
+}
+
 /// Standard input can be read once.
 fn one_reader(args: &GenerateArgs) -> Result<(), Failure> {
-    let path = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
     let details = &args.details;
-    let files = [&args.image, &args.mask, &details.latents, &details.request].map(path);
-    let prompt = args.prompt.as_deref() == Some("-");
-    if files.into_iter().chain([prompt]).filter(|reads| *reads).count() > 1 {
-        let message = "PROMPT, --image, --mask, --latents and --request: one of them at most is -, \
+    let files = [&args.image, &args.mask, &details.latents, &details.request];
+    let files = files.into_iter().flatten().chain(&args.control_image);
+    let readers = files.filter(|path| path.as_path() == Path::new("-")).count();
+    if readers + usize::from(args.prompt.as_deref() == Some("-")) > 1 {
+        let message = "PROMPT, --image, --mask, --control-image, --latents and --request: one of \
+                       them at most is -, \
                        standard input";
         return Err(Failure::usage(message));
     }

@@ -27,11 +27,14 @@ pub(in crate::pipelines) struct ControlNets {
 }
 
 impl ControlNets {
-    /// The folder's parts that are ControlNets.
+    /// The folder's parts that are ControlNets; none for a family that takes none.
     ///
     /// # Errors
     /// [`Error::Model`] where one is missing among them.
     pub(in crate::pipelines) fn parts_of(folder: &Folder) -> Result<Vec<String>, Error> {
+        if !folder.family().takes_controlnets() {
+            return Ok(Vec::new());
+        }
         let is_there = |part: &String| folder.root().join(part).is_dir();
         let parts: Vec<_> = (0..MOST).map(part).take_while(is_there).collect();
         match (parts.len() + 1..=MOST).map(part).find(is_there) {

@@ -1,0 +1,147 @@
+//! ControlNets: what is refused, and what doesn't depend on what ran before. That their pictures are
+//! diffusers' own is shown in `families`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hearth_inference::pipelines::{Error, Generation, Pipeline};
+use hearth_inference::session::Interrupt;
+use hearth_media::{Image, Media};
+
+use super::support;
+
+fn folder() -> PathBuf {
+    support::repository().join("tests/models/tiny-controlnet")
+}
+
+fn picture(grey: u8) -> Arc<Image> {
+    let rgb = (0..32 * 32 * 3).map(|at| if at % 7 < 3 { grey } else { 255 - grey }).collect();
+    Arc::new(Image::new(32, 32, rgb).unwrap())
+}
+
+fn steered() -> Generation {
+    Generation { control_image: vec![picture(0), picture(90)], ..support::red_heart(4) }
+}
+
+#[test]
+fn what_does_not_fit_the_controlnets_is_refused_by_name() {
+    let mut pipeline = support::load(&folder()).unwrap();
+    let description = pipeline.description();
+    assert_eq!(description.controlnets, ["controlnet", "controlnet_1"]);
+    assert!(description.fields.contains(&"control_image"));
+    let good = steered();
+    let scale =
+        |list: &[f64]| Generation { controlnet_conditioning_scale: list.to_vec(), ..good.clone() };
+    let span = |start: &[f64], end: &[f64]| Generation {
+        control_guidance_start: start.to_vec(),
+        control_guidance_end: end.to_vec(),
+        ..good.clone()
+    };
+    let cases = [
+        (
+            Generation { control_image: vec![picture(0)], ..good.clone() },
+            "control_image of 1: give 2, one for each ControlNet in this order: controlnet, controlnet_1",
+        ),
+        (
+            Generation { control_image: Vec::new(), ..scale(&[0.5]) },
+            "controlnet_conditioning_scale [0.5]: there is no control_image; give one",
+        ),
+        (
+            Generation { control_image: Vec::new(), guess_mode: true, ..good.clone() },
+            "guess_mode true: there is no control_image",
+        ),
+        (scale(&[0.5; 3]), "[0.5, 0.5, 0.5]: give one number, or 2: one for each ControlNet"),
+        (scale(&[f64::NAN]), "controlnet_conditioning_scale [NaN]: give numbers from 0 to 10"),
+        (scale(&[1.0, -0.1]), "controlnet_conditioning_scale [1.0, -0.1]: give numbers from 0"),
+        (span(&[-0.1], &[]), "control_guidance_start [-0.1]: give numbers from 0 to 1"),
+        (span(&[], &[1.1]), "control_guidance_end [1.1]: give numbers from 0 to 1"),
+        (span(&[0.0, 0.6], &[0.5]), "control_guidance_start 0.6: it must be below control_guida"),
+    ];
+    for (request, message) in cases {
+        let refused = pipeline.description().check(&request).unwrap_err().to_string();
+        assert!(refused.contains(message), "{refused}");
+        let error = pipeline.start(&request, 0, &Interrupt::new()).err();
+        assert!(matches!(error, Some(Error::Invalid(_))), "{error:?}");
+    }
+    let plain = support::load(&support::emoji()).unwrap();
+    let refused = plain.description().check(&good).unwrap_err().to_string();
+    assert!(refused.contains("control_image of 32x32, of 32x32: this model has no ControlNet"));
+    assert!(!plain.description().fields.contains(&"control_image"));
+}
+
+/// Memory is shared between graphs, and stays theirs from request to request: of other sizes, with
+/// and without guidance, with some ControlNets or none.
+#[test]
+fn pictures_do_not_depend_on_what_ran_before() {
+    let other = |request: Generation, second: f64| Generation {
+        controlnet_conditioning_scale: vec![1.0, second],
+        ..request
+    };
+    let requests = [
+        steered(),
+        support::red_heart(4),
+        Generation { guidance_scale: Some(1.0), ..steered() },
+        Generation { width: Some(48), height: Some(32), ..steered() },
+        other(steered(), 0.0),
+        Generation { control_guidance_start: vec![0.5, 0.0], ..steered() },
+        Generation { control_image: vec![picture(200), picture(0)], ..steered() },
+        Generation { guess_mode: true, ..steered() },
+    ];
+    let made = |pipeline: &mut dyn Pipeline, request: &Generation| -> Media {
+        support::generate(pipeline, request, 5).unwrap().media
+    };
+    let mut pipeline = support::load(&folder()).unwrap();
+    let alone = requests.each_ref().map(|request| made(pipeline.as_mut(), request));
+    for (index, one) in alone.iter().enumerate() {
+        assert!(alone[..index].iter().all(|other| other != one), "{index} is another's picture");
+    }
+    // The other way round, in another's memory.
+    let mut pipeline = support::load(&folder()).unwrap();
+    for (request, wanted) in requests.iter().zip(&alone).rev() {
+        assert_eq!(made(pipeline.as_mut(), request), *wanted);
+    }
+    // And a step of each in turn.
+    let interrupt = Interrupt::new();
+    let mut states: Vec<_> =
+        requests.iter().map(|request| pipeline.start(request, 5, &interrupt).unwrap()).collect();
+    while states.iter().any(|state| !state.is_done()) {
+        pipeline.step(&mut states.iter_mut().collect::<Vec<_>>(), &interrupt).unwrap();
+    }
+    let together: Vec<_> =
+        states.into_iter().map(|state| pipeline.finish(state, &interrupt).unwrap().media).collect();
+    assert_eq!(together, alone);
+}
+
+#[test]
+fn a_folder_whose_controlnets_do_not_fit_says_which_and_why() {
+    let copy = || support::copy_of(&folder());
+    let refused = |copy: &tempfile::TempDir, message: &str| {
+        let refusal = support::refusal(copy.path());
+        assert!(refusal.contains(message), "{refusal}");
+    };
+    // A gap in the numbers, and a graph that isn't there.
+    let lacking = copy();
+    fs::rename(lacking.path().join("controlnet_1"), lacking.path().join("controlnet_2")).unwrap();
+    refused(&lacking, "controlnet_2: there is no controlnet_1");
+    let lacking = copy();
+    fs::remove_file(lacking.path().join("controlnet_1/model.onnx")).unwrap();
+    refused(&lacking, "controlnet_1/model.onnx");
+    // A UNet that takes no residuals, and a second ControlNet that takes none.
+    let plain = copy();
+    let inpaint = support::repository().join("tests/models/tiny-lcm/unet/model.onnx");
+    fs::copy(inpaint, plain.path().join("unet/model.onnx")).unwrap();
+    refused(&plain, "the denoiser's graph takes no residuals");
+    let twice = copy();
+    let graph = |part: &str| twice.path().join(part).join("model.onnx");
+    fs::copy(graph("controlnet"), graph("controlnet_1")).unwrap();
+    refused(&twice, "controlnet_1: the graph takes no residuals");
+    // Another model's ControlNet.
+    let other = copy();
+    let config = other.path().join("controlnet/config.json");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("\"layers_per_block\": 1", "\"layers_per_block\": 2")).unwrap();
+    refused(&other, "controlnet/config.json: its blocks give 7 residuals, the denoiser takes 5");
+    fs::write(&config, text.replace("\"in_channels\": 4", "\"in_channels\": 9")).unwrap();
+    refused(&other, "controlnet/config.json: in_channels is 9, the latents have 4");
+}
