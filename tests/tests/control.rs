@@ -1,8 +1,6 @@
 //! Control images through the whole house: they go over the wire as files of the request do, and
 //! what they make is diffusers' own picture. Mistakes are named before anything is computed.
 
-#![expect(clippy::expect_used, reason = "a test may fail anywhere")]
-
 use hearth_tests::{Fleet, FleetOptions, Picture, family, source, unpacked};
 
 #[test]
