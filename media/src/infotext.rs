@@ -121,6 +121,7 @@ mod tests {
     fn letters_that_tools_would_take_for_weights_are_said_to_be_none() {
         let mut info = Infotext {
             prompt: "red (heart)",
+            lora: &[],
             negative_prompt: "",
             steps: 1,
             sampler: "s",
