@@ -18,8 +18,8 @@ use hearth_protocol::message::{
 use hearth_protocol::methods::{
     AttachArgs, AttachValue, AttachedPart, CancelArgs, DrainValue, FinishReason, GenerateArgs,
     Generated, GetRank, Health, InferArgs, InferValue, LoadModelArgs, LoadModelValue, ModelInfo,
-    ModelState, Part, ProfileArgs, ProfileValue, RequestState, RequestSummary, SleepArgs,
-    SleepValue, UnloadModelArgs, UnloadModelValue, WakeArgs, WakeValue,
+    ModelState, Part, ProfileArgs, ProfileValue, RequestState, RequestSummary, SequenceLength,
+    SleepArgs, SleepValue, TaskDefaults, UnloadModelArgs, UnloadModelValue, WakeArgs, WakeValue,
 };
 use hearth_protocol::record::{Capacity, ModelRecord, WorkerRecord, WorkerState};
 use hearth_protocol::tensor::{Dtype, TensorHeader};
@@ -237,10 +237,20 @@ fn model() -> ModelInfo {
         default_height: 512,
         size_factor: 8,
         max_size: 1024,
+        fixed_size: false,
+        defaults: vec![TaskDefaults {
+            task: "text-to-image".to_owned(),
+            num_inference_steps: 50,
+            guidance_scale: 7.5,
+            strength: None,
+        }],
         default_steps: 50,
+        max_steps: 1000,
         default_guidance: 7.5,
         scheduler: "PNDMScheduler".to_owned(),
         max_prompt_tokens: 77,
+        max_prompt_chars: 10_000,
+        sequence_length: Some(SequenceLength { default: 256, max: 512 }),
         max_prompt_chunks: Some(8),
         max_clip_skip: Some(12),
         fields: vec!["negative_prompt".to_owned()],
@@ -248,6 +258,7 @@ fn model() -> ModelInfo {
         classes: None,
         lora: Vec::new(),
         controlnets: Vec::new(),
+        latent_channels: 4,
     }
 }
 

@@ -80,3 +80,20 @@ fn a_loading_model_says_how_far_it_is() {
     assert_eq!(models.percent(), 0);
     assert!(models.close("a", Closing::Unload).is_err(), "first it is loaded");
 }
+
+#[test]
+fn a_loaded_model_is_listed_with_all_that_is_known_of_it() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/models/tiny-sd3");
+    let report = hearth_inference::pipelines::inspect(&folder, &Progress::default());
+    let known = Arc::new(report.description.unwrap());
+    let models = Models::new(vec![model("a", Hold::Ready(Arc::clone(&known)))]);
+    let listed = serde_json::to_value(models.list().remove(0)).unwrap();
+    let known = serde_json::to_value(known.as_ref()).unwrap();
+    for (name, value) in known.as_object().unwrap() {
+        let nothing = value.is_null() || *value == 0 || *value == serde_json::json!([]);
+        // The worker's own device is in its record; what isn't there is left out.
+        if name != "device" && !nothing {
+            assert_eq!(listed.get(name), Some(value), "{name}: list_models says what inspect says");
+        }
+    }
+}

@@ -393,10 +393,15 @@ fn model() -> ModelInfo {
         default_height: 64,
         size_factor: 8,
         max_size: 64,
+        fixed_size: false,
+        defaults: Vec::new(),
         default_steps: 20,
+        max_steps: 1000,
         default_guidance: 7.5,
         scheduler: "EulerDiscreteScheduler".to_owned(),
         max_prompt_tokens: 77,
+        max_prompt_chars: 10_000,
+        sequence_length: None,
         max_prompt_chunks: None,
         max_clip_skip: None,
         fields: Vec::new(),
@@ -404,6 +409,7 @@ fn model() -> ModelInfo {
         classes: None,
         lora: Vec::new(),
         controlnets: Vec::new(),
+        latent_channels: 4,
     }
 }
 

@@ -21,7 +21,9 @@ pub use models::{
     LoadModelArgs, LoadModelValue, SleepArgs, SleepValue, UnloadModelArgs, UnloadModelValue,
     WakeArgs, WakeValue,
 };
-pub use status::{GetRank, Health, ModelInfo, ModelList, ModelState, Stats};
+pub use status::{
+    GetRank, Health, ModelInfo, ModelList, ModelState, SequenceLength, Stats, TaskDefaults,
+};
 
 /// A built-in method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -105,14 +105,29 @@ pub struct ModelInfo {
     pub size_factor: u32,
     /// Largest width and height.
     pub max_size: u32,
-    /// Denoising steps when none are asked for.
+    /// The graphs have their size built in and take no other.
+    #[serde(default)]
+    pub fixed_size: bool,
+    /// What each task takes when nothing is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub defaults: Vec<TaskDefaults>,
+    /// Denoising steps when none are asked for, of the first task.
     pub default_steps: u32,
-    /// Guidance when none is asked for.
+    /// Most steps accepted.
+    #[serde(default)]
+    pub max_steps: u32,
+    /// Guidance when none is asked for, of the first task.
     pub default_guidance: f32,
     /// The scheduler's class when none is asked for.
     pub scheduler: String,
     /// Prompt tokens that the text encoder reads; 0 for models without words.
     pub max_prompt_tokens: u32,
+    /// Longest prompt accepted, in characters.
+    #[serde(default)]
+    pub max_prompt_chars: u32,
+    /// Tokens that T5 reads, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence_length: Option<SequenceLength>,
     /// Chunks of so many tokens that a prompt may have with `long_prompt`, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_prompt_chunks: Option<u32>,
@@ -134,6 +149,31 @@ pub struct ModelInfo {
     /// Its ControlNets: a request's control images are for these, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub controlnets: Vec<String>,
+    /// Channels of the latents.
+    #[serde(default)]
+    pub latent_channels: u32,
+}
+
+/// What one of a model's tasks takes when a request says nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskDefaults {
+    /// The task, as in `text-to-image`.
+    pub task: String,
+    /// Denoising steps.
+    pub num_inference_steps: u32,
+    /// Guidance scale.
+    pub guidance_scale: f32,
+    /// How much of a picture is made anew, for tasks that begin with one.
+    pub strength: Option<f64>,
+}
+
+/// How many tokens T5 reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SequenceLength {
+    /// When none are asked for.
+    pub default: u32,
+    /// At most.
+    pub max: u32,
 }
 
 /// Whether a model is in memory.

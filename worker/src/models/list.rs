@@ -1,6 +1,7 @@
 //! The models as `list_models` and the registry's record say them.
 
-use hearth_protocol::methods::{ModelInfo, ModelState};
+use hearth_inference::pipelines::Defaults;
+use hearth_protocol::methods::{ModelInfo, ModelState, SequenceLength, TaskDefaults};
 use hearth_protocol::record::ModelRecord;
 
 use super::{Closing, Hold, Model, Models};
@@ -82,11 +83,18 @@ fn info(model: &Model) -> ModelInfo {
         default_height: description.map_or(0, |d| d.default_height),
         size_factor: description.map_or(0, |d| d.size_factor),
         max_size: description.map_or(0, |d| d.max_size),
+        fixed_size: description.is_some_and(|d| d.fixed_size),
+        defaults: description
+            .map_or_else(Vec::new, |d| d.defaults.iter().map(task_defaults).collect()),
         default_steps: description.map_or(0, |d| d.default_steps),
+        max_steps: description.map_or(0, |d| d.max_steps),
         default_guidance: description.map_or(0.0, |d| d.default_guidance_scale),
         scheduler: description.map_or_else(String::new, |d| d.scheduler.clone()),
-        max_prompt_tokens: description
-            .map_or(0, |d| u32::try_from(d.max_prompt_tokens).unwrap_or(u32::MAX)),
+        max_prompt_tokens: description.map_or(0, |d| count(d.max_prompt_tokens)),
+        max_prompt_chars: description.map_or(0, |d| count(d.max_prompt_chars)),
+        sequence_length: description
+            .and_then(|d| d.sequence_length)
+            .map(|length| SequenceLength { default: length.default, max: length.max }),
         max_prompt_chunks: description
             .filter(|d| d.max_prompt_tokens > 0)
             .map(|d| d.max_prompt_chunks),
@@ -96,7 +104,17 @@ fn info(model: &Model) -> ModelInfo {
         classes: description.and_then(|d| d.classes),
         lora: description.map_or_else(Vec::new, |d| d.lora.clone()),
         controlnets: description.map_or_else(Vec::new, |d| d.controlnets.clone()),
+        latent_channels: description.map_or(0, |d| count(d.latent_channels)),
     }
+}
+
+fn task_defaults(defaults: &Defaults) -> TaskDefaults {
+    let Defaults { task, num_inference_steps, guidance_scale, strength } = *defaults;
+    TaskDefaults { task: task.to_owned(), num_inference_steps, guidance_scale, strength }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 fn texts(words: &[&str]) -> Vec<String> {
