@@ -49,6 +49,10 @@ fn a_sleeping_worker_gives_its_memory_back_and_makes_the_same_picture_after() {
     let models = fleet.hearth(&["models", "--json"]).ok().json();
     let weights = models[0]["weight_bytes"].as_u64().expect("bytes");
     let before = make(&fleet, "before.png");
+    let folder = source().join("models/emoji");
+    let seen = fleet.hearth(&["model", "inspect", &folder.to_string_lossy(), "--json"]).ok().json();
+    let (estimate, held) = (seen["memory_estimate_bytes"].as_u64().expect("bytes"), rss(&fleet));
+    assert!(held < estimate * 2 && estimate < held * 2, "estimated {estimate}, holds {held}");
     for level in ["1", "2"] {
         let awake = rss(&fleet);
         let rows = fleet.hearth(&["sleep", "w0", "--level", level, "--wait", "--json"]).ok().json();

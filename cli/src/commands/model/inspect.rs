@@ -83,6 +83,9 @@ fn facts(report: &Report) -> Result<Vec<(String, String)>, Failure> {
     add("schedulers", known.0.remove("schedulers").as_ref().map(curves));
     add("fields", known.take("fields"));
     add("weights", known.number("weight_bytes").map(text::bytes));
+    let memory = Some(report.memory_estimate_bytes).filter(|&bytes| bytes > 0);
+    let about = |bytes| format!("about {} once loaded on the CPU, estimated", text::bytes(bytes));
+    add("memory", memory.map(about));
     let vouched = match report.verified {
         true => ", as manifest.json says",
         false => ", no manifest.json",
