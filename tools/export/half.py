@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import manifest
 
-INSIDE = {"unet"}
+INSIDE = ("unet", "controlnet")
 UNUSED = {"vae_encoder"}
 
 
@@ -48,7 +48,7 @@ def main():
     for path in sorted(args.folder.rglob("*.onnx")):
         part = path.parent.name
         if part not in UNUSED:
-            halve(path, args.out / part / path.name, external=part not in INSIDE)
+            halve(path, args.out / part / path.name, external=not part.startswith(INSIDE))
     manifest.write(args.out)
 
 
