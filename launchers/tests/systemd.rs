@@ -70,8 +70,9 @@ async fn limits_hold(manager: &UserManager) {
     assert_eq!(found, [Status::Failed, Status::Cancelled]);
     fixture.nothing_left(&spec).await;
 
+    // Well above what the shim takes: the system ends the largest.
     let mut hungry = fixture.script(1, "exec tail /dev/zero");
-    hungry.resources.memory = Some(32 << 20);
+    hungry.resources.memory = Some(64 << 20);
     let outcomes = fixture.run(&hungry).await;
     assert_eq!(statuses(&outcomes), [Status::Failed]);
     assert!(outcomes[0].error.as_ref().unwrap().contains("out of memory"), "{outcomes:?}");
