@@ -42,7 +42,7 @@ lint: ## Checks format, lints, the tree's own rules, and where dependencies come
 # BENCH_PEERS=1 puts Ray, gRPC and optimum beside it: bench/README.md.
 bench: ## Measures, prints tables and writes target/bench/report.json.
 	scripts/deps.sh cc onnxruntime etcd
-	cargo build --release --workspace --bins
+	cargo build --release --package hearth-worker --package hearth-bench --bins
 	cargo run --release --package hearth-bench --bin hearth-bench
 
 docs: ## Builds the documentation of the crates.

@@ -236,7 +236,10 @@ fn a_survey_says_of_each_graph_what_a_session_does() {
     for entry in fs::read_dir(models).unwrap() {
         let folder = entry.unwrap().path();
         // Some hold parts that go over another folder's.
-        if !["scheduler/scheduler_config.json", "model.onnx"].iter().any(|file| folder.join(file).exists()) {
+        if !["scheduler/scheduler_config.json", "model.onnx"]
+            .iter()
+            .any(|file| folder.join(file).exists())
+        {
             continue;
         }
         let report = look(&folder);
