@@ -7,7 +7,7 @@
 use std::io::ErrorKind;
 
 use rmp_serde::decode;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize as _, Serialize};
 
 use crate::limits;
@@ -76,7 +76,8 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
         what: std::any::type_name::<T>(),
         source: Box::new(source),
     })?;
-    match IgnoredAny::deserialize(&mut decoder) {
+    // Reads one marker, and nothing of what a container would hold.
+    match <()>::deserialize(&mut decoder) {
         Err(decode::Error::InvalidMarkerRead(end)) if end.kind() == ErrorKind::UnexpectedEof => {
             Ok(message)
         }
@@ -140,9 +141,10 @@ mod tests {
 
     #[test]
     fn trailing_bytes_are_an_error() {
-        let mut bytes = encode(&7_u8).unwrap();
-        bytes.push(0);
-        assert!(matches!(decode::<u8>(&bytes), Err(CodecError::Trailing)));
+        for more in [&[0][..], &[0xc0], &[0x91], &[0x81, 0xc0], &[0xdd, 0, 0, 0, 5], &[0xa1]] {
+            let bytes = [&encode(&7_u8).unwrap(), more].concat();
+            assert!(matches!(decode::<u8>(&bytes), Err(CodecError::Trailing)), "{more:?}");
+        }
     }
 
     #[test]

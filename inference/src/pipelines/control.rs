@@ -51,11 +51,12 @@ impl Control {
 
 /// What diffusers' pipelines have where a request says nothing.
 fn default_scale(family: Family, request: &Generation) -> f64 {
-    match (&request.image, &request.mask_image) {
-        (None, _) => 1.0,
-        (Some(_), None) => 0.8,
-        (Some(_), Some(_)) if family == Family::StableDiffusionXl => 1.0,
-        (Some(_), Some(_)) => 0.5,
+    let starts_from_one = request.image.is_some() || request.image_latents.is_some();
+    match (starts_from_one, &request.mask_image) {
+        (false, _) => 1.0,
+        (true, None) => 0.8,
+        (true, Some(_)) if family == Family::StableDiffusionXl => 1.0,
+        (true, Some(_)) => 0.5,
     }
 }
 

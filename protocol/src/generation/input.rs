@@ -61,7 +61,8 @@ impl Input {
     /// Takes the bytes that came as an attachment; false if they are others.
     #[must_use]
     pub fn fill(&mut self, bytes: Bytes) -> bool {
-        let same = hex::encode(Sha256::digest(&bytes)) == self.sha256;
+        let same =
+            bytes.len() as u64 == self.len && hex::encode(Sha256::digest(&bytes)) == self.sha256;
         self.bytes = same.then_some(bytes);
         same
     }

@@ -33,6 +33,10 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMore<T> {
         Ok(all)
     }
 
+    fn visit_unit<E: Error>(self) -> Result<Vec<T>, E> {
+        Ok(Vec::new())
+    }
+
     fn visit_str<E: Error>(self, text: &str) -> Result<Vec<T>, E> {
         let text: StrDeserializer<'_, E> = text.into_deserializer();
         T::deserialize(text).map(|one| vec![one])

@@ -9,6 +9,7 @@ use hearth_protocol::generation::Task;
 use hearth_protocol::message::{Accepted, Attachment, Phase, Preview, Progress, Request, Trailer};
 use hearth_protocol::methods::GenerateArgs;
 use hearth_protocol::{CallError, ErrorKind};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::{arguments, attachment, value};
@@ -18,6 +19,9 @@ use crate::state::Shared;
 
 /// How long what is being sent at the deadline may take.
 const LAST_WORD: Duration = Duration::from_millis(500);
+
+/// Requests whose files are looked at, at a time: a small file can be a large picture.
+static FILES: Semaphore = Semaphore::const_new(2);
 
 pub(crate) async fn generate(shared: Arc<Shared>, call: IncomingCall) {
     let IncomingCall { request, payload, mut responder } = call;
@@ -81,7 +85,10 @@ async fn admit(
 ) -> Result<Subscription, CallError> {
     let mut args: GenerateArgs = arguments(request)?;
     args.request.check()?;
-    take_inputs(&mut args, &request.attachments, payload)?;
+    let brings_files = !args.request.inputs().is_empty();
+    let headers = request.attachments.clone();
+    let take = move || take_inputs(&mut args, &headers, payload).map(|()| args);
+    let args = if brings_files { apart(take).await? } else { take()? };
     let (part, images) = (args.part, args.request.images());
     if part.index >= part.of || part.of != images {
         let message =
@@ -98,17 +105,26 @@ async fn admit(
     shared.check_awake().inspect_err(|_| shared.parts.count_refused())?;
     let resolved = shared.models.resolve(args.request.model.as_deref(), Instant::now().into())?;
     let description = resolved.description;
-    let args = match args.request.inputs().is_empty() {
-        true => check(args, description.as_deref())?,
-        // Decoding a picture takes longer than other calls may wait.
-        false => {
-            tokio::task::spawn_blocking(move || check(args, description.as_deref()))
-                .await
-                .map_err(|_| CallError::new(ErrorKind::Internal, "checking the request failed"))??
-        }
-    };
+    let check = move || check(args, description.as_deref());
+    let args = if brings_files { apart(check).await? } else { check()? };
     let model = resolved.name;
     shared.parts.subscribe(Wanted { args, key, model, deadline })
+}
+
+/// Hashes or decodes a request's files, which takes longer than other calls may wait: beside the
+/// network's thread.
+async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CallError> + Send + 'static,
+) -> Result<T, CallError> {
+    let failed = "checking the request's files failed";
+    let failed = || CallError::new(ErrorKind::Internal, failed);
+    // It goes with the work, which a caller that leaves does not end.
+    let turn = FILES.acquire().await.map_err(|_| failed())?;
+    let done = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        work()
+    });
+    done.await.map_err(|_| failed())?
 }
 
 /// Puts the call's attachments into the fields that they are named like.

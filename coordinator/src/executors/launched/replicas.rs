@@ -144,8 +144,9 @@ impl Run for Life {
         let ended = |known: &Known| known.get(handle).is_some_and(|r| r.status.is_final());
         let known = self.known.wait_for(ended).await;
         let replica = known.ok().and_then(|known| known.get(handle).cloned());
-        self.state.live().remove(handle);
+        // In this order: what is in neither is forgotten, its log with it.
         self.state.ended().insert(self.rank, handle.clone());
+        self.state.live().remove(handle);
         let words = self.last_words().await;
         match replica {
             Some(replica) => exit(&replica, &words),

@@ -70,7 +70,13 @@ impl AsyncUdpSocket for Socket {
                     readable.clear_ready();
                     return Poll::Ready(Ok(count));
                 }
-                received => return Poll::Ready(received),
+                Ok(count) => return Poll::Ready(Ok(count)),
+                // A datagram's, not the socket's: handed on, quinn would give the socket up.
+                Err(error) => {
+                    tracing::debug!(%error, "a datagram could not be received");
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
             }
         }
     }

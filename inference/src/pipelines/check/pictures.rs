@@ -68,7 +68,8 @@ impl Description {
     /// How much of a picture is made anew; none where `denoising_start` says it.
     fn strength(&self, request: &Generation) -> Result<Option<f64>, Invalid> {
         let steered = !request.control_image.is_empty() && request.mask_image.is_none();
-        let default = match request.image.is_some() && steered {
+        let starts_from_one = request.image.is_some() || request.image_latents.is_some();
+        let default = match starts_from_one && steered {
             true => Some(STEERED),
             false => self.task_defaults(request).and_then(|defaults| defaults.strength),
         };
