@@ -51,8 +51,7 @@ impl Control {
 
 /// What diffusers' pipelines have where a request says nothing.
 fn default_scale(family: Family, request: &Generation) -> f64 {
-    let starts_from_one = request.image.is_some() || request.image_latents.is_some();
-    match (starts_from_one, &request.mask_image) {
+    match (request.has_picture(), &request.mask_image) {
         (false, _) => 1.0,
         (true, None) => 0.8,
         (true, Some(_)) if family == Family::StableDiffusionXl => 1.0,

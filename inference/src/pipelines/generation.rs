@@ -178,11 +178,14 @@ impl Invalid {
 }
 
 impl Generation {
+    /// Whether a picture is given, in pixels or encoded.
+    pub(super) fn has_picture(&self) -> bool {
+        self.image.is_some() || self.image_latents.is_some()
+    }
+
     /// Whether there is a picture to begin with, or what another model has made of one so far.
     pub(super) fn starts_from_picture(&self) -> bool {
-        self.image.is_some()
-            || self.image_latents.is_some()
-            || (self.latents.is_some() && self.denoising_start.is_some())
+        self.has_picture() || (self.latents.is_some() && self.denoising_start.is_some())
     }
 
     /// The optional fields that are given, each with its value for messages.

@@ -102,15 +102,7 @@ fn pictures_do_not_depend_on_what_ran_before() {
         assert_eq!(made(pipeline.as_mut(), request), *wanted);
     }
     // And a step of each in turn.
-    let interrupt = Interrupt::new();
-    let mut states: Vec<_> =
-        requests.iter().map(|request| pipeline.start(request, 5, &interrupt).unwrap()).collect();
-    while states.iter().any(|state| !state.is_done()) {
-        pipeline.step(&mut states.iter_mut().collect::<Vec<_>>(), &interrupt).unwrap();
-    }
-    let together: Vec<_> =
-        states.into_iter().map(|state| pipeline.finish(state, &interrupt).unwrap().media).collect();
-    assert_eq!(together, alone);
+    assert_eq!(support::generate_in_turn(pipeline.as_mut(), &requests, 5), alone);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use hearth_inference::pipelines::{self, Generation, LoadOptions, Output, Pipeline};
 use hearth_inference::session::{self, Interrupt, Runtime, Search};
+use hearth_media::Media;
 
 /// The repository's root.
 pub(crate) fn repository() -> PathBuf {
@@ -62,6 +63,21 @@ pub(crate) fn generate(
         pipeline.step(&mut [&mut state], &interrupt)?;
     }
     pipeline.finish(state, &interrupt)
+}
+
+/// The requests' pictures, a step of each in turn.
+pub(crate) fn generate_in_turn(
+    pipeline: &mut dyn Pipeline,
+    requests: &[Generation],
+    seed: u64,
+) -> Vec<Media> {
+    let interrupt = Interrupt::new();
+    let mut states: Vec<_> =
+        requests.iter().map(|request| pipeline.start(request, seed, &interrupt).unwrap()).collect();
+    while states.iter().any(|state| !state.is_done()) {
+        pipeline.step(&mut states.iter_mut().collect::<Vec<_>>(), &interrupt).unwrap();
+    }
+    states.into_iter().map(|state| pipeline.finish(state, &interrupt).unwrap().media).collect()
 }
 
 pub(crate) fn red_heart(steps: u32) -> Generation {

@@ -68,8 +68,7 @@ impl Description {
     /// How much of a picture is made anew; none where `denoising_start` says it.
     fn strength(&self, request: &Generation) -> Result<Option<f64>, Invalid> {
         let steered = !request.control_image.is_empty() && request.mask_image.is_none();
-        let starts_from_one = request.image.is_some() || request.image_latents.is_some();
-        let default = match starts_from_one && steered {
+        let default = match request.has_picture() && steered {
             true => Some(STEERED),
             false => self.task_defaults(request).and_then(|defaults| defaults.strength),
         };
@@ -102,7 +101,7 @@ impl Description {
             }
         }
         match &request.latents {
-            Some(latents) if request.image.is_some() || request.image_latents.is_some() => {
+            Some(latents) if request.has_picture() => {
                 let message = "an image is given too; give one of them";
                 Err(Invalid::new("latents", &latents.shown(), message))
             }
