@@ -7,9 +7,10 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use ort::environment::{Environment, GlobalThreadPoolOptions};
+use ort::environment::Environment;
 use ort::logging::LogLevel;
 
+use super::threads::Threads;
 use super::{Error, elf};
 use crate::findings::Findings;
 use crate::progress::Progress;
@@ -97,13 +98,14 @@ fn newest_in(place: &Path) -> Option<PathBuf> {
         .map(|(_, path)| path)
 }
 
-/// The process's ONNX Runtime: library, environment and one thread pool for all sessions.
+/// The process's ONNX Runtime: library and environment, and how sessions compute.
 #[derive(Debug, Clone)]
 pub struct Runtime {
     /// None where graphs are read and not run.
     pub(super) environment: Option<Environment>,
     library: PathBuf,
     build: &'static str,
+    pub(super) threads: Threads,
     pub(super) progress: Progress,
     /// Where sessions write their profiles.
     pub(super) profiles: Option<PathBuf>,
@@ -115,9 +117,9 @@ pub struct Runtime {
 static LOADED: Mutex<Option<Runtime>> = Mutex::new(None);
 
 impl Runtime {
-    /// Loads the library at `library`, with `threads` compute threads shared by all sessions
-    /// (0: one per physical core). Loading the same file again gives the same runtime, and leaves
-    /// its thread count as it is.
+    /// Loads the library at `library`; each session computes with `threads` threads (0: one per
+    /// physical core, and no more than this process may use). Loading the same file again gives the
+    /// same runtime, and leaves its thread count as it is.
     ///
     /// Usage data is switched off through ONNX Runtime's API. Linux builds from 1.29 on want
     /// `ORT_DISABLE_TELEMETRY=1` in the environment of the process as well; setting it here would
@@ -148,15 +150,9 @@ impl Runtime {
     fn start(library: PathBuf, threads: usize) -> Result<Self, Error> {
         let refused = |reason: String| Error::LibraryRefused { path: library.clone(), reason };
         let builder = ort::init_from(&library).map_err(|error| refused(error.to_string()))?;
-        // Spinning pool threads would take cores from other workers of the host between steps.
-        let pool = GlobalThreadPoolOptions::default()
-            .with_intra_threads(threads)
-            .and_then(|pool| pool.with_spin_control(false))
-            .map_err(|error| refused(error.to_string()))?;
         let environment = builder
             .with_name("hearth")
             .with_telemetry(false)
-            .with_global_thread_pool(pool)
             .build()
             .map_err(|error| refused(error.to_string()))?;
         // The binding asks for verbose logs and drops them; formatting them costs time each run.
@@ -166,6 +162,7 @@ impl Runtime {
             environment: Some(environment),
             library,
             build: ort::info(),
+            threads: Threads::new(threads),
             progress,
             profiles: None,
             findings: None,
@@ -180,6 +177,7 @@ impl Runtime {
             environment: None,
             library: PathBuf::new(),
             build: "",
+            threads: Threads::new(1),
             progress: Progress::default(),
             profiles: None,
             findings: Some(findings),

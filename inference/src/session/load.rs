@@ -193,8 +193,9 @@ impl Session {
         let build = || -> ort::Result<SessionBuilder> {
             let environment = runtime.environment.as_ref();
             let environment = environment.ok_or_else(|| ort::Error::new("no ONNX Runtime"))?;
-            let mut builder = ort::session::Session::builder(environment)?
+            let builder = ort::session::Session::builder(environment)?
                 .with_execution_providers([device.provider()])?;
+            let mut builder = runtime.threads.of(builder)?;
             if device == Device::Cpu {
                 builder = builder.with_config_entry(OWN_WEIGHTS, "1")?;
             }

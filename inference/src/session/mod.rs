@@ -18,6 +18,7 @@ mod proto;
 mod raw;
 mod run;
 mod shared;
+mod threads;
 mod widen;
 
 pub use self::bound::Bound;

@@ -86,7 +86,7 @@ pub struct HttpSection {
 pub struct RuntimeSection {
     /// `libonnxruntime.so`, or `auto`.
     pub library: String,
-    /// Compute threads; 0 for one per core.
+    /// Compute threads; 0 for one per physical core that the process may use.
     pub threads: usize,
 }
 
