@@ -1,4 +1,4 @@
-//! A step takes no memory beyond its session's own, whatever the scheduler.
+//! A step takes no memory beyond its session's own, whatever the scheduler and what steers it.
 //!
 //! Counted are the allocations of this thread in Rust: ONNX Runtime's own are none of them, but the
 //! few small ones with which a session is called are. So the bound is far below the latents' size.
@@ -10,11 +10,13 @@
     reason = "helpers of tests are tests too, and print what they measured"
 )]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use hearth_inference::pipelines::{self, Generation, LoadOptions, Pipeline};
+use hearth_inference::pipelines::{self, Generation, LoadOptions, Lora, Pipeline};
 use hearth_inference::schedulers::SchedulerSpec;
 use hearth_inference::session::{self, Interrupt, Runtime, Search};
+use hearth_media::Image;
 
 /// Bytes that a step may take: its session's call has names and lists, and the Brownian tree of some
 /// schedulers short texts of numbers.
@@ -24,32 +26,71 @@ const WARM: usize = 6;
 
 #[test]
 fn a_step_takes_no_memory_of_its_own() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned();
-    let configured = std::env::var("HEARTH_TEST_ORT").unwrap_or_else(|_| "auto".to_owned());
-    let search = Search { configured: &configured, executable: None, directory: Some(&root) };
-    let runtime = Runtime::load(&session::find(&search).unwrap(), 1).unwrap();
+    let runtime = runtime();
     for model in ["tests/models/tiny-sd", "tests/models/tiny-flux-dev"] {
-        let mut pipeline =
-            pipelines::load(&runtime, &root.join(model), &LoadOptions::default()).unwrap();
+        let mut pipeline = load(&runtime, model);
         // Another schedule of noise levels takes no other steps.
         let schedules = ["_karras", "_exponential", "_beta"];
         let mut names = pipeline.description().schedulers.clone();
         names.retain(|name| !schedules.iter().any(|schedule| name.ends_with(schedule)));
         for name in names {
-            let request = Generation {
-                prompt: "red heart".to_owned(),
-                num_inference_steps: Some(9),
-                scheduler: Some(SchedulerSpec::parse(name).unwrap()),
-                width: Some(64),
-                height: Some(64),
-                ..Generation::default()
-            };
-            let (bytes, latents) = most_of_a_step(pipeline.as_mut(), &request);
-            println!("{model}, {name}: {bytes} bytes, latents have {latents}");
-            assert!(latents > 2 * CALL, "{model}: too small to tell");
-            assert!(bytes <= CALL, "{model}, {name}: a step took {bytes} bytes");
+            let scheduler = Some(SchedulerSpec::parse(name).unwrap());
+            assert_frugal(pipeline.as_mut(), model, &Generation { scheduler, ..asked() });
         }
     }
+}
+
+#[test]
+fn nor_does_one_with_pictures_controlnets_or_adapters() {
+    let runtime = runtime();
+    let picture = Arc::new(Image::new(64, 64, vec![90; 64 * 64 * 3]).unwrap());
+    let image = Some(picture.clone());
+    let masked = Generation { mask_image: image.clone(), image, strength: Some(1.0), ..asked() };
+    let steered = Generation { control_image: vec![picture; 2], ..asked() };
+    let adapted = Lora { name: "ink".to_owned(), scale: 0.5 };
+    let extras = [
+        ("tests/models/tiny-sd", masked.clone()),
+        ("tests/models/tiny-inpaint", masked),
+        ("tests/models/tiny-controlnet", Generation { guess_mode: true, ..steered.clone() }),
+        ("tests/models/tiny-controlnet", steered),
+        ("tests/models/tiny-lora", Generation { lora: vec![adapted], ..asked() }),
+    ];
+    for (model, request) in extras {
+        assert_frugal(load(&runtime, model).as_mut(), model, &request);
+    }
+}
+
+fn runtime() -> Runtime {
+    let configured = std::env::var("HEARTH_TEST_ORT").unwrap_or_else(|_| "auto".to_owned());
+    let root = root();
+    let search = Search { configured: &configured, executable: None, directory: Some(&root) };
+    Runtime::load(&session::find(&search).unwrap(), 1).unwrap()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn load(runtime: &Runtime, model: &str) -> Box<dyn Pipeline> {
+    pipelines::load(runtime, &root().join(model), &LoadOptions::default()).unwrap()
+}
+
+fn asked() -> Generation {
+    Generation {
+        prompt: "red heart".to_owned(),
+        num_inference_steps: Some(9),
+        width: Some(64),
+        height: Some(64),
+        ..Generation::default()
+    }
+}
+
+fn assert_frugal(pipeline: &mut dyn Pipeline, model: &str, request: &Generation) {
+    let scheduler = &request.scheduler;
+    let (bytes, latents) = most_of_a_step(pipeline, request);
+    println!("{model}, {scheduler:?}: {bytes} bytes, latents have {latents}");
+    assert!(latents > 2 * CALL, "{model}: too small to tell");
+    assert!(bytes <= CALL, "{model}, {scheduler:?}: a step took {bytes} bytes");
 }
 
 /// The most bytes that a warm step took, and those of the latents.
