@@ -80,6 +80,9 @@ pub struct Description {
     /// Pixels of one latent cell's side.
     #[serde(skip)]
     pub(super) cell: u32,
+    /// Zeros stand for a negative prompt that isn't given, whatever the others of them say.
+    #[serde(skip)]
+    pub(super) zeros_without_negative: bool,
     /// How it asks for its schedule.
     #[serde(skip)]
     pub(super) schedule: Schedule,

@@ -113,6 +113,7 @@ impl Facts<'_> {
             controlnets: self.controlnets,
             defaults,
             cell: self.cell,
+            zeros_without_negative: false,
             latent_channels: self.latent_channels,
             weight_bytes: self.files.bytes,
             digest: self.files.contents.digest,

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use hearth_inference::pipelines::{Error, Generation, Pipeline};
 use hearth_inference::session::Interrupt;
@@ -72,6 +73,60 @@ fn a_long_prompt_is_read_to_its_end() {
     assert!(matches!(error, Error::Invalid(_)));
     let message = "it takes 46 chunks of 22 tokens; shorten it to 8 or fewer";
     assert!(chain(&error).contains(message), "{error}");
+}
+
+#[test]
+fn all_prompts_are_read_before_one_is_encoded() {
+    let endless = "heart ".repeat(1_000);
+    let long = Generation {
+        long_prompt: true,
+        negative_prompt: Some("blue".to_owned()),
+        guidance_scale: Some(3.0),
+        ..asked("red heart")
+    };
+    let second = Generation { prompt_2: Some(endless.clone()), ..long.clone() };
+    let negative = Generation { negative_prompt_2: Some(endless.clone()), ..long.clone() };
+    let first = Generation { prompt: endless.clone(), ..long };
+    for (name, request, field) in [
+        ("models/emoji", &first, "prompt"),
+        ("tests/models/tiny-sdxl", &first, "prompt"),
+        ("tests/models/tiny-sdxl", &second, "prompt_2"),
+        ("tests/models/tiny-sdxl", &negative, "negative_prompt_2"),
+    ] {
+        let mut pipeline = support::load(&support::repository().join(name)).unwrap();
+        let error = pipeline.start(request, 0, &Interrupt::new()).err().unwrap();
+        assert!(error.to_string().starts_with(&format!("{field} \"heart heart")), "{error}");
+        let busy: Duration = pipeline.graphs().iter().map(|graph| graph.busy()).sum();
+        assert_eq!(busy, Duration::ZERO, "{name}: {field}");
+    }
+}
+
+#[test]
+fn a_second_negative_prompt_alone_counts_where_zeros_do_not_stand_for_the_first() {
+    let folder = support::copy_of(&model("tiny-sdxl"));
+    let index = folder.path().join("model_index.json");
+    let zeros = fs::read_to_string(&index).unwrap();
+    let encoded = zeros.replace(
+        r#""force_zeros_for_empty_prompt": true"#,
+        r#""force_zeros_for_empty_prompt": false"#,
+    );
+    assert_ne!(zeros, encoded);
+    let plain = Generation { guidance_scale: Some(3.0), ..asked("red heart") };
+    let second = Generation { negative_prompt_2: Some("blue".to_owned()), ..plain.clone() };
+    let both = Generation { negative_prompt: Some(String::new()), ..second.clone() };
+    let same = |index_json: String, request: &Generation| {
+        fs::write(&index, index_json).unwrap();
+        let mut pipeline = support::load(folder.path()).unwrap();
+        let state = pipeline.start(request, 0, &Interrupt::new()).unwrap();
+        let warnings = pipeline.finish(state, &Interrupt::new()).unwrap().warnings;
+        (drawn(pipeline.as_mut(), &plain) == drawn(pipeline.as_mut(), request), warnings)
+    };
+    let warning =
+        "negative_prompt_2 has no effect: it goes with a negative_prompt, and there is none";
+    assert_eq!(same(zeros.clone(), &second), (true, vec![warning.to_owned()]));
+    assert_eq!(same(zeros, &both), (false, Vec::new()));
+    assert_eq!(same(encoded.clone(), &second), (false, Vec::new()));
+    assert_eq!(same(encoded, &both), (false, Vec::new()));
 }
 
 #[test]

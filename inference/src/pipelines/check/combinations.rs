@@ -43,6 +43,11 @@ impl Description {
             true => true_guidance && request.negative_prompt.is_some(),
             false => settings.guidance_scale > 1.0,
         };
+        let lone = request.negative_prompt.is_none()
+            && match flux {
+                true => true_guidance,
+                false => guided && self.zeros_without_negative,
+            };
         if flux && true_guidance && !guided {
             warn("true_cfg_scale", "it is for a negative_prompt, and there is none");
         } else if !guided {
@@ -54,12 +59,9 @@ impl Description {
                     warn(field, &format!("it takes a {scale} above 1"));
                 }
             }
-        } else if request.negative_prompt.is_none() && self.family == Family::StableDiffusionXl {
-            for (field, text) in [("negative_prompt_2", &request.negative_prompt_2)] {
-                if text.as_deref().is_some_and(|text| !text.is_empty()) {
-                    warn(field, "it goes with a negative_prompt, and there is none");
-                }
-            }
+        }
+        if lone && request.negative_prompt_2.as_deref().is_some_and(|text| !text.is_empty()) {
+            warn("negative_prompt_2", "it goes with a negative_prompt, and there is none");
         }
         if !self.has("guidance_scale") && request.guidance_scale.is_some_and(|scale| scale > 1.0) {
             warn("guidance_scale", "this model is distilled to do without");

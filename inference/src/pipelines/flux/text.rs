@@ -81,11 +81,17 @@ impl Conditioner for Text {
         }
         let reading =
             Reading { layer: Layer::Last, syntax: Syntax::default(), lora: &request.lora };
+        let copies = prompts.len();
+        let mut read = Vec::with_capacity(copies);
+        for [(field, text), (field_2, text_2)] in prompts {
+            let clip = self.clip.read(field, text, reading)?;
+            read.push((clip, self.t5.read(text_2, length)?, [field, field_2]));
+        }
         let (mut hidden, mut pooled) = (Vec::new(), Vec::new());
         let (mut width, mut pooled_width) = (0, 0);
-        for [(field, text), (field_2, text_2)] in &prompts {
-            let clip = self.clip.encode(field, text, reading, interrupt)?;
-            let t5 = self.t5.encode(text_2, length, interrupt)?;
+        for (clip, t5, [field, field_2]) in read {
+            let clip = self.clip.encode(clip, interrupt)?;
+            let t5 = self.t5.encode(t5, interrupt)?;
             // CLIP gives no more than a summary here, so T5 alone says what is left out.
             warn_if_cut(warnings, field_2, t5.truncated, length);
             if let Some(cut) = clip.cut.as_ref().filter(|_| field != field_2) {
@@ -95,7 +101,6 @@ impl Conditioner for Text {
             hidden.extend_from_slice(&t5.hidden);
             pooled.extend_from_slice(&clip.pooled);
         }
-        let copies = prompts.len();
         let mut conditioning = Conditioning::new(copies, true_cfg_scale, 0.0);
         conditioning.push("encoder_hidden_states", &[length, width], hidden);
         conditioning.push("pooled_projections", &[pooled_width], pooled);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::adapters::Adapters;
 use super::cache::Cache;
-use super::prompt::{self, Chunk, Cut, Syntax};
+use super::prompt::{self, Chunk, Cut, Prompt, Syntax};
 use crate::folder::Folder;
 use crate::pipelines::Error;
 use crate::pipelines::generation::Lora;
@@ -58,12 +58,21 @@ pub(in crate::pipelines) struct ClipEncoder {
 
 /// What an encoded prompt depends on.
 #[derive(Debug, PartialEq)]
-struct Key {
+pub(in crate::pipelines) struct Key {
     text: String,
     layer: Layer,
     syntax: Syntax,
     /// Of the encoder's adapters.
     scales: Vec<f32>,
+}
+
+/// A prompt that is read and can be encoded.
+#[derive(Debug)]
+pub(in crate::pipelines) enum ClipPrompt {
+    /// It was encoded before.
+    Known(Arc<ClipText>),
+    /// What the encoder reads, and its output that is asked for.
+    New { key: Key, prompt: Prompt, output: String },
 }
 
 /// An encoded prompt.
@@ -157,25 +166,46 @@ impl ClipEncoder {
         self.session.busy()
     }
 
-    /// Encodes `text`, which came in `field`. Each chunk is a run of its own, so that what comes of
-    /// it doesn't depend on the others.
+    /// Reads `text`, which came in `field`, and runs nothing: a request's prompts are all read
+    /// before one of them is encoded.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a text that can't be read so, before anything is run.
-    pub(in crate::pipelines) fn encode(
+    /// [`Error::Invalid`] for a text that can't be read so, [`Error::Session`] for a layer that the
+    /// graph doesn't give.
+    pub(in crate::pipelines) fn read(
         &mut self,
         field: &'static str,
         text: &str,
         Reading { layer, syntax, lora }: Reading<'_>,
-        interrupt: &Interrupt,
-    ) -> Result<Arc<ClipText>, Error> {
+    ) -> Result<ClipPrompt, Error> {
         let scales = self.adapters.scales(lora);
         let key = Key { text: text.to_owned(), layer, syntax, scales };
         if let Some(encoded) = self.cache.get(&key) {
-            return Ok(encoded);
+            return Ok(ClipPrompt::Known(encoded));
         }
         let prompt = prompt::read(&self.tokenizer, field, text, syntax)?;
         let output = self.expect(layer)?;
+        Ok(ClipPrompt::New { key, prompt, output })
+    }
+
+    /// Encodes a prompt. Each chunk is a run of its own, so that what comes of it doesn't depend on
+    /// the others.
+    ///
+    /// # Errors
+    /// [`Error::Session`], [`Error::Interrupted`].
+    pub(in crate::pipelines) fn encode(
+        &mut self,
+        prompt: ClipPrompt,
+        interrupt: &Interrupt,
+    ) -> Result<Arc<ClipText>, Error> {
+        let (key, prompt, output) = match prompt {
+            ClipPrompt::Known(encoded) => return Ok(encoded),
+            ClipPrompt::New { key, prompt, output } => (key, prompt, output),
+        };
+        // another prompt of the same request may say the same
+        if let Some(encoded) = self.cache.get(&key) {
+            return Ok(encoded);
+        }
         let mut encoded = ClipText {
             hidden: Vec::new(),
             pooled: Vec::new(),
@@ -214,7 +244,8 @@ impl ClipEncoder {
         hidden.extend_from_slice(&encoded.hidden);
         if encoded.chunks < chunks {
             let reading = Reading { syntax: Syntax::default(), ..reading };
-            let empty = self.encode("prompt", "", reading, interrupt)?;
+            let empty = self.read("prompt", "", reading)?;
+            let empty = self.encode(empty, interrupt)?;
             for _ in encoded.chunks..chunks {
                 hidden.extend_from_slice(&empty.hidden);
             }

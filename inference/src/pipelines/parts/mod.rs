@@ -22,7 +22,7 @@ mod vae_graph;
 
 pub(super) use self::adapters::{Adapters, names as adapter_names};
 pub(super) use self::clip::{
-    ClipEncoder, ClipText, Layer, POOLED, PROJECTED, Reading, warn_if_cut,
+    ClipEncoder, ClipPrompt, ClipText, Layer, POOLED, PROJECTED, Reading, warn_if_cut,
 };
 pub(super) use self::configs::{SampleSize, UnetConfig, VaeConfig, bad, scheduler_config};
 pub(super) use self::controlnets::ControlNets;
@@ -31,5 +31,5 @@ pub(super) use self::denoiser::{Denoiser, Ports};
 pub(super) use self::encoder::VaeEncoder;
 pub(super) use self::files::{Files, check_files};
 pub(super) use self::prompt::Syntax;
-pub(super) use self::t5::T5Encoder;
+pub(super) use self::t5::{T5Encoder, T5Prompt};
 pub(super) use self::vae::{Vae, without_vae};

@@ -7,7 +7,7 @@ use super::cache::Cache;
 use crate::folder::Folder;
 use crate::pipelines::Error;
 use crate::session::{Device, Input, Interrupt, Runtime, Session, Values};
-use crate::tokenizers::T5;
+use crate::tokenizers::{Encoded, T5};
 
 const IDS: &str = "input_ids";
 const HIDDEN: &str = "last_hidden_state";
@@ -17,6 +17,15 @@ pub(in crate::pipelines) struct T5Encoder {
     tokenizer: T5,
     session: Session,
     cache: Cache<(String, usize), T5Text>,
+}
+
+/// A prompt that is read and can be encoded.
+#[derive(Debug)]
+pub(in crate::pipelines) enum T5Prompt {
+    /// It was encoded before.
+    Known(Arc<T5Text>),
+    /// Text and length, and what the encoder reads.
+    New { key: (String, usize), tokens: Encoded },
 }
 
 /// An encoded prompt.
@@ -59,22 +68,44 @@ impl T5Encoder {
         self.session.busy()
     }
 
-    /// Encodes `text` as `length` tokens. Padding is encoded as well, as these models were trained
-    /// without an attention mask.
-    pub(in crate::pipelines) fn encode(
+    /// Reads `text` as `length` tokens, and runs nothing: a request's prompts are all read before
+    /// one of them is encoded.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] for a text that the tokenizer can't take.
+    pub(in crate::pipelines) fn read(
         &mut self,
         text: &str,
         length: usize,
+    ) -> Result<T5Prompt, Error> {
+        let key = (text.to_owned(), length);
+        if let Some(encoded) = self.cache.get(&key) {
+            return Ok(T5Prompt::Known(encoded));
+        }
+        let tokens = self.tokenizer.encode(text, length);
+        let tokens = tokens.map_err(|error| Error::Tokenizer(Box::new(error)))?;
+        Ok(T5Prompt::New { key, tokens })
+    }
+
+    /// Encodes a prompt. Padding is encoded as well, as these models were trained without an
+    /// attention mask.
+    ///
+    /// # Errors
+    /// [`Error::Session`], [`Error::Interrupted`].
+    pub(in crate::pipelines) fn encode(
+        &mut self,
+        prompt: T5Prompt,
         interrupt: &Interrupt,
     ) -> Result<Arc<T5Text>, Error> {
-        let key = (text.to_owned(), length);
+        let (key, tokens) = match prompt {
+            T5Prompt::Known(encoded) => return Ok(encoded),
+            T5Prompt::New { key, tokens } => (key, tokens),
+        };
+        // another prompt of the same request may say the same
         if let Some(encoded) = self.cache.get(&key) {
             return Ok(encoded);
         }
-        let tokens = self
-            .tokenizer
-            .encode(text, length)
-            .map_err(|error| Error::Tokenizer(Box::new(error)))?;
+        let length = key.1;
         let input = Input { name: IDS, shape: &[1, length], values: Values::I64(&tokens.ids) };
         let hidden = self.session.run(&[input], HIDDEN, interrupt)?;
         let [1, count, width] = hidden.shape[..] else {

@@ -34,9 +34,13 @@ impl Conditioner for Text {
             let reading = Reading { layer: Layer::Last, ..reading };
             prompts.insert(0, ("negative_prompt", &settings.negative_prompt, reading));
         }
-        let mut encoded = Vec::with_capacity(prompts.len());
+        let mut read = Vec::with_capacity(prompts.len());
         for (field, text, reading) in prompts {
-            let text = self.encoder.encode(field, text, reading, interrupt)?;
+            read.push((field, self.encoder.read(field, text, reading)?, reading));
+        }
+        let mut encoded = Vec::with_capacity(read.len());
+        for (field, prompt, reading) in read {
+            let text = self.encoder.encode(prompt, interrupt)?;
             if let Some(cut) = &text.cut {
                 cut.warn(warnings, field, self.encoder.max_tokens(), self.remedy);
             }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::pipelines::diffusion::Conditioner;
 use crate::pipelines::parts::{
-    Adapters, ClipEncoder, Layer, Reading, Syntax, T5Encoder, bad, warn_if_cut,
+    Adapters, ClipEncoder, ClipPrompt, Layer, Reading, Syntax, T5Encoder, T5Prompt, bad,
+    warn_if_cut,
 };
 use crate::pipelines::stable_diffusion_xl::{beside, second_or_first};
 use crate::pipelines::state::Conditioning;
@@ -21,6 +22,14 @@ pub(super) struct Text {
     third: Option<T5Encoder>,
     /// Width of the transformer's hidden states.
     width: usize,
+}
+
+/// What the three encoders read of a prompt.
+struct Read {
+    first: ClipPrompt,
+    second: ClipPrompt,
+    third: Option<T5Prompt>,
+    fields: [&'static str; 3],
 }
 
 /// A prompt as the transformer takes it.
@@ -64,18 +73,32 @@ impl Text {
         [&self.first, &self.second].into_iter().map(ClipEncoder::adapters)
     }
 
-    fn encode(
+    fn read(
         &mut self,
         prompts: Prompts<'_>,
         reading: Reading<'_>,
         length: usize,
+    ) -> Result<Read, Error> {
+        let [(field, text), (field_2, text_2), (_, text_3)] = prompts;
+        let first = self.first.read(field, text, reading)?;
+        let second = self.second.read(field_2, text_2, reading)?;
+        let third = match &mut self.third {
+            Some(third) => Some(third.read(text_3, length)?),
+            None => None,
+        };
+        Ok(Read { first, second, third, fields: prompts.map(|(field, _)| field) })
+    }
+
+    fn encode(
+        &mut self,
+        Read { first, second, third, fields: [field, field_2, field_3] }: Read,
+        length: usize,
         warnings: &mut Vec<String>,
         interrupt: &Interrupt,
     ) -> Result<Encoded, Error> {
-        let [(field, text), (field_2, text_2), (field_3, text_3)] = prompts;
         let max = self.max_tokens();
-        let first = self.first.encode(field, text, reading, interrupt)?;
-        let second = self.second.encode(field_2, text_2, reading, interrupt)?;
+        let first = self.first.encode(first, interrupt)?;
+        let second = self.second.encode(second, interrupt)?;
         if let Some(cut) = &first.cut {
             cut.warn(warnings, field, max, "");
         }
@@ -96,15 +119,15 @@ impl Text {
             hidden.extend_from_slice(token);
             hidden.resize(hidden.len() + self.width - clip_width, 0.0);
         }
-        match &mut self.third {
-            Some(third) => {
-                let third = third.encode(text_3, length, interrupt)?;
+        match (&mut self.third, third) {
+            (Some(encoder), Some(prompt)) => {
+                let third = encoder.encode(prompt, interrupt)?;
                 if field_3 != field {
                     warn_if_cut(warnings, field_3, third.truncated, length);
                 }
                 hidden.extend_from_slice(&third.hidden);
             }
-            None => hidden.resize(hidden.len() + length * self.width, 0.0),
+            _ => hidden.resize(hidden.len() + length * self.width, 0.0),
         }
         let pooled = [first.pooled.as_slice(), &second.pooled].concat();
         Ok(Encoded { hidden, pooled })
@@ -131,7 +154,7 @@ impl Conditioner for Text {
             syntax: Syntax::default(),
             lora: &request.lora,
         };
-        let mut encoded = vec![self.encode(prompts, reading, length, warnings, interrupt)?];
+        let mut read = vec![self.read(prompts, reading, length)?];
         if settings.guidance_scale > 1.0 {
             let prompts = three(
                 ("negative_prompt", &settings.negative_prompt),
@@ -140,7 +163,11 @@ impl Conditioner for Text {
             );
             // diffusers leaves no layer out of the negative prompt
             let reading = Reading { layer: Layer::Before(PENULTIMATE), ..reading };
-            encoded.insert(0, self.encode(prompts, reading, length, warnings, interrupt)?);
+            read.insert(0, self.read(prompts, reading, length)?);
+        }
+        let mut encoded = Vec::with_capacity(read.len());
+        for prompt in read {
+            encoded.push(self.encode(prompt, length, warnings, interrupt)?);
         }
         let tokens = encoded[0].hidden.len() / self.width;
         let pooled = encoded[0].pooled.len();

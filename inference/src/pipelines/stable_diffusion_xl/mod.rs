@@ -104,7 +104,7 @@ pub(super) fn load(
     });
     let mut tasks = stable_diffusion::tasks(&both, folder, inpainting_model);
     tasks.retain(|task| !refiner || *task != "text-to-image");
-    let description = Facts {
+    let mut description = Facts {
         folder,
         device,
         files,
@@ -126,6 +126,7 @@ pub(super) fn load(
         latent_channels: vae.latent_channels,
     }
     .describe();
+    description.zeros_without_negative = negative == Negative::Zeros;
     Ok(Diffusion {
         description: Arc::new(description),
         conditioner: Box::new(text),

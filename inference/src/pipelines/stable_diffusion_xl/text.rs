@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::pipelines::diffusion::Conditioner;
-use crate::pipelines::parts::{Adapters, ClipEncoder, ClipText, Layer, Reading, Syntax, bad};
+use crate::pipelines::parts::{
+    Adapters, ClipEncoder, ClipPrompt, ClipText, Layer, Reading, Syntax, bad,
+};
 use crate::pipelines::stable_diffusion::{EMBEDDING, guidance_embedding};
 use crate::pipelines::state::Conditioning;
 use crate::pipelines::{Error, Settings};
@@ -35,6 +37,14 @@ pub(super) struct Text {
     aesthetic: bool,
     /// What can be done about a prompt that is cut.
     remedy: &'static str,
+}
+
+/// What both encoders read of a prompt.
+struct Read<'a> {
+    first: Option<ClipPrompt>,
+    second: ClipPrompt,
+    fields: [&'static str; 2],
+    reading: Reading<'a>,
 }
 
 /// What both encoders make of a prompt.
@@ -89,33 +99,44 @@ impl Text {
         self.first.iter().chain([&self.second]).map(ClipEncoder::adapters)
     }
 
+    fn read<'a>(
+        &mut self,
+        [(field, text), (field_2, text_2)]: [(&'static str, &str); 2],
+        reading: Reading<'a>,
+    ) -> Result<Read<'a>, Error> {
+        // alone the second one reads the first prompt
+        let (first, (field_2, text_2)) = match &mut self.first {
+            None => (None, (field, text)),
+            Some(first) => (Some(first.read(field, text, reading)?), (field_2, text_2)),
+        };
+        let second = self.second.read(field_2, text_2, reading)?;
+        Ok(Read { first, second, fields: [field, field_2], reading })
+    }
+
     fn encode<'a>(
         &mut self,
-        prompts: [(&'static str, &str); 2],
-        reading: Reading<'a>,
+        Read { first, second, fields: [field, field_2], reading }: Read<'a>,
         warnings: &mut Vec<String>,
         interrupt: &Interrupt,
     ) -> Result<Encoded<'a>, Error> {
-        let [(field, text), (field_2, text_2)] = prompts;
         let (max, remedy) = (self.max_tokens(), self.remedy);
         let mut warn = |field, text: &ClipText| {
             if let Some(cut) = &text.cut {
                 cut.warn(warnings, field, max, remedy);
             }
         };
-        let Some(first) = &mut self.first else {
-            // alone it reads the first prompt
-            let second = self.second.encode(field, text, reading, interrupt)?;
-            warn(field, &second);
-            return Ok(Encoded { first: None, second, reading });
+        let first = match (&mut self.first, first) {
+            (Some(encoder), Some(prompt)) => Some(encoder.encode(prompt, interrupt)?),
+            _ => None,
         };
-        let first = first.encode(field, text, reading, interrupt)?;
-        let second = self.second.encode(field_2, text_2, reading, interrupt)?;
-        warn(field, &first);
-        if (field, text) != (field_2, text_2) {
+        let second = self.second.encode(second, interrupt)?;
+        if let Some(first) = &first {
+            warn(field, first);
+        }
+        if first.is_none() || field != field_2 {
             warn(field_2, &second);
         }
-        Ok(Encoded { first: Some(first), second, reading })
+        Ok(Encoded { first, second, reading })
     }
 
     /// Appends both encoders' hidden states side by side, [chunks * tokens, width].
@@ -214,7 +235,7 @@ impl Conditioner for Text {
             syntax: Syntax::of(request),
             lora: &request.lora,
         };
-        let positive = self.encode(prompts, reading, warnings, interrupt)?;
+        let positive = self.read(prompts, reading)?;
         let guided = settings.guidance_scale > 1.0 && self.embedding.is_none();
         let zeros = self.negative == Negative::Zeros && request.negative_prompt.is_none();
         let negative = match guided && !zeros {
@@ -226,8 +247,13 @@ impl Conditioner for Text {
                 );
                 // diffusers leaves no layer out of the negative prompt
                 let reading = Reading { layer: Layer::Before(PENULTIMATE), ..reading };
-                Some(self.encode(prompts, reading, warnings, interrupt)?)
+                Some(self.read(prompts, reading)?)
             }
+        };
+        let positive = self.encode(positive, warnings, interrupt)?;
+        let negative = match negative {
+            Some(negative) => Some(self.encode(negative, warnings, interrupt)?),
+            None => None,
         };
 
         let chunks = negative.iter().chain([&positive]).map(Encoded::chunks).max().unwrap_or(1);

@@ -55,7 +55,7 @@ impl Syntax {
 
 /// A prompt in tokens.
 #[derive(Debug, PartialEq)]
-pub(super) struct Prompt {
+pub(in crate::pipelines) struct Prompt {
     /// At least one.
     pub(super) chunks: Vec<Chunk>,
     pub(super) cut: Option<Cut>,
@@ -63,7 +63,7 @@ pub(super) struct Prompt {
 
 /// What the encoder reads at once.
 #[derive(Debug, PartialEq)]
-pub(super) struct Chunk {
+pub(in crate::pipelines) struct Chunk {
     /// Start, tokens, end, padding.
     pub(super) ids: Vec<i64>,
     /// One for each of `ids`.
