@@ -158,6 +158,8 @@ fn wrong_usage_is_2_and_says_what_would_be_right() {
         (&["generate", "x", "-o", "x.tiff"], "names no format"),
         (&["generate", "x", "--task", "paint"], "text-to-image"),
         (&["generate", "x", "--device", "cuda:0"], "--local"),
+        (&["generate", "x", "--local", "--set", "model=sd15"], "model \"sd15\""),
+        (&["generate", "x", "--negative-crop", "8"], "TOP,LEFT"),
         (&["rpc", "stats", "--args", "[1]"], "no object"),
         (&["rpc", "stats", "--args", "{"], "no JSON"),
         (&["drain"], "WORKER"),

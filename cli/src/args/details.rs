@@ -77,7 +77,16 @@ pub(crate) struct DetailArgs {
     /// Pixels that seem to be cut off above and at the left [default: 0,0]
     #[arg(long, value_name = "TOP,LEFT", value_parser = corner, help_heading = SDXL)]
     pub(crate) crop: Option<[u32; 2]>,
-    /// How beautiful it seems to be, 1 to 10, for the refiner [default: 6]
+    /// --original-size of what it should not show; without --image both sizes go together
+    #[arg(long, value_name = "WxH", help_heading = SDXL)]
+    pub(crate) negative_original_size: Option<Size>,
+    /// --target-size of what it should not show
+    #[arg(long, value_name = "WxH", help_heading = SDXL)]
+    pub(crate) negative_target_size: Option<Size>,
+    /// --crop of what it should not show
+    #[arg(long, value_name = "TOP,LEFT", value_parser = corner, help_heading = SDXL)]
+    pub(crate) negative_crop: Option<[u32; 2]>,
+    /// How beautiful it seems to be, 0 to 10, for the refiner [default: 6]
     #[arg(long, value_name = "X", value_parser = finite, help_heading = SDXL)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) aesthetic_score: Option<f64>,

@@ -62,6 +62,16 @@ pub(crate) fn resolve_model(source: &ModelSource, env: &Environment) -> Result<M
     Ok(Model { name, dir })
 }
 
+/// The model of that name; of this installation's own there is one.
+pub(crate) fn named_model(name: &str, env: &Environment) -> Result<Model, Failure> {
+    match name {
+        BUNDLED => bundled_model(env),
+        _ => Err(Failure::usage(format!(
+            "model {name:?}: the request names it, and --local needs its folder. Give --model DIR"
+        ))),
+    }
+}
+
 /// A folder's name as a model's.
 fn tidy(name: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
@@ -143,6 +153,9 @@ mod tests {
         assert!(bundled_model(&env).is_err());
         fs::write(model.join(INDEX), "{}").unwrap();
         assert_eq!(bundled_model(&env).unwrap().dir, model);
+        assert_eq!(named_model("emoji", &env).unwrap().dir, model);
+        let error = named_model("sd15", &env).unwrap_err().to_string();
+        assert!(error.contains("\"sd15\"") && error.ends_with("Give --model DIR"), "{error}");
         assert!(program("hearth-worker", &env).is_err());
         fs::write(bin.join("hearth-worker"), "").unwrap();
         assert_eq!(program("hearth-worker", &env).unwrap(), bin.join("hearth-worker"));

@@ -9,5 +9,5 @@ mod install;
 mod runtime_dir;
 
 pub(crate) use fleet::{COORDINATOR, Ended, Fleet, Spec, WORKER};
-pub(crate) use install::{Model, bundled_model, libraries, program, resolve_model};
+pub(crate) use install::{Model, bundled_model, libraries, named_model, program, resolve_model};
 pub(crate) use runtime_dir::{Running, RuntimeDir};

@@ -1,7 +1,6 @@
 //! A request's fields as they are given at large: by `--request`, a whole request, and by `--set`,
 //! one after another. What flags say comes over both.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use hearth_protocol::generation::GenerationRequest;
@@ -14,17 +13,30 @@ use crate::exit::Failure;
 
 /// The text chunk of a PNG file in which Hearth says how it was made.
 const CHUNK: &str = "hearth";
-/// Fields that are files, for which `@FILE` stands for the file's bytes.
-const FILES: &[&str] = &["image", "mask_image", "control_image", "latents"];
+/// Fields that are files, for which `@FILE` stands for the file's bytes, and their flags.
+const FILES: &[(&str, &str)] = &[
+    ("image", "--image"),
+    ("mask_image", "--mask"),
+    ("control_image", "--control-image"),
+    ("latents", "--latents"),
+];
 
 /// What was given at large.
 #[derive(Debug, Default)]
 pub(super) struct Given {
     pub(super) request: GenerationRequest,
-    /// SHA-256 of the files that the request was once made with, by field: their bytes are not in
-    /// it.
-    missing: BTreeMap<String, String>,
+    /// The files that the request was once made with: their bytes are not in it.
+    missing: Vec<Missing>,
     source: String,
+}
+
+/// The files of one field, in their order.
+#[derive(Debug)]
+struct Missing {
+    field: &'static str,
+    flag: &'static str,
+    /// SHA-256 of each; none of one that was given beside them.
+    digests: Vec<Option<String>>,
 }
 
 impl Given {
@@ -36,24 +48,14 @@ impl Given {
             given.source = format!("--request {}", path.display());
             fields = whole(path)?;
         }
+        given.missing = take_digests(&mut fields);
         for (field, value) in &args.set {
             // What is no JSON is a text, so that a name needs no quotation marks.
             let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value.as_str()));
             fields.insert(field.clone(), value);
         }
-        for field in FILES {
-            let Some(value) = fields.get_mut(*field) else { continue };
-            let files = match value {
-                Value::Array(files) => files.as_mut_slice(),
-                one => std::slice::from_mut(one),
-            };
-            let digest = files.iter().find_map(|file| file.get("sha256")?.as_str());
-            if let Some(sha256) = digest.map(str::to_owned) {
-                given.missing.insert((*field).to_owned(), sha256);
-                fields.remove(*field);
-                continue;
-            }
-            for file in files {
+        for (field, _) in FILES {
+            for file in fields.get_mut(*field).map(files).into_iter().flatten() {
                 let path = file.as_str().and_then(|text| text.strip_prefix('@'));
                 if let Some(path) = path.map(PathBuf::from) {
                     *file = Value::from(base64(&bytes(&format!("{field}="), &path)?));
@@ -64,30 +66,72 @@ impl Given {
         Ok(given)
     }
 
-    /// Says which files of the original are missing, or are others.
-    pub(super) fn check_files(&self, request: &GenerationRequest) -> Result<(), Failure> {
-        for (field, sha256) in &self.missing {
-            let inputs = request.inputs();
-            let input = inputs.iter().find(|(name, _)| name == field).map(|(_, input)| *input);
-            let short = sha256.get(..12).unwrap_or(sha256);
-            match input {
-                None => {
-                    let message = format!(
-                        "{}: it was made with a file as {field} (SHA-256 {short}…) that is not in \
-                         it. Give the file: --set {field}=@FILE",
-                        self.source
-                    );
-                    return Err(Failure::usage(message));
-                }
-                Some(input) if input.sha256() != sha256 => crate::output::say(format_args!(
-                    "warning: {field} is not the file of {} (SHA-256 {short}…)",
-                    self.source
-                )),
-                Some(_) => {}
+    /// What of the request's files isn't as in the original, each as a warning.
+    ///
+    /// # Errors
+    /// A file of the original that is not given.
+    pub(super) fn other_files(&self, request: &GenerationRequest) -> Result<Vec<String>, Failure> {
+        let (source, inputs) = (&self.source, request.inputs());
+        let mut warnings = Vec::new();
+        for Missing { field, flag, digests } in &self.missing {
+            let given: Vec<_> = inputs.iter().filter(|(name, _)| name == field).collect();
+            let (count, known) = (digests.len(), digests.iter().flatten());
+            if given.is_empty() {
+                let known: Vec<_> = known.map(|sha256| short(sha256)).collect();
+                let (files, them, each) = match count {
+                    1 => ("a file".to_owned(), "the file", ""),
+                    _ => (format!("{count} files"), "them", ", again for each"),
+                };
+                return Err(Failure::usage(format!(
+                    "{source}: it was made with {files} as {field} (SHA-256 {}), not kept in it. \
+                     Give {them}: {flag} FILE{each}",
+                    known.join(", ")
+                )));
+            }
+            if given.len() != count {
+                let given = given.len();
+                warnings.push(format!("{field}: {source} was made with {count}, not {given}"));
+                continue;
+            }
+            for (index, ((_, input), sha256)) in given.iter().zip(digests).enumerate() {
+                let Some(sha256) = sha256.as_deref().filter(|it| *it != input.sha256()) else {
+                    continue;
+                };
+                let number = if count > 1 { format!(" {}", index + 1) } else { String::new() };
+                let short = short(sha256);
+                warnings.push(format!("{field}{number} is not the file of {source} ({short})"));
             }
         }
-        Ok(())
+        Ok(warnings)
     }
+}
+
+/// Takes the fields out that have files by their digests.
+fn take_digests(fields: &mut Map<String, Value>) -> Vec<Missing> {
+    let mut missing = Vec::new();
+    for &(field, flag) in FILES {
+        let Some(value) = fields.get_mut(field) else { continue };
+        let digest = |file: &Value| Some(file.get("sha256")?.as_str()?.to_owned());
+        let digests: Vec<_> = files(value).iter().map(digest).collect();
+        if digests.iter().any(Option::is_some) {
+            missing.push(Missing { field, flag, digests });
+            fields.remove(field);
+        }
+    }
+    missing
+}
+
+/// The files of a field that has one or a list of them.
+fn files(value: &mut Value) -> &mut [Value] {
+    match value {
+        Value::Array(files) => files.as_mut_slice(),
+        one => std::slice::from_mut(one),
+    }
+}
+
+/// A digest's beginning.
+fn short(sha256: &str) -> String {
+    format!("{}…", sha256.get(..12).unwrap_or(sha256))
 }
 
 /// The fields of a JSON file, or of what a PNG says that it was made by.
@@ -132,6 +176,8 @@ fn base64(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use hearth_protocol::generation::Input;
+
     use super::*;
 
     fn given(set: &[&str]) -> Result<Given, Failure> {
@@ -174,7 +220,42 @@ mod tests {
         let args = DetailArgs { request: Some(made), ..DetailArgs::default() };
         let given = Given::read(&args).unwrap();
         assert_eq!(given.request.prompt, "x");
-        let error = given.check_files(&given.request).unwrap_err().to_string();
-        assert!(error.contains("Give the file: --set image=@FILE"), "{error}");
+        let error = given.other_files(&given.request).unwrap_err().to_string();
+        assert!(error.contains("Give the file: --image FILE"), "{error}");
+    }
+
+    #[test]
+    fn each_of_several_files_is_compared_with_its_own_digest() {
+        let folder = tempfile::tempdir().unwrap();
+        let digests: Vec<_> = [b"a", b"b"].map(|bytes| Input::new(&bytes[..])).to_vec();
+        let made = folder.path().join("made.json");
+        let json = serde_json::json!({"request": {"prompt": "x", "control_image": digests}});
+        std::fs::write(&made, json.to_string()).unwrap();
+        let read = |set: &[(&str, &str)]| {
+            let set = set.iter().map(|(field, value)| ((*field).to_owned(), (*value).to_owned()));
+            let set = set.collect();
+            let args = DetailArgs { request: Some(made.clone()), set, ..DetailArgs::default() };
+            Given::read(&args).unwrap()
+        };
+        let error = read(&[]).other_files(&GenerationRequest::default()).unwrap_err().to_string();
+        assert!(error.contains("2 files as control_image (SHA-256 ca978112ca1b…, 3e"), "{error}");
+        assert!(error.ends_with("Give them: --control-image FILE, again for each"), "{error}");
+
+        let source = format!("--request {}", made.display());
+        let with = |files: &[&[u8]]| {
+            let control_image = files.iter().map(|bytes| Input::new(bytes.to_vec())).collect();
+            let request = GenerationRequest { control_image, ..GenerationRequest::default() };
+            read(&[]).other_files(&request).unwrap()
+        };
+        assert_eq!(with(&[b"a", b"b"]), [""; 0]);
+        let second = format!("control_image 2 is not the file of {source} (3e23e8160039…)");
+        assert_eq!(with(&[b"a", b"c"]), std::slice::from_ref(&second));
+        assert_eq!(with(&[b"b", b"a"]).len(), 2);
+        let fewer = format!("control_image: {source} was made with 2, not 1");
+        assert_eq!(with(&[b"a"]), [fewer]);
+
+        // YQ== and Yw== are a and c
+        let given = read(&[("control_image", r#"["YQ==", "Yw=="]"#)]);
+        assert_eq!(given.other_files(&given.request).unwrap(), [second]);
     }
 }

@@ -176,9 +176,11 @@ async fn run_local(
     app: &App,
 ) -> Result<Status, Failure> {
     super::refuse_fleet_flags("--local", app)?;
-    let model = match &request.model {
-        None => local::bundled_model(&app.env)?,
-        Some(text) => {
+    // A flag says where the model is, a request by which name it is known.
+    let model = match (&args.model, &request.model) {
+        (None, None) => local::bundled_model(&app.env)?,
+        (None, Some(name)) => local::named_model(name, &app.env)?,
+        (Some(text), _) => {
             let source: ModelSource = text
                 .parse()
                 .map_err(|error| Failure::usage(format!("--model {text:?}: {error}")))?;

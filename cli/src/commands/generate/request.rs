@@ -82,6 +82,15 @@ pub(super) fn build(args: &GenerateArgs) -> Result<GenerationRequest, Failure> {
         original_size: details.original_size.map(rows_first).or(of.original_size),
         target_size: details.target_size.map(rows_first).or(of.target_size),
         crops_coords_top_left: details.crop.or(of.crops_coords_top_left),
+        negative_original_size: details
+            .negative_original_size
+            .map(rows_first)
+            .or(of.negative_original_size),
+        negative_target_size: details
+            .negative_target_size
+            .map(rows_first)
+            .or(of.negative_target_size),
+        negative_crops_coords_top_left: details.negative_crop.or(of.negative_crops_coords_top_left),
         aesthetic_score: details.aesthetic_score.or(of.aesthetic_score),
         negative_aesthetic_score: details.negative_aesthetic_score.or(of.negative_aesthetic_score),
         seed: args.seed.or(of.seed),
@@ -91,7 +100,9 @@ pub(super) fn build(args: &GenerateArgs) -> Result<GenerationRequest, Failure> {
         preview_every: args.preview.then_some(PREVIEW_EVERY).or(of.preview_every),
         ..given.request.clone()
     };
-    given.check_files(&request)?;
+    for warning in given.other_files(&request)? {
+        crate::output::say(format_args!("warning: {warning}"));
+    }
     if request.image.is_none() {
         for (flag, given) in
             [("--strength", request.strength.is_some()), ("--mask", request.mask_image.is_some())]
