@@ -33,6 +33,10 @@ pub(crate) struct Environment {
     /// Variables that would change the config of a daemon that `hearth up` starts.
     pub(crate) daemon_overrides: Vec<OsString>,
     pub(crate) no_color: bool,
+    /// The terminal can't move its cursor back.
+    pub(crate) dumb_terminal: bool,
+    /// The terminal shows more than ASCII.
+    pub(crate) utf8: bool,
     pub(crate) cores: usize,
 }
 
@@ -69,9 +73,18 @@ impl Environment {
             runtime_library: path("HEARTH_RUNTIME__LIBRARY"),
             daemon_overrides: daemon_overrides(std::env::vars_os().map(|(name, _)| name)),
             no_color: var("NO_COLOR").is_some(),
+            dumb_terminal: var("TERM").is_some_and(|term| term == "dumb"),
+            utf8: is_utf8(["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(text)),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
+}
+
+/// Whether the locale, as in `de_DE.UTF-8`, writes in UTF-8. Without one that is not known, and a
+/// terminal of today does.
+fn is_utf8(locale: Option<String>) -> bool {
+    let Some(locale) = locale.map(|locale| locale.to_ascii_lowercase()) else { return true };
+    ["utf-8", "utf8"].iter().any(|charset| locale.contains(charset))
 }
 
 /// `hearth up` decides who its daemons are and where they register: a variable meant for another
@@ -90,6 +103,13 @@ fn daemon_overrides(names: impl Iterator<Item = OsString>) -> Vec<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_locale_says_how_a_terminal_writes() {
+        let is = |locale: &str| is_utf8(Some(locale.to_owned()));
+        assert!(is_utf8(None) && is("C.UTF-8") && is("de_DE.utf8"));
+        assert!(!is("C") && !is("POSIX") && !is("de_DE.ISO-8859-1"));
+    }
 
     #[test]
     fn other_workers_variables_are_kept_from_a_local_fleet() {

@@ -21,7 +21,7 @@ use crate::exit::{Failure, Status};
 pub(crate) struct Output {
     pub(crate) json: bool,
     pub(crate) quiet: bool,
-    /// Standard output is read by a person.
+    /// Standard output is read by a person, and can be drawn over.
     pub(crate) interactive: bool,
     /// Progress may be drawn on standard error.
     pub(crate) live: bool,
@@ -29,12 +29,14 @@ pub(crate) struct Output {
     pub(crate) color: bool,
     /// Standard error may be coloured.
     pub(crate) color_notes: bool,
+    /// More than ASCII may be drawn.
+    pub(crate) unicode: bool,
 }
 
 impl Output {
     pub(crate) fn new(global: &Global, env: &Environment) -> Self {
-        let interactive = io::stdout().is_terminal();
-        let watched = io::stderr().is_terminal();
+        let interactive = io::stdout().is_terminal() && !env.dumb_terminal;
+        let watched = io::stderr().is_terminal() && !env.dumb_terminal;
         Self {
             json: global.json,
             quiet: global.quiet,
@@ -42,6 +44,7 @@ impl Output {
             live: watched && !global.quiet,
             color: interactive && !env.no_color,
             color_notes: watched && !env.no_color,
+            unicode: env.utf8,
         }
     }
 

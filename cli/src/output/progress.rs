@@ -20,7 +20,7 @@ impl Bars {
         Self {
             multi: MultiProgress::new(),
             bars: (0..pictures).map(|_| None).collect(),
-            running: running(output.color_notes),
+            running: running(output.color_notes, output.unicode),
             live: output.live,
         }
     }
@@ -148,12 +148,12 @@ fn waiting() -> ProgressStyle {
     plain("{prefix}  {msg}")
 }
 
-fn running(color: bool) -> ProgressStyle {
+fn running(color: bool, unicode: bool) -> ProgressStyle {
     let tint = if color { ".cyan/dim" } else { "" };
     let template =
         format!("{{prefix}}  {{bar:24{tint}}} {{pos:>3}}/{{len}}  {{rate}}  {{left}} {{msg}}");
     plain(&template)
-        .progress_chars("━━─")
+        .progress_chars(if unicode { "━━─" } else { "==-" })
         .with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
             let _ = write!(out, "{:>5.1} steps/s", state.per_sec());
         })

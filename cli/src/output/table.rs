@@ -70,6 +70,7 @@ mod tests {
             live: false,
             color: false,
             color_notes: false,
+            unicode: false,
         };
         let mut rows = Rows::new(&output, &["id", "state"]);
         let state = rows.tinted("ready", Tint::Good);
