@@ -93,6 +93,64 @@ fn older_folders_are_read_by_their_map() {
     assert_eq!(clip.encode("red heart").ids[..5], [2046, 756, 591, 2047, 0]);
 }
 
+/// Newer versions of transformers save no more than `tokenizer.json`, and run it.
+#[test]
+fn a_folder_with_tokenizer_json_alone_is_run_as_it_says() {
+    let folder = changed_copy(|config| {
+        config.as_object_mut().unwrap().remove("added_tokens_decoder");
+    });
+    let whole = whole_tokenizer(folder.path());
+    fs::remove_file(folder.path().join("vocab.json")).unwrap();
+    fs::remove_file(folder.path().join("merges.txt")).unwrap();
+    let refusal = Clip::load(folder.path()).unwrap_err().to_string();
+    assert!(refusal.contains("vocab.json"), "{refusal}");
+    fs::write(folder.path().join("tokenizer.json"), whole.to_string()).unwrap();
+
+    let clip = Clip::load(folder.path()).unwrap();
+    let plain = |case: &&Case| case.text.chars().all(|char| matches!(char, ' '..='~'));
+    let vectors = vectors();
+    let cases: Vec<_> = vectors.cases.iter().filter(plain).collect();
+    assert!(cases.len() > 50, "{}", cases.len());
+    for case in cases {
+        assert_eq!(clip.encode(&case.text).ids, case.padded, "{:?}", case.text);
+    }
+    assert_eq!(clip.text(&clip.tokenize("  A Tiger,  face ")), "a tiger , face");
+}
+
+/// The `tokenizer.json` that transformers makes of the folder's vocabulary and merges.
+fn whole_tokenizer(folder: &Path) -> Value {
+    let text = |file: &str| fs::read_to_string(folder.join(file)).unwrap();
+    let vocab: Value = serde_json::from_str(&text("vocab.json")).unwrap();
+    let merges = text("merges.txt");
+    let merges: Vec<Vec<_>> =
+        merges.lines().skip(1).map(|line| line.split(' ').collect()).collect();
+    let special = |content: &str| {
+        let id = &vocab[content];
+        json!({"id": id, "content": content, "single_word": false, "lstrip": false,
+            "rstrip": false, "normalized": true, "special": true})
+    };
+    let words = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+    json!({
+        "version": "1.0", "truncation": {"max_length": 8, "strategy": "LongestFirst", "stride": 0,
+            "direction": "Right"}, "padding": null,
+        "added_tokens": [special("<|startoftext|>"), special("<|endoftext|>")],
+        "normalizer": {"type": "Sequence", "normalizers": [
+            {"type": "NFC"},
+            {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "},
+            {"type": "Lowercase"},
+        ]},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": words}, "behavior": "Removed", "invert": true},
+            {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
+                "use_regex": true},
+        ]},
+        "post_processor": null, "decoder": null,
+        "model": {"type": "BPE", "dropout": null, "unk_token": "<|endoftext|>",
+            "continuing_subword_prefix": "", "end_of_word_suffix": "</w>", "fuse_unk": false,
+            "byte_fallback": false, "ignore_merges": false, "vocab": vocab, "merges": merges},
+    })
+}
+
 #[test]
 fn unusable_folders_say_what_is_wrong() {
     let message = |folder: &Path| Clip::load(folder).unwrap_err().to_string();

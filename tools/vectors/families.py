@@ -32,8 +32,7 @@ Class.from_config(its config | overrides) where `scheduler` names another. The i
 `image`: u8 [height, width, 3] RGB; `step_latents`: f32 [steps, ...], the \
 latents after each step, without the batch axis; `timesteps` are the scheduler's. \
 Where `long_prompt` or `prompt_weights` is asked for, diffusers is given the embeddings of vectors/prompts.py. \
-Stable Diffusion 3's inpainting pipeline forgets \
-the VAE's shift when it decodes; its images are decoded with it here. Arrays are {shape, dtype, zlib_base64}: little endian, C order, zlib, base64.\
+Arrays are {shape, dtype, zlib_base64}: little endian, C order, zlib, base64.\
 """
 
 
@@ -84,8 +83,6 @@ def answer(name, request, scheduler=None, pipeline=None, without=(), attention_s
     if "control_image" in given:
         given |= control(pipe, given)
     image = pipe(generator=torch.Generator("cpu").manual_seed(seed), output_type="pil", **kwargs(given)).images[0]
-    if pipeline == "StableDiffusion3InpaintPipeline":
-        image = decoded(pipe, torch.from_numpy(steps[-1])[None])
     return {
         "request": request, "without": list(without),
         **({"scheduler": scheduler["name"]} if scheduler else {}),
@@ -117,13 +114,6 @@ def control(pipe, given):
     lists = {key: given.pop(key) for key in numbers if key in given}
     lists = {key: value if len(value) > 1 else value[0] for key, value in lists.items()}
     return lists | {field: images if several else images[0]}
-
-
-def decoded(pipe, latents):
-    """As Stable Diffusion 3's other pipelines decode; its inpainting one forgets the VAE's shift."""
-    config = pipe.vae.config
-    sample = pipe.vae.decode(latents / config.scaling_factor + config.shift_factor, return_dict=False)[0]
-    return pipe.image_processor.postprocess(sample.detach(), output_type="pil")[0]
 
 
 def kwargs(request):

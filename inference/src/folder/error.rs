@@ -56,6 +56,19 @@ pub enum Error {
         /// The file, relative to it.
         what: String,
     },
+    /// A graph has a name that nobody asks for.
+    #[error(
+        "{} lacks {what} and has {found}; rename that one if it is to be used",
+        folder.display()
+    )]
+    OtherName {
+        /// The folder.
+        folder: PathBuf,
+        /// The graph, relative to it.
+        what: String,
+        /// The one that is there.
+        found: String,
+    },
     /// A file can't be read.
     #[error("{} can't be read{}", path.display(), crate::files::right(source))]
     Io {

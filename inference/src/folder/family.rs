@@ -26,7 +26,8 @@ pub enum Family {
     Onnx,
 }
 
-/// Pipeline classes and their family. The class of an export has a prefix, `ORT` or `Onnx`.
+/// Pipeline classes and their family. The class of an export has a prefix, `ORT` or `Onnx`; the
+/// oldest ones of diffusers have `Onnx` in the middle, or `Legacy` at the end.
 const CLASSES: [(&str, Family); 23] = [
     ("StableDiffusionPipeline", Family::StableDiffusion),
     ("StableDiffusionImg2ImgPipeline", Family::StableDiffusion),
@@ -69,6 +70,8 @@ impl Family {
     /// The family of a pipeline class.
     pub(super) fn of_class(class: &str) -> Option<Self> {
         let plain = PREFIXES.iter().find_map(|prefix| class.strip_prefix(prefix)).unwrap_or(class);
+        let plain = plain.replace("OnnxPipeline", "Pipeline");
+        let plain = plain.strip_suffix("Legacy").unwrap_or(&plain);
         CLASSES.iter().find(|(name, _)| *name == plain).map(|(_, family)| *family)
     }
 

@@ -142,6 +142,12 @@ impl Folder {
         &self.class
     }
 
+    /// Whether diffusers itself exported it, which leaves out the configs of parts that are graphs.
+    #[must_use]
+    pub fn lacks_configs(&self) -> bool {
+        self.class.contains("Onnx")
+    }
+
     /// Whether `model_index.json` names the part: its entry is a library and a class, or nulls.
     #[must_use]
     pub fn has(&self, part: &str) -> bool {
@@ -187,7 +193,7 @@ impl Folder {
         let original = part.strip_suffix("_decoder").unwrap_or(part);
         let error = match [part, original].iter().any(|part| holds_pytorch(&self.root.join(part))) {
             true => Error::PyTorch { folder: self.root.clone() },
-            false => self.missing(&format!("{part}/{MODEL}")),
+            false => self.missing_graph(part),
         };
         self.meet(part, error).map(|()| path)
     }
@@ -272,6 +278,22 @@ impl Folder {
             used.insert(path.strip_prefix(&real).unwrap_or(path).to_owned());
         }
         Ok(used)
+    }
+
+    /// Says which other graph there is, such as `model.fp16.onnx`.
+    fn missing_graph(&self, part: &str) -> Error {
+        let what = format!("{part}/{MODEL}");
+        let files = files_in(&self.root.join(part)).unwrap_or_default();
+        let is_graph = |file: &PathBuf| file.extension().is_some_and(|kind| kind == "onnx");
+        let mut graphs: Vec<_> = files.into_iter().filter(is_graph).collect();
+        graphs.sort();
+        match graphs.first() {
+            None => self.missing(&what),
+            Some(found) => {
+                let found = format!("{part}/{}", found.display());
+                Error::OtherName { folder: self.root.clone(), what, found }
+            }
+        }
     }
 
     fn missing(&self, what: &str) -> Error {

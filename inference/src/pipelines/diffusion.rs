@@ -124,11 +124,12 @@ impl Pipeline for Diffusion {
     }
 
     fn preview(&mut self, state: &State, interrupt: &Interrupt) -> Result<Option<Image>, Error> {
+        let (shape, request) = (state.shape, &state.settings.request);
         match state.layout {
-            Layout::Planes => self.decoder.preview(&state.latents, state.shape, interrupt),
+            Layout::Planes => self.decoder.preview(&state.latents, shape, request, interrupt),
             Layout::Packed => {
-                let planes = state.layout.unpack(&state.latents, state.shape);
-                self.decoder.preview(&planes, state.shape, interrupt)
+                let planes = state.layout.unpack(&state.latents, shape);
+                self.decoder.preview(&planes, shape, request, interrupt)
             }
         }
     }
@@ -142,7 +143,8 @@ impl Pipeline for Diffusion {
                     Layout::Planes => state.latents,
                     Layout::Packed => state.layout.unpack(&state.latents, state.shape),
                 };
-                Media::Image(self.decoder.decode(&planes, state.shape, interrupt)?)
+                let request = &state.settings.request;
+                Media::Image(self.decoder.decode(&planes, state.shape, request, interrupt)?)
             }
         };
         Ok(Output {

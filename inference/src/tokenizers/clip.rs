@@ -2,18 +2,21 @@
 //!
 //! Exported folders hold `vocab.json` and `merges.txt` but no `tokenizer.json`, so the slow
 //! tokenizer is what pipelines run. The merging is the `tokenizers` crate's; the text clean-up,
-//! the split into words and the treatment of special tokens are the slow tokenizer's.
+//! the split into words and the treatment of special tokens are the slow tokenizer's. Newer
+//! versions of transformers save `tokenizer.json` alone, and run all of it by that crate: so is it
+//! done here where the other two files aren't there.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use regex::Regex;
-use tokenizers::Model;
 use tokenizers::models::bpe::{BPE, Merges, Vocab};
+use tokenizers::{Model, Tokenizer};
 
 use super::basic::clean;
 use super::error::Error;
 use super::special::{Added, Special, read};
+use super::t5;
 
 /// The slow tokenizer reads no more merges than CLIP has.
 const MAX_MERGES: usize = 49_152 - 256 - 2;
@@ -32,15 +35,25 @@ const WORDS: &str = concat!(
 /// A loaded CLIP tokenizer.
 #[derive(Debug)]
 pub struct Clip {
-    bpe: BPE,
-    words: Regex,
+    rule: Rule,
     byte_letters: [char; 256],
     max_length: usize,
     start: u32,
     end: u32,
     pad: u32,
-    unknown: u32,
     added: Vec<Added>,
+}
+
+/// How text becomes tokens.
+#[derive(Debug)]
+enum Rule {
+    Slow {
+        bpe: Box<BPE>,
+        words: Regex,
+        unknown: u32,
+    },
+    /// As a `tokenizer.json` says.
+    Whole(Box<Tokenizer>),
 }
 
 /// A prompt as the text encoder takes it.
@@ -53,13 +66,17 @@ pub struct Encoded {
 }
 
 impl Clip {
-    /// Loads `vocab.json`, `merges.txt`, `tokenizer_config.json` and, in older folders,
-    /// `special_tokens_map.json` and `added_tokens.json` from `folder`.
+    /// Loads `vocab.json` and `merges.txt` or else `tokenizer.json`, and `tokenizer_config.json`
+    /// and, in older folders, `special_tokens_map.json` and `added_tokens.json` from `folder`.
     ///
     /// # Errors
     /// A missing or malformed file, merges that don't fit the vocabulary, special tokens that are
     /// not in it, no usable `model_max_length`.
     pub fn load(folder: &Path) -> Result<Self, Error> {
+        let has = |file: &str| folder.join(file).is_file();
+        if has(t5::FILE) && !(has("vocab.json") && has("merges.txt")) {
+            return Self::load_whole(folder);
+        }
         let vocab_path = folder.join("vocab.json");
         let malformed = |problem: String| Error::Malformed { path: vocab_path.clone(), problem };
         let vocab: HashMap<String, u32> = serde_json::from_str(&read(&vocab_path)?)
@@ -73,15 +90,30 @@ impl Clip {
             .end_of_word_suffix(WORD_END.into())
             .build()
             .map_err(|error| malformed(error.to_string()))?;
+        let words = Regex::new(WORDS).map_err(|error| malformed(error.to_string()))?;
+        let rule = Rule::Slow { bpe: Box::new(bpe), words, unknown };
         Ok(Self {
-            bpe,
-            words: Regex::new(WORDS).map_err(|error| malformed(error.to_string()))?,
+            rule,
             byte_letters: byte_letters(),
             max_length: special.max_length,
             start: special.start,
             end: special.end,
             pad: special.pad,
-            unknown,
+            added: special.added,
+        })
+    }
+
+    /// Loads `tokenizer.json` in place of vocabulary and merges.
+    fn load_whole(folder: &Path) -> Result<Self, Error> {
+        let tokenizer = t5::whole(&folder.join(t5::FILE))?;
+        let special = Special::load(folder, &tokenizer.get_vocab(true).into_iter().collect())?;
+        Ok(Self {
+            rule: Rule::Whole(Box::new(tokenizer)),
+            byte_letters: byte_letters(),
+            max_length: special.max_length,
+            start: special.start,
+            end: special.end,
+            pad: special.pad,
             added: special.added,
         })
     }
@@ -117,7 +149,11 @@ impl Clip {
                 bytes.extend_from_slice(added.content.as_bytes());
                 continue;
             }
-            let token = self.bpe.id_to_token(id).unwrap_or_default();
+            let token = match &self.rule {
+                Rule::Slow { bpe, .. } => bpe.id_to_token(id),
+                Rule::Whole(tokenizer) => tokenizer.id_to_token(id),
+            };
+            let token = token.unwrap_or_default();
             let (letters, ends) =
                 token.strip_suffix(WORD_END).map_or((token.as_str(), false), |word| (word, true));
             let byte = |letter| self.byte_letters.iter().position(|known| *known == letter);
@@ -131,11 +167,34 @@ impl Clip {
 
     /// The prompt's own tokens: special ones as written, the text between them by words.
     pub fn tokenize(&self, text: &str) -> Vec<u32> {
+        let (bpe, words, unknown) = match &self.rule {
+            Rule::Slow { bpe, words, unknown } => (bpe, words, *unknown),
+            Rule::Whole(tokenizer) => {
+                // fails only without an unknown token, which loading has made sure of
+                let encoding = tokenizer.encode_fast(text, false);
+                return encoding
+                    .map_or_else(|_| Vec::new(), |encoding| encoding.get_ids().to_vec());
+            }
+        };
+        let tokenize_words = |text: &str, ids: &mut Vec<u32>| {
+            for word in words.find_iter(&clean(text)) {
+                let word = word.as_str();
+                if matches!(word, "<|startoftext|>" | "<|endoftext|>") {
+                    ids.push(bpe.token_to_id(word).unwrap_or(unknown));
+                    continue;
+                }
+                let letters: String =
+                    word.bytes().map(|byte| self.byte_letters[usize::from(byte)]).collect();
+                // fails only without an unknown token, which loading has made sure of
+                let tokens = bpe.tokenize(&letters).unwrap_or_default();
+                ids.extend(tokens.iter().map(|token| token.id));
+            }
+        };
         let mut ids = Vec::new();
         let (mut from, mut at) = (0, 0);
         while at < text.len() {
             if let Some(token) = self.added_at(text, at) {
-                self.tokenize_words(&text[from..at], &mut ids);
+                tokenize_words(&text[from..at], &mut ids);
                 ids.push(token.id);
                 at += token.content.len();
                 from = at;
@@ -143,7 +202,7 @@ impl Clip {
                 at += text[at..].chars().next().map_or(1, char::len_utf8);
             }
         }
-        self.tokenize_words(&text[from..], &mut ids);
+        tokenize_words(&text[from..], &mut ids);
         ids
     }
 
@@ -155,21 +214,6 @@ impl Clip {
             let free = |neighbour: Option<char>| neighbour.is_none_or(|char| char == ' ');
             !token.single_word || (free(before.chars().next_back()) && free(after.chars().next()))
         })
-    }
-
-    fn tokenize_words(&self, text: &str, ids: &mut Vec<u32>) {
-        for word in self.words.find_iter(&clean(text)) {
-            let word = word.as_str();
-            if matches!(word, "<|startoftext|>" | "<|endoftext|>") {
-                ids.push(self.bpe.token_to_id(word).unwrap_or(self.unknown));
-                continue;
-            }
-            let letters: String =
-                word.bytes().map(|byte| self.byte_letters[usize::from(byte)]).collect();
-            // fails only without an unknown token, which loading has made sure of
-            let tokens = self.bpe.tokenize(&letters).unwrap_or_default();
-            ids.extend(tokens.iter().map(|token| token.id));
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// A file that can't be read.
-    #[error("can't read {}; a tokenizer's folder holds vocab.json, merges.txt and tokenizer_config.json (CLIP), or tokenizer.json (T5)", path.display())]
+    #[error("can't read {}; a tokenizer's folder holds tokenizer_config.json with vocab.json and merges.txt or tokenizer.json (CLIP), or tokenizer.json (T5)", path.display())]
     Read {
         /// The file.
         path: PathBuf,

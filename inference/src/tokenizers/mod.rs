@@ -1,6 +1,7 @@
 //! Prompt tokenizers, read from a model folder's own files.
 //!
-//! CLIP's is written out here, T5's is a `tokenizer.json` that the `tokenizers` crate runs.
+//! CLIP's is written out here; T5's is a `tokenizer.json` that the `tokenizers` crate runs, and so
+//! is CLIP's where its folder has no more than that.
 
 mod basic;
 mod clip;

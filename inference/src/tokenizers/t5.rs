@@ -10,7 +10,7 @@ use tokenizers::Tokenizer;
 use super::clip::Encoded;
 use super::error::Error;
 
-const FILE: &str = "tokenizer.json";
+pub(super) const FILE: &str = "tokenizer.json";
 const SENTENCEPIECE: &str = "spiece.model";
 const END: &str = "</s>";
 const PAD: &str = "<pad>";
@@ -35,13 +35,7 @@ impl T5 {
             return Err(Error::SentencePiece { folder: folder.to_owned() });
         }
         let malformed = |problem: String| Error::Malformed { path: path.clone(), problem };
-        let text = super::special::read(&path)?;
-        let mut tokenizer: Tokenizer =
-            text.parse().map_err(|error: tokenizers::Error| malformed(error.to_string()))?;
-        tokenizer
-            .with_padding(None)
-            .with_truncation(None)
-            .map_err(|error| malformed(error.to_string()))?;
+        let tokenizer = whole(&path)?;
         let id = |token: &str| {
             tokenizer.token_to_id(token).ok_or_else(|| malformed(format!("it has no {token}")))
         };
@@ -65,4 +59,15 @@ impl T5 {
         ids.resize(length.max(1), self.pad.into());
         Ok(Encoded { ids, truncated: tokens.len() - kept })
     }
+}
+
+/// The tokenizer of a `tokenizer.json`, which neither cuts nor pads.
+pub(super) fn whole(path: &Path) -> Result<Tokenizer, Error> {
+    let malformed = |error: tokenizers::Error| Error::Malformed {
+        path: path.to_owned(),
+        problem: error.to_string(),
+    };
+    let mut tokenizer: Tokenizer = super::special::read(path)?.parse().map_err(malformed)?;
+    tokenizer.with_padding(None).with_truncation(None).map_err(malformed)?;
+    Ok(tokenizer)
 }

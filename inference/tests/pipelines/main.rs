@@ -16,6 +16,7 @@ mod bad_requests;
 mod control;
 mod driving;
 mod experts;
+mod exports;
 mod families;
 mod half;
 mod lora;

@@ -27,6 +27,12 @@ const CASES: &[Case] = &[
         "lacks transformer/model.onnx; copy or export the folder again",
     ),
     (
+        "tiny-sd",
+        |at| rename_file(&at.join("unet"), "model.onnx", "model.fp16.onnx"),
+        "unet",
+        "lacks unet/model.onnx and has unet/model.fp16.onnx; rename that one if it is to be used",
+    ),
+    (
         "tiny-flux-dev",
         |at| remove(&at.join("tokenizer_2")),
         "tokenizer_2",
@@ -328,6 +334,10 @@ fn swap(at: &Path, from: &str, to: &str) {
 /// Puts another model's file in its place.
 fn swap_config(at: &Path, other: &str, file: &str) {
     fs::copy(repository().join("tests/models").join(other).join(file), at.join(file)).unwrap();
+}
+
+fn rename_file(part: &Path, from: &str, to: &str) {
+    fs::rename(part.join(from), part.join(to)).unwrap();
 }
 
 fn folder_instead(path: &Path) {

@@ -60,6 +60,19 @@ pub(crate) fn retype(model: &Path, input: &str, from: u64, to: u64) {
     fs::write(model, edited).unwrap();
 }
 
+/// Renames an output of the model in file `model`.
+pub(crate) fn rename_output(model: &Path, from: &str, to: &str) {
+    let renamed = |name: &[u8]| match name == from.as_bytes() {
+        true => to.as_bytes().to_vec(),
+        false => name.to_vec(),
+    };
+    let edited = each(&fs::read(model).unwrap(), 7, |graph| {
+        let nodes = each(graph, 1, |node| each(node, 2, renamed));
+        each(&nodes, 12, |value| each(value, 1, renamed))
+    });
+    fs::write(model, edited).unwrap();
+}
+
 /// Rewrites the tensor type of an input.
 fn edit_input(model: &Path, input: &str, edit: impl FnMut(&[u8]) -> Vec<u8>) {
     let mut edit = edit;

@@ -15,6 +15,9 @@ const MAX_GUIDANCE: f32 = 1000.0;
 /// What is said where the text encoder lacks outputs.
 const NO_LAYERS: &str = "this model's text encoder gives its last layer only; add the others with \
                          Hearth's tools (python -m export.clip_skip FOLDER), or leave it out";
+/// What is said where no picture can be encoded.
+const NO_ENCODER: &str = "this folder has no vae_encoder that gives latent_parameters; export the \
+                          model again to start from pictures, or leave it out";
 /// What is said where the denoiser's graph takes prompts of one length.
 const FIXED_LENGTH: &str = "this export has the length of a prompt built in; leave it out, or \
                             export the denoiser with an open sequence axis";
@@ -142,9 +145,12 @@ impl Description {
             let idle = (field == "negative_prompt" && value == "\"\"")
                 || (field == "guidance_scale" && self.family == Family::Flux);
             if !self.has(field) && !idle {
-                let message = match field.starts_with("control") || field == "guess_mode" {
-                    true => control::NONE.to_owned(),
-                    false => format!("{} models have no use for it; leave it out", self.family),
+                let control = field.starts_with("control") || field == "guess_mode";
+                let picture = matches!(field, "image" | "mask_image" | "strength");
+                let message = match (control, picture && self.family.tasks().len() > 1) {
+                    (true, _) => control::NONE.to_owned(),
+                    (_, true) => NO_ENCODER.to_owned(),
+                    _ => format!("{} models have no use for it; leave it out", self.family),
                 };
                 return Err(Invalid::new(field, &value, message));
             }

@@ -75,9 +75,24 @@ fn scaling_factor() -> f32 {
 
 impl UnetConfig {
     pub(in crate::pipelines) fn read(folder: &Folder) -> Result<Self, Error> {
-        let config: Self = folder.json(UNET)?;
+        let config: Self = match folder.lacks_configs() && folder.path(UNET).is_err() {
+            true => Self::of_stable_diffusion_1(folder.class().contains("Inpaint")),
+            false => folder.json(UNET)?,
+        };
         check_levels(UNET, &config.block_out_channels)?;
         Ok(config)
+    }
+
+    /// What diffusers' own pipelines over ONNX take for granted.
+    fn of_stable_diffusion_1(inpainting: bool) -> Self {
+        Self {
+            in_channels: if inpainting { 9 } else { 4 },
+            out_channels: Some(4),
+            sample_size: Some(SampleSize::Square(64)),
+            block_out_channels: vec![320, 640, 1280, 1280],
+            time_cond_proj_dim: None,
+            num_class_embeds: None,
+        }
     }
 
     /// The latents' sides are multiples of this: the UNet halves them at each level, and an export
@@ -116,7 +131,10 @@ impl ControlNetConfig {
 
 impl VaeConfig {
     pub(in crate::pipelines) fn read(folder: &Folder) -> Result<Self, Error> {
-        let config: Self = folder.json(VAE)?;
+        let config: Self = match folder.lacks_configs() && folder.path(VAE).is_err() {
+            true => Self::of_stable_diffusion_1(),
+            false => folder.json(VAE)?,
+        };
         check_levels(VAE, &config.block_out_channels)?;
         if !config.scaling_factor.is_normal() {
             return Err(bad(VAE, format!("scaling_factor {} is of no use", config.scaling_factor)));
@@ -133,18 +151,17 @@ impl VaeConfig {
         Ok(config)
     }
 
-    /// Factor and offset of each channel, from what the denoiser has to what the VAE has.
-    pub(in crate::pipelines) fn unscale(&self) -> Vec<(f32, f32)> {
-        let entry = |list: &Option<Vec<f32>>, channel: usize| {
-            list.as_ref().and_then(|list| list.get(channel).copied())
-        };
-        (0..self.latent_channels)
-            .map(|channel| {
-                let spread = entry(&self.latents_std, channel).unwrap_or(1.0);
-                let mean = entry(&self.latents_mean, channel).or(self.shift_factor);
-                (spread / self.scaling_factor, mean.unwrap_or_default())
-            })
-            .collect()
+    /// What diffusers' own pipelines over ONNX take for granted.
+    fn of_stable_diffusion_1() -> Self {
+        Self {
+            block_out_channels: vec![128, 256, 512, 512],
+            sample_size: None,
+            latent_channels: 4,
+            scaling_factor: scaling_factor(),
+            shift_factor: None,
+            latents_mean: None,
+            latents_std: None,
+        }
     }
 
     /// The shorter side of the pictures that it was trained on.

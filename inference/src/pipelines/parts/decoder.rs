@@ -5,10 +5,12 @@ use std::time::Duration;
 use hearth_media::Image;
 
 use super::configs::VaeConfig;
+use super::scaling::Scaling;
 use super::tiles::Planes;
 use super::tiling::Tiling;
 use super::vae_graph::{Ports, VaeGraph};
-use crate::pipelines::Error;
+use crate::folder::Family;
+use crate::pipelines::{Error, Generation};
 use crate::session::{Interrupt, Session};
 
 /// The folder's part.
@@ -57,15 +59,16 @@ impl Decoder {
         }
     }
 
-    /// Decodes `latents`.
+    /// Decodes the latents that `request` has come to.
     pub(in crate::pipelines) fn decode(
         &mut self,
         latents: &[f32],
         shape: [usize; 3],
+        request: &Generation,
         interrupt: &Interrupt,
     ) -> Result<Image, Error> {
         match self {
-            Self::Vae(vae) => vae.decode(latents, shape, interrupt),
+            Self::Vae(vae) => vae.decode(latents, shape, request, interrupt),
             Self::Pixels if latents.iter().all(|value| value.is_finite()) => {
                 Ok(image(latents, shape))
             }
@@ -79,6 +82,7 @@ impl Decoder {
         &mut self,
         latents: &[f32],
         [channels, rows, columns]: [usize; 3],
+        request: &Generation,
         interrupt: &Interrupt,
     ) -> Result<Option<Image>, Error> {
         if let Self::Vae(vae) = self
@@ -96,7 +100,7 @@ impl Decoder {
             return Ok(None);
         }
         let pooled = pool(latents, [rows, columns], factor);
-        match self.decode(&pooled, shape, interrupt) {
+        match self.decode(&pooled, shape, request, interrupt) {
             // Latents on the way may overflow where the finished ones don't.
             Err(Error::NotANumber { .. }) => Ok(None),
             image => image.map(Some),
@@ -108,24 +112,26 @@ impl Decoder {
 pub(in crate::pipelines) struct VaeDecoder {
     graph: VaeGraph,
     cell: usize,
-    /// Factor and offset of each channel, from what the denoiser has to what the VAE has.
-    unscale: Vec<(f32, f32)>,
+    scaling: Scaling,
     tiling: Tiling,
 }
 
 impl VaeDecoder {
-    pub(super) fn new(graph: VaeGraph, config: &VaeConfig, tiling: Tiling) -> Self {
-        Self { graph, cell: config.cell() as usize, unscale: config.unscale(), tiling }
+    pub(super) fn new(graph: VaeGraph, family: Family, config: &VaeConfig, tiling: Tiling) -> Self {
+        let scaling = Scaling::of(family, config);
+        Self { graph, cell: config.cell() as usize, scaling, tiling }
     }
 
     fn decode(
         &mut self,
         latents: &[f32],
         [channels, rows, columns]: [usize; 3],
+        request: &Generation,
         interrupt: &Interrupt,
     ) -> Result<Image, Error> {
         let mut unscaled = Vec::with_capacity(latents.len());
-        for (plane, (factor, offset)) in latents.chunks_exact(rows * columns).zip(&self.unscale) {
+        let scaling = self.scaling.decoding(request);
+        for (plane, (factor, offset)) in latents.chunks_exact(rows * columns).zip(scaling) {
             unscaled.extend(plane.iter().map(|value| value * factor + offset));
         }
         let cell = self.cell;

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use super::configs::VaeConfig;
+use super::scaling::Scaling;
 use super::tiles::Planes;
 use super::tiling::Tiling;
 use super::vae_graph::{Ports, VaeGraph};
+use crate::folder::Family;
 use crate::noise::NoiseStream;
-use crate::pipelines::Error;
+use crate::pipelines::{Error, Generation};
 use crate::session::{Interrupt, Session};
 
 /// The folder's part.
@@ -25,15 +27,14 @@ const COLOURS: usize = 3;
 pub(in crate::pipelines) struct VaeEncoder {
     graph: VaeGraph,
     cell: usize,
-    /// Factor and offset of each channel, from what the VAE has to what the denoiser has.
-    scale: Vec<(f32, f32)>,
+    scaling: Scaling,
     tiling: Tiling,
 }
 
 impl VaeEncoder {
-    pub(super) fn new(graph: VaeGraph, config: &VaeConfig, tiling: Tiling) -> Self {
-        let scale = config.unscale().into_iter().map(|(factor, offset)| (1.0 / factor, offset));
-        Self { graph, cell: config.cell() as usize, scale: scale.collect(), tiling }
+    pub(super) fn new(graph: VaeGraph, family: Family, config: &VaeConfig, tiling: Tiling) -> Self {
+        let scaling = Scaling::of(family, config);
+        Self { graph, cell: config.cell() as usize, scaling, tiling }
     }
 
     /// The graph itself.
@@ -47,11 +48,13 @@ impl VaeEncoder {
     }
 
     /// Encodes planes of values in [-1, 1], three of the picture's rows and columns, as latents of
-    /// `shape`. They are drawn from what the encoder gives, with the next numbers of `noise`.
+    /// `shape` for `request`. They are drawn from what the encoder gives, with the next numbers of
+    /// `noise`.
     pub(in crate::pipelines) fn encode(
         &mut self,
         planes: &[f32],
         [channels, rows, columns]: [usize; 3],
+        request: &Generation,
         noise: &mut NoiseStream,
         interrupt: &Interrupt,
     ) -> Result<Vec<f32>, Error> {
@@ -76,8 +79,9 @@ impl VaeEncoder {
         for ((value, mean), log) in latents.iter_mut().zip(mean).zip(log_variance) {
             *value = mean + (0.5 * log.clamp(-30.0, 20.0)).exp() * *value;
         }
-        for (plane, (factor, offset)) in latents.chunks_exact_mut(rows * columns).zip(&self.scale) {
-            plane.iter_mut().for_each(|value| *value = (*value - offset) * factor);
+        let scaling = self.scaling.encoding(request);
+        for (plane, (factor, offset)) in latents.chunks_exact_mut(rows * columns).zip(scaling) {
+            plane.iter_mut().for_each(|value| *value = (*value - offset) / factor);
         }
         Ok(latents)
     }

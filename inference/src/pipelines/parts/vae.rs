@@ -7,7 +7,7 @@ use super::tiling::Tiling;
 use super::vae_graph::VaeGraph;
 use crate::folder::{Family, Folder};
 use crate::pipelines::{Error, LoadOptions};
-use crate::session::Runtime;
+use crate::session::{Runtime, onnx};
 
 /// The decoder, and the encoder where the folder has one.
 pub(in crate::pipelines) struct Vae {
@@ -23,7 +23,7 @@ impl Vae {
     /// The graphs that it is made of, for the check of the folder's files.
     pub(in crate::pipelines) fn graphs(folder: &Folder) -> Vec<&'static str> {
         let mut graphs = vec![decoder::DECODER];
-        if folder.has_graph(ENCODER) {
+        if has_encoder(folder) {
             graphs.push(ENCODER);
         }
         graphs
@@ -38,7 +38,7 @@ impl Vae {
     ) -> Result<Self, Error> {
         let (device, cell) = (options.device, config.cell());
         let decoder = VaeGraph::load(runtime, folder, device, decoder::PORTS)?;
-        let encoder = match folder.has_graph(ENCODER) {
+        let encoder = match has_encoder(folder) {
             true => Some(VaeGraph::load(runtime, folder, device, encoder::PORTS)?),
             false => None,
         };
@@ -50,10 +50,11 @@ impl Vae {
         }
         let asked = options.vae_tiling.over(folder.defaults().vae_tiling);
         let tiling = Tiling::resolve(asked, config, &built_in)?;
-        let decoder = VaeDecoder::new(decoder, config, tiling);
+        let family = folder.family();
+        let decoder = VaeDecoder::new(decoder, family, config, tiling);
         Ok(Self {
             decoder: Decoder::Vae(Box::new(decoder)),
-            encoder: encoder.map(|encoder| VaeEncoder::new(encoder, config, tiling)),
+            encoder: encoder.map(|encoder| VaeEncoder::new(encoder, family, config, tiling)),
             tiling,
             built_in,
             cell,
@@ -102,6 +103,23 @@ impl Vae {
         let tile = self.tiling.tile() as u32 * self.cell;
         if self.tiling.is_given() && !self.built_in.is_empty() { tile } else { 0 }
     }
+}
+
+/// What older exports call their encoder's output.
+const DRAWN: &str = "latent_sample";
+
+/// Whether there is an encoder that a picture can start from. Older exports have one that draws
+/// its latents by random numbers of its own, so that no seed would make a picture again.
+fn has_encoder(folder: &Folder) -> bool {
+    folder.has_graph(ENCODER) && !draws_by_itself(folder)
+}
+
+/// Whether the folder's encoder is such an older one.
+pub(in crate::pipelines) fn draws_by_itself(folder: &Folder) -> bool {
+    let graph = folder.root().join(ENCODER).join("model.onnx");
+    let Ok(files) = onnx::check(folder.root(), &graph) else { return false };
+    let gives = |name: &str| files.header.outputs.iter().flatten().any(|port| port.name == name);
+    gives(DRAWN) && !gives(encoder::PORTS.output)
 }
 
 /// Refuses settings of a VAE where there is none.

@@ -61,7 +61,9 @@ fn part_of(error: &Error, root: &Path) -> String {
     let text = match error {
         Error::Scheduler(_) => return "scheduler".to_owned(),
         Error::Model { part, .. } => part.clone(),
-        Error::Folder(folder::Error::Missing { what, .. }) => what.clone(),
+        Error::Folder(
+            folder::Error::Missing { what, .. } | folder::Error::OtherName { what, .. },
+        ) => what.clone(),
         other => chain(other),
     };
     let root = format!("{}/", root.display());

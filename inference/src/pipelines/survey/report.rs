@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::look;
 use crate::findings::{Findings, Found, Part, Problem};
 use crate::folder::{self, Differs, Family, Folder};
-use crate::pipelines::{Description, Error, LoadOptions};
+use crate::pipelines::{Description, Error, LoadOptions, parts};
 use crate::progress::Progress;
 
 /// What a folder is, what it can be asked for, and what is wrong with it.
@@ -69,7 +69,8 @@ pub fn inspect(path: &Path, progress: &Progress) -> Report {
         }
         Err(error) => problems.extend(noted(path, &error.into())),
     }
-    let warnings = description.iter().filter_map(unusual).collect();
+    let warnings = description.iter().filter_map(unusual);
+    let warnings = warnings.chain(drawing_encoder(&folder)).collect();
     Report {
         path: path.to_owned(),
         usable: problems.is_empty(),
@@ -131,4 +132,12 @@ fn unusual(description: &Description) -> Option<String> {
     plain.err().map(|refusal| {
         format!("a request must name a scheduler, as the folder's own can't be used: {refusal}")
     })
+}
+
+/// What is said of an encoder that is left alone.
+fn drawing_encoder(folder: &Folder) -> Option<String> {
+    let warning = "vae_encoder is left out, so no picture can be started from: its output \
+                   latent_sample is drawn by random numbers of its own; export the folder again \
+                   with a newer optimum, which gives latent_parameters";
+    parts::draws_by_itself(folder).then(|| warning.to_owned())
 }

@@ -112,7 +112,10 @@ impl Start<'_> {
 
     fn encode_planes(&mut self, planes: &[f32]) -> Result<Vec<f32>, Error> {
         match &mut self.encoder {
-            Some(encoder) => encoder.encode(planes, self.shape, self.noise, self.interrupt),
+            Some(encoder) => {
+                let request = &self.settings.request;
+                encoder.encode(planes, self.shape, request, self.noise, self.interrupt)
+            }
             // Not reached: requests with a picture are refused where there is no encoder.
             None => Err(super::parts::bad("vae_encoder", "it is missing".to_owned())),
         }

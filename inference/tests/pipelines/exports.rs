@@ -1,0 +1,84 @@
+//! Folders as other versions of the exporters leave them: diffusers' own scripts and optimum's
+//! first releases, and transformers' newest tokenizers.
+
+use std::fs;
+use std::path::Path;
+
+use hearth_inference::pipelines::{self, Generation};
+use hearth_inference::progress::Progress;
+use hearth_media::{Image, Media};
+use serde_json::{Value, json};
+
+use super::support::{copy_of, generate, load, psnr, red_heart, refusal, repository};
+use super::surgery;
+
+const TINY: &str = "tests/models/tiny-lora";
+
+/// Its classes have a prefix in `model_index.json`, its parts no configs: their sizes are those of
+/// Stable Diffusion 1.
+#[test]
+fn diffusers_own_exports_have_no_configs() {
+    let copy = copy_of(&repository().join(TINY));
+    let class = |class: &str| edit(&copy.path().join("model_index.json"), "_class_name", class);
+    for part in ["unet", "vae_decoder", "vae_encoder"] {
+        fs::remove_file(copy.path().join(part).join("config.json")).unwrap();
+    }
+    assert!(refusal(copy.path()).contains("lacks unet/config.json"));
+    for name in ["OnnxStableDiffusionPipeline", "StableDiffusionOnnxPipeline"] {
+        class(name);
+        let pipeline = load(copy.path()).unwrap();
+        let known = pipeline.description();
+        assert_eq!((known.default_width, known.size_factor), (512, 64));
+        assert_eq!(known.family.to_string(), "stable-diffusion");
+    }
+    class("OnnxStableDiffusionInpaintPipeline");
+    assert!(refusal(copy.path()).contains("input sample has 4 channels"));
+}
+
+/// A picture's latents are drawn inside of it, so there would be no seed to them.
+#[test]
+fn an_encoder_that_draws_by_itself_is_left_alone() {
+    let copy = copy_of(&repository().join(TINY));
+    let encoder = copy.path().join("vae_encoder/model.onnx");
+    surgery::rename_output(&encoder, "latent_parameters", "latent_sample");
+
+    let report = pipelines::inspect(copy.path(), &Progress::default());
+    assert!(report.usable, "{:?}", report.problems);
+    assert!(report.warnings[0].contains("vae_encoder is left out"), "{:?}", report.warnings);
+
+    let mut pipeline = load(copy.path()).unwrap();
+    assert_eq!(pipeline.description().tasks, ["text-to-image"]);
+    assert!(generate(pipeline.as_mut(), &red_heart(2), 1).is_ok());
+    let image = Image { width: 32, height: 32, rgb: vec![9; 32 * 32 * 3] };
+    let request = Generation { image: Some(image.into()), ..red_heart(2) };
+    let refused = generate(pipeline.as_mut(), &request, 1).unwrap_err().to_string();
+    assert!(refused.contains("no vae_encoder that gives latent_parameters"), "{refused}");
+}
+
+/// Stable Diffusion's pipelines divide by the scaling factor and heed nothing else of the VAE.
+#[test]
+fn stable_diffusion_heeds_the_scaling_factor_alone() {
+    let plain = repository().join(TINY);
+    let copy = copy_of(&plain);
+    for (key, value) in [
+        ("shift_factor", json!(0.5)),
+        ("latents_mean", json!([1, 2, 3, 4])),
+        ("latents_std", json!([4, 3, 2, 1])),
+    ] {
+        edit(&copy.path().join("vae_decoder/config.json"), key, value);
+    }
+    let picture = |folder: &Path| {
+        let mut pipeline = load(folder).unwrap();
+        let output = generate(pipeline.as_mut(), &red_heart(2), 1).unwrap();
+        let Media::Image(image) = output.media else { panic!("a picture was asked for") };
+        image.rgb
+    };
+    assert!(psnr(&picture(&plain), &picture(copy.path())).is_infinite());
+}
+
+/// Sets a key of a JSON file.
+fn edit(path: &Path, key: &str, value: impl Into<Value>) {
+    let mut json: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    json[key] = value.into();
+    fs::write(path, json.to_string()).unwrap();
+}
