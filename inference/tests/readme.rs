@@ -46,10 +46,15 @@ fn defaults() -> String {
             // where there are words the class says nothing
             !words || family.classes().first() == Some(class)
         }) {
-            for task in family.tasks() {
+            for (task, controlled) in rows(family) {
+                let of = if controlled { Defaults::controlled } else { Defaults::of };
                 let Defaults { num_inference_steps, guidance_scale, strength, .. } =
-                    Defaults::of(family, class, task);
-                let task = if words { (*task).to_owned() } else { format!("`{class}`") };
+                    of(family, class, task);
+                let task = match (words, controlled) {
+                    (false, _) => format!("`{class}`"),
+                    (true, false) => task.to_owned(),
+                    (true, true) => format!("{task}, with control images"),
+                };
                 let guidance = if words { guidance_scale.to_string() } else { String::new() };
                 let strength = strength.map(|strength| strength.to_string()).unwrap_or_default();
                 writeln!(
@@ -61,6 +66,15 @@ fn defaults() -> String {
         }
     }
     text + "\n"
+}
+
+/// A family's tasks, and with control images those that then have other defaults.
+fn rows(family: Family) -> Vec<(&'static str, bool)> {
+    let tasks = family.tasks().iter().map(|task| (*task, false));
+    let controlled = family.tasks().iter().map(|task| (*task, true)).filter(|(task, _)| {
+        Defaults::controlled(family, "", task) != Defaults::of(family, "", task)
+    });
+    tasks.chain(controlled.filter(|_| family.takes_controlnets())).collect()
 }
 
 fn table() -> String {

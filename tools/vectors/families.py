@@ -26,7 +26,7 @@ from .requests import CASES, INPUTS
 ABOUT = """\
 diffusers' answer, in torch, to each `request`, on the weights of the ONNX folder `model`, with the folder's scheduler or \
 Class.from_config(its config | overrides) where `scheduler` names another. The image has torch.Generator("cpu").manual_seed(seed). \
-`without`: parts that the pipeline was made without; `over`: the folder that `model` is laid over. `lora`: adapters of `export.tiny.adapters` and their scales, by \
+`without`: parts that the pipeline was made without; `nets`: which of the folder's ControlNets it has, in order; `over`: the folder that `model` is laid over. `lora`: adapters of `export.tiny.adapters` and their scales, by \
 `set_adapters` or in part by `cross_attention_kwargs`; where there is none, none is loaded. `inputs`: what requests name as `image`, `mask_image`, `control_image` and `latents`; \
 `image_latents` are latents that stand for the image. \
 `image`: u8 [height, width, 3] RGB; `step_latents`: f32 [steps, ...], the \
@@ -58,8 +58,10 @@ def used(cases):
     return [key for key in INPUTS if key in named]
 
 
-def answer(name, request, scheduler=None, pipeline=None, without=(), attention_scale=None):
+def answer(name, request, scheduler=None, pipeline=None, without=(), attention_scale=None, nets=None):
     pipe = families.build(name)
+    if nets:
+        pipe.register_modules(controlnet=diffusers.MultiControlNetModel([pipe.controlnet.nets[net] for net in nets]))
     if "controlnet_1" in without:
         pipe.register_modules(controlnet=pipe.controlnet.nets[0])
     for part in set(without) - {"controlnet_1"}:
@@ -84,7 +86,7 @@ def answer(name, request, scheduler=None, pipeline=None, without=(), attention_s
         given |= control(pipe, given)
     image = pipe(generator=torch.Generator("cpu").manual_seed(seed), output_type="pil", **kwargs(given)).images[0]
     return {
-        "request": request, "without": list(without),
+        "request": request, "without": list(without), **({"nets": nets} if nets else {}),
         **({"scheduler": scheduler["name"]} if scheduler else {}),
         "timesteps": files.floats(np.asarray(pipe.scheduler.timesteps, dtype=np.float64)),
         "image": files.packed(np.asarray(image.convert("RGB"))),

@@ -38,9 +38,9 @@ INPUTS = {
 BASE = {"prompt": "red heart", "seed": 42, "num_inference_steps": 5}
 
 
-def case(scheduler=None, without=(), pipeline=None, attention_scale=None, **request):
+def case(scheduler=None, without=(), pipeline=None, attention_scale=None, nets=None, **request):
     asked = {"request": BASE | request, "scheduler": scheduler, "without": without, "pipeline": pipeline}
-    return asked | ({"attention_scale": attention_scale} if attention_scale else {})
+    return asked | ({"attention_scale": attention_scale} if attention_scale else {}) | ({"nets": nets} if nets else {})
 
 
 def plain(pipeline=None, scheduler=None, **request):
@@ -65,6 +65,11 @@ PNDM = scheduler("pndm", "PNDMScheduler", skip_prk_steps=True)
 UNIPC = scheduler("unipc", "UniPCMultistepScheduler")
 ONE, BOTH = {"control_image": ["edges"]}, {"control_image": ["edges", "depth"], "width": 32, "height": 32}
 ALONE = ("controlnet_1",)
+
+
+def adapted(**request):
+    """By the pipeline without ControlNets, in few steps."""
+    return case(**{"pipeline": "StableDiffusionPipeline", "num_inference_steps": 3} | request)
 
 
 def steered(kind, **request):
@@ -92,14 +97,18 @@ CASES = {
         case(pipeline="StableDiffusionInpaintPipeline", seed=2, **FILL),
     ],
     "tiny-lora": [
-        case(guidance_scale=5.0),
-        case(guidance_scale=5.0, lora={"ink": 0.0}),
-        case(guidance_scale=5.0, lora={"ink": 0.5}),
-        case(guidance_scale=5.0, lora={"ink": 1.0}, negative_prompt="tiger", seed=1),
-        case(guidance_scale=1.0, lora={"glow": 1.0}, width=48, height=32, seed=2),
-        case(guidance_scale=5.0, lora={"ink": 0.8, "glow": -0.6}, scheduler=A, seed=3),
-        case(pipeline="StableDiffusionImg2ImgPipeline", strength=0.7, lora={"glow": 0.5, "ink": -1.0}, seed=4, **CHANGE),
-        case(guidance_scale=5.0, lora={"ink": 0.5, "glow": 0.25}, attention_scale=0.5, seed=5),
+        adapted(guidance_scale=5.0),
+        adapted(guidance_scale=5.0, lora={"ink": 0.0}),
+        adapted(guidance_scale=5.0, lora={"ink": 0.5}),
+        adapted(guidance_scale=5.0, lora={"ink": 1.0}, negative_prompt="tiger", seed=1),
+        adapted(guidance_scale=1.0, lora={"glow": 1.0}, width=48, height=32, seed=2),
+        adapted(guidance_scale=5.0, lora={"ink": 0.8, "glow": -0.6}, scheduler=A, seed=3),
+        adapted(pipeline="StableDiffusionImg2ImgPipeline", strength=0.7, lora={"glow": 0.5, "ink": -1.0}, seed=4, **CHANGE),
+        adapted(guidance_scale=5.0, lora={"ink": 0.5, "glow": 0.25}, attention_scale=0.5, seed=5),
+        case(guidance_scale=5.0, num_inference_steps=3, lora={"ink": 0.8, "glow": -0.6}, seed=6, **ONE),
+        case(guidance_scale=4.0, num_inference_steps=3, lora={"ink": 1.0}, controlnet_conditioning_scale=[0.6],
+             control_guidance_end=[0.7], negative_prompt="tiger", seed=7, **ONE),
+        steered("ControlNetImg2Img", strength=0.7, num_inference_steps=3, lora={"glow": 1.0}, seed=8, **ONE, **CHANGE),
     ],
     "tiny-sdxl-lora": [
         case(guidance_scale=5.0, num_inference_steps=3, lora={"ink": 0.0}),
@@ -129,6 +138,9 @@ CASES = {
                 num_inference_steps=6, seed=11, without=ALONE, **ONE, **CHANGE),
         steered("ControlNetInpaint", strength=0.7, guidance_scale=5.0, seed=12, **BOTH, **FILL),
         steered("ControlNetInpaint", strength=1.0, guidance_scale=1.0, scheduler=A, seed=13, without=ALONE, **ONE, **FILL),
+        case(guidance_scale=5.0, nets=[1, 1], num_inference_steps=2, seed=14, **BOTH),
+        case(guidance_scale=4.0, nets=[1, 1], controlnet_conditioning_scale=[0.7, 1.2], control_guidance_start=[0.5, 0.0],
+             num_inference_steps=2, scheduler=A, seed=15, **BOTH),
     ],
     "tiny-inpaint-controlnet": [
         case(strength=1.0, guidance_scale=5.0, **ONE, **FILL),

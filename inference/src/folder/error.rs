@@ -39,8 +39,8 @@ pub enum Error {
     },
     /// A pipeline class that can't be run.
     #[error(
-        "{}: pipeline class {class} is not supported yet; known: {known}",
-        folder.display(), known = Family::known()
+        "{}: pipeline class {class} is not supported yet{why}; known: {known}",
+        folder.display(), why = Family::why_unknown(class), known = Family::known()
     )]
     UnknownFamily {
         /// The folder.

@@ -80,6 +80,20 @@ impl Family {
         CLASSES.map(|(name, _)| name).join(", ")
     }
 
+    /// What more there is to say of a class of no family, in brackets.
+    pub(super) fn why_unknown(class: &str) -> &'static str {
+        match class {
+            class if class.contains("ControlNetUnion") => {
+                " (a union ControlNet and its control_mode can't be exported; make a folder with a \
+                 ControlNet for each kind of picture: python -m export.controlnet)"
+            }
+            class if class.contains("ControlNet") => {
+                " (ControlNets go with Stable Diffusion 1.x, 2.x and XL)"
+            }
+            _ => "",
+        }
+    }
+
     /// The pipeline classes that its folders name.
     #[must_use]
     pub fn classes(self) -> Vec<&'static str> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hearth_media::Image;
 
-use super::{Generation, Settings};
+use super::{Defaults, Description, Settings};
 use crate::folder::Family;
 
 /// The largest scale accepted; the usual ones are 0 to 2.
@@ -17,6 +17,8 @@ pub(super) struct Control {
     pub(super) nets: Vec<Steering>,
     /// The nets see the prompt's copy of the sample alone, their shallow residuals count less.
     pub(super) guess_mode: bool,
+    /// A first net that pools does the same.
+    pub(super) pooled_guesses: bool,
 }
 
 /// What steers it through one ControlNet.
@@ -31,9 +33,10 @@ pub(super) struct Steering {
 
 impl Control {
     /// The settings' control images, brought to the picture's size; `None` if there are none.
-    pub(super) fn of(settings: &Settings, family: Family) -> Option<Self> {
+    pub(super) fn of(settings: &Settings, description: &Description) -> Option<Self> {
         let request = &settings.request;
-        let scale = default_scale(family, request);
+        let (family, task) = (description.family, description.task(request));
+        let scale = Defaults::conditioning_scale(family, task);
         let number = |numbers: &[f64], index: usize, default| {
             numbers.get(index).or(numbers.first()).copied().unwrap_or(default)
         };
@@ -45,17 +48,9 @@ impl Control {
         };
         let nets: Vec<_> = request.control_image.iter().enumerate().map(steering).collect();
         let guess_mode = request.guess_mode;
-        (!nets.is_empty()).then_some(Self { nets, guess_mode })
-    }
-}
-
-/// What diffusers' pipelines have where a request says nothing.
-fn default_scale(family: Family, request: &Generation) -> f64 {
-    match (request.has_picture(), &request.mask_image) {
-        (false, _) => 1.0,
-        (true, None) => 0.8,
-        (true, Some(_)) if family == Family::StableDiffusionXl => 1.0,
-        (true, Some(_)) => 0.5,
+        // As diffusers' pipelines do, but for this one.
+        let pooled_guesses = (family, task) != (Family::StableDiffusionXl, "inpainting");
+        (!nets.is_empty()).then_some(Self { nets, guess_mode, pooled_guesses })
     }
 }
 

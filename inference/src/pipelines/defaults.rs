@@ -48,6 +48,28 @@ impl Defaults {
         };
         Self { task, num_inference_steps, guidance_scale, strength }
     }
+
+    /// Diffusers' defaults where control images steer the picture: it has pipelines of their own for
+    /// that, and these differ for Stable Diffusion XL.
+    #[must_use]
+    pub fn controlled(family: Family, class: &str, task: &'static str) -> Self {
+        let plain = Self::of(family, class, task);
+        match (family, task) {
+            (Family::StableDiffusionXl, "image-to-image") => Self { strength: Some(0.8), ..plain },
+            (Family::StableDiffusionXl, "inpainting") => Self { guidance_scale: 5.0, ..plain },
+            _ => plain,
+        }
+    }
+
+    /// How strongly each ControlNet counts.
+    #[must_use]
+    pub fn conditioning_scale(family: Family, task: &str) -> f64 {
+        match task {
+            "image-to-image" => 0.8,
+            "inpainting" if family != Family::StableDiffusionXl => 0.5,
+            _ => 1.0,
+        }
+    }
 }
 
 /// Steps of a pipeline without words.

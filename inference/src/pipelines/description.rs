@@ -38,6 +38,9 @@ pub struct Description {
     pub fixed_size: bool,
     /// What each task takes if the request says nothing, in the order of the tasks.
     pub defaults: Vec<Defaults>,
+    /// The same where control images steer it; none without ControlNets.
+    #[serde(skip)]
+    pub(super) control_defaults: Vec<Defaults>,
     /// Number of steps if the request says nothing, for the first task.
     pub default_steps: u32,
     /// Most steps accepted: those of the training schedule.
@@ -112,7 +115,11 @@ impl Description {
     /// What the request takes where it says nothing.
     pub(super) fn task_defaults(&self, request: &Generation) -> Option<&Defaults> {
         let task = self.task(request);
-        self.defaults.iter().find(|defaults| defaults.task == task).or(self.defaults.first())
+        let all = match request.control_image.is_empty() {
+            true => &self.defaults,
+            false => &self.control_defaults,
+        };
+        all.iter().find(|defaults| defaults.task == task).or(all.first())
     }
 
     /// How its latents lie in memory, for the denoiser.

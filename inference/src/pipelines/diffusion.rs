@@ -90,7 +90,7 @@ impl Pipeline for Diffusion {
         let session_time = self.busy_before_steps() - busy;
         let draws = calls.clone().any(|call| scheduler.step_noise(call).is_some());
         let noise = vec![0.0; if draws { latents.len() } else { 0 }];
-        let control = Control::of(&settings, self.description.family).map(Arc::new);
+        let control = Control::of(&settings, &self.description).map(Arc::new);
         Ok(State {
             settings,
             control,

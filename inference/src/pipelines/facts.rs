@@ -8,7 +8,7 @@ use super::defaults::Defaults;
 use super::description::SequenceLength;
 use super::schedule::Schedule;
 use super::{Description, Generation, MAX_PROMPT_CHARS};
-use crate::folder::Folder;
+use crate::folder::{Family, Folder};
 use crate::pipelines::parts::Files;
 use crate::schedulers::{self, SchedulerSpec};
 use crate::session::Device;
@@ -71,7 +71,11 @@ impl Facts<'_> {
         if self.sequence_length.is_some() {
             fields.push("max_sequence_length");
         }
-        let defaults = self.defaults(&fields);
+        let defaults = self.defaults(&fields, Defaults::of);
+        let control_defaults = match self.controlnets.is_empty() {
+            true => Vec::new(),
+            false => self.defaults(&fields, Defaults::controlled),
+        };
         if defaults.iter().any(|defaults| defaults.strength.is_some()) {
             fields.extend(["image", "strength"]);
             if self.tasks.contains(&"inpainting") {
@@ -112,6 +116,7 @@ impl Facts<'_> {
             lora: self.lora,
             controlnets: self.controlnets,
             defaults,
+            control_defaults,
             cell: self.cell,
             zeros_without_negative: false,
             latent_channels: self.latent_channels,
@@ -125,12 +130,16 @@ impl Facts<'_> {
         description
     }
 
-    /// The defaults of each task: the folder's own, or else diffusers'.
-    fn defaults(&self, fields: &[&str]) -> Vec<Defaults> {
+    /// The defaults of each task: the folder's own, or else those that diffusers has.
+    fn defaults(
+        &self,
+        fields: &[&str],
+        diffusers: fn(Family, &str, &'static str) -> Defaults,
+    ) -> Vec<Defaults> {
         let own = self.folder.defaults();
         let most = self.schedule.config.num_train_timesteps();
         let of = |task: &&'static str| {
-            let usual = Defaults::of(self.folder.family(), self.folder.class(), task);
+            let usual = diffusers(self.folder.family(), self.folder.class(), task);
             let guidance_scale = match fields.contains(&"guidance_scale") {
                 true => own.guidance_scale.unwrap_or(usual.guidance_scale),
                 false => 1.0,

@@ -4,21 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ort::logging::LogLevel;
 use ort::session::RunOptions;
-use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
-use super::{Device, Dtype, Error, Port, Runtime, onnx, widen};
+use super::form::{Cast, Form, Rewritten, read};
+use super::{Device, Dtype, Error, Port, Runtime, onnx, options, widen};
 use crate::findings::{Findings, Part};
-
-/// Constants up to this many bytes are folded.
-const FOLD_UP_TO: &str = "optimization.constant_folding_max_output_size_in_bytes";
-/// Takes weights from the system one by one, so that a session that is dropped gives each back.
-const OWN_WEIGHTS: &str = "session.use_device_allocator_for_initializers";
-/// Gives what a run took back to the system when it ends.
-const SHRINK_ARENA: (&str, &str) = ("memory.enable_memory_arena_shrinkage", "cpu:0");
-/// Where the weights of a graph given from memory lie.
-const WEIGHTS_FOLDER: &str = "session.model_external_initializers_file_folder_path";
 
 /// An ONNX graph loaded on a device, with what it says about its inputs and outputs.
 pub struct Session {
@@ -73,16 +63,28 @@ impl Session {
         model: &Path,
         device: Device,
     ) -> Result<Self, Error> {
+        Self::load_cast(runtime, part, root, model, device, &[])
+    }
+
+    /// Loads the graph with those of `casts` among its inputs and outputs in the types that they
+    /// say, if they are floating-point ones and the graph is understood.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_cast(
+        runtime: &Runtime,
+        part: &str,
+        root: &Path,
+        model: &Path,
+        device: Device,
+        casts: &[Cast],
+    ) -> Result<Self, Error> {
         if let Some(findings) = &runtime.findings {
-            return Ok(Self::read(part, root, model, device, findings));
+            return Ok(Self::read(part, root, model, device, casts, findings));
         }
         let files = onnx::check(root, model)?;
-        let wide = match device {
-            // Only where weights lie in other files is the graph small enough to be rewritten.
-            Device::Cpu if !files.external.is_empty() => widen::widen(&read(model)?),
-            _ => None,
-        };
-        let session = Self::open(runtime, part, model, device, wide.as_deref(), files.bytes)?;
+        let form = Form::of(&files, model, device, casts)?.rewritten(model, device)?;
+        let session = Self::open(runtime, part, model, device, form, files.bytes)?;
         runtime.progress.advance(files.bytes);
         Ok(session)
     }
@@ -103,23 +105,26 @@ impl Session {
             return Ok(None);
         }
         let files = onnx::check(root, model)?;
-        let Some(wide) = widen::widen_all(&read(model)?) else { return Ok(None) };
-        Self::open(runtime, part, model, device, Some(&wide), files.bytes).map(Some)
+        let Some(bytes) = widen::widen_all(&read(model)?) else { return Ok(None) };
+        let wide = Rewritten { bytes, widened: true };
+        Self::open(runtime, part, model, device, Some(wide), files.bytes).map(Some)
     }
 
-    /// Opens the model's file, or `wide` in its place.
+    /// Opens the model's file, or what was made of it.
     fn open(
         runtime: &Runtime,
         part: &str,
         model: &Path,
         device: Device,
-        wide: Option<&[u8]>,
+        rewritten: Option<Rewritten>,
         weight_bytes: u64,
     ) -> Result<Self, Error> {
         let refused = |reason: String| Error::GraphRefused { path: model.to_owned(), reason };
-        let mut builder = Self::builder(runtime, part, device, model, wide.is_some())?;
-        let session = match wide {
-            Some(graph) => builder.commit_from_memory(graph),
+        let mut builder = options::of_session(runtime, part, device)?;
+        let widened = rewritten.as_ref().is_some_and(|rewritten| rewritten.widened);
+        let session = match &rewritten {
+            Some(Rewritten { bytes, .. }) => options::in_memory(builder, model, widened)
+                .and_then(|mut builder| builder.commit_from_memory(bytes)),
             None => builder.commit_from_file(model),
         }
         .map_err(|error| refused(error.to_string()))?;
@@ -128,7 +133,7 @@ impl Session {
             outlets.iter().map(|outlet| Port::read(outlet).map_err(port)).collect()
         };
         let (inputs, outputs) = (ports(session.inputs())?, ports(session.outputs())?);
-        let options = run_options(wide.is_some()).map_err(|error| refused(error.to_string()))?;
+        let options = options::of_run(widened).map_err(|error| refused(error.to_string()))?;
         Ok(Self {
             part: part.to_owned(),
             loaded: Some(Loaded { session, options: Arc::new(options) }),
@@ -142,7 +147,14 @@ impl Session {
     }
 
     /// The graph as its file says it.
-    fn read(part: &str, root: &Path, model: &Path, device: Device, findings: &Findings) -> Self {
+    fn read(
+        part: &str,
+        root: &Path,
+        model: &Path,
+        device: Device,
+        casts: &[Cast],
+        findings: &Findings,
+    ) -> Self {
         let mut read = Self {
             part: part.to_owned(),
             loaded: None,
@@ -153,8 +165,10 @@ impl Session {
             weight_bytes: 0,
             findings: Some(findings.clone()),
         };
-        let files = match onnx::check(root, model) {
-            Ok(files) => files,
+        let looked = onnx::check(root, model)
+            .and_then(|files| Ok((Form::of(&files, model, device, casts)?, files)));
+        let (form, files) = match looked {
+            Ok(looked) => looked,
             Err(error) => {
                 // A graph that isn't there was noted by whoever looked for it.
                 if !findings.has(part) {
@@ -179,46 +193,9 @@ impl Session {
             inputs: shown(&inputs),
             outputs: shown(&outputs),
         });
-        (read.inputs, read.outputs, read.weight_bytes) = (inputs, outputs, files.bytes);
+        let run = |ports: Vec<Port>| ports.into_iter().map(|port| form.port(port)).collect();
+        (read.inputs, read.outputs, read.weight_bytes) = (run(inputs), run(outputs), files.bytes);
         read
-    }
-
-    fn builder(
-        runtime: &Runtime,
-        part: &str,
-        device: Device,
-        model: &Path,
-        widened: bool,
-    ) -> Result<SessionBuilder, Error> {
-        let build = || -> ort::Result<SessionBuilder> {
-            let environment = runtime.environment.as_ref();
-            let environment = environment.ok_or_else(|| ort::Error::new("no ONNX Runtime"))?;
-            let builder = ort::session::Session::builder(environment)?
-                .with_execution_providers([device.provider()])?;
-            let mut builder = runtime.threads.of(builder)?;
-            if device == Device::Cpu {
-                builder = builder.with_config_entry(OWN_WEIGHTS, "1")?;
-            }
-            if let Some(folder) = &runtime.profiles {
-                builder = builder.with_profiling(folder.join(part))?;
-            }
-            if !widened {
-                return Ok(builder.with_optimization_level(GraphOptimizationLevel::All)?);
-            }
-            // Beyond this level weights are cast when loading, which is what widening avoids; as
-            // is folding them. It says for each weight that it wasn't folded, hence the log level.
-            let folder = model.parent().unwrap_or(Path::new(".")).to_string_lossy();
-            Ok(builder
-                .with_optimization_level(GraphOptimizationLevel::Level2)?
-                .with_memory_pattern(false)?
-                .with_config_entry(FOLD_UP_TO, "65536")?
-                .with_config_entry(WEIGHTS_FOLDER, folder)?
-                .with_log_level(LogLevel::Error)?)
-        };
-        build().map_err(|error| Error::DeviceRefused {
-            device: device.to_string(),
-            reason: error.to_string(),
-        })
     }
 
     pub(super) fn loaded(&self) -> Result<&Loaded, Error> {
@@ -365,20 +342,4 @@ impl Session {
     pub fn busy(&self) -> Duration {
         self.busy
     }
-}
-
-/// Options for every run. A widened graph is one whose memory counts: its sessions run one after
-/// another, so that what one gives back the next can have.
-fn run_options(widened: bool) -> ort::Result<RunOptions> {
-    let mut options = RunOptions::new()?;
-    // A failed run is our error to report, and an interrupted one is no error at all.
-    options.set_log_level(LogLevel::Fatal)?;
-    if widened {
-        options.set(SHRINK_ARENA.0, SHRINK_ARENA.1)?;
-    }
-    Ok(options)
-}
-
-fn read(model: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(model).map_err(|source| Error::Io { path: model.to_owned(), source })
 }

@@ -56,6 +56,24 @@ pub(super) fn fields(mut message: &[u8]) -> Option<Vec<Field<'_>>> {
     Some(fields)
 }
 
+/// Copies a message with its texts and messages in fields of these `numbers` rewritten.
+pub(super) fn rewrite(
+    message: &[u8],
+    numbers: &[u64],
+    change: impl Fn(u64, &[u8]) -> Option<Vec<u8>>,
+) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(message.len() + message.len() / 8);
+    for field in fields(message)? {
+        match field.bytes() {
+            Some(payload) if numbers.contains(&field.number) => {
+                put_bytes(&mut out, field.number, &change(field.number, payload)?);
+            }
+            _ => out.extend_from_slice(field.raw),
+        }
+    }
+    Some(out)
+}
+
 /// Reads a number off the front of `bytes`.
 pub(super) fn varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0;

@@ -16,8 +16,8 @@ use half::f16;
 use super::proto::{self, Field, Value, put_bytes, put_varint};
 
 // `TensorProto.DataType`
-const FLOAT: u64 = 1;
-const FLOAT16: u64 = 10;
+pub(super) const FLOAT: u64 = 1;
+pub(super) const FLOAT16: u64 = 10;
 /// `AttributeProto.AttributeType.INT`
 const ATTRIBUTE_INT: u64 = 2;
 /// Appended to a weight's name for its wide form.
@@ -68,7 +68,7 @@ fn graph(payload: &[u8], outer: &HashSet<Vec<u8>>) -> Option<Graph> {
     for tensor in fields.iter().filter(|field| field.number == 5) {
         let tensor = Tensor::read(tensor.bytes()?)?;
         if tensor.data_type == FLOAT16 && tensor.external {
-            put_bytes(&mut bytes, 1, &cast(tensor.name));
+            put_bytes(&mut bytes, 1, &cast_node(tensor.name, &wide_name(tensor.name), FLOAT));
             wide.insert(tensor.name.to_vec());
             weights += 1;
         }
@@ -95,18 +95,18 @@ fn graph(payload: &[u8], outer: &HashSet<Vec<u8>>) -> Option<Graph> {
     Some(Graph { bytes, weights, inside })
 }
 
-/// A `NodeProto` that casts the weight `name` to single precision.
-fn cast(name: &[u8]) -> Vec<u8> {
-    let mut to = Vec::new();
-    put_bytes(&mut to, 1, b"to");
-    put_varint(&mut to, 3, FLOAT);
-    put_varint(&mut to, 20, ATTRIBUTE_INT);
+/// A `NodeProto` that casts `input` to the element type `to`.
+pub(super) fn cast_node(input: &[u8], output: &[u8], to: u64) -> Vec<u8> {
+    let mut attribute = Vec::new();
+    put_bytes(&mut attribute, 1, b"to");
+    put_varint(&mut attribute, 3, to);
+    put_varint(&mut attribute, 20, ATTRIBUTE_INT);
     let mut node = Vec::new();
-    put_bytes(&mut node, 1, name);
-    put_bytes(&mut node, 2, &wide_name(name));
-    put_bytes(&mut node, 3, &wide_name(name));
+    put_bytes(&mut node, 1, input);
+    put_bytes(&mut node, 2, output);
+    put_bytes(&mut node, 3, output);
     put_bytes(&mut node, 4, b"Cast");
-    put_bytes(&mut node, 5, &to);
+    put_bytes(&mut node, 5, &attribute);
     node
 }
 
@@ -160,8 +160,8 @@ fn value_info(payload: &[u8], wide: &HashSet<Vec<u8>>) -> Option<Vec<u8>> {
         return Some(payload.to_vec());
     }
     // type (2), its tensor_type (1), its elem_type (1)
-    rewrite(payload, 2, |type_| {
-        rewrite(type_, 1, |tensor_type| {
+    proto::rewrite(payload, &[2], |_, type_| {
+        proto::rewrite(type_, &[1], |_, tensor_type| {
             let mut out = Vec::new();
             for field in proto::fields(tensor_type)? {
                 match (field.number, field.value) {
@@ -172,22 +172,6 @@ fn value_info(payload: &[u8], wide: &HashSet<Vec<u8>>) -> Option<Vec<u8>> {
             Some(out)
         })
     })
-}
-
-/// Copies a message with its messages in field `number` rewritten.
-fn rewrite(
-    payload: &[u8],
-    number: u64,
-    change: impl Fn(&[u8]) -> Option<Vec<u8>>,
-) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(payload.len());
-    for field in proto::fields(payload)? {
-        match field.bytes() {
-            Some(inner) if field.number == number => put_bytes(&mut out, number, &change(inner)?),
-            _ => out.extend_from_slice(field.raw),
-        }
-    }
-    Some(out)
 }
 
 /// What matters of a `TensorProto`.

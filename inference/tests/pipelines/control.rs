@@ -137,3 +137,37 @@ fn a_folder_whose_controlnets_do_not_fit_says_which_and_why() {
     fs::write(&config, text.replace("\"in_channels\": 4", "\"in_channels\": 9")).unwrap();
     refused(&other, "controlnet/config.json: in_channels is 9, the latents have 4");
 }
+
+#[test]
+fn controlnets_of_another_kind_are_refused_with_a_reason() {
+    let copy = support::copy_of(&folder());
+    let replace = |file: &str, from: &str, to: &str| {
+        let path = copy.path().join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(&path, text.replace(from, to)).unwrap();
+    };
+    let refused = |parts: &[&str]| {
+        let refusal = support::refusal(copy.path());
+        for part in parts {
+            assert!(refusal.contains(part), "{part:?} is not in {refusal}");
+        }
+    };
+    let net = "controlnet/config.json";
+    replace(net, "\"ControlNetModel\"", "\"ControlNetUnionModel\"");
+    refused(&[
+        net,
+        "ControlNetUnionModel",
+        "control_mode",
+        "one for each kind",
+        "export.controlnet",
+    ]);
+    replace(net, "\"ControlNetUnionModel\"", "\"ControlNetXSAdapter\"");
+    refused(&[net, "ControlNetXSAdapter, which is not supported", "ControlNetModel in its place"]);
+    let index = "model_index.json";
+    let class = "\"StableDiffusionControlNetPipeline\"";
+    replace(index, class, "\"StableDiffusionXLControlNetUnionPipeline\"");
+    refused(&["StableDiffusionXLControlNetUnionPipeline", "control_mode", "export.controlnet"]);
+    replace(index, "StableDiffusionXLControlNetUnionPipeline", "FluxControlNetPipeline");
+    refused(&["FluxControlNetPipeline", "ControlNets go with Stable Diffusion 1.x, 2.x and XL"]);
+}

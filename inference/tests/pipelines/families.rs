@@ -27,6 +27,9 @@ struct Case {
     request: Request,
     scheduler: Option<String>,
     without: Vec<String>,
+    /// Which of the folder's ControlNets there are, in order.
+    #[serde(default)]
+    nets: Vec<usize>,
     timesteps: Vec<f32>,
     image: Array,
     step_latents: Array,
@@ -268,12 +271,17 @@ fn check_folder(name: &str, folder: &Path, near: (f32, f64)) {
     pipelines::warm_up(whole.as_mut(), &Interrupt::new()).unwrap();
     assert!(!file.cases.is_empty());
     for case in &file.cases {
-        if case.without.is_empty() {
+        if case.without.is_empty() && case.nets.is_empty() {
             check_case(whole.as_mut(), case, &file.inputs, near);
-        } else {
-            let lacking = without(folder, &case.without);
-            check_case(support::load(lacking.path()).unwrap().as_mut(), case, &file.inputs, near);
+            continue;
         }
+        let other = match case.nets.as_slice() {
+            [] => without(folder, &case.without),
+            nets => with_nets(folder, nets),
+        };
+        let mut pipeline = support::load(other.path()).unwrap();
+        pipelines::warm_up(pipeline.as_mut(), &Interrupt::new()).unwrap();
+        check_case(pipeline.as_mut(), case, &file.inputs, near);
     }
 }
 
@@ -324,5 +332,15 @@ fn without(folder: &Path, parts: &[String]) -> tempfile::TempDir {
         fs::remove_dir_all(copy.path().join(part)).unwrap();
     }
     fs::write(&path, index.to_string()).unwrap();
+    copy
+}
+
+/// The folder with those of its ControlNets, in that order.
+fn with_nets(folder: &Path, nets: &[usize]) -> tempfile::TempDir {
+    let name = |net| if net == 0 { "controlnet".to_owned() } else { format!("controlnet_{net}") };
+    let copy = support::copy_of(folder);
+    for (place, net) in nets.iter().enumerate() {
+        support::copy_into(&folder.join(name(*net)), &copy.path().join(name(place)));
+    }
     copy
 }

@@ -20,6 +20,7 @@ mod exports;
 mod families;
 mod half;
 mod lora;
+mod mixed;
 mod prompts;
 mod signatures;
 mod spoiled;

@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use hearth_inference::folder::Family;
-use hearth_inference::pipelines::Defaults;
+use hearth_inference::pipelines::{Defaults, Generation};
+use hearth_media::Image;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -27,6 +29,23 @@ struct Case {
 }
 
 impl Case {
+    /// Ours, if we have both.
+    fn family_and_task(&self) -> Option<(Family, &'static str)> {
+        let family = Family::ALL.into_iter().find(|family| family.to_string() == self.family)?;
+        let task = family.tasks().iter().find(|task| **task == self.task)?;
+        Some((family, task))
+    }
+
+    fn check(&self, ours: Defaults) {
+        let class = &self.class;
+        let steps = Some(f64::from(ours.num_inference_steps));
+        assert_eq!(steps, self.number("num_inference_steps"), "{class}");
+        // A pipeline without guidance has no such argument.
+        let guidance = self.number("guidance_scale").unwrap_or(1.0);
+        assert_eq!(f64::from(ours.guidance_scale), guidance, "{class}");
+        assert_eq!(ours.strength, self.number("strength"), "{class}");
+    }
+
     fn number(&self, argument: &str) -> Option<f64> {
         self.defaults.get(argument).and_then(Value::as_f64)
     }
@@ -42,17 +61,9 @@ fn cases() -> Vec<Case> {
 fn every_task_has_diffusers_defaults() {
     let mut checked = Vec::new();
     for case in cases().iter().filter(|case| !case.controlnet) {
-        let family = Family::ALL.into_iter().find(|family| family.to_string() == case.family);
-        let family = family.unwrap();
-        let own = family.tasks().iter().find(|task| **task == case.task).unwrap();
-        let ours = Defaults::of(family, &case.class, own);
-        let class = &case.class;
-        assert_eq!(Some(f64::from(ours.num_inference_steps)), case.number("num_inference_steps"));
-        // A pipeline without guidance has no such argument.
-        let guidance = case.number("guidance_scale").unwrap_or(1.0);
-        assert_eq!(f64::from(ours.guidance_scale), guidance, "{class}");
-        assert_eq!(ours.strength, case.number("strength"), "{class}");
-        checked.push((family, *own));
+        let (family, own) = case.family_and_task().unwrap();
+        checked.push((family, own));
+        case.check(Defaults::of(family, &case.class, own));
     }
     // Each task that a family has is diffusers', but for one that only we have.
     for family in Family::ALL {
@@ -60,6 +71,66 @@ fn every_task_has_diffusers_defaults() {
             let known = checked.contains(&(family, *task));
             let own = family == Family::LatentConsistency && *task == "inpainting";
             assert!(known || own, "{family}: {task}");
+        }
+    }
+}
+
+#[test]
+fn every_task_with_control_images_has_diffusers_defaults() {
+    let mut checked = Vec::new();
+    for case in cases().iter().filter(|case| case.controlnet) {
+        let Some((family, own)) = case.family_and_task() else { continue };
+        if !family.takes_controlnets() {
+            continue;
+        }
+        checked.push((family, own));
+        case.check(Defaults::controlled(family, &case.class, own));
+        let class = &case.class;
+        let scale = Defaults::conditioning_scale(family, own);
+        assert_eq!(Some(scale), case.number("controlnet_conditioning_scale"), "{class}");
+        assert_eq!(case.number("control_guidance_start"), Some(0.0), "{class}");
+        assert_eq!(case.number("control_guidance_end"), Some(1.0), "{class}");
+        assert_eq!(case.defaults["guess_mode"], Value::Bool(false), "{class}");
+    }
+    for family in Family::ALL.into_iter().filter(|family| family.takes_controlnets()) {
+        for task in family.tasks() {
+            assert!(checked.contains(&(family, *task)), "{family}: {task}");
+        }
+    }
+}
+
+/// What a loaded model takes, with control images and without.
+#[test]
+fn a_request_has_the_defaults_of_its_pipeline() {
+    let models = support::repository().join("tests/models");
+    let whole = support::overlaid(&models.join("tiny-sdxl-controlnet"), &models.join("tiny-sdxl"));
+    let picture = || Arc::new(Image::new(32, 32, vec![90; 32 * 32 * 3]).unwrap());
+    let plain = Generation {
+        prompt: "red heart".to_owned(),
+        width: Some(32),
+        height: Some(32),
+        ..Generation::default()
+    };
+    let change = Generation { image: Some(picture()), ..plain.clone() };
+    let fill = Generation { mask_image: Some(picture()), ..change.clone() };
+    let with_own = |text: &str| {
+        fs::write(whole.path().join("hearth.json"), text).unwrap();
+        support::load(whole.path()).unwrap()
+    };
+    let cases = [
+        (&plain, [(5.0, None), (5.0, None)]),
+        (&change, [(5.0, Some(0.3)), (5.0, Some(0.8))]),
+        (&fill, [(7.5, Some(0.9999)), (5.0, Some(0.9999))]),
+    ];
+    let pipeline = support::load(whole.path()).unwrap();
+    let own = with_own("{\"guidance_scale\": 3.0}");
+    for (request, wanted) in cases {
+        let steered = Generation { control_image: vec![picture()], ..request.clone() };
+        for (request, (guidance, strength)) in [request, &steered].into_iter().zip(wanted) {
+            let settings = pipeline.description().settle(request).unwrap();
+            assert_eq!((settings.guidance_scale, settings.strength), (guidance, strength));
+            let settings = own.description().settle(request).unwrap();
+            assert_eq!((settings.guidance_scale, settings.strength), (3.0, strength));
         }
     }
 }

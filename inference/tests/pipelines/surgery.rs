@@ -2,8 +2,11 @@
 //!
 //! Field numbers are those of `onnx.proto`.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
+
+use half::f16;
 
 pub(crate) const INT32: u64 = 6;
 pub(crate) const INT64: u64 = 7;
@@ -71,6 +74,97 @@ pub(crate) fn rename_output(model: &Path, from: &str, to: &str) {
         each(&nodes, 12, |value| each(value, 1, renamed))
     });
     fs::write(model, edited).unwrap();
+}
+
+/// Brings the model in file `model` to half precision, as fp16 exports are: inputs, outputs and
+/// weights, these in a file beside it if they are to be `beside`.
+pub(crate) fn halve(model: &Path, beside: bool) {
+    let bytes = fs::read(model).unwrap();
+    // The one input of an operator that is single precision always.
+    let mut kept = HashSet::new();
+    each(&bytes, 7, |graph| {
+        each(graph, 1, |node| {
+            if texts(node, 4) == [b"Resize"] {
+                kept.extend(texts(node, 1).get(2).map(|name| name.to_vec()));
+            }
+            node.to_vec()
+        })
+    });
+    let mut data = Vec::new();
+    let halved = each(&bytes, 7, |graph| {
+        let nodes = each(graph, 1, |node| match texts(node, 2).first() {
+            Some(name) if kept.contains(*name) => node.to_vec(),
+            _ => each(node, 5, halve_attribute),
+        });
+        let weights = each(&nodes, 5, |tensor| match texts(tensor, 8).first() {
+            Some(name) if kept.contains(*name) => tensor.to_vec(),
+            _ => halve_tensor(tensor, beside.then_some(&mut data)),
+        });
+        [11, 12, 13].iter().fold(weights, |graph, &number| {
+            each(&graph, number, |value| {
+                each(value, 2, |kind| each(kind, 1, |tensor| replace(tensor, 1, FLOAT, FLOAT16)))
+            })
+        })
+    });
+    fs::write(model, halved).unwrap();
+    if beside {
+        fs::write(model.with_extension(DATA), data).unwrap();
+    }
+}
+
+/// Extension of the file that has the weights.
+const DATA: &str = "onnx_data";
+
+fn halve_attribute(attribute: &[u8]) -> Vec<u8> {
+    let retyped = match texts(attribute, 1).first() {
+        Some(&b"to") => replace(attribute, 3, FLOAT, FLOAT16),
+        _ => attribute.to_vec(),
+    };
+    each(&retyped, 5, |tensor| halve_tensor(tensor, None))
+}
+
+/// The tensor in half precision if it is in single, its elements at the end of `beside`.
+fn halve_tensor(tensor: &[u8], beside: Option<&mut Vec<u8>>) -> Vec<u8> {
+    let typed = replace(tensor, 2, FLOAT, FLOAT16);
+    if typed == tensor {
+        return typed;
+    }
+    let mut data = Vec::new();
+    let mut rest = Vec::new();
+    for (number, raw, payload) in fields(&typed) {
+        match number {
+            9 => data.extend(payload.chunks_exact(4).flat_map(|bytes| {
+                f16::from_f32(f32::from_le_bytes(bytes.try_into().unwrap())).to_le_bytes()
+            })),
+            4 => panic!("elements that are not in raw_data"),
+            _ => rest.extend_from_slice(raw),
+        }
+    }
+    let Some(beside) = beside else { return [rest, bytes_field(9, &data)].concat() };
+    let entry = |key: &str, value: &str| {
+        let entry = [bytes_field(1, key.as_bytes()), bytes_field(2, value.as_bytes())].concat();
+        bytes_field(13, &entry)
+    };
+    rest.extend(entry("location", &format!("model.{DATA}")));
+    rest.extend(entry("offset", &beside.len().to_string()));
+    rest.extend(entry("length", &data.len().to_string()));
+    beside.extend(data);
+    [rest, varint_field(14, 1)].concat()
+}
+
+/// The payloads of the fields of that number.
+fn texts(message: &[u8], number: u64) -> Vec<&[u8]> {
+    fields(message).into_iter().filter(|field| field.0 == number).map(|field| field.2).collect()
+}
+
+/// The message with number `to` instead of `from` in a field.
+fn replace(message: &[u8], number: u64, from: u64, to: u64) -> Vec<u8> {
+    let (old, new) = (varint_field(number, from), varint_field(number, to));
+    let field = |(_, raw, _): (u64, &[u8], &[u8])| match raw == old {
+        true => new.clone(),
+        false => raw.to_vec(),
+    };
+    fields(message).into_iter().flat_map(field).collect()
 }
 
 /// Rewrites the tensor type of an input.

@@ -107,6 +107,17 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
     ),
     (&["mu"], "give the scheduler's shift, as in \"scheduler\": \"flow_euler:shift=3.0\""),
     (&["masked_image_latents"], "they are made of image and mask_image; leave it out"),
+    (
+        &["control_mode"],
+        "it chooses among the kinds of a union ControlNet, which is not supported; load a model with \
+         a ControlNet for each kind, give a control_image for each, and leave it out",
+    ),
+    (
+        &["control_mask"],
+        "it belongs to Stable Diffusion 3's inpainting ControlNet, which is not supported; give \
+         image and mask_image with a control_image, and leave it out",
+    ),
+    (&["controlnet_pooled_projections"], "the model's own text encoders make them; leave it out"),
     (&["padding_mask_crop"], "cut image and mask_image to the part that matters, and leave it out"),
     (&["use_clipped_model_output"], "it is not supported; leave it out"),
     (

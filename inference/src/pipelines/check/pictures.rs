@@ -2,9 +2,6 @@
 
 use crate::pipelines::{Description, Generation, Invalid};
 
-/// How much of a picture is made anew where control images steer it, whatever the family.
-const STEERED: f64 = 0.8;
-
 impl Description {
     /// Checks what a picture is to start from; returns how much of it is made anew.
     pub(super) fn check_pictures(&self, request: &Generation) -> Result<Option<f64>, Invalid> {
@@ -67,11 +64,7 @@ impl Description {
 
     /// How much of a picture is made anew; none where `denoising_start` says it.
     fn strength(&self, request: &Generation) -> Result<Option<f64>, Invalid> {
-        let steered = !request.control_image.is_empty() && request.mask_image.is_none();
-        let default = match request.has_picture() && steered {
-            true => Some(STEERED),
-            false => self.task_defaults(request).and_then(|defaults| defaults.strength),
-        };
+        let default = self.task_defaults(request).and_then(|defaults| defaults.strength);
         let Some(strength) = request.strength.or(default) else { return Ok(None) };
         if !(strength > 0.0 && strength <= 1.0) {
             let message = "give a number above 0 (nothing is changed) up to 1 (all is)";

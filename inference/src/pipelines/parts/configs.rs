@@ -41,6 +41,8 @@ impl SampleSize {
 /// A ControlNet's `config.json`.
 #[derive(Debug, Deserialize)]
 pub(in crate::pipelines) struct ControlNetConfig {
+    #[serde(rename = "_class_name")]
+    class: Option<String>,
     pub(in crate::pipelines) in_channels: usize,
     block_out_channels: Vec<u32>,
     #[serde(default = "layers_per_block")]
@@ -105,6 +107,17 @@ impl UnetConfig {
 impl ControlNetConfig {
     pub(in crate::pipelines) fn read(folder: &Folder, file: &str) -> Result<Self, Error> {
         let config: Self = folder.json(file)?;
+        if let Some(class) = config.class.as_ref().filter(|class| *class != "ControlNetModel") {
+            let what = match class.contains("Union") {
+                true => "that steers by several kinds of picture and a control_mode, which",
+                false => "which",
+            };
+            let reason = format!(
+                "it is a {class}, {what} is not supported; put a ControlNetModel in its place, one \
+                 for each kind of picture (python -m export.controlnet)"
+            );
+            return Err(bad(file, reason));
+        }
         check_levels(file, &config.block_out_channels)?;
         if !(1..=64).contains(&config.layers_per_block) {
             return Err(bad(file, "layers_per_block must be 1 to 64".to_owned()));

@@ -11,7 +11,7 @@ use crate::folder::Folder;
 use crate::pipelines::Error;
 use crate::pipelines::control::Control;
 use crate::pipelines::state::State;
-use crate::session::{Device, Dtype, Interrupt, Port, Runtime, Session, Shared};
+use crate::session::{Cast, Device, Interrupt, Port, Runtime, Session, Shared};
 
 const SAMPLE: &str = "sample";
 const TIMESTEP: &str = "timestep";
@@ -56,6 +56,8 @@ pub(super) struct Run<'a> {
     pub(super) guess_mode: bool,
     /// The residuals to add to, and the number of their memory.
     pub(super) given: Option<(u64, &'a [Shared])>,
+    /// Whether what comes of it has rows and columns.
+    pub(super) spread: bool,
 }
 
 impl ControlNet {
@@ -73,11 +75,8 @@ impl ControlNet {
         let file = format!("{part}/config.json");
         let config = ControlNetConfig::read(folder, &file)?;
         let graph = folder.graph(part)?;
-        let mut session = Session::load(runtime, part, folder.root(), &graph, device)?;
-        if is(&session, MID, Dtype::F16) && inputs.iter().all(|port| port.dtype == Dtype::F32) {
-            let wide = Session::load_wide(runtime, part, folder.root(), &graph, device)?;
-            session = wide.unwrap_or(session);
-        }
+        let casts = casts(inputs);
+        let session = Session::load_cast(runtime, part, folder.root(), &graph, device, &casts)?;
         let names = session.inputs().iter().map(|port| port.name.as_str());
         let known: Vec<_> = [SAMPLE, TIMESTEP, COND, SCALE]
             .into_iter()
@@ -89,9 +88,8 @@ impl ControlNet {
         let constants = constants.collect();
         let before = Residuals::of(&session)?;
         let count = inputs.len();
-        let names = (0..count - 1).map(|index| format!("{DOWN}{index}")).chain([MID.to_owned()]);
         let outputs: Vec<_> =
-            names.map(|name| session.output(&name).cloned()).collect::<Result<_, _>>()?;
+            given(count).map(|name| session.output(&name).cloned()).collect::<Result<_, _>>()?;
         if config.in_channels != channels {
             let reason =
                 format!("in_channels is {}, the latents have {channels}", config.in_channels);
@@ -120,8 +118,7 @@ impl ControlNet {
             let differ = channels(given).zip(channels(taken)).is_some_and(|(a, b)| a != b);
             if given.dtype != taken.dtype || given.rank() != 4 || differ {
                 let reason = format!(
-                    "output {given} doesn't fit the denoiser's input {taken}; export both \
-                     together, in one precision"
+                    "output {given} doesn't fit the denoiser's input {taken}; export both together"
                 );
                 return Err(session.port_error(reason).into());
             }
@@ -160,7 +157,7 @@ impl ControlNet {
         memories: &mut u64,
         interrupt: &Interrupt,
     ) -> Result<(), Error> {
-        let Run { state, index, scale, guess_mode, given } = run;
+        let Run { state, index, scale, guess_mode, given, spread } = run;
         let constants = std::mem::take(&mut self.constants);
         let takes = Takes {
             sample: SAMPLE,
@@ -168,7 +165,6 @@ impl ControlNet {
             constants: Some(&constants),
             beside: false,
         };
-        let spread = !self.pools() || given.is_some();
         let ready = match self.memory.take() {
             Some(memory) if memory.spread == spread && memory.memory.fits(takes, state) => {
                 Ok(memory)
@@ -258,8 +254,17 @@ fn guess_share(place: usize, count: usize) -> f32 {
     10_f64.powf(exponent) as f32
 }
 
-fn is(session: &Session, output: &str, dtype: Dtype) -> bool {
-    session.output(output).is_ok_and(|port| port.dtype == dtype)
+/// The names of as many residuals as a ControlNet gives them.
+fn given(count: usize) -> impl Iterator<Item = String> {
+    (0..count - 1).map(|index| format!("{DOWN}{index}")).chain([MID.to_owned()])
+}
+
+/// What a ControlNet gives, and adds to, has the types that the denoiser takes at `inputs`, as both
+/// are in one memory.
+fn casts(inputs: &[Port]) -> Vec<Cast> {
+    let cast = |name, port: &Port| Cast { name, to: port.dtype };
+    let given = given(inputs.len()).zip(inputs).map(|(name, port)| cast(name, port));
+    given.chain(inputs.iter().map(|port| cast(port.name.clone(), port))).collect()
 }
 
 #[cfg(test)]

@@ -95,9 +95,11 @@ impl ControlNets {
     ) -> Result<Option<(u64, &[Shared])>, Error> {
         let Some(control) = &state.control else { return Ok(None) };
         let global_pool = self.nets.first().is_some_and(ControlNet::pools);
-        let guess_mode = control.guess_mode || global_pool;
+        let guess_mode = control.guess_mode || (global_pool && control.pooled_guesses);
         let calls = state.scheduler.timesteps().len() - state.calls.start;
         let mut last: Option<usize> = None;
+        // One value for all places, until one of them has values for each.
+        let mut spread = false;
         for (index, steering) in control.nets.iter().enumerate() {
             let scale = steering.scale_at(state.step_index(), calls);
             if scale == 0.0 {
@@ -105,7 +107,8 @@ impl ControlNets {
             }
             let Some((before, [net, ..])) = self.nets.split_at_mut_checked(index) else { break };
             let given = last.and_then(|last| before.get(last)).and_then(ControlNet::residuals);
-            let run = super::controlnet::Run { state, index, scale, guess_mode, given };
+            spread |= !net.pools();
+            let run = super::controlnet::Run { state, index, scale, guess_mode, given, spread };
             net.run(run, scaled, &mut self.memories, interrupt)?;
             last = Some(index);
         }

@@ -1,0 +1,108 @@
+//! The form in which a graph is given to ONNX Runtime: its file, or a rewriting of it.
+//!
+//! What comes of it is known from the file's header before anything is loaded, so that a folder
+//! that is only looked at shows the element types that its graphs would have when they run.
+
+use std::path::Path;
+
+use super::onnx::Files;
+use super::port::{Dtype, Port};
+use super::{Device, Error, recast, widen};
+
+/// What a file's header calls half precision.
+const HALF: &str = "float16";
+
+/// An input or output that is wanted in another floating-point type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cast {
+    /// Its name.
+    pub name: String,
+    /// The type.
+    pub to: Dtype,
+}
+
+/// A graph's form.
+pub(super) struct Form {
+    /// In single precision, where the file has half.
+    wide: Option<Vec<u8>>,
+    /// The inputs and outputs that have another type than the graph, or its wide form, gives them.
+    casts: Vec<Cast>,
+}
+
+/// A graph that was rewritten.
+pub(super) struct Rewritten {
+    pub(super) bytes: Vec<u8>,
+    /// Whether it is in single precision now.
+    pub(super) widened: bool,
+}
+
+impl Form {
+    /// The form of the model in `files`, with `casts` where it has such inputs and outputs.
+    pub(super) fn of(
+        files: &Files,
+        model: &Path,
+        device: Device,
+        casts: &[Cast],
+    ) -> Result<Self, Error> {
+        let ports = || files.header.inputs.iter().chain(&files.header.outputs).flatten();
+        let has_half = files.header.weights.contains_key(&HALF);
+        let wide = match device {
+            // Only where weights lie in other files is the graph small enough to be rewritten.
+            Device::Cpu if !files.external.is_empty() && has_half => widen::widen(&read(model)?),
+            _ => None,
+        };
+        let mut form = Self { wide, casts: Vec::new() };
+        let differs = |cast: &&Cast| {
+            let port = ports().find(|port| port.name == cast.name);
+            let dtype = port.map(|port| form.dtype(port));
+            [Dtype::F32, Dtype::F16].iter().any(|&own| own != cast.to && dtype == Some(own))
+        };
+        form.casts = casts.iter().filter(differs).cloned().collect();
+        Ok(form)
+    }
+
+    /// The port as the graph has it in this form.
+    pub(super) fn port(&self, port: Port) -> Port {
+        Port { dtype: self.dtype(&port), ..port }
+    }
+
+    fn dtype(&self, port: &Port) -> Dtype {
+        let cast = self.casts.iter().find(|cast| cast.name == port.name);
+        match port.dtype {
+            _ if cast.is_some() => cast.map_or(port.dtype, |cast| cast.to),
+            Dtype::F16 if self.wide.is_some() => Dtype::F32,
+            own => own,
+        }
+    }
+
+    /// The model in this form; `None` if that is its file, or if it isn't understood.
+    pub(super) fn rewritten(
+        self,
+        model: &Path,
+        device: Device,
+    ) -> Result<Option<Rewritten>, Error> {
+        let Self { wide, casts } = self;
+        let mut widened = wide.is_some();
+        if casts.is_empty() {
+            return Ok(wide.map(|bytes| Rewritten { bytes, widened }));
+        }
+        let mut bytes = match wide {
+            Some(wide) => wide,
+            None => read(model)?,
+        };
+        // Processors have no kernels for half precision, so nothing is lost by all of it in single.
+        if device == Device::Cpu
+            && casts.iter().all(|cast| cast.to == Dtype::F32)
+            && let Some(wide) = widen::widen_all(&bytes)
+        {
+            (bytes, widened) = (wide, true);
+        }
+        let recast = recast::recast(&bytes, &casts);
+        Ok(recast.map(|bytes| Rewritten { bytes, widened }))
+    }
+}
+
+/// The whole file.
+pub(super) fn read(model: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(model).map_err(|source| Error::Io { path: model.to_owned(), source })
+}
