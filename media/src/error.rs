@@ -35,7 +35,9 @@ pub enum Error {
         reason: String,
     },
     /// A picture that claims to be larger than any that is read.
-    #[error("the picture is too large; give one of at most {max} pixels a side")]
+    #[error(
+        "the picture is too large; give one of at most {max} pixels a side, with 8 bits a colour and no transparency if it is nearly that"
+    )]
     TooLarge {
         /// The longest side read.
         max: u32,
