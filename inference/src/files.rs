@@ -4,30 +4,50 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
 
-/// Configs have some kilobytes, vocabularies some megabytes.
-const MAX_TEXT: u64 = 64 << 20;
+/// What a text of a model folder is, which says how long it may be: parsed it takes many times as
+/// much memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Text {
+    /// Configs have some kilobytes.
+    Config,
+    /// A line for each file of a folder.
+    Manifest,
+    /// Vocabularies have some megabytes, those of many languages some dozens.
+    Vocabulary,
+}
+
+impl Text {
+    fn most(self) -> u64 {
+        match self {
+            Self::Config => 2 << 20,
+            Self::Manifest => 32 << 20,
+            Self::Vocabulary => 64 << 20,
+        }
+    }
+}
+
 /// What a checkout without Git LFS leaves in a large file's place.
 const LFS_POINTER: &[u8] = b"version https://git-lfs";
 
 /// The text of the file at `path`.
 ///
 /// # Errors
-/// It can't be read, is no regular file (a pipe would be waited for), has more than 64 MiB, is not
-/// UTF-8, or is a Git LFS pointer.
-pub(crate) fn text(path: &Path) -> io::Result<String> {
+/// It can't be read, is no regular file (a pipe would be waited for), is longer than its `kind` may
+/// be, is not UTF-8, or is a Git LFS pointer.
+pub(crate) fn text(path: &Path, kind: Text) -> io::Result<String> {
     let metadata = std::fs::metadata(path)?;
     let bad = |reason: String| io::Error::new(ErrorKind::InvalidData, reason);
     if !metadata.is_file() {
         return Err(bad("it is not a file; copy or export it again".to_owned()));
     }
-    let length = metadata.len();
-    if length > MAX_TEXT {
+    let (length, most) = (metadata.len(), kind.most());
+    if length > most {
         return Err(bad(format!(
-            "it has {length} bytes, a text has at most {MAX_TEXT}; copy or export it again"
+            "it has {length} bytes, such a file has at most {most}; copy or export it again"
         )));
     }
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_TEXT).read_to_end(&mut bytes)?;
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
     if is_lfs_pointer(&bytes) {
         return Err(bad("it is a Git LFS pointer; run: git lfs pull".to_owned()));
     }

@@ -3,12 +3,18 @@
 //! Whoever can go on after a fault [notes](Findings::note) it here and goes on; the same code stops
 //! at it where a model is loaded.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::error::Error;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
+
+use crate::brief::{self, brief};
+
+/// Faults that are told; of the others only how many there are.
+const TOLD: usize = 100;
 
 /// Something wrong with a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -41,7 +47,12 @@ pub(crate) struct Findings(Arc<Mutex<Found>>);
 /// What was found.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Found {
-    pub(crate) problems: Vec<Problem>,
+    /// The first ones.
+    problems: Vec<Problem>,
+    /// All of them, as hashes of what they say.
+    said: HashSet<u64>,
+    /// The parts that they are about.
+    faulty: BTreeSet<String>,
     pub(crate) parts: Vec<Part>,
     /// The files that the pipeline uses, relative to the folder.
     pub(crate) used: BTreeSet<PathBuf>,
@@ -54,8 +65,12 @@ impl Findings {
     }
 
     pub(crate) fn add(&self, part: &str, message: String) {
+        let message = brief(message, brief::MESSAGE);
         self.with(|found| {
-            if found.problems.iter().all(|problem| problem.message != message) {
+            if !found.faulty.contains(part) {
+                found.faulty.insert(part.to_owned());
+            }
+            if found.said.insert(hash(&message)) && found.said.len() <= TOLD {
                 found.problems.push(Problem { part: part.to_owned(), message });
             }
         });
@@ -63,7 +78,7 @@ impl Findings {
 
     /// Whether something is known to be wrong with the part: what follows from it is not said.
     pub(crate) fn has(&self, part: &str) -> bool {
-        self.with(|found| found.problems.iter().any(|problem| problem.part == part))
+        self.with(|found| found.faulty.contains(part))
     }
 
     /// Takes a graph down.
@@ -86,6 +101,27 @@ impl Findings {
     }
 }
 
+impl Found {
+    /// What is wrong: the first faults, and how many more there are.
+    pub(crate) fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.problems.clone();
+        match self.said.len() - problems.len() {
+            0 => {}
+            more => problems.push(Problem {
+                part: ".".to_owned(),
+                message: format!("and {more} more problems; mend these first"),
+            }),
+        }
+        problems
+    }
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// An error and its causes in one line.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -95,4 +131,27 @@ pub(crate) fn chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_faults_are_told_and_the_others_counted() {
+        let findings = Findings::default();
+        for number in 0..10 * TOLD {
+            let part = format!("part_{number}");
+            findings.add(&part, format!("{part} is wrong"));
+            findings.add("again", format!("{part} is wrong"));
+            assert!(findings.has(&part));
+        }
+        findings.add("long", "x".repeat(100_000));
+        let problems = findings.found().problems();
+        assert_eq!(problems.len(), TOLD + 1);
+        assert_eq!(problems[TOLD].message, "and 901 more problems; mend these first");
+        let one = Findings::default();
+        one.add("long", "x".repeat(100_000));
+        assert!(one.found().problems()[0].message.len() <= brief::MESSAGE);
+    }
 }

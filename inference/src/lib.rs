@@ -3,6 +3,7 @@
 //! Nothing here knows the network. `schedulers`, `noise` and `tokenizers` are pure; `folder` reads
 //! files; ONNX Runtime lives in `session` alone; `pipelines` put the parts together step by step.
 
+mod brief;
 mod files;
 mod findings;
 pub mod folder;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::Family;
+use crate::brief::{VALUE, brief};
 
 /// Why a model folder can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -39,8 +40,9 @@ pub enum Error {
     },
     /// A pipeline class that can't be run.
     #[error(
-        "{}: pipeline class {class} is not supported yet{why}; known: {known}",
-        folder.display(), why = Family::why_unknown(class), known = Family::known()
+        "{}: pipeline class {} is not supported yet{why}; known: {known}",
+        folder.display(), brief(class.clone(), VALUE), why = Family::why_unknown(class),
+        known = Family::known()
     )]
     UnknownFamily {
         /// The folder.
@@ -79,13 +81,20 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file isn't the JSON we expect.
-    #[error("{} can't be parsed; mend or restore it", path.display())]
+    #[error("{} can't be parsed; mend or restore it: {reason}", path.display())]
     Json {
         /// The file.
         path: PathBuf,
-        /// The cause, with line and column.
-        #[source]
-        source: serde_json::Error,
+        /// What is wrong with it, with line and column.
+        reason: String,
+    },
+    /// A file of the folder itself says what no model has.
+    #[error("{}: {reason}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// The key, its value and the remedy.
+        reason: String,
     },
     /// A file isn't what `manifest.json` says.
     #[error(

@@ -8,7 +8,10 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Error, listing, read_json};
+use super::listing::{self, Known};
+use super::{Error, read_json};
+use crate::brief::{VALUE, brief};
+use crate::files::Text;
 use crate::progress::Progress;
 
 /// Its name in the folder.
@@ -73,14 +76,14 @@ impl Manifest {
     /// [`Error::NoFolder`]; [`Error::Io`] for a file that can't be read, [`Error::Digest`] for a link
     /// that leads out of the folder.
     pub fn make(root: &Path, progress: &Progress) -> Result<Self, Error> {
-        let mut files = BTreeMap::new();
+        let (mut files, mut known) = (BTreeMap::new(), Known::default());
         let found = listing::files(root)?;
         for name in found.iter().filter(|name| *name != MANIFEST) {
             progress.expect(length(root, name)?);
         }
         for name in found.into_iter().filter(|name| name != MANIFEST) {
             let bytes = length(root, &name)?;
-            let sha256 = sha256(&root.join(&name), progress)?;
+            let sha256 = known.or(&root.join(&name), |path| sha256(path, progress))?;
             files.insert(name, Entry { bytes, sha256 });
         }
         Ok(Self { algorithm: ALGORITHM.to_owned(), files })
@@ -96,10 +99,11 @@ impl Manifest {
         if !path.exists() {
             return Ok(None);
         }
-        let manifest: Self = read_json(&path)?;
+        let manifest: Self = read_json(&path, Text::Manifest)?;
         let bad = |reason: String| Error::Digest { path: path.clone(), reason };
         if manifest.algorithm != ALGORITHM {
-            return Err(bad(format!("algorithm {:?} is not {ALGORITHM}", manifest.algorithm)));
+            let algorithm = brief(manifest.algorithm, VALUE);
+            return Err(bad(format!("algorithm {algorithm:?} is not {ALGORITHM}")));
         }
         let plain = |name: &&String| {
             let mut parts = Path::new(name).components();
@@ -108,7 +112,10 @@ impl Manifest {
                 || !parts.all(|part| matches!(part, Component::Normal(_)))
         };
         match manifest.files.keys().find(plain) {
-            Some(name) => Err(bad(format!("{name:?} is not a path in the folder"))),
+            Some(name) => {
+                let name = brief(name.clone(), VALUE);
+                Err(bad(format!("{name:?} is not a path in the folder")))
+            }
             None => Ok(Some(manifest)),
         }
     }
@@ -140,7 +147,7 @@ impl Manifest {
     /// Bytes of all files together.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.files.values().map(|entry| entry.bytes).sum()
+        self.files.values().fold(0, |sum, entry| sum.saturating_add(entry.bytes))
     }
 
     /// Every file of `root` that isn't what this says, in order of name.
@@ -149,14 +156,15 @@ impl Manifest {
     /// The folder can't be listed.
     pub fn differences(&self, root: &Path, progress: &Progress) -> Result<Vec<Difference>, Error> {
         self.files.values().for_each(|entry| progress.expect(entry.bytes));
-        let mut differences = Vec::new();
+        let (mut differences, mut known) = (Vec::new(), Known::default());
         for (name, entry) in &self.files {
             let state = match root.join(name).symlink_metadata() {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Differs::Missing,
                 _ => Differs::Differs,
             };
-            let checked =
-                entry.measure(root, name).and_then(|()| entry.digest(root, name, progress));
+            let checked = entry
+                .measure(root, name)
+                .and_then(|()| entry.digest(root, name, &mut known, progress));
             if let Err(error) = checked {
                 let reason = match error {
                     Error::Digest { reason, .. } => reason,
@@ -181,8 +189,9 @@ impl Manifest {
         for (name, entry) in &self.files {
             entry.measure(root, name)?;
         }
+        let mut known = Known::default();
         let digest = |(name, entry): (&String, &Entry)| {
-            entry.digest(root, name, progress)?;
+            entry.digest(root, name, &mut known, progress)?;
             Ok((PathBuf::from(name), entry.sha256.to_ascii_lowercase()))
         };
         self.files.iter().map(digest).collect()
@@ -214,13 +223,20 @@ impl Entry {
         Err(Error::Digest { path: root.join(name), reason })
     }
 
-    fn digest(&self, root: &Path, name: &str, progress: &Progress) -> Result<(), Error> {
+    fn digest(
+        &self,
+        root: &Path,
+        name: &str,
+        known: &mut Known,
+        progress: &Progress,
+    ) -> Result<(), Error> {
         let path = root.join(name);
-        let digest = sha256(&path, progress)?;
+        let digest = known.or(&path, |path| sha256(path, progress))?;
         if digest.eq_ignore_ascii_case(&self.sha256) {
             return Ok(());
         }
-        let reason = format!("SHA-256 {digest}, but {MANIFEST} says {}", self.sha256);
+        let listed = brief(self.sha256.clone(), VALUE);
+        let reason = format!("SHA-256 {digest}, but {MANIFEST} says {listed}");
         Err(Error::Digest { path, reason })
     }
 }
@@ -301,7 +317,10 @@ fn length(root: &Path, name: &str) -> Result<u64, Error> {
     let io = |source| Error::Io { path: path.clone(), source };
     let metadata = match std::fs::metadata(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let reason = format!("it is missing, but {MANIFEST} lists it");
+            let reason = match path.is_symlink() {
+                true => "it is a link to nothing".to_owned(),
+                false => format!("it is missing, but {MANIFEST} lists it"),
+            };
             return Err(Error::Digest { path, reason });
         }
         other => other.map_err(io)?,

@@ -12,7 +12,7 @@ mod manifest;
 mod tiling;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -23,13 +23,20 @@ pub use self::family::Family;
 pub(crate) use self::manifest::examine;
 pub use self::manifest::{Contents, Difference, Differs, MANIFEST, Manifest};
 pub use self::tiling::{Above, BadTiling, VaeTiling};
-use crate::files;
+use crate::brief::{MESSAGE, VALUE, brief};
+use crate::files::{self, Text};
 use crate::findings::Findings;
 use crate::progress::Progress;
 
 const INDEX: &str = "model_index.json";
 const DEFAULTS: &str = "hearth.json";
 const MODEL: &str = "model.onnx";
+/// Pictures of a longer side are no model's.
+pub(crate) const MAX_SIDE: u32 = 16_384;
+/// Pipelines of diffusers have about a dozen parts.
+const MAX_PARTS: usize = 64;
+/// A part has a few files, or one for each of its weights.
+const MAX_FILES: usize = 20_000;
 /// Extensions of the weights that PyTorch reads.
 const PYTORCH: [&str; 5] = ["safetensors", "bin", "ckpt", "pt", "pth"];
 
@@ -74,14 +81,20 @@ impl Folder {
         let (family, Index { class, rest: index }) = match root.join(INDEX).is_file() {
             false => (Family::Onnx, Index::default()),
             true => {
-                let index: Index = read_json(&root.join(INDEX))?;
+                let index: Index = read_json(&root.join(INDEX), Text::Config)?;
                 let unknown =
                     || Error::UnknownFamily { folder: root.to_owned(), class: index.class.clone() };
+                check_parts(&index.rest)
+                    .map_err(|reason| Error::Unusable { path: root.join(INDEX), reason })?;
                 (Family::of_class(&index.class).ok_or_else(unknown)?, index)
             }
         };
         let defaults = match root.join(DEFAULTS) {
-            path if path.exists() => read_json(&path)?,
+            path if path.exists() => {
+                let defaults: Defaults = read_json(&path, Text::Config)?;
+                defaults.check().map_err(|reason| Error::Unusable { path, reason })?;
+                defaults
+            }
             _ => Defaults::default(),
         };
         let progress = Progress::default();
@@ -157,9 +170,7 @@ impl Folder {
 
     /// The parts that `model_index.json` names, each with its class.
     pub(crate) fn parts(&self) -> Vec<(String, String)> {
-        let class = |entry: &Value| entry.as_array()?.get(1)?.as_str().map(str::to_owned);
-        let parts = self.index.iter();
-        parts.filter_map(|(part, entry)| Some((part.clone(), class(entry)?))).collect()
+        parts_in(&self.index).map(|(part, class)| (part.to_owned(), class.to_owned())).collect()
     }
 
     /// A switch in `model_index.json`.
@@ -213,7 +224,7 @@ impl Folder {
     /// [`Error::Missing`], [`Error::Io`].
     pub fn text(&self, relative: &str) -> Result<String, Error> {
         let path = self.path(relative)?;
-        files::text(&path).map_err(|source| Error::Io { path, source })
+        files::text(&path, Text::Config).map_err(|source| Error::Io { path, source })
     }
 
     /// The JSON file at `relative`; keys that `T` doesn't have are ignored.
@@ -221,7 +232,7 @@ impl Folder {
     /// # Errors
     /// [`Error::Missing`], [`Error::Io`], [`Error::Json`].
     pub fn json<T: DeserializeOwned>(&self, relative: &str) -> Result<T, Error> {
-        read_json(&self.path(relative)?)
+        read_json(&self.path(relative)?, Text::Config)
     }
 
     /// Digests the files that the pipeline uses: those of `parts` (folders in this one) with the
@@ -305,17 +316,59 @@ impl Folder {
     }
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Error> {
-    let text = files::text(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-    serde_json::from_str(&text).map_err(|source| Error::Json { path: path.to_owned(), source })
+/// The parts that an index names, each with its class.
+fn parts_in(index: &Map<String, Value>) -> impl Iterator<Item = (&str, &str)> {
+    index.iter().filter_map(|(part, entry)| {
+        let class = entry.as_array()?.get(1)?.as_str()?;
+        Some((part.as_str(), class))
+    })
+}
+
+/// Refuses an index whose parts are too many, or no folders in this one.
+fn check_parts(index: &Map<String, Value>) -> Result<(), String> {
+    let parts = parts_in(index).count();
+    if parts > MAX_PARTS {
+        return Err(format!(
+            "it names {parts} parts, a pipeline has at most {MAX_PARTS}; restore it from the export"
+        ));
+    }
+    let plain = |part: &str| {
+        let mut components = Path::new(part).components();
+        let is_name = matches!(components.next(), Some(Component::Normal(name)) if name == part);
+        is_name && components.next().is_none() && !part.contains('\0')
+    };
+    match parts_in(index).find(|(part, _)| !plain(part)) {
+        None => Ok(()),
+        Some((part, _)) => {
+            let part = brief(part.to_owned(), VALUE);
+            Err(format!("part {part:?} is no folder's name; restore it from the export"))
+        }
+    }
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path, kind: Text) -> Result<T, Error> {
+    let text = files::text(path, kind).map_err(|source| Error::Io { path: path.into(), source })?;
+    let bad =
+        |reason: String| Error::Json { path: path.to_owned(), reason: brief(reason, MESSAGE) };
+    let parsed = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
+    // A list would be taken for the values of the keys in order.
+    match text.trim_start().starts_with('{') {
+        true => Ok(parsed),
+        false => Err(bad("it is not an object".to_owned())),
+    }
 }
 
 /// The names of the files directly in `folder`.
 fn files_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let io = |source| Error::Io { path: folder.to_owned(), source };
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(io)? {
+    for (count, entry) in std::fs::read_dir(folder).map_err(io)?.enumerate() {
         let entry = entry.map_err(io)?;
+        if count == MAX_FILES {
+            let reason =
+                format!("it holds more than {MAX_FILES} files; remove what isn't the model's");
+            return Err(Error::Unusable { path: folder.to_owned(), reason });
+        }
         if entry.path().is_file() {
             names.push(PathBuf::from(entry.file_name()));
         }

@@ -7,15 +7,22 @@ use hearth_media::Image;
 use super::defaults::Defaults;
 use super::description::SequenceLength;
 use super::schedule::Schedule;
-use super::{Description, Generation, MAX_PROMPT_CHARS};
-use crate::folder::{Family, Folder};
-use crate::pipelines::parts::Files;
+use super::{Description, Error, Generation, Invalid, MAX_PROMPT_CHARS};
+use crate::folder::{Family, Folder, MAX_SIDE};
+use crate::pipelines::parts::{self, Files};
 use crate::schedulers::{self, SchedulerSpec};
 use crate::session::Device;
 
 /// Sides up to this are accepted whatever the default, so that toy models can be tried at
 /// other sizes; larger models can afford it anyway.
 const SMALL: u32 = 128;
+
+/// What a folder's own defaults are in.
+const HEARTH: &str = "hearth.json";
+/// Fields that have a default of the model's.
+const DEFAULTS: [&str; 4] = ["width", "height", "num_inference_steps", "guidance_scale"];
+/// Pixels of a side of a picture that has no content.
+const GREY: u32 = 512;
 
 /// The fields of requests to models with ControlNets.
 const CONTROL_FIELDS: [&str; 5] = [
@@ -55,12 +62,13 @@ pub(super) struct Facts<'a> {
 
 impl Facts<'_> {
     /// The description; what the folder's `hearth.json` says comes first.
-    pub(super) fn describe(self) -> Description {
-        let own = self.folder.defaults();
-        let [height, width] = self.size;
+    ///
+    /// # Errors
+    /// Defaults that the model can't meet.
+    pub(super) fn describe(self) -> Result<Description, Error> {
+        let (folder, own) = (self.folder, self.folder.defaults());
         let smallest = self.smallest.next_multiple_of(self.size_factor.max(1));
-        let default_width = own.width.unwrap_or(width).max(smallest);
-        let default_height = own.height.unwrap_or(height).max(smallest);
+        let [default_height, default_width] = self.default_size(smallest)?;
         let mut fields = self.fields.clone();
         if self.max_prompt_chunks > 1 {
             fields.push("long_prompt");
@@ -127,7 +135,42 @@ impl Facts<'_> {
         let fits = |name| description.check(&description.plain(name)).is_ok();
         let names = schedulers::table().into_iter().map(|row| row.name);
         description.schedulers = names.filter(|name| fits(Some(name))).collect();
-        description
+        match description.check(&description.plain(None)) {
+            Err(invalid) if DEFAULTS.contains(&invalid.field) => unmet(folder, &invalid),
+            _ => Ok(description),
+        }
+    }
+
+    /// Rows and columns of a picture if the request says nothing: the folder's own, or those of the
+    /// configs, brought to what can be made.
+    fn default_size(&self, smallest: u32) -> Result<[u32; 2], Error> {
+        let own = self.folder.defaults();
+        let factor = if self.fixed_size { 1 } else { self.size_factor.max(1) };
+        let fitted = |side: u32| match side {
+            0 => 0,
+            side => (side - side % factor).max(factor),
+        };
+        let [height, width] = self.size.map(fitted);
+        let size = [own.height.unwrap_or(height), own.width.unwrap_or(width)];
+        if self.fixed_size && size != [height, width] {
+            let reason = format!(
+                "width and height are {}x{}, but the export has {width}x{height} built in; leave \
+                 them out",
+                size[1], size[0]
+            );
+            return Err(parts::bad(HEARTH, reason));
+        }
+        if size.iter().any(|side| *side > MAX_SIDE) {
+            let reason = format!(
+                "with its sample_size pictures would be of {}x{} pixels, and {MAX_SIDE} is the \
+                 longest side; mend it, or set width and height in {HEARTH}",
+                size[1], size[0]
+            );
+            let has_transformer = self.folder.root().join("transformer").is_dir();
+            let part = if has_transformer { "transformer" } else { "unet" };
+            return Err(parts::bad(&format!("{part}/config.json"), reason));
+        }
+        Ok(size.map(|side| side.max(smallest)))
     }
 
     /// The defaults of each task: the folder's own, or else those that diffusers has.
@@ -151,6 +194,19 @@ impl Facts<'_> {
     }
 }
 
+/// A default that no request could have.
+fn unmet<T>(folder: &Folder, invalid: &Invalid) -> Result<T, Error> {
+    let own = folder.defaults();
+    let said = match invalid.field {
+        "width" => own.width.or(own.max_size).is_some(),
+        "height" => own.height.or(own.max_size).is_some(),
+        "num_inference_steps" => own.num_inference_steps.is_some(),
+        _ => own.guidance_scale.is_some(),
+    };
+    let place = if said { HEARTH } else { "the model's defaults" };
+    Err(parts::bad(place, invalid.to_string()))
+}
+
 impl Description {
     /// A request that says no more than it must, with the scheduler of that name.
     pub(super) fn plain(&self, scheduler: Option<&str>) -> Generation {
@@ -158,7 +214,10 @@ impl Description {
         let makes = |task: &&str| matches!(*task, "text-to-image" | "general");
         let from_picture = !self.tasks.iter().any(makes);
         let picture = from_picture.then(|| self.grey());
+        let side = |side: u32| from_picture.then_some(side);
         Generation {
+            width: side(self.default_width),
+            height: side(self.default_height),
             strength: from_picture.then_some(1.0),
             mask_image: picture.clone().filter(|_| self.tasks == ["inpainting"]),
             image: picture,
@@ -169,9 +228,9 @@ impl Description {
         }
     }
 
-    /// A picture of no content, of the default size.
+    /// A picture of no content, of the default size or a small one: it is made to fit.
     pub(super) fn grey(&self) -> Arc<Image> {
-        let (width, height) = (self.default_width, self.default_height);
+        let [width, height] = [self.default_width, self.default_height].map(|side| side.min(GREY));
         let rgb = vec![128; width as usize * height as usize * 3];
         Arc::new(Image { width, height, rgb })
     }

@@ -57,7 +57,8 @@ impl Onnx {
             cell: 1,
             latent_channels: 0,
         };
-        let description = Description { scheduler: String::new(), max_size: 0, ..facts.describe() };
+        let description =
+            Description { scheduler: String::new(), max_size: 0, ..facts.describe()? };
         Ok(Self { description: Arc::new(description), session })
     }
 

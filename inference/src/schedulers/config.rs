@@ -8,7 +8,11 @@ use serde_json::{Map, Value};
 
 use super::consistency;
 use super::error::Error;
+use crate::brief::{MESSAGE, VALUE, brief};
 use crate::nearest::nearest;
+
+/// Each is a few numbers of every schedule that is made.
+const MAX_TRAIN_TIMESTEPS: u64 = 100_000;
 
 /// A folder's scheduler: its class and the keys it sets.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,16 +31,26 @@ impl SchedulerConfig {
     /// Text that is no JSON object, one without a `_class_name`, an unknown key.
     pub fn parse(json: &str) -> Result<Self, Error> {
         let mut values: Map<String, Value> = serde_json::from_str(&quote_python_floats(json))
-            .map_err(|error| Error::NotAConfig(error.to_string()))?;
+            .map_err(|error| Error::NotAConfig(brief(error.to_string(), MESSAGE)))?;
         let Some(Value::String(class_name)) = values.remove("_class_name") else {
             return Err(Error::NotAConfig("`_class_name` is missing".into()));
         };
+        if class_name.len() > VALUE {
+            let class_name = brief(class_name, VALUE);
+            return Err(Error::NotAConfig(format!("`_class_name` {class_name} is no class")));
+        }
         if let Some(Value::Array(unset)) = values.remove("_use_default_values") {
             values.retain(|key, _| !unset.iter().any(|name| name == key));
         }
         values.retain(|key, _| !key.starts_with('_'));
         for (key, value) in &values {
             check_known(key, value)?;
+        }
+        if let Some(steps) = values.get("num_train_timesteps")
+            && !steps.as_u64().is_some_and(|steps| (1..=MAX_TRAIN_TIMESTEPS).contains(&steps))
+        {
+            let expected = format!("a whole number from 1 to {MAX_TRAIN_TIMESTEPS}");
+            return Err(Error::invalid("num_train_timesteps", steps, expected));
         }
         Ok(Self { class_name, values })
     }
@@ -65,8 +79,8 @@ pub(super) fn check_known(key: &str, value: &Value) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::UnknownKey {
-        key: key.into(),
-        value: value.to_string(),
+        key: brief(key.into(), VALUE),
+        value: brief(value.to_string(), VALUE),
         nearest: nearest(key, KEYS.iter().copied()),
     })
 }

@@ -3,6 +3,8 @@
 
 use std::fmt::Display;
 
+use crate::brief::{VALUE, brief};
+
 /// Why no scheduler could be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -94,7 +96,8 @@ pub enum Error {
 impl Error {
     /// An [`Error::Invalid`] for field `key`.
     pub(super) fn invalid(key: &str, value: impl Display, expected: impl Into<String>) -> Self {
-        Self::Invalid { key: key.into(), value: value.to_string(), expected: expected.into() }
+        let value = brief(value.to_string(), VALUE);
+        Self::Invalid { key: key.into(), value, expected: expected.into() }
     }
 }
 

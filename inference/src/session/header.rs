@@ -13,6 +13,10 @@ use super::proto::{self, Value};
 const MAX_PORTS: usize = 8192;
 /// Large graphs have some thousand initializers.
 const MAX_WEIGHTS: usize = 1 << 20;
+/// Bytes of the name of an input or output; exporters write short ones.
+const MAX_NAME: usize = 1024;
+/// Dimensions of an input or output; operators take a few.
+const MAX_RANK: usize = 64;
 
 // `GraphProto`
 const INPUT: u64 = 11;
@@ -64,8 +68,7 @@ impl Notes {
         if ports.len() == MAX_PORTS {
             return Err(format!("it has more than {MAX_PORTS} inputs or outputs"));
         }
-        let port = read(value_info).ok_or("an input or output can't be read")?;
-        ports.push(port);
+        ports.push(read(value_info)?);
         Ok(())
     }
 
@@ -138,28 +141,41 @@ fn hash(bytes: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// Reads a `ValueInfoProto`; `None` if it is malformed.
-fn read(value_info: &[u8]) -> Option<Result<Port, String>> {
-    let fields = proto::fields(value_info)?;
-    let text = |number| fields.iter().rev().find(|field| field.number == number)?.bytes();
-    let name = String::from_utf8_lossy(text(1)?).into_owned();
-    let kind = proto::fields(text(2).unwrap_or_default())?;
+/// Reads a `ValueInfoProto`; what can't be is the outer error, what isn't supported the inner.
+fn read(value_info: &[u8]) -> Result<Result<Port, String>, String> {
+    let malformed = || "an input or output can't be read".to_owned();
+    let fields = proto::fields(value_info).ok_or_else(malformed)?;
+    let bytes = |number| fields.iter().rev().find(|field| field.number == number)?.bytes();
+    let name = bytes(1).ok_or_else(malformed)?;
+    if name.len() > MAX_NAME {
+        let length = name.len();
+        return Err(format!(
+            "an input or output has a name of {length} bytes, more than {MAX_NAME}"
+        ));
+    }
+    let name = String::from_utf8_lossy(name).into_owned();
+    let kind = proto::fields(bytes(2).unwrap_or_default()).ok_or_else(malformed)?;
     let Some(tensor) = kind.iter().find(|field| field.number == 1).and_then(proto::Field::bytes)
     else {
-        return Some(Err(Port::no_tensor(&name)));
+        return Ok(Err(Port::no_tensor(&name)));
     };
     let (mut data_type, mut dims) = (0, Vec::new());
-    for field in proto::fields(tensor)? {
+    for field in proto::fields(tensor).ok_or_else(malformed)? {
         match (field.number, field.value) {
             (1, Value::Varint(value)) => data_type = value,
             (2, Value::Bytes(shape)) => {
-                let lengths = proto::fields(shape)?;
-                dims = lengths.iter().map(|dim| length(dim.bytes()?)).collect::<Option<_>>()?;
+                let lengths = proto::fields(shape).ok_or_else(malformed)?;
+                if lengths.len() > MAX_RANK {
+                    let rank = lengths.len();
+                    return Err(format!("{name} has {rank} dimensions, more than {MAX_RANK}"));
+                }
+                let lengths = lengths.iter().map(|dim| length(dim.bytes()?));
+                dims = lengths.collect::<Option<_>>().ok_or_else(malformed)?;
             }
             _ => {}
         }
     }
-    Some(match dtype(data_type) {
+    Ok(match dtype(data_type) {
         Some(dtype) => Ok(Port { name, dtype, dims }),
         None => Err(Port::unknown_type(&name, type_name(data_type))),
     })

@@ -1,5 +1,6 @@
 //! A loaded graph.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use ort::session::RunOptions;
 
 use super::form::{Cast, Form, Rewritten, read};
 use super::{Device, Dtype, Error, Port, Runtime, onnx, options, widen};
+use crate::brief;
 use crate::findings::{Findings, Part};
 
 /// An ONNX graph loaded on a device, with what it says about its inputs and outputs.
@@ -240,8 +242,8 @@ impl Session {
         if let Some(port) = ports.iter().find(|port| port.name == name) {
             return Ok(port);
         }
-        let names: Vec<_> = ports.iter().map(|port| port.name.as_str()).collect();
-        let reason = format!("the graph has no {kind} {name}; it has {}", names.join(", "));
+        let names = brief::names(ports.iter().map(|port| port.name.as_str()));
+        let reason = format!("the graph has no {kind} {name}; it has {names}");
         self.fault(reason).map(|()| &ANY)
     }
 
@@ -296,7 +298,7 @@ impl Session {
         let ports = self.inputs.iter().chain(&self.outputs);
         let mut named = ports.filter(|port| names.contains(&port.name.as_str()));
         named.find(|port| !fits(port.dtype)).map_or(Ok(()), |port| {
-            let Port { name, dtype, .. } = port;
+            let (name, dtype) = (port.shown_name(), port.dtype);
             self.fault(format!("{name} is {dtype}; export the graph with {wanted} there"))
         })
     }
@@ -306,12 +308,12 @@ impl Session {
     /// # Errors
     /// [`Error::Port`] names the first other one.
     pub fn expect_inputs(&self, known: &[&str]) -> Result<(), Error> {
-        let stranger = self.inputs.iter().find(|port| !known.contains(&port.name.as_str()));
+        let known_names: HashSet<_> = known.iter().copied().collect();
+        let stranger = self.inputs.iter().find(|port| !known_names.contains(port.name.as_str()));
         stranger.map_or(Ok(()), |port| {
-            let known = known.join(", ");
+            let (name, known) = (port.shown_name(), brief::names(known.iter().copied()));
             self.fault(format!(
-                "the graph asks for input {}, which is not supported; known: {known}",
-                port.name
+                "the graph asks for input {name}, which is not supported; known: {known}"
             ))
         })
     }

@@ -16,8 +16,13 @@ use std::path::{Component, Path, PathBuf};
 
 use super::Error;
 use super::header::{Header, Notes, Weight};
+use crate::brief::{MESSAGE, VALUE, brief};
 use crate::files;
 
+/// What protobuf can read at once, and so ONNX Runtime.
+const MAX_MODEL: u64 = i32::MAX as u64;
+/// Files of weights that one graph refers to; some exporters write one for each weight.
+const MAX_FILES: usize = 1 << 14;
 /// Subgraphs nest (a loop in a branch in a loop); nobody needs them this deep.
 const MAX_DEPTH: u32 = 64;
 /// Names of weight files and their offsets are short.
@@ -60,10 +65,16 @@ pub fn check(root: &Path, model: &Path) -> Result<Files, Error> {
     if length == 0 {
         return Err(bad("it is empty; copy or export it again".to_owned()));
     }
+    if length > MAX_MODEL {
+        return Err(bad(format!(
+            "it has {length} bytes, an ONNX file has at most {MAX_MODEL}; export it with its weights \
+             in other files"
+        )));
+    }
     let mut walk = Walk {
         reader: BufReader::new(file),
         at: 0,
-        references: Vec::new(),
+        references: BTreeMap::new(),
         notes: Notes::default(),
     };
     if files::is_lfs_pointer(walk.reader.fill_buf().map_err(io)?) {
@@ -82,15 +93,15 @@ pub fn check(root: &Path, model: &Path) -> Result<Files, Error> {
 
     let folder = real.parent().unwrap_or(&root);
     let mut sizes = BTreeMap::new();
-    for reference in &walk.references {
-        let path = reference.resolve(&root, folder).map_err(&bad)?;
+    for (location, range) in &walk.references {
+        let path = resolve(location, &root, folder).map_err(&bad)?;
         let size = match sizes.get(&path) {
             Some(&size) => size,
             None => std::fs::metadata(&path)
                 .map_err(|source| Error::Io { path: path.clone(), source })?
                 .len(),
         };
-        if reference.end().is_none_or(|end| end > size) {
+        if range.end().is_none_or(|end| end > size) {
             if files::starts_as_lfs_pointer(&path) {
                 return Err(Error::ModelFile { path, reason: POINTER.to_owned() });
             }
@@ -98,14 +109,14 @@ pub fn check(root: &Path, model: &Path) -> Result<Files, Error> {
                 path,
                 reason: format!(
                     "truncated: the model needs bytes {} to {}, it has {size}; copy it again",
-                    reference.offset,
-                    reference.end().unwrap_or(u64::MAX),
+                    range.offset,
+                    range.end().unwrap_or(u64::MAX),
                 ),
             });
         }
         sizes.insert(path, size);
     }
-    let bytes = length + sizes.values().sum::<u64>();
+    let bytes = sizes.values().fold(length, |sum, size| sum.saturating_add(*size));
     Ok(Files { external: sizes.into_keys().collect(), bytes, header: walk.notes.header() })
 }
 
@@ -116,34 +127,48 @@ fn outside(path: &Path) -> String {
     )
 }
 
-/// A range of a file that holds one tensor's weights.
+/// Where one tensor's weights are.
 #[derive(Debug, Default)]
 struct Reference {
     location: String,
+    range: Range,
+}
+
+/// A range of a file.
+#[derive(Debug, Default, Clone, Copy)]
+struct Range {
     offset: u64,
     length: Option<u64>,
 }
 
-impl Reference {
-    fn end(&self) -> Option<u64> {
+impl Range {
+    fn end(self) -> Option<u64> {
         self.offset.checked_add(self.length.unwrap_or(0))
     }
 
-    fn resolve(&self, root: &Path, folder: &Path) -> Result<PathBuf, String> {
-        let location = Path::new(&self.location);
-        let plain = location.components().all(|part| matches!(part, Component::Normal(_)));
-        if self.location.is_empty() || !plain || self.location.contains('\0') {
-            return Err(format!(
-                "it keeps weights in {:?}, which is not a path beneath the model's folder",
-                self.location
-            ));
-        }
-        let path = folder.join(location);
-        let real = path.canonicalize().map_err(|error| {
-            format!("its weights file {} can't be read: {error}", path.display())
-        })?;
-        if real.starts_with(root) { Ok(real) } else { Err(outside(&real)) }
+    /// Whether it reaches beyond the other.
+    fn is_beyond(self, other: Self) -> bool {
+        let end = |range: Self| range.end().unwrap_or(u64::MAX);
+        end(self) > end(other)
     }
+}
+
+/// The file at `location` of the graph in `folder`; it must lie beneath `root`.
+fn resolve(location: &str, root: &Path, folder: &Path) -> Result<PathBuf, String> {
+    let given = Path::new(location);
+    let plain = given.components().all(|part| matches!(part, Component::Normal(_)));
+    if location.is_empty() || !plain || location.contains('\0') {
+        let location = brief(location.to_owned(), VALUE);
+        return Err(format!(
+            "it keeps weights in {location:?}, which is not a path beneath the model's folder"
+        ));
+    }
+    let path = folder.join(given);
+    let real = path.canonicalize().map_err(|error| {
+        let path = brief(path.display().to_string(), MESSAGE);
+        format!("its weights file {path} can't be read: {error}")
+    })?;
+    if real.starts_with(root) { Ok(real) } else { Err(outside(&real)) }
 }
 
 /// The messages on the way from the model to its tensors.
@@ -204,7 +229,8 @@ impl From<std::io::Error> for Fault {
 struct Walk<R> {
     reader: R,
     at: u64,
-    references: Vec<Reference>,
+    /// The range that reaches furthest of each file.
+    references: BTreeMap<String, Range>,
     notes: Notes,
 }
 
@@ -219,6 +245,10 @@ impl<R: BufRead + Seek> Walk<R> {
         while self.at < end {
             let tag = self.varint(end)?;
             let (field, wire_type) = (tag >> 3, tag & 7);
+            if field == 0 {
+                // A hole in the file reads as many of these.
+                return Err(Fault::Malformed(format!("field 0 before byte {}", self.at)));
+            }
             match wire_type {
                 0 => {
                     let value = self.varint(end)?;
@@ -255,12 +285,26 @@ impl<R: BufRead + Seek> Walk<R> {
             }
         }
         if external {
-            self.references.push(reference.unwrap_or_default());
+            self.refer(reference.unwrap_or_default())?;
         }
         if kind.is_tensor() {
             self.notes.weight(&weight, kind == Message::Weight).map_err(Fault::Malformed)?;
         }
         Ok(graphs)
+    }
+
+    fn refer(&mut self, Reference { location, range }: Reference) -> Result<(), Fault> {
+        if let Some(known) = self.references.get_mut(&location) {
+            if range.is_beyond(*known) {
+                *known = range;
+            }
+        } else if self.references.len() == MAX_FILES {
+            let reason = format!("it keeps weights in more than {MAX_FILES} files");
+            return Err(Fault::Malformed(reason));
+        } else {
+            self.references.insert(location, range);
+        }
+        Ok(())
     }
 
     /// Reads a field that is short in any graph that somebody uses.
@@ -303,12 +347,15 @@ impl<R: BufRead + Seek> Walk<R> {
             self.at += length;
         }
         let number = || {
-            value.parse().map_err(|_| Fault::Malformed(format!("{key} is {value:?}, no number")))
+            value.parse().map_err(|_| {
+                let (key, value) = (brief(key.clone(), VALUE), brief(value.clone(), VALUE));
+                Fault::Malformed(format!("{key} is {value:?}, no number"))
+            })
         };
         match key.as_str() {
             "location" => reference.location = value,
-            "offset" => reference.offset = number()?,
-            "length" => reference.length = Some(number()?),
+            "offset" => reference.range.offset = number()?,
+            "length" => reference.range.length = Some(number()?),
             _ => {}
         }
         Ok(())

@@ -136,3 +136,68 @@ fn no_changed_byte_makes_it_panic() {
         }
     }
 }
+
+fn number(field: u64, value: u64) -> Vec<u8> {
+    [varint(field << 3), varint(value)].concat()
+}
+
+/// A `ValueInfoProto` of floats.
+fn port(name: &[u8], rank: usize) -> Vec<u8> {
+    let shape = field(1, &number(1, 4)).repeat(rank);
+    let tensor = [number(1, 1), field(2, &shape)].concat();
+    [field(1, name), field(2, &field(1, &tensor))].concat()
+}
+
+/// A model with these inputs.
+fn with_inputs(inputs: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
+    let inputs: Vec<_> = inputs.flat_map(|input| field(11, &input)).collect();
+    field(7, &inputs)
+}
+
+#[test]
+fn what_is_taken_down_of_inputs_is_bounded() {
+    let names = |count: u64| (0..count).map(|index| port(format!("{index}").as_bytes(), 4));
+    let files = Folder::with(&with_inputs(names(8192))).check().unwrap();
+    let last = files.header.inputs.last().unwrap().as_ref().unwrap();
+    assert_eq!(last.to_string(), "8191 float32 [4, 4, 4, 4]");
+    for (bytes, reason) in [
+        (with_inputs(names(8193)), "more than 8192 inputs or outputs"),
+        (with_inputs([port(b"deep", 65)].into_iter()), "deep has 65 dimensions, more than 64"),
+        (with_inputs([port(b"deep", 9000)].into_iter()), "deep has 9000 dimensions, more than 64"),
+        (with_inputs([port(&[b'x'; 1025], 1)].into_iter()), "a name of 1025 bytes, more than 1024"),
+        (with_inputs([port(&[b'x'; 70_000], 1)].into_iter()), "has 70016 bytes, more than 65536"),
+    ] {
+        let refusal = Folder::with(&bytes).check().unwrap_err();
+        assert!(refusal.contains(reason) && refusal.contains("export it again"), "{refusal}");
+    }
+}
+
+#[test]
+fn files_of_weights_are_remembered_once_each() {
+    let tensor = |location: &str, offset: &str| {
+        let place = [entry("location", location), entry("offset", offset)].concat();
+        field(5, &[place, vec![14 << 3, 1]].concat())
+    };
+    // In a node, where no initializer is counted.
+    let model = |tensors: Vec<u8>| field(7, &field(1, &field(5, &tensors)));
+    let many = model(tensor("weights.bin", "100").repeat(300_000));
+    assert_eq!(Folder::with(&many).check().unwrap().external.len(), 1);
+    let furthest = ["7", "101", "3"].map(|offset| tensor("weights.bin", offset)).concat();
+    let refusal = Folder::with(&model(furthest)).check().unwrap_err();
+    assert!(refusal.contains("needs bytes 101 to 101, it has 100"), "{refusal}");
+    let files = (0..16_385).flat_map(|index| tensor(&format!("{index}"), "0")).collect();
+    let refusal = Folder::with(&model(files)).check().unwrap_err();
+    assert!(refusal.contains("weights in more than 16384 files"), "{refusal}");
+}
+
+#[test]
+fn holes_and_files_beyond_protobuf_are_not_read_through() {
+    let folder = Folder::with(&model("weights.bin", "0", "4"));
+    let file = fs::File::options().write(true).open(folder.0.path().join("unet/model.onnx"));
+    let file = file.unwrap();
+    for (length, reason) in [(1 << 30, "field 0 before byte"), (1 << 40, "at most 2147483647")] {
+        file.set_len(length).unwrap();
+        let refusal = folder.check().unwrap_err();
+        assert!(refusal.contains(reason), "{refusal}");
+    }
+}

@@ -4,6 +4,8 @@ use std::fmt;
 
 use ort::value::{Outlet, TensorElementType, ValueType};
 
+use crate::brief::{VALUE, brief};
+
 /// An element type of a graph's tensor. Pipelines use the first four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dtype {
@@ -92,11 +94,18 @@ impl Port {
             && self.dims.iter().zip(shape).all(fits)
     }
 
+    /// Its name as it stands in messages.
+    pub(super) fn shown_name(&self) -> String {
+        brief(self.name.clone(), VALUE)
+    }
+
     pub(super) fn no_tensor(name: &str) -> String {
+        let name = brief(name.to_owned(), VALUE);
         format!("{name} is not a tensor; export the graph with tensors alone")
     }
 
     pub(super) fn unknown_type(name: &str, other: impl fmt::Display) -> String {
+        let name = brief(name.to_owned(), VALUE);
         format!(
             "{name} has elements of type {other}; export it in float32 or float16 (known: float16 to \
              float64, int8 to int64, uint8 to uint64, bool)"

@@ -1,5 +1,9 @@
 //! Just enough of the protobuf wire format to rewrite a message in memory.
 
+/// Most fields of one message: each takes many times its bytes. The largest graphs have some hundred
+/// thousand nodes.
+const MAX_FIELDS: usize = 1 << 20;
+
 /// One field of a message.
 pub(super) struct Field<'a> {
     /// Its number.
@@ -31,7 +35,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// The fields of a message; `None` if it is malformed.
+/// The fields of a message; `None` if it is malformed, or has more than a million.
 pub(super) fn fields(mut message: &[u8]) -> Option<Vec<Field<'_>>> {
     let mut fields = Vec::new();
     while !message.is_empty() {
@@ -49,6 +53,9 @@ pub(super) fn fields(mut message: &[u8]) -> Option<Vec<Field<'_>>> {
             5 => fixed(&mut rest, 4)?,
             _ => return None,
         };
+        if fields.len() == MAX_FIELDS {
+            return None;
+        }
         let raw = &message[..message.len() - rest.len()];
         fields.push(Field { number: tag >> 3, value, raw });
         message = rest;

@@ -125,7 +125,8 @@ impl Session {
     }
 
     fn takes(&self) -> String {
-        self.inputs().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        let ports: Vec<_> = self.inputs().iter().map(ToString::to_string).collect();
+        crate::brief::names(ports.iter().map(String::as_str))
     }
 }
 

@@ -17,6 +17,8 @@ use super::basic::clean;
 use super::error::Error;
 use super::special::{Added, Special, read};
 use super::t5;
+use crate::brief::{MESSAGE, VALUE, brief};
+use crate::files::Text;
 
 /// The slow tokenizer reads no more merges than CLIP has.
 const MAX_MERGES: usize = 49_152 - 256 - 2;
@@ -78,9 +80,13 @@ impl Clip {
             return Self::load_whole(folder);
         }
         let vocab_path = folder.join("vocab.json");
-        let malformed = |problem: String| Error::Malformed { path: vocab_path.clone(), problem };
-        let vocab: HashMap<String, u32> = serde_json::from_str(&read(&vocab_path)?)
-            .map_err(|error| malformed(error.to_string()))?;
+        let malformed = |problem: String| {
+            let problem = brief(problem, MESSAGE);
+            Error::Malformed { path: vocab_path.clone(), problem }
+        };
+        let vocab: HashMap<String, u32> =
+            serde_json::from_str(&read(&vocab_path, Text::Vocabulary)?)
+                .map_err(|error| malformed(error.to_string()))?;
         let special = Special::load(folder, &vocab)?;
         let merges = merges(&folder.join("merges.txt"), &vocab)?;
         let unknown = vocab.get(&special.unknown).copied().unwrap_or(special.end);
@@ -219,12 +225,16 @@ impl Clip {
 
 /// The merges, in rank order; their parts and results must be in the vocabulary.
 fn merges(path: &Path, vocab: &HashMap<String, u32>) -> Result<Merges, Error> {
-    let text = read(path)?;
+    let text = read(path, Text::Vocabulary)?;
     // the first line is the version, whatever it says
     let lines = text.trim().split('\n').skip(1).take(MAX_MERGES);
     let malformed = |number: usize, line: &str, problem: &str| Error::Malformed {
         path: path.into(),
-        problem: format!("line {}, `{}`: {problem}", number + 2, line.trim()),
+        problem: format!(
+            "line {}, `{}`: {problem}",
+            number + 2,
+            brief(line.trim().to_owned(), VALUE)
+        ),
     };
     let merge = |(number, line): (usize, &str)| {
         let mut parts = line.split_whitespace();
@@ -234,6 +244,7 @@ fn merges(path: &Path, vocab: &HashMap<String, u32>) -> Result<Merges, Error> {
         let merged = format!("{left}{right}");
         for token in [left, right, &merged] {
             if !vocab.contains_key(token) {
+                let token = brief(token.to_owned(), VALUE);
                 let problem = format!("`{token}` is not in vocab.json");
                 return Err(malformed(number, line, &problem));
             }

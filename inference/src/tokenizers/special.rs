@@ -10,6 +10,11 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::error::Error;
+use crate::brief::{MESSAGE, VALUE, brief};
+use crate::files::Text;
+
+/// Tokens of a vocabulary's own, at most; prompts have some ten thousand letters.
+const MAX_ADDED: usize = 4096;
 
 /// What the folder says beyond vocabulary and merges.
 pub(super) struct Special {
@@ -56,6 +61,11 @@ impl Special {
                 added.push(Added { content, id, single_word: false });
             }
         }
+        if added.len() > MAX_ADDED {
+            let value = Value::from(format!("{} tokens", added.len()));
+            let expected = format!("at most {MAX_ADDED}, each is looked for in every prompt");
+            return Err(invalid(&path, "added_tokens_decoder", &value, &expected));
+        }
         let mut find = |key: &str, default: &str| {
             let (content, single_word) = token(config.get(key)).unwrap_or((default.into(), false));
             if let Some(known) = added.iter().find(|token| token.content == content) {
@@ -98,7 +108,8 @@ fn listed(path: &Path, config: &Map<String, Value>) -> Result<Vec<Added>, Error>
     };
     let read = |(id, entry): (&String, &Value)| {
         let (content, single_word) = token(Some(entry)).ok_or_else(|| {
-            invalid(path, &format!("added_tokens_decoder.{id}"), entry, "a token with content")
+            let key = format!("added_tokens_decoder.{}", brief(id.clone(), VALUE));
+            invalid(path, &key, entry, "a token with content")
         })?;
         let id = token_id(path, &content, id.parse().ok())?;
         Ok(Added { content, id, single_word })
@@ -121,7 +132,7 @@ fn token(value: Option<&Value>) -> Option<(String, bool)> {
 fn token_id(path: &Path, content: &str, id: Option<u64>) -> Result<u32, Error> {
     id.and_then(|id| u32::try_from(id).ok()).ok_or_else(|| Error::Malformed {
         path: path.into(),
-        problem: format!("the id of token `{content}` is no token id"),
+        problem: format!("the id of token `{}` is no token id", brief(content.to_owned(), VALUE)),
     })
 }
 
@@ -129,15 +140,17 @@ fn invalid(path: &Path, key: &str, value: &Value, expected: &str) -> Error {
     Error::Invalid {
         path: path.into(),
         key: key.into(),
-        value: value.to_string(),
+        value: brief(value.to_string(), VALUE),
         expected: expected.into(),
     }
 }
 
 fn read_object(path: &Path) -> Result<Map<String, Value>, Error> {
-    let text = read(path)?;
-    serde_json::from_str(&text)
-        .map_err(|error| Error::Malformed { path: path.into(), problem: error.to_string() })
+    let text = read(path, Text::Config)?;
+    serde_json::from_str(&text).map_err(|error| Error::Malformed {
+        path: path.into(),
+        problem: brief(error.to_string(), MESSAGE),
+    })
 }
 
 fn read_optional_object(path: &Path) -> Result<Map<String, Value>, Error> {
@@ -145,6 +158,6 @@ fn read_optional_object(path: &Path) -> Result<Map<String, Value>, Error> {
 }
 
 /// The text of a file of the folder.
-pub(super) fn read(path: &Path) -> Result<String, Error> {
-    crate::files::text(path).map_err(|source| Error::Read { path: path.into(), source })
+pub(super) fn read(path: &Path, kind: Text) -> Result<String, Error> {
+    crate::files::text(path, kind).map_err(|source| Error::Read { path: path.into(), source })
 }

@@ -9,6 +9,8 @@ use tokenizers::Tokenizer;
 
 use super::clip::Encoded;
 use super::error::Error;
+use crate::brief::{MESSAGE, brief};
+use crate::files::Text;
 
 pub(super) const FILE: &str = "tokenizer.json";
 const SENTENCEPIECE: &str = "spiece.model";
@@ -65,9 +67,10 @@ impl T5 {
 pub(super) fn whole(path: &Path) -> Result<Tokenizer, Error> {
     let malformed = |error: tokenizers::Error| Error::Malformed {
         path: path.to_owned(),
-        problem: error.to_string(),
+        problem: brief(error.to_string(), MESSAGE),
     };
-    let mut tokenizer: Tokenizer = super::special::read(path)?.parse().map_err(malformed)?;
+    let text = super::special::read(path, Text::Vocabulary)?;
+    let mut tokenizer: Tokenizer = text.parse().map_err(malformed)?;
     tokenizer.with_padding(None).with_truncation(None).map_err(malformed)?;
     Ok(tokenizer)
 }

@@ -243,14 +243,14 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-fn varint_field(number: u64, value: u64) -> Vec<u8> {
+pub(crate) fn varint_field(number: u64, value: u64) -> Vec<u8> {
     let mut out = Vec::new();
     put_varint(&mut out, number << 3);
     put_varint(&mut out, value);
     out
 }
 
-fn bytes_field(number: u64, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn bytes_field(number: u64, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     put_varint(&mut out, number << 3 | 2);
     put_varint(&mut out, payload.len() as u64);

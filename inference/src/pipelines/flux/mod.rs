@@ -102,7 +102,7 @@ pub(super) fn load(
         cell: vae.cell(),
         latent_channels: vae.latent_channels,
     }
-    .describe();
+    .describe()?;
     Ok(Diffusion {
         description: Arc::new(description),
         conditioner: Box::new(text),

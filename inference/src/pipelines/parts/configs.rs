@@ -2,13 +2,18 @@
 
 use serde::Deserialize;
 
-use crate::folder::Folder;
+use crate::folder::{Folder, MAX_SIDE};
 use crate::pipelines::Error;
 use crate::schedulers::SchedulerConfig;
 
 const SCHEDULER: &str = "scheduler/scheduler_config.json";
 const UNET: &str = "unet/config.json";
 const VAE: &str = "vae_decoder/config.json";
+
+/// Channels of latents, at most: a refusal for the sizes of memory that would follow.
+const MAX_CHANNELS: usize = 1024;
+/// Width of an embedding, at most.
+pub(in crate::pipelines) const MAX_WIDTH: usize = 1 << 16;
 
 /// `unet/config.json`.
 #[derive(Debug, Deserialize)]
@@ -82,6 +87,11 @@ impl UnetConfig {
             false => folder.json(UNET)?,
         };
         check_levels(UNET, &config.block_out_channels)?;
+        check_count(UNET, "in_channels", config.in_channels, 2 * MAX_CHANNELS + 1)?;
+        check_size(UNET, config.sample_size)?;
+        if let Some(width) = config.time_cond_proj_dim {
+            check_count(UNET, "time_cond_proj_dim", width, MAX_WIDTH)?;
+        }
         Ok(config)
     }
 
@@ -149,9 +159,10 @@ impl VaeConfig {
             false => folder.json(VAE)?,
         };
         check_levels(VAE, &config.block_out_channels)?;
-        if !config.scaling_factor.is_normal() {
-            return Err(bad(VAE, format!("scaling_factor {} is of no use", config.scaling_factor)));
-        }
+        check_count(VAE, "latent_channels", config.latent_channels, MAX_CHANNELS)?;
+        check_size(VAE, config.sample_size)?;
+        check_numbers(VAE, "scaling_factor", &[config.scaling_factor], f32::is_normal)?;
+        check_numbers(VAE, "shift_factor", config.shift_factor.as_slice(), f32::is_finite)?;
         for (key, list) in
             [("latents_mean", &config.latents_mean), ("latents_std", &config.latents_std)]
         {
@@ -161,6 +172,10 @@ impl VaeConfig {
                 return Err(bad(VAE, reason));
             }
         }
+        let [mean, spread] = [&config.latents_mean, &config.latents_std]
+            .map(|list| list.as_deref().unwrap_or_default());
+        check_numbers(VAE, "latents_mean", mean, f32::is_finite)?;
+        check_numbers(VAE, "latents_std", spread, f32::is_normal)?;
         Ok(config)
     }
 
@@ -192,6 +207,39 @@ impl VaeConfig {
 /// The folder's `scheduler/scheduler_config.json`.
 pub(in crate::pipelines) fn scheduler_config(folder: &Folder) -> Result<SchedulerConfig, Error> {
     SchedulerConfig::parse(&folder.text(SCHEDULER)?).map_err(Error::Scheduler)
+}
+
+/// Refuses a count that no model has, before anything is made of that size.
+pub(in crate::pipelines) fn check_count(
+    part: &str,
+    key: &str,
+    count: usize,
+    most: usize,
+) -> Result<(), Error> {
+    if (1..=most).contains(&count) {
+        return Ok(());
+    }
+    Err(bad(part, format!("{key} {count} is not 1 to {most}; restore the file from the export")))
+}
+
+/// The same of a size in latent cells or pixels.
+pub(in crate::pipelines) fn check_size(part: &str, size: Option<SampleSize>) -> Result<(), Error> {
+    let sides = size.map(SampleSize::height_width);
+    let mut sides = sides.iter().flatten();
+    sides.try_for_each(|&side| check_count(part, "sample_size", side as usize, MAX_SIDE as usize))
+}
+
+/// Refuses numbers that no latent can be multiplied with, or moved by.
+fn check_numbers(
+    part: &str,
+    key: &str,
+    numbers: &[f32],
+    fits: impl Fn(f32) -> bool,
+) -> Result<(), Error> {
+    numbers.iter().find(|number| !fits(**number)).map_or(Ok(()), |number| {
+        let reason = format!("{key} {number} is of no use; restore the file from the export");
+        Err(bad(part, reason))
+    })
 }
 
 fn check_levels(part: &str, levels: &[u32]) -> Result<(), Error> {

@@ -8,7 +8,7 @@ use super::guidance;
 use super::memory::{Memory, Takes};
 use super::prompt::MAX_CHUNKS;
 use super::residuals::{Residuals, is_residual};
-use crate::folder::Folder;
+use crate::folder::{Folder, MAX_SIDE};
 use crate::pipelines::Error;
 use crate::pipelines::state::State;
 use crate::session::{Device, Interrupt, Port, Runtime, Session};
@@ -139,7 +139,9 @@ impl Denoiser {
     /// Rows and columns of the latents, if the graph has them built in.
     pub(in crate::pipelines) fn fixed_size(&self) -> Option<[u32; 2]> {
         match self.input(self.ports.sample).map(|port| port.dims.as_slice()) {
-            Some([_, _, Some(rows), Some(columns)]) => Some([*rows as u32, *columns as u32]),
+            Some([_, _, Some(rows), Some(columns)]) => {
+                Some([*rows, *columns].map(|side| side.min(MAX_SIDE as usize) as u32))
+            }
             _ => None,
         }
     }
@@ -232,6 +234,12 @@ fn fault(ports: Ports, dims: &[Option<usize>], timestep: &Port, channels: usize)
             return Some(format!(
                 "input {sample} has the batch size {batch} built in; export with a dynamic batch \
                  axis"
+            ));
+        }
+        [_, _, Some(rows), Some(columns)] if *rows.max(columns) > MAX_SIDE as usize => {
+            return Some(format!(
+                "input {sample} has {rows} rows and {columns} columns built in, more than \
+                 {MAX_SIDE}; export it with open axes"
             ));
         }
         [_, own, _, _] | [_, _, own] => *own,

@@ -25,7 +25,9 @@ pub(super) use self::adapters::{Adapters, names as adapter_names};
 pub(super) use self::clip::{
     ClipEncoder, ClipPrompt, ClipText, Layer, POOLED, PROJECTED, Reading, warn_if_cut,
 };
-pub(super) use self::configs::{SampleSize, UnetConfig, VaeConfig, bad, scheduler_config};
+pub(super) use self::configs::{
+    MAX_WIDTH, SampleSize, UnetConfig, VaeConfig, bad, check_count, check_size, scheduler_config,
+};
 pub(super) use self::controlnets::ControlNets;
 pub(super) use self::decoder::Decoder;
 pub(super) use self::denoiser::{Denoiser, Ports};

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::folder::Folder;
+use crate::folder::{Folder, MAX_SIDE};
 use crate::pipelines::Error;
 use crate::session::{Device, Input, Interrupt, Runtime, Session, Values};
 
@@ -69,10 +69,18 @@ impl VaeGraph {
 
     /// Rows and columns of the input, if the graph has them built in.
     pub(super) fn fixed_size(&self) -> Result<Option<[usize; 2]>, Error> {
-        Ok(match self.session.input(self.ports.input)?.dims.as_slice() {
-            [_, _, Some(rows), Some(columns)] => Some([*rows, *columns]),
-            _ => None,
-        })
+        let Ports { input, .. } = self.ports;
+        let [_, _, Some(rows), Some(columns)] = self.session.input(input)?.dims[..] else {
+            return Ok(None);
+        };
+        let too_many = rows.max(columns) > MAX_SIDE as usize;
+        self.session.refuse_for(too_many.then(|| {
+            format!(
+                "input {input} has {rows} rows and {columns} columns built in, more than \
+                 {MAX_SIDE}; export it with open axes"
+            )
+        }))?;
+        Ok(Some([rows, columns].map(|side| side.min(MAX_SIDE as usize))))
     }
 
     /// Does `work` with the graph, and all of it again in single precision where half overflowed.

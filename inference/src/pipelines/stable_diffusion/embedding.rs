@@ -6,6 +6,8 @@ use crate::pipelines::parts::{self, Denoiser, UnetConfig};
 /// The input's name.
 pub(in crate::pipelines) const NAME: &str = "timestep_cond";
 
+const UNET: &str = "unet/config.json";
+
 /// Width of the embedding that the UNet asks for; none where guidance takes two predictions.
 pub(in crate::pipelines) fn width(
     denoiser: &Denoiser,
@@ -14,10 +16,12 @@ pub(in crate::pipelines) fn width(
     match (denoiser.input(NAME), unet.time_cond_proj_dim) {
         (Some(port), config) => {
             let built_in = port.dims.get(1).copied().flatten();
-            config.or(built_in).map(Some).ok_or_else(|| {
+            let width = config.or(built_in).ok_or_else(|| {
                 let reason = "time_cond_proj_dim is missing, and the graph leaves it open";
-                parts::bad("unet/config.json", reason.to_owned())
-            })
+                parts::bad(UNET, reason.to_owned())
+            })?;
+            parts::check_count(UNET, "time_cond_proj_dim", width, parts::MAX_WIDTH)?;
+            Ok(Some(width))
         }
         (None, None) => Ok(None),
         (None, Some(width)) => {
@@ -25,7 +29,7 @@ pub(in crate::pipelines) fn width(
                 "time_cond_proj_dim is {width}, but unet/model.onnx has no input {NAME}; export it \
                  again"
             );
-            Err(parts::bad("unet/config.json", reason))
+            Err(parts::bad(UNET, reason))
         }
     }
 }

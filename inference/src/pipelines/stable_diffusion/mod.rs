@@ -82,7 +82,7 @@ pub(super) fn load(
         cell: vae.cell(),
         latent_channels: vae.latent_channels,
     }
-    .describe();
+    .describe()?;
     Ok(Diffusion {
         description: Arc::new(description),
         conditioner: Box::new(Text { encoder, embedding, remedy: denoiser.cut_remedy() }),

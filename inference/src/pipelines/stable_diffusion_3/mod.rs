@@ -19,13 +19,15 @@ use super::parts::{
 use super::schedule::{Schedule, Trained};
 use super::state::Layout;
 use super::{Error, LoadOptions};
-use crate::folder::Folder;
+use crate::folder::{Folder, MAX_SIDE};
 use crate::session::Runtime;
 
 const GRAPHS: [&str; 3] = ["text_encoder", "text_encoder_2", "transformer"];
 const OTHER: [&str; 3] = ["scheduler", "tokenizer", "tokenizer_2"];
 const T5: [&str; 2] = ["text_encoder_3", "tokenizer_3"];
 const TRANSFORMER: &str = "transformer/config.json";
+/// Latent cells of a token's side, at most.
+const MAX_PATCH: usize = 64;
 /// Diffusers' default, and the longest that it takes.
 const LENGTH: SequenceLength = SequenceLength { default: 256, max: 512 };
 
@@ -47,13 +49,21 @@ pub(super) fn load(
 ) -> Result<Diffusion, Error> {
     let device = options.device;
     let (config, vae): (Config, _) = (folder.json(TRANSFORMER)?, VaeConfig::read(folder)?);
-    if config.in_channels != vae.latent_channels || config.patch_size == 0 {
+    if config.in_channels != vae.latent_channels {
         let reason = format!(
-            "in_channels {} must be the decoder's {} latent channels, and patch_size not 0",
+            "in_channels {} must be the decoder's {} latent channels",
             config.in_channels, vae.latent_channels
         );
         return Err(parts::bad(TRANSFORMER, reason));
     }
+    for (key, count, most) in [
+        ("patch_size", config.patch_size as usize, MAX_PATCH),
+        ("pos_embed_max_size", config.pos_embed_max_size as usize, MAX_SIDE as usize),
+        ("joint_attention_dim", config.joint_attention_dim, parts::MAX_WIDTH),
+    ] {
+        parts::check_count(TRANSFORMER, key, count, most)?;
+    }
+    parts::check_size(TRANSFORMER, Some(config.sample_size))?;
     let token_side = config.patch_size * vae.cell();
     let schedule = Schedule {
         trained: Trained::Flow,
@@ -108,7 +118,7 @@ pub(super) fn load(
         cell: vae.cell(),
         latent_channels: vae.latent_channels,
     }
-    .describe();
+    .describe()?;
     // The transformer has so many positions and no more.
     description.max_size = description.max_size.min(config.pos_embed_max_size * token_side);
     Ok(Diffusion {

@@ -125,7 +125,7 @@ pub(super) fn load(
         cell: vae.cell(),
         latent_channels: vae.latent_channels,
     }
-    .describe();
+    .describe()?;
     description.zeros_without_negative = negative == Negative::Zeros;
     Ok(Diffusion {
         description: Arc::new(description),

@@ -13,13 +13,13 @@ use std::sync::Arc;
 
 pub use self::report::{Report, inspect};
 use super::{Description, Error, LoadOptions};
-use crate::findings::{Findings, Found, Problem, chain};
+use crate::findings::{Findings, Problem, chain};
 use crate::folder::{self, Folder};
 use crate::session::Runtime;
 
 /// What was seen of a folder.
 struct Seen {
-    found: Found,
+    findings: Findings,
     description: Option<Arc<Description>>,
 }
 
@@ -28,7 +28,7 @@ struct Seen {
 /// # Errors
 /// [`Error::Unfit`] says all of it.
 pub(super) fn check(folder: &Folder, options: &LoadOptions) -> Result<(), Error> {
-    let problems = look(folder, options).found.problems;
+    let problems = look(folder, options).findings.found().problems();
     match problems.is_empty() {
         true => Ok(()),
         false => Err(Error::Unfit { folder: folder.root().to_owned(), problems }),
@@ -53,7 +53,7 @@ fn look(folder: &Folder, options: &LoadOptions) -> Seen {
             None
         }
     };
-    Seen { found: findings.found(), description }
+    Seen { findings, description }
 }
 
 /// The part of the folder that an error is about; `.` for the whole.

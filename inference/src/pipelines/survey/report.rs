@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::look;
-use crate::findings::{Findings, Found, Part, Problem};
+use crate::findings::{Findings, Part, Problem};
 use crate::folder::{self, Differs, Family, Folder};
 use crate::pipelines::{Description, Error, LoadOptions, parts};
 use crate::progress::Progress;
@@ -44,31 +44,31 @@ pub struct Report {
 pub fn inspect(path: &Path, progress: &Progress) -> Report {
     let folder = match Folder::open(path) {
         Ok(folder) => folder,
-        Err(error) => return Report::unknown(path, error.into()),
+        Err(error) => return Report::unknown(path, &error.into()),
     };
     let seen = look(&folder, &LoadOptions::default());
-    let Found { mut problems, parts, used } = seen.found;
+    let findings = seen.findings;
+    let found = findings.found();
+    let (whole, used) = (found.problems().is_empty(), found.used);
     let mut description = seen.description.map(|known| known.as_ref().clone());
     let mut verified = false;
-    match folder::examine(path, &used, problems.is_empty(), progress) {
+    match folder::examine(path, &used, whole, progress) {
         Ok((contents, differences)) => {
             for difference in differences {
                 // What is not used may be there.
                 if difference.state != Differs::Extra || used.contains(Path::new(&difference.file))
                 {
-                    problems.push(Problem {
-                        part: difference.part().to_owned(),
-                        message: difference.message(path),
-                    });
+                    findings.add(difference.part(), difference.message(path));
                 }
             }
-            verified = contents.verified && problems.is_empty();
+            verified = contents.verified && findings.found().problems().is_empty();
             if let Some(description) = &mut description {
                 description.digest = contents.digest;
             }
         }
-        Err(error) => problems.extend(noted(path, &error.into())),
+        Err(error) => note(&findings, path, &error.into()),
     }
+    let problems = findings.found().problems();
     let warnings = description.iter().filter_map(unusual);
     let warnings = warnings.chain(drawing_encoder(&folder)).collect();
     Report {
@@ -79,18 +79,20 @@ pub fn inspect(path: &Path, progress: &Progress) -> Report {
         class: folder.class().to_owned(),
         family_alone: description.is_none().then_some(folder.family()),
         description,
-        memory_estimate_bytes: memory_estimate(&parts),
+        memory_estimate_bytes: memory_estimate(&found.parts),
         verified,
-        parts,
+        parts: found.parts,
     }
 }
 
 impl Report {
-    fn unknown(path: &Path, error: Error) -> Self {
+    fn unknown(path: &Path, error: &Error) -> Self {
+        let findings = Findings::default();
+        note(&findings, path, error);
         Self {
             path: path.to_owned(),
             usable: false,
-            problems: noted(path, &error),
+            problems: findings.found().problems(),
             warnings: Vec::new(),
             class: String::new(),
             family_alone: None,
@@ -117,10 +119,8 @@ fn memory_estimate(parts: &[Part]) -> u64 {
     }
 }
 
-fn noted(path: &Path, error: &Error) -> Vec<Problem> {
-    let findings = Findings::default();
+fn note(findings: &Findings, path: &Path, error: &Error) {
     findings.note(&super::part_of(error, path), error);
-    findings.found().problems
 }
 
 /// What a person should know of a folder that can be used.

@@ -74,7 +74,7 @@ pub(super) fn load(
         cell: 1,
         latent_channels: channels,
     }
-    .describe();
+    .describe()?;
     Ok(Diffusion {
         description: Arc::new(description),
         conditioner: Box::new(Class { has: classes.is_some() }),
