@@ -1,6 +1,8 @@
 //! The engine for a program without async code: the same calls, each of which waits.
 //!
 //! An [`Engine`] here brings the threads that its connections live on and takes them down with it.
+//! A program with async code calls it where waiting is allowed (tokio's `spawn_blocking`), or takes
+//! [`crate::Engine`]: elsewhere it holds up the thread that others share.
 //!
 //! ```no_run
 //! use hearth_coordinator::blocking::Engine;
@@ -22,7 +24,9 @@
 //! ```
 
 use std::future::Future;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use hearth_protocol::generation::GenerationRequest;
@@ -51,7 +55,7 @@ impl Engine {
     /// and version, for the workers' logs.
     ///
     /// # Errors
-    /// As [`crate::Engine::start`]; [`Error::InAsync`] in async code.
+    /// As [`crate::Engine::start`].
     pub fn start(config: &Config, backends: &Backends, agent: &str) -> Result<Self, Error> {
         Self::with(async { crate::Engine::start(config, backends, agent).await })
     }
@@ -60,14 +64,13 @@ impl Engine {
     /// [hooks](crate::EngineBuilder::hook).
     ///
     /// # Errors
-    /// The future's, and [`Error::InAsync`] in async code.
-    pub fn with(make: impl Future<Output = Result<crate::Engine, Error>>) -> Result<Self, Error> {
-        if Handle::try_current().is_ok() {
-            return Err(Error::InAsync);
-        }
+    /// The future's, and [`Error::Runtime`] where the system gives no threads.
+    pub fn with(
+        make: impl Future<Output = Result<crate::Engine, Error>> + Send,
+    ) -> Result<Self, Error> {
         let built = Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
         let runtime = built.map_err(Error::Runtime)?;
-        let engine = runtime.block_on(make)?;
+        let engine = block_on(&runtime, make).map_err(Error::Runtime)??;
         Ok(Self { engine, threads: Arc::new(Threads(Some(runtime))) })
     }
 
@@ -106,7 +109,7 @@ impl Engine {
     /// As [`crate::Engine::check_health`].
     ///
     /// # Errors
-    /// `invalid_argument` in async code.
+    /// `internal` where the system gives no threads.
     pub fn check_health(&self, timeout: Duration) -> Result<Vec<WorkerHealth>, CallError> {
         self.threads.wait(self.engine.check_health(timeout))
     }
@@ -114,7 +117,7 @@ impl Engine {
     /// As [`crate::Engine::cancel`].
     ///
     /// # Errors
-    /// `invalid_argument` in async code.
+    /// `internal` where the system gives no threads.
     pub fn cancel(&self, id: &RequestId) -> Result<Vec<Envelope>, CallError> {
         self.threads.wait(self.engine.cancel(id))
     }
@@ -139,23 +142,35 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        // In async code there is no waiting: connections end with their threads.
+        // Where it can't be waited for, connections end with their threads.
         let _ = self.threads.wait(self.engine.close());
     }
 }
 
 impl Threads {
-    fn wait<T>(&self, call: impl Future<Output = T>) -> Result<T, CallError> {
-        if Handle::try_current().is_ok() {
-            let message =
-                "blocking::Engine is called in async code: use hearth_coordinator::Engine";
-            return Err(CallError::new(ErrorKind::InvalidArgument, message));
-        }
-        match &self.0 {
-            Some(runtime) => Ok(runtime.block_on(call)),
-            None => Err(CallError::new(ErrorKind::Cancelled, "the engine was closed")),
-        }
+    fn wait<T: Send>(&self, call: impl Future<Output = T> + Send) -> Result<T, CallError> {
+        let Some(runtime) = &self.0 else {
+            return Err(CallError::new(ErrorKind::Cancelled, "the engine was closed"));
+        };
+        block_on(runtime, call).map_err(|error| {
+            CallError::new(ErrorKind::Internal, "there is no thread to wait on").caused_by(&error)
+        })
     }
+}
+
+/// Waits for a call, also on a thread of another runtime: there tokio lets nothing but a thread of
+/// one's own wait.
+fn block_on<T: Send>(
+    runtime: &Runtime,
+    call: impl Future<Output = T> + Send,
+) -> std::io::Result<T> {
+    if Handle::try_current().is_err() {
+        return Ok(runtime.block_on(call));
+    }
+    thread::scope(|scope| {
+        let waiting = thread::Builder::new().spawn_scoped(scope, || runtime.block_on(call))?;
+        Ok(waiting.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
 }
 
 impl Drop for Threads {
@@ -198,7 +213,7 @@ impl Submission {
     /// Cancels the request. As [`crate::Submission::cancel`].
     ///
     /// # Errors
-    /// `invalid_argument` in async code.
+    /// `internal` where the system gives no threads.
     pub fn cancel(&self) -> Result<(), CallError> {
         self.threads.wait(self.submission.cancel())
     }

@@ -148,26 +148,39 @@ impl Engine {
         attachments: Vec<(Attachment, Bytes)>,
         options: RpcOptions,
     ) -> Result<Vec<RawEnvelope>, CallError> {
-        if options.timeout.is_zero() {
-            return Err(CallError::invalid("timeout", "timeout is 0: give the time to wait"));
-        }
+        check_timeout(options.timeout)?;
         let view = self.view();
         let targets = targets(&view, options)?;
-        let call = self.control_call(method, args, options.timeout);
-        let call = OutgoingCall { attachments, ..call };
-        let mut envelopes = fan_out(self.executor(), &targets, &call, options.timeout).await;
-        let hint = known_as::hint(What::Method, method);
-        for envelope in &mut envelopes {
-            if let Err(error) = &mut envelope.outcome
-                && error.kind == ErrorKind::UnknownMethod
-            {
-                error.message += &hint;
-            }
-        }
+        let call = OutgoingCall { attachments, ..self.control_call(method, args, options.timeout) };
+        let mut envelopes = self.call_each(&targets, &call, options.timeout).await;
         if let ReplyFrom::Unique(rank) = options.reply {
             envelopes.retain(|envelope| envelope.rank == Some(rank));
         }
         Ok(envelopes)
+    }
+
+    /// Calls a method on one worker, whatever its rank.
+    ///
+    /// # Errors
+    /// `invalid_argument` for arguments that are no object or a timeout of zero; `worker_lost` for
+    /// a worker that isn't known any more; what the worker reports.
+    pub async fn call_worker(
+        &self,
+        worker: &WorkerId,
+        method: &str,
+        args: serde_json::Value,
+        timeout: Duration,
+    ) -> Result<serde_json::Value, CallError> {
+        check_timeout(timeout)?;
+        let call = self.control_call(method, encode_args(&args)?, timeout);
+        let view = self.view();
+        let target = everyone(&view).find(|known| known.id == *worker);
+        let answers = self.call_each(target.as_slice(), &call, timeout).await;
+        let unknown = || {
+            let message = format!("worker {worker} is not known any more");
+            CallError::new(ErrorKind::WorkerLost, message)
+        };
+        answers.into_iter().next().map(Envelope::from).ok_or_else(unknown)?.outcome
     }
 
     /// Asks every worker for its health, all at once.
@@ -185,6 +198,25 @@ impl Engine {
         let view = self.view();
         let targets: Vec<_> = everyone(&view).collect();
         cancel_on(self, &targets, id).await
+    }
+
+    /// Calls workers at once. Where they don't know the method, its name of today is said.
+    async fn call_each(
+        &self,
+        targets: &[&WorkerView],
+        call: &OutgoingCall,
+        timeout: Duration,
+    ) -> Vec<RawEnvelope> {
+        let mut envelopes = fan_out(self.executor(), targets, call, timeout).await;
+        let hint = known_as::hint(What::Method, &call.method);
+        for envelope in &mut envelopes {
+            if let Err(error) = &mut envelope.outcome
+                && error.kind == ErrorKind::UnknownMethod
+            {
+                error.message += &hint;
+            }
+        }
+        envelopes
     }
 
     fn control_call(&self, method: &str, args: Bytes, timeout: Duration) -> OutgoingCall {
@@ -208,6 +240,13 @@ async fn cancel_on(engine: &Engine, targets: &[&WorkerView], id: &RequestId) -> 
     let call = engine.control_call(Method::Cancel.name(), args.into(), CANCEL_TIMEOUT);
     let envelopes = fan_out(engine.executor(), targets, &call, CANCEL_TIMEOUT).await;
     envelopes.into_iter().map(Envelope::from).collect()
+}
+
+fn check_timeout(timeout: Duration) -> Result<(), CallError> {
+    if timeout.is_zero() {
+        return Err(CallError::invalid("timeout", "timeout is 0: give the time to wait"));
+    }
+    Ok(())
 }
 
 /// JSON arguments as they travel. None at all is an empty map.

@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, stream};
 use hearth_protocol::generation::GenerationRequest;
 use hearth_protocol::{CallError, ErrorKind, RequestId};
 use hearth_telemetry::metrics::CoordinatorMetrics;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -57,6 +57,15 @@ struct Shared {
     room: Arc<Semaphore>,
     closing: CancellationToken,
     metrics: Option<CoordinatorMetrics>,
+}
+
+/// A request's place among those under way.
+#[derive(Clone, Copy)]
+enum Place {
+    /// One that is free now.
+    Free,
+    /// The next to become free.
+    Awaited,
 }
 
 /// Makes an [`Engine`].
@@ -176,13 +185,15 @@ impl Engine {
         }
     }
 
-    /// Runs requests side by side, as many at once as the engine takes; the results are in their
-    /// order. One that fails hides no other.
+    /// Runs requests side by side; the results are in their order. One that fails hides no other,
+    /// and one for which there is no place yet waits for it, within the time that it may take.
     pub async fn step(
         &self,
         requests: Vec<GenerationRequest>,
     ) -> Vec<Result<RequestOutput, CallError>> {
-        let run = |request| async { self.submit(request).await?.finish().await };
+        let run = |request| async {
+            self.submit_at(Instant::now(), request, Place::Awaited).await?.finish().await
+        };
         let at_once = self.shared.options.queue;
         stream::iter(requests).map(run).buffered(at_once).collect().await
     }
@@ -206,8 +217,16 @@ impl Engine {
         request: GenerationRequest,
         arrived: std::time::Instant,
     ) -> Result<Submission, CallError> {
-        let arrived = Instant::from_std(arrived);
-        let accepted = self.accept(request, arrived).await;
+        self.submit_at(Instant::from_std(arrived), request, Place::Free).await
+    }
+
+    async fn submit_at(
+        &self,
+        arrived: Instant,
+        request: GenerationRequest,
+        place: Place,
+    ) -> Result<Submission, CallError> {
+        let accepted = self.accept(request, arrived, place).await;
         if let (Err(_), Some(metrics)) = (&accepted, &self.shared.metrics) {
             metrics.request_refused(arrived.elapsed());
         }
@@ -218,17 +237,13 @@ impl Engine {
         &self,
         request: GenerationRequest,
         started: Instant,
+        place: Place,
     ) -> Result<Submission, CallError> {
         let shared = &self.shared;
+        let permit = self.place(place, started + self.limit(&request)).await?;
         let request = self.before(request).await?;
         request.check()?;
         let model = shared.dispatcher.model(request.model.as_deref())?;
-        let permit = Arc::clone(&shared.room).try_acquire_owned().map_err(|_| {
-            let queue = shared.options.queue;
-            let message = format!("{queue} requests are under way, the most at once: try later");
-            CallError::new(ErrorKind::QueueFull, message)
-        })?;
-        let limit = request.deadline_ms.map(Duration::from_millis);
         let accepted = Accepted {
             engine: self.clone(),
             dispatcher: shared.dispatcher.clone(),
@@ -236,7 +251,7 @@ impl Engine {
             seed: request.seed.unwrap_or_else(draw_seed),
             model,
             started,
-            limit: limit.unwrap_or(shared.options.request_timeout).min(LONGEST),
+            limit: self.limit(&request),
             permit,
             closing: shared.closing.clone(),
             hooks: Arc::clone(&shared.hooks),
@@ -245,14 +260,40 @@ impl Engine {
         Ok(Submission::start(request, accepted))
     }
 
+    /// A place among the requests under way, until `deadline` where it is waited for.
+    async fn place(
+        &self,
+        place: Place,
+        deadline: Instant,
+    ) -> Result<OwnedSemaphorePermit, CallError> {
+        let room = Arc::clone(&self.shared.room);
+        let taken = match place {
+            Place::Free => room.try_acquire_owned().ok(),
+            Place::Awaited => {
+                let taken = tokio::time::timeout_at(deadline, room.acquire_owned()).await;
+                taken.ok().and_then(Result::ok)
+            }
+        };
+        taken.ok_or_else(|| {
+            let queue = self.shared.options.queue;
+            let message = format!("{queue} requests are under way, the most at once: try later");
+            CallError::new(ErrorKind::QueueFull, message)
+        })
+    }
+
+    /// The time that a request may take.
+    fn limit(&self, request: &GenerationRequest) -> Duration {
+        let limit = request.deadline_ms.map(Duration::from_millis);
+        limit.unwrap_or(self.shared.options.request_timeout).min(LONGEST)
+    }
+
     /// Shows a request to the hooks, within the time that it may take.
     async fn before(&self, request: GenerationRequest) -> Result<GenerationRequest, CallError> {
         let shared = &self.shared;
         if shared.hooks.is_empty() {
             return Ok(request);
         }
-        let limit = request.deadline_ms.map(Duration::from_millis);
-        let limit = limit.unwrap_or(shared.options.request_timeout).min(LONGEST);
+        let limit = self.limit(&request);
         let shown = hooks::request(&shared.hooks, request);
         tokio::time::timeout(limit, shown).await.unwrap_or_else(|_| {
             let message = format!("the program's hooks were not done with it within {limit:?}");

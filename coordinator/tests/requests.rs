@@ -5,7 +5,8 @@ mod support;
 use std::time::{Duration, Instant};
 
 use hearth_coordinator::{
-    Engine, ErrorKind, FinishReason, GenerationRequest, RequestEvent, RpcOptions, metrics,
+    Engine, EngineOptions, ErrorKind, FinishReason, GenerationRequest, RequestEvent, RpcOptions,
+    WorkerId, blocking, metrics,
 };
 use serde_json::json;
 use support::{Behaviour, Cluster, SOON, Worker};
@@ -94,6 +95,57 @@ async fn step_keeps_the_order_and_one_failure_hides_no_other() {
     assert_eq!(error.kind, ErrorKind::UnknownModel);
     assert!(error.message.contains("emoji"), "{error}");
     assert_eq!(results[3].as_ref().unwrap().seed, 5);
+}
+
+#[tokio::test]
+async fn steps_wait_for_a_place_and_the_end_of_a_request_gives_it_back() {
+    let cluster = Cluster::new();
+    let _worker = cluster.worker(0).await;
+    let limits = EngineOptions { queue: 2, ..EngineOptions::default() };
+    let engine = Engine::builder(cluster.executor(&cluster.url(), None)).options(limits).build();
+    engine.wait_ready(1, SOON).await.unwrap();
+    let step = || engine.step((0..5).map(|_| request(1)).collect());
+    let (one, other) = tokio::join!(step(), step());
+    assert!(one.iter().chain(&other).all(Result::is_ok), "{one:?}, {other:?}");
+
+    let impatient = GenerationRequest { deadline_ms: Some(50), ..request(1) };
+    let held = [engine.submit(request(1)).await.unwrap(), engine.submit(request(1)).await.unwrap()];
+    let refused = engine.submit(request(1)).await.err().unwrap();
+    assert_eq!(refused.kind, ErrorKind::QueueFull);
+    for submission in held {
+        submission.finish().await.unwrap();
+        engine.submit(impatient.clone()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn one_worker_is_called_by_its_name() {
+    let cluster = Cluster::new();
+    let workers = [cluster.worker(0).await, cluster.worker(1).await];
+    let engine = cluster.engine();
+    engine.wait_ready(2, SOON).await.unwrap();
+    for (worker, rank) in workers.iter().zip([0, 1]) {
+        let answer = engine.call_worker(&worker.id, "get_rank", json!({}), SOON).await.unwrap();
+        assert_eq!(answer["rank"], rank);
+    }
+    let stranger = WorkerId::new("stranger".to_owned()).unwrap();
+    let error = engine.call_worker(&stranger, "get_rank", json!({}), SOON).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::WorkerLost);
+}
+
+#[tokio::test]
+async fn a_blocking_engine_waits_beside_async_code_too() {
+    let cluster = Cluster::new();
+    let _worker = cluster.worker(0).await;
+    let make = move || {
+        let engine = blocking::Engine::with(async { Ok(cluster.engine()) }).unwrap();
+        engine.wait_ready(1, SOON).unwrap();
+        let outputs = engine.step(vec![request(2)]);
+        engine.close();
+        outputs
+    };
+    let outputs = tokio::task::spawn_blocking(make).await.unwrap();
+    assert_eq!(outputs[0].as_ref().unwrap().images.len(), 2);
 }
 
 #[tokio::test]

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_coordinator::{Engine, Exec, FleetView, ReplyFrom, RpcOptions};
+use hearth_coordinator::{Engine, FleetView};
 use hearth_protocol::methods::Method;
-use hearth_protocol::{CallError, ErrorKind, Rank, WorkerId};
+use hearth_protocol::{CallError, Rank, WorkerId};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
@@ -16,7 +16,7 @@ use crate::exit::{Failure, Status};
 /// A worker and its place in the group.
 pub(super) type Target = (WorkerId, Rank);
 
-/// The workers that flags name, by rank.
+/// The workers that flags name, by rank and name.
 pub(super) async fn of(view: &Arc<FleetView>, args: &OperateArgs) -> Result<Vec<Target>, Failure> {
     match &args.host {
         Some(host) => named(view, &on_host(view, host).await?),
@@ -73,7 +73,7 @@ fn named(view: &Arc<FleetView>, ids: &[WorkerId]) -> Result<Vec<Target>, Failure
         },
     };
     let mut targets = ids.iter().map(of).collect::<Result<Vec<_>, _>>()?;
-    targets.sort_by_key(|(_, rank)| *rank);
+    targets.sort_by(|(a, rank_a), (b, rank_b)| (rank_a, a).cmp(&(rank_b, b)));
     targets.dedup();
     Ok(targets)
 }
@@ -99,20 +99,13 @@ pub(super) async fn call(
     answers
 }
 
-/// Calls one worker. A rank that has changed hands in between is noticed.
+/// Calls one worker.
 pub(super) async fn call_one(
     engine: &Engine,
-    (worker, rank): &Target,
+    (worker, _): &Target,
     method: Method,
     args: Value,
     timeout: Duration,
 ) -> Result<Value, CallError> {
-    let options = RpcOptions { timeout, exec: Exec::Rank(*rank), reply: ReplyFrom::All };
-    let envelopes = engine.collective_rpc(method.name(), args, options).await?;
-    let own = envelopes.into_iter().find(|envelope| envelope.worker == *worker);
-    let gone = || {
-        let message = format!("{worker} does not hold rank {rank} any more");
-        CallError::new(ErrorKind::WorkerLost, message)
-    };
-    own.ok_or_else(gone)?.outcome
+    engine.call_worker(worker, method.name(), args, timeout).await
 }

@@ -120,9 +120,6 @@ pub enum Error {
     /// The threads of a blocking engine.
     #[error("the system gives no threads")]
     Runtime(#[source] std::io::Error),
-    /// A blocking engine in async code.
-    #[error("blocking::Engine is started in async code: use hearth_coordinator::Engine there")]
-    InAsync,
 }
 
 impl Error {

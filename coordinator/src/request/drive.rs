@@ -10,6 +10,7 @@ use hearth_protocol::generation::GenerationRequest;
 use hearth_protocol::methods::FinishReason;
 use hearth_protocol::{CallError, ErrorKind, RequestId};
 use hearth_telemetry::metrics::{Outcome, RequestTimer};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +38,8 @@ pub(super) struct Drive {
     pub(super) hooks: Arc<[Box<dyn Hook>]>,
     /// Counts the request when it ends.
     pub(super) timer: Option<RequestTimer>,
+    /// The request's place among those under way.
+    pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
 /// What is known of a request's images.
@@ -68,6 +71,8 @@ impl Drive {
         if let Some(timer) = self.timer.take() {
             timer.ended(outcome(output.finish_reason));
         }
+        // Whoever learns of the end may submit the next.
+        self.permit.take();
         self.mailbox.push(RequestEvent::Finished(output));
     }
 

@@ -88,11 +88,9 @@ impl Submission {
             closing: accepted.closing,
             hooks: accepted.hooks,
             timer: accepted.timer,
+            permit: Some(permit),
         };
-        let task = OwnedTask::spawn("request", |_| async move {
-            drive.run().await;
-            drop(permit);
-        });
+        let task = OwnedTask::spawn("request", |_| drive.run());
         Self { id, seed, images, mailbox, cancel, engine, _task: task }
     }
 
