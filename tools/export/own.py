@@ -23,8 +23,9 @@ def export(pipeline, out):
         weights.unlink()
     unet = pipeline.unet
     side = unet.config.sample_size
+    rows, columns = (side, side) if isinstance(side, int) else side
     inputs = {
-        "sample": torch.randn(2, unet.config.in_channels, side, side),
+        "sample": torch.randn(2, unet.config.in_channels, rows, columns),
         "timestep": torch.tensor([7.0, 3.0]),
     }
     if unet.config.num_class_embeds or unet.config.class_embed_type:

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use hearth_inference::pipelines::{self, Generation};
 use hearth_inference::progress::Progress;
@@ -74,6 +75,45 @@ fn stable_diffusion_heeds_the_scaling_factor_alone() {
         image.rgb
     };
     assert!(psnr(&picture(&plain), &picture(copy.path())).is_infinite());
+}
+
+/// diffusers gives its decoder the mask and the picture, which no exported graph takes.
+#[test]
+fn an_asymmetric_vae_fills_no_parts() {
+    let copy = copy_of(&repository().join(TINY));
+    let config = copy.path().join("vae_decoder/config.json");
+    edit(&config, "_class_name", "AsymmetricAutoencoderKL");
+    let mut pipeline = load(copy.path()).unwrap();
+    assert_eq!(pipeline.description().tasks, ["text-to-image", "image-to-image"]);
+    let image = Arc::new(Image { width: 32, height: 32, rgb: vec![9; 32 * 32 * 3] });
+    let change = Generation { image: Some(Arc::clone(&image)), ..red_heart(2) };
+    assert!(generate(pipeline.as_mut(), &change, 1).is_ok());
+    let fill = Generation { mask_image: Some(image), ..change };
+    let refused = generate(pipeline.as_mut(), &fill, 1).unwrap_err().to_string();
+    assert!(refused.contains("AsymmetricAutoencoderKL"), "{refused}");
+}
+
+#[test]
+fn an_inpainting_model_without_an_encoder_is_refused() {
+    let copy = copy_of(&repository().join("tests/models/tiny-inpaint"));
+    fs::remove_dir_all(copy.path().join("vae_encoder")).unwrap();
+    assert!(refusal(copy.path()).contains("the UNet fills parts of pictures"));
+}
+
+/// diffusers' pipelines of Flux make the nearest smaller size of one that they can't.
+#[test]
+fn flux_rounds_a_size_down_and_says_so() {
+    let mut pipeline = load(&repository().join("tests/models/tiny-flux-schnell")).unwrap();
+    let size = Generation { width: Some(35), height: Some(30), ..red_heart(1) };
+    let request = Generation { guidance_scale: None, ..size };
+    let output = generate(pipeline.as_mut(), &request, 1).unwrap();
+    assert_eq!((output.settings.width, output.settings.height), (32, 28));
+    let [width, height] = output.warnings.as_slice() else { panic!("{:?}", output.warnings) };
+    assert_eq!(width, "width 35 is no multiple of 4: 32 it is");
+    assert_eq!(height, "height 30 is no multiple of 4: 28 it is");
+    let request = Generation { width: Some(3), ..request };
+    let refused = pipeline.description().check(&request).unwrap_err().to_string();
+    assert!(refused.contains("give 4 to"), "{refused}");
 }
 
 /// Sets a key of a JSON file.

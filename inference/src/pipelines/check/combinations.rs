@@ -84,6 +84,14 @@ impl Description {
             let list = if request.timesteps.is_some() { "timesteps" } else { "sigmas" };
             warn("num_inference_steps", &format!("{list} says which steps to take"));
         }
+        for (field, asked, made) in
+            [("width", request.width, settings.width), ("height", request.height, settings.height)]
+        {
+            if let Some(asked) = asked.filter(|asked| *asked != made) {
+                let factor = self.size_factor;
+                warnings.push(format!("{field} {asked} is no multiple of {factor}: {made} it is"));
+            }
+        }
         warnings
     }
 }

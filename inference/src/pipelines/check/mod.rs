@@ -18,6 +18,9 @@ const NO_LAYERS: &str = "this model's text encoder gives its last layer only; ad
 /// What is said where no picture can be encoded.
 const NO_ENCODER: &str = "this folder has no vae_encoder that gives latent_parameters; export the \
                           model again to start from pictures, or leave it out";
+/// What is said where the VAE is an asymmetric one.
+const NO_MASK: &str = "this model's VAE (AsymmetricAutoencoderKL) takes a mask in its decoder, \
+                       which exports don't have; take a model with another VAE, or leave it out";
 /// What is said where the denoiser's graph takes prompts of one length.
 const FIXED_LENGTH: &str = "this export has the length of a prompt built in; leave it out, or \
                             export the denoiser with an open sequence axis";
@@ -146,9 +149,12 @@ impl Description {
                 || (field == "guidance_scale" && self.family == Family::Flux);
             if !self.has(field) && !idle {
                 let control = field.starts_with("control") || field == "guess_mode";
-                let picture = matches!(field, "image" | "mask_image" | "strength");
-                let message = match (control, picture && self.family.tasks().len() > 1) {
+                let task = if field == "mask_image" { "inpainting" } else { "image-to-image" };
+                let picture = matches!(field, "image" | "mask_image" | "strength")
+                    && self.family.tasks().contains(&task);
+                let message = match (control, picture) {
                     (true, _) => control::NONE.to_owned(),
+                    (_, true) if self.has("image") => NO_MASK.to_owned(),
                     (_, true) => NO_ENCODER.to_owned(),
                     _ => format!("{} models have no use for it; leave it out", self.family),
                 };
@@ -175,6 +181,12 @@ impl Description {
         }
     }
 
+    /// Whether its pipeline in diffusers makes a picture of the nearest smaller size that it can,
+    /// where others refuse.
+    pub(super) fn rounds_sizes(&self) -> bool {
+        self.family == Family::Flux
+    }
+
     /// The picture's size: the request's, that of the image or latents it brings (an image's rounded
     /// down to what the model can make), or the model's own.
     fn size(&self, request: &Generation) -> Result<(u32, u32), Invalid> {
@@ -192,7 +204,10 @@ impl Description {
         let height = request.height.or(rows).or(image.and_then(|image| own(image.height)));
         let check = |field, value: Option<u32>, default: u32| {
             let (factor, max) = (self.size_factor, self.max_size);
-            let size = value.unwrap_or(default);
+            let mut size = value.unwrap_or(default);
+            if self.rounds_sizes() && !self.fixed_size {
+                size -= size % factor;
+            }
             if size == 0 || size > max || size < self.smallest {
                 let smallest = self.smallest.max(factor);
                 return Err(Invalid::new(field, &size, format!("give {smallest} to {max} pixels")));

@@ -59,6 +59,8 @@ pub(in crate::pipelines) struct ControlNetConfig {
 /// `vae_decoder/config.json`.
 #[derive(Debug, Deserialize)]
 pub(in crate::pipelines) struct VaeConfig {
+    #[serde(rename = "_class_name")]
+    class: Option<String>,
     block_out_channels: Vec<u32>,
     /// Rows and columns of the pictures that it was trained on.
     sample_size: Option<SampleSize>,
@@ -183,6 +185,7 @@ impl VaeConfig {
     fn of_stable_diffusion_1() -> Self {
         Self {
             block_out_channels: vec![128, 256, 512, 512],
+            class: None,
             sample_size: None,
             latent_channels: 4,
             scaling_factor: scaling_factor(),
@@ -190,6 +193,11 @@ impl VaeConfig {
             latents_mean: None,
             latents_std: None,
         }
+    }
+
+    /// Whether its decoder takes a mask and what is masked besides; no export has those inputs.
+    pub(in crate::pipelines) fn decodes_masks(&self) -> bool {
+        self.class.as_deref() == Some("AsymmetricAutoencoderKL")
     }
 
     /// The shorter side of the pictures that it was trained on.

@@ -53,6 +53,10 @@ pub(super) fn load(
         .controlled(runtime, folder, vae.latent_channels)?;
     let embedding = embedding::width(&denoiser, &unet)?;
     let both = Vae::load(runtime, folder, options, &vae)?;
+    let mut tasks = tasks(&both, folder, inpainting_model)?;
+    if vae.decodes_masks() {
+        tasks.retain(|task| *task != "inpainting");
+    }
 
     let fixed = both.fixed_size(denoiser.fixed_size())?;
     let cells = fixed.or(unet.sample_size.map(SampleSize::height_width)).unwrap_or([CELLS; 2]);
@@ -66,7 +70,7 @@ pub(super) fn load(
         device,
         files,
         schedule,
-        tasks: tasks(&both, folder, inpainting_model),
+        tasks,
         fields,
         size: cells.map(|side| side * vae.cell()),
         size_factor: vae.cell() * unet.factor(),
@@ -113,8 +117,17 @@ pub(super) fn is_inpainting(unet: &UnetConfig, vae: &VaeConfig) -> Result<bool, 
 }
 
 /// What such a model does.
-pub(super) fn tasks(vae: &Vae, folder: &Folder, inpainting_model: bool) -> Vec<&'static str> {
+pub(super) fn tasks(
+    vae: &Vae,
+    folder: &Folder,
+    inpainting_model: bool,
+) -> Result<Vec<&'static str>, Error> {
     let mut tasks = vae.tasks(folder.family());
     tasks.retain(|task| !inpainting_model || *task == "inpainting");
-    tasks
+    if tasks.is_empty() {
+        let reason = "the UNet fills parts of pictures, and nothing encodes them: there is no \
+                      vae_encoder/model.onnx that gives latent_parameters; export the folder again";
+        return Err(parts::bad("vae_encoder", reason.to_owned()));
+    }
+    Ok(tasks)
 }

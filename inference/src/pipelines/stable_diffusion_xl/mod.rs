@@ -102,7 +102,7 @@ pub(super) fn load(
         true => ["aesthetic_score", "negative_aesthetic_score"].as_slice(),
         false => &["target_size"],
     });
-    let mut tasks = stable_diffusion::tasks(&both, folder, inpainting_model);
+    let mut tasks = stable_diffusion::tasks(&both, folder, inpainting_model)?;
     tasks.retain(|task| !refiner || *task != "text-to-image");
     let mut description = Facts {
         folder,
