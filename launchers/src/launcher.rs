@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
-use crate::{Error, Handle, LaunchSpec, Outcome, Replica};
+use crate::{Error, Handle, LaunchSpec, Outcome, Replica, Resources};
 
 /// Starts replicas on one kind of engine, and follows them.
 #[async_trait]
@@ -15,6 +15,16 @@ pub trait Launcher: Send + Sync + 'static {
 
     /// What it can do beyond starting a program.
     fn capabilities(&self) -> Capabilities;
+
+    /// What a spec asks for with this launcher's own choices made: cards and cores by their names.
+    /// So a replica that takes the place of one of these ([`LaunchSpec::alone`]) is given what that
+    /// one had. It is as it was asked for where the choice is the engine's.
+    ///
+    /// # Errors
+    /// [`Error::Spec`]: the host has not so many.
+    fn choose(&self, spec: &LaunchSpec) -> Result<Resources, Error> {
+        Ok(spec.resources.clone())
+    }
 
     /// Starts all replicas of a spec; the handles are in rank order. Where one can't be started,
     /// those started before are ended, and none is left.

@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod cards;
 mod collect;
 mod draft;
 mod error;
@@ -43,7 +44,6 @@ pub use handle::{Handle, LaunchId};
 pub use launcher::{Capabilities, Launcher, LogLines, LogOptions};
 pub use launchers::{Launchers, Options};
 pub use process::ProcessLauncher;
-pub use process::resources::named_gpus;
 pub use replica::{Outcome, Replica, Status};
 pub use spec::{
     Files, Gpus, LaunchSpec, Owner, Placement, RANK_VARIABLE, RESULT_VARIABLE, Resources,

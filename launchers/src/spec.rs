@@ -25,8 +25,12 @@ pub struct LaunchSpec {
     pub id: Option<LaunchId>,
     /// What it is called in lists, job names and unit names: letters, digits and `-`.
     pub name: String,
-    /// How many replicas, ranks 0 to n-1.
+    /// How many replicas. They are counted from 0 in handles, and in what is dealt out by rank.
     pub replicas: u32,
+    /// The rank that the first is told, the others those after it: 0, unless it takes the place of
+    /// a replica of another launch ([`LaunchSpec::alone`]).
+    #[serde(default)]
+    pub first_rank: u32,
     /// The program; a name without `/` is looked up on PATH.
     pub program: PathBuf,
     /// Its arguments. `{rank}`, `{files}` and `{folder}` are replaced: the replica's rank, the
@@ -66,6 +70,9 @@ pub type Files = BTreeMap<String, Vec<u8>>;
 pub struct Resources {
     /// Cores; 0.5 is half of one.
     pub cpus: Option<f64>,
+    /// These cores of the host by number, dealt out by rank: `[0, 1, 2, 3]` over two replicas is two
+    /// each. Which ones is the launcher's choice when empty.
+    pub cores: Vec<usize>,
     /// Graphics cards.
     pub gpus: Option<Gpus>,
     /// Memory in bytes.
@@ -116,6 +123,7 @@ impl LaunchSpec {
             id: None,
             name: name.to_owned(),
             replicas,
+            first_rank: 0,
             program: program.into(),
             args: Vec::new(),
             env: BTreeMap::new(),
@@ -136,15 +144,38 @@ impl LaunchSpec {
         self.id.clone().unwrap_or_else(|| LaunchId::draw(&self.name))
     }
 
+    /// One of its replicas in a launch of its own: told the same rank, with its files and its part
+    /// of the cards and cores that are named.
+    #[must_use]
+    pub fn alone(&self, rank: u32) -> Self {
+        let (place, count) = (rank as usize, self.replicas.max(1) as usize);
+        let Resources { cpus, cores, gpus, memory } = &self.resources;
+        let gpus = gpus.as_ref().map(|gpus| match gpus {
+            Gpus::Count(each) => Gpus::Count(*each),
+            Gpus::Devices(devices) => Gpus::Devices(part(devices, place, count)),
+        });
+        let cores = part(cores, place, count);
+        Self {
+            id: None,
+            replicas: 1,
+            first_rank: self.first_rank.saturating_add(rank),
+            resources: Resources { cpus: *cpus, cores, gpus, memory: *memory },
+            files: self.files.get(place).cloned().into_iter().collect(),
+            ..self.clone()
+        }
+    }
+
     /// A replica's arguments, where its files and its own folder are these.
     #[must_use]
     pub fn args_of(&self, rank: u32, files: &Path, folder: &Path) -> Vec<String> {
+        let rank = self.first_rank.saturating_add(rank);
         self.args.iter().map(|text| fill(text, rank, files, folder)).collect()
     }
 
     /// A replica's variables, with that of its rank, where its files and its own folder are these.
     #[must_use]
     pub fn env_of(&self, rank: u32, files: &Path, folder: &Path) -> BTreeMap<String, String> {
+        let rank = self.first_rank.saturating_add(rank);
         let fill = |text: &String| fill(text, rank, files, folder);
         let own = self.env.iter().map(|(name, value)| (name.clone(), fill(value)));
         own.chain([(self.rank_variable.clone(), rank.to_string())]).collect()
@@ -173,6 +204,9 @@ impl LaunchSpec {
         if !(1..=MAX_REPLICAS).contains(&self.replicas) {
             return wrong("replicas", self.replicas.to_string(), "give 1 to 4096");
         }
+        if self.first_rank.checked_add(self.replicas).is_none() {
+            return wrong("first_rank", self.first_rank.to_string(), "give a smaller number");
+        }
         if self.program.as_os_str().is_empty() {
             return wrong("program", "\"\"".to_owned(), "give a program's name or path");
         }
@@ -199,6 +233,12 @@ impl LaunchSpec {
                 return wrong("gpus", devices.join(","), &remedy);
             }
         }
+        let (cores, ranks) = (self.resources.cores.len(), self.replicas as usize);
+        let each = (cores / ranks) as f64;
+        if cores % ranks != 0 || cores > 0 && self.resources.cpus.is_some_and(|cpus| cpus != each) {
+            let remedy = format!("name as many for each of the {ranks} replicas, which is cpus");
+            return wrong("cores", format!("{:?}", self.resources.cores), &remedy);
+        }
         let (files, replicas) = (self.files.len(), self.replicas as usize);
         if files != 0 && files != replicas {
             return wrong("files", files.to_string(), "give one set per replica, or none");
@@ -211,8 +251,52 @@ impl LaunchSpec {
     }
 }
 
+/// What the one in this place of `count` has of them.
+fn part<T: Clone>(all: &[T], place: usize, count: usize) -> Vec<T> {
+    let each = all.len() / count;
+    all.iter().skip(place * each).take(each).cloned().collect()
+}
+
 fn fill(text: &str, rank: u32, files: &Path, folder: &Path) -> String {
     text.replace("{rank}", &rank.to_string())
         .replace("{files}", &files.to_string_lossy())
         .replace("{folder}", &folder.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_replica_alone_is_told_what_it_was_told_among_all() {
+        let mut all = LaunchSpec::new("job", 4, "true");
+        all.args = vec!["--rank={rank}".to_owned()];
+        all.env.insert("ID".to_owned(), "w-{rank}".to_owned());
+        all.resources.gpus = Some(Gpus::Devices(["3", "1", "0", "2"].map(str::to_owned).into()));
+        all.resources.cpus = Some(2.0);
+        all.resources.cores = (10..18).collect();
+        all.files = (0..4).map(|n| Files::from([("key".to_owned(), vec![n])])).collect();
+        let one = all.alone(3);
+        assert_eq!((one.replicas, one.first_rank), (1, 3));
+        assert_eq!(one.resources.gpus, Some(Gpus::Devices(vec!["2".to_owned()])));
+        assert_eq!(one.resources.cores, [16, 17]);
+        assert_eq!(one.files, [Files::from([("key".to_owned(), vec![3])])]);
+        one.check().unwrap();
+        let (files, folder) = (Path::new("/f"), Path::new("/o"));
+        assert_eq!(one.args_of(0, files, folder), all.args_of(3, files, folder));
+        assert_eq!(one.env_of(0, files, folder), all.env_of(3, files, folder));
+        assert_eq!(one.env_of(0, files, folder)[RANK_VARIABLE], "3");
+        assert_eq!(one.alone(0), one);
+    }
+
+    #[test]
+    fn cores_are_named_for_all_or_for_none() {
+        let refused = |cores: &[usize], cpus| {
+            let mut spec = LaunchSpec::new("job", 2, "true");
+            spec.resources = Resources { cores: cores.to_vec(), cpus, ..Resources::default() };
+            spec.check().is_err()
+        };
+        assert!(!refused(&[0, 1], Some(1.0)) && !refused(&[0, 1], None) && !refused(&[], None));
+        assert!(refused(&[0], None) && refused(&[0, 1], Some(2.0)) && refused(&[0, 1], Some(0.5)));
+    }
 }

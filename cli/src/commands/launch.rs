@@ -115,6 +115,7 @@ fn spec(args: &LaunchArgs, app: &App) -> Result<LaunchSpec, Failure> {
         cpus: args.cpus,
         gpus: args.gpu.as_ref().map(|spec| spec.0.clone()),
         memory: args.memory.map(|size| size.0),
+        ..Resources::default()
     };
     spec.placement = Placement {
         pool: args.pool.clone(),

@@ -58,6 +58,12 @@ pub(super) fn check(spec: &LaunchSpec) -> Result<(), Error> {
     if matches!(spec.resources.gpus, Some(Gpus::Devices(_))) {
         return cant("gpus", "give a number; which cards is the device plugin's choice");
     }
+    if !spec.resources.cores.is_empty() {
+        return cant("cores", "give a number as cpus; which cores is the node's choice");
+    }
+    if spec.first_rank > 0 && spec.replicas > 1 {
+        return cant("first_rank", "a Job's indexes count from 0: launch these one by one");
+    }
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
     if let Some(name) = spec.files.iter().flat_map(Files::keys).find(|n| !n.bytes().all(fits)) {
         let remedy = "a Secret's keys have letters, digits, '-', '_' and '.'";
@@ -180,11 +186,13 @@ fn env(spec: &LaunchSpec) -> Vec<EnvVar> {
         field_path: format!("metadata.annotations['{INDEX_ANNOTATION}']"),
         ..ObjectFieldSelector::default()
     };
-    let rank = EnvVar {
-        name: spec.rank_variable.clone(),
-        value_from: Some(EnvVarSource { field_ref: Some(index), ..EnvVarSource::default() }),
-        ..EnvVar::default()
+    let by_index = EnvVarSource { field_ref: Some(index), ..EnvVarSource::default() };
+    let (value, value_from) = match spec.first_rank {
+        0 => (None, Some(by_index)),
+        // There is one replica then.
+        rank => (Some(rank.to_string()), None),
     };
+    let rank = EnvVar { name: spec.rank_variable.clone(), value, value_from };
     let plain = |name: &str, value: &str| EnvVar {
         name: name.to_owned(),
         value: Some(filled(value, &spec.rank_variable)),
@@ -211,16 +219,16 @@ fn volumes(id: &LaunchId, spec: &LaunchSpec) -> Vec<Volume> {
 
 /// All ranks' files, each rank's in a folder of its own.
 fn files_volume(id: &LaunchId, spec: &LaunchSpec) -> Volume {
-    let item = |rank: usize, name: &String| KeyToPath {
-        key: secret_key(rank, name),
-        path: format!("{rank}/{name}"),
+    let item = |index: usize, name: &String| KeyToPath {
+        key: secret_key(index, name),
+        path: format!("{}/{name}", spec.first_rank as usize + index),
         mode: None,
     };
     let items = spec
         .files
         .iter()
         .enumerate()
-        .flat_map(|(rank, files)| files.keys().map(move |name| item(rank, name)))
+        .flat_map(|(index, files)| files.keys().map(move |name| item(index, name)))
         .collect();
     Volume {
         name: FILES_VOLUME.to_owned(),
@@ -340,8 +348,12 @@ mod tests {
     #[test]
     fn limits_are_requests_and_odd_sizes_round_up() {
         let mut spec = spec();
-        spec.resources =
-            Resources { cpus: Some(0.25), memory: Some(1 << 30), gpus: Some(Gpus::Count(2)) };
+        spec.resources = Resources {
+            cpus: Some(0.25),
+            memory: Some(1 << 30),
+            gpus: Some(Gpus::Count(2)),
+            ..Resources::default()
+        };
         spec.timeout = Some(Duration::from_millis(1500));
         let resources = first_container(&spec).resources.unwrap();
         let limits = resources.limits.unwrap();

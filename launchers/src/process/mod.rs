@@ -1,6 +1,6 @@
 //! Replicas as plain processes of this host, each under its shim.
 
-pub(crate) mod resources;
+mod cores;
 mod start;
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use crate::collect::{self, Pace};
 use crate::shim::{self, Log, Plan, ProcessId, Report, Shim};
 use crate::{
     Capabilities, Error, Handle, LaunchRecord, LaunchSpec, Launcher, LogLines, LogOptions, Outcome,
-    Placement, Replica, StateDir, Status, logs,
+    Placement, Replica, Resources, StateDir, Status, cards, logs,
 };
 use start::Starting;
 
@@ -157,22 +157,30 @@ impl Launcher for ProcessLauncher {
         }
     }
 
+    fn choose(&self, spec: &LaunchSpec) -> Result<Resources, Error> {
+        let (gpus, cores) = (cards::choose(spec)?, cores::choose(spec)?);
+        Ok(Resources { gpus, cores, ..spec.resources.clone() })
+    }
+
     async fn launch(&self, spec: &LaunchSpec) -> Result<Vec<Handle>, Error> {
         self.check(spec)?;
         let path = spec.env.get("PATH").map(std::ffi::OsStr::new);
         let program = shim::find(&spec.program, path)?;
-        let spec = LaunchSpec { program, ..spec.clone() };
-        let shares = resources::share(&spec)?;
+        let resources = self.choose(spec)?;
+        let spec = LaunchSpec { program, resources, ..spec.clone() };
+        let cards = cards::deal(&spec)?.unwrap_or_default();
+        let cores = &spec.resources.cores;
+        let mut cores = cores.chunks((cores.len() / spec.replicas as usize).max(1));
         let record = LaunchRecord::new(spec.launch_id(), NAME, &spec, "");
         let mut starting = Starting::new(&self.state, &record);
         self.state.create(&record, &spec.files)?;
         let handles: Vec<Handle> = record.handles().collect();
         let mut lifelines = Vec::new();
-        for (handle, share) in handles.iter().zip(shares) {
+        for handle in &handles {
             let folder = self.folder(handle);
             let mut plan = Plan::new(&record, handle.rank, &self.state);
-            plan.cores = share.cores;
-            plan.env.extend(share.env);
+            plan.cores = cores.next().unwrap_or_default().to_vec();
+            plan.env.extend(cards.get(handle.rank as usize).cloned());
             plan.write(&folder)?;
             let lifeline = starting.start(&self.shim, &folder, spec.owner)?;
             lifelines.extend(lifeline.map(|lifeline| (handle.clone(), lifeline)));

@@ -46,6 +46,9 @@ pub(super) fn check(spec: &LaunchSpec) -> Result<(), Error> {
     if matches!(spec.resources.gpus, Some(Gpus::Devices(_))) {
         return cant("gpus", "give a number; which cards is Slurm's choice");
     }
+    if !spec.resources.cores.is_empty() {
+        return cant("cores", "give a number as cpus; which cores is Slurm's choice");
+    }
     let plain = |text: &str| {
         let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
         !text.is_empty() && !text.starts_with('-') && text.bytes().all(fits)
@@ -132,8 +135,12 @@ mod tests {
     #[test]
     fn a_spec_becomes_options_of_sbatch() {
         let mut spec = LaunchSpec::new("workers", 3, "worker");
-        spec.resources =
-            Resources { cpus: Some(1.5), memory: Some(1 << 30), gpus: Some(Gpus::Count(2)) };
+        spec.resources = Resources {
+            cpus: Some(1.5),
+            memory: Some(1 << 30),
+            gpus: Some(Gpus::Count(2)),
+            ..Resources::default()
+        };
         spec.timeout = Some(Duration::from_secs(90));
         spec.placement.pool = Some("gpu".into());
         spec.placement.hosts = vec!["n1".into()];

@@ -17,11 +17,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::collect::{self, Pace};
 use crate::draft::Draft;
-use crate::process::resources;
 use crate::shim::{self, Binding, Log, Plan, ProcessId, Report, Shim};
 use crate::{
     Capabilities, Error, Handle, LaunchRecord, LaunchSpec, Launcher, LogLines, LogOptions, Outcome,
-    Owner, Placement, Replica, StateDir, Status, logs,
+    Owner, Placement, Replica, Resources, StateDir, Status, cards, logs,
 };
 pub use bus::Manager;
 use bus::{Bus, UnitState};
@@ -65,6 +64,10 @@ impl SystemdLauncher {
         if let Some((field, _)) = unfit.into_iter().find(|(_, given)| *given) {
             let remedy = "it starts units of this host; use slurm or kubernetes".to_owned();
             return Err(Error::Unsupported { launcher: NAME, field, remedy });
+        }
+        if !spec.resources.cores.is_empty() {
+            let remedy = "it limits how many, by cpus; use process, which pins".to_owned();
+            return Err(Error::Unsupported { launcher: NAME, field: "cores", remedy });
         }
         let wrong = |field, value: String, remedy: &str| Error::Spec {
             field,
@@ -172,12 +175,16 @@ impl Launcher for SystemdLauncher {
         }
     }
 
+    fn choose(&self, spec: &LaunchSpec) -> Result<Resources, Error> {
+        Ok(Resources { gpus: cards::choose(spec)?, ..spec.resources.clone() })
+    }
+
     async fn launch(&self, spec: &LaunchSpec) -> Result<Vec<Handle>, Error> {
         let manager = self.check(spec)?;
         let path = spec.env.get("PATH").map(std::ffi::OsStr::new);
         let program = shim::find(&spec.program, path)?;
         let spec = LaunchSpec { program, ..spec.clone() };
-        let cards = resources::cards(&spec)?;
+        let cards = cards::deal(&spec)?;
         let bus = self.bus(manager);
         // Before anything is written: a manager that is not there is the usual fault.
         bus.list(&[]).await?;

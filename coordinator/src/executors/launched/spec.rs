@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hearth_launchers::workers::{Ranks, Workers};
-use hearth_launchers::{
-    Capabilities, Gpus, LaunchSpec, Launcher, Owner, Placement, Resources, named_gpus,
-};
+use hearth_launchers::{Capabilities, Gpus, LaunchSpec, Launcher, Owner, Placement, Resources};
 
 use super::super::owned::Home;
 use crate::config::{ExecutorSection, GpuWish, PlacementSection, Size};
@@ -15,9 +13,6 @@ use crate::executors::{Error, WORKER, worker_program};
 
 /// Time that a replica has to leave in good order: the engine has ended its requests before.
 const GRACE: Duration = Duration::from_secs(3);
-
-/// The state folder of replicas that have a file system of their own.
-const STATE: &str = "/tmp/hearth";
 
 /// Makes the specs of an engine's replicas.
 pub(super) struct Plan {
@@ -27,6 +22,9 @@ pub(super) struct Plan {
     capabilities: Capabilities,
     /// Where replicas run; none for the launcher's choice.
     working_dir: Option<PathBuf>,
+    /// What they may use. The launcher's choices are made once, so that one that is started again
+    /// is given what it had.
+    resources: Resources,
 }
 
 impl Plan {
@@ -44,7 +42,11 @@ impl Plan {
         // So that a model's path means what it means here.
         let here = || std::env::current_dir().ok();
         let working_dir = capabilities.shares_files.then(here).flatten();
-        Ok(Self { section: section.clone(), home, owner, capabilities, working_dir })
+        let mut asked = LaunchSpec::new(home.name(), section.count(), WORKER);
+        asked.env.clone_from(&section.env);
+        asked.resources = resources(section);
+        let resources = launcher.choose(&asked)?;
+        Ok(Self { section: section.clone(), home, owner, capabilities, working_dir, resources })
     }
 
     /// All replicas.
@@ -78,43 +80,16 @@ impl Plan {
         let mut spec = workers.spec()?;
         spec.env.extend(section.env.clone());
         spec.working_dir.clone_from(&self.working_dir);
-        let gpus = section.gpus.as_ref().map(|wish| match wish {
-            GpuWish::Count(count) => Gpus::Count(*count),
-            GpuWish::Devices(devices) => Gpus::Devices(devices.clone()),
-        });
-        let memory = section.memory.map(|Size(bytes)| bytes);
-        spec.resources = Resources { cpus: section.cpus, gpus, memory };
-        if !self.capabilities.supports_many_hosts {
-            // By id, so that one that is started again is given the cards that it had.
-            spec.resources.gpus = named_gpus(&spec)?;
-        }
+        spec.resources.clone_from(&self.resources);
         let PlacementSection { pool, hosts, labels, image } = section.placement.clone();
         spec.placement = Placement { pool, hosts, labels, image };
         (spec.grace, spec.owner) = (GRACE, self.owner);
         Ok(spec)
     }
 
-    /// One replica in place of one that has ended. Launched alone its own rank is 0, so the one it
-    /// takes the place of is written out.
+    /// One replica in place of one that has ended: as that one was.
     pub(super) fn one(&self, rank: u32) -> Result<LaunchSpec, Error> {
-        let all = self.all()?;
-        let own = |text: &String| text.replace("{rank}", &rank.to_string());
-        let (place, count) = (rank as usize, all.replicas as usize);
-        let gpus = all.resources.gpus.as_ref().map(|gpus| match gpus {
-            Gpus::Count(each) => Gpus::Count(*each),
-            Gpus::Devices(devices) => {
-                let each = devices.len() / count.max(1);
-                Gpus::Devices(devices.iter().skip(place * each).take(each).cloned().collect())
-            }
-        });
-        Ok(LaunchSpec {
-            replicas: 1,
-            args: all.args.iter().map(own).collect(),
-            env: all.env.iter().map(|(name, value)| (name.clone(), own(value))).collect(),
-            files: all.files.into_iter().skip(place).take(1).collect(),
-            resources: Resources { gpus, ..all.resources },
-            ..all
-        })
+        Ok(self.all()?.alone(rank))
     }
 
     /// What an owned worker is told beyond what every launched one is.
@@ -123,9 +98,6 @@ impl Plan {
         let owner = home.identity.get().id.name().to_owned();
         let grace = humantime::format_duration(section.owner_grace).to_string();
         let mut args = vec!["--owner".to_owned(), owner, "--owner-grace".to_owned(), grace];
-        if !self.capabilities.shares_files {
-            args.extend(["--state-dir", STATE].map(str::to_owned));
-        }
         match (&section.devices[..], &section.gpus) {
             ([one], _) => args.extend(["--device".to_owned(), one.clone()]),
             // A replica sees its own card as the first.
@@ -135,4 +107,14 @@ impl Plan {
         args.extend(section.args.iter().cloned());
         args
     }
+}
+
+/// What the config asks for.
+fn resources(section: &ExecutorSection) -> Resources {
+    let gpus = section.gpus.as_ref().map(|wish| match wish {
+        GpuWish::Count(count) => Gpus::Count(*count),
+        GpuWish::Devices(devices) => Gpus::Devices(devices.clone()),
+    });
+    let memory = section.memory.map(|Size(bytes)| bytes);
+    Resources { cpus: section.cpus, gpus, memory, ..Resources::default() }
 }

@@ -1,58 +1,26 @@
-//! What each replica may use: graphics cards by number, cores by affinity.
+//! This host's graphics cards, dealt out by rank through the variable that CUDA reads.
 
-use std::collections::BTreeMap;
-
-use rustix::thread::CpuSet;
-
-use super::unsupported;
 use crate::{Error, Gpus, LaunchSpec};
 
 const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
 
-/// One replica's share.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Share {
-    pub(super) cores: Vec<usize>,
-    pub(super) env: BTreeMap<String, String>,
-}
-
-/// Deals out what the spec asks for, by rank.
-pub(super) fn share(spec: &LaunchSpec) -> Result<Vec<Share>, Error> {
-    let cards = cards(spec)?;
-    // Launches that know nothing of one another should not all begin at the first core.
-    let first = uuid::Uuid::new_v4().as_u128() as usize;
-    let cores = cores(spec, &usable(), first)?;
-    let ranks = 0..spec.replicas as usize;
-    Ok(ranks
-        .map(|rank| {
-            let pinned = cards.as_ref().map(|cards| cards[rank].clone());
-            let cores = cores.get(rank).cloned().unwrap_or_default();
-            Share { cores, env: pinned.into_iter().collect() }
-        })
-        .collect())
-}
-
-/// The graphics cards of each rank of this host's, with the variable that says so to CUDA; none
-/// where the spec asks for none.
-pub(crate) fn cards(spec: &LaunchSpec) -> Result<Option<Vec<(String, String)>>, Error> {
+/// The cards of each rank, with the variable that says so to CUDA; none where the spec asks for
+/// none.
+pub(crate) fn deal(spec: &LaunchSpec) -> Result<Option<Vec<(String, String)>>, Error> {
     let visible = std::env::var(VISIBLE).ok();
     let devices = devices(spec, visible.as_deref(), installed())?;
     let named = |value| (VISIBLE.to_owned(), value);
     Ok(devices.map(|devices| devices.into_iter().map(named).collect()))
 }
 
-/// What a spec asks for with this host's graphics cards by their ids, in the order in which its
-/// launchers deal them out; as it is where it asks for none. One replica that takes another's place
-/// can so be given the other's.
-///
-/// # Errors
-/// [`Error::Spec`]: there are not so many.
-pub fn named_gpus(spec: &LaunchSpec) -> Result<Option<Gpus>, Error> {
+/// What a spec asks for by the cards' ids, in the order in which [`deal`] deals them out; as it is
+/// where it asks for none.
+pub(crate) fn choose(spec: &LaunchSpec) -> Result<Option<Gpus>, Error> {
     let asked = &spec.resources.gpus;
     if matches!(asked, None | Some(Gpus::Count(0))) {
         return Ok(asked.clone());
     }
-    let cards = cards(spec)?.unwrap_or_default();
+    let cards = deal(spec)?.unwrap_or_default();
     let ids = cards.iter().flat_map(|(_, ids)| ids.split(',')).map(str::to_owned);
     Ok(Some(Gpus::Devices(ids.collect())))
 }
@@ -100,36 +68,6 @@ fn devices(
     Ok(Some((0..ranks).map(of).collect()))
 }
 
-/// The cores of each rank; none where the spec does not limit them. They are dealt out in turn
-/// from `first` on, and over again where there are fewer than all replicas may use together.
-fn cores(spec: &LaunchSpec, usable: &[usize], first: usize) -> Result<Vec<Vec<usize>>, Error> {
-    let Some(cpus) = spec.resources.cpus else { return Ok(Vec::new()) };
-    if cpus.fract() != 0.0 {
-        return Err(unsupported("cpus", "give whole cores, or use systemd, which keeps fractions"));
-    }
-    let each = cpus as usize;
-    if each > usable.len() {
-        return Err(Error::Spec {
-            field: "cpus",
-            value: cpus.to_string(),
-            remedy: format!("this process may use {} cores", usable.len()),
-        });
-    }
-    let of = |rank: usize| {
-        let from = (first % usable.len()) + rank * each;
-        let mut cores: Vec<_> = (from..from + each).map(|i| usable[i % usable.len()]).collect();
-        cores.sort_unstable();
-        cores
-    };
-    Ok((0..spec.replicas as usize).map(of).collect())
-}
-
-/// The cores that this process may use.
-fn usable() -> Vec<usize> {
-    let Ok(set) = rustix::thread::sched_getaffinity(None) else { return Vec::new() };
-    (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect()
-}
-
 /// The graphics cards of this host that the driver shows as files.
 fn installed() -> usize {
     let entries = std::fs::read_dir("/dev").into_iter().flatten().flatten();
@@ -174,22 +112,8 @@ mod tests {
     #[test]
     fn cards_that_are_asked_for_are_named_in_rank_order() {
         let devices = Gpus::Devices(vec!["3".to_owned(), "GPU-a".to_owned()]);
-        assert_eq!(named_gpus(&spec(2, devices.clone())).unwrap(), Some(devices));
-        assert_eq!(named_gpus(&spec(2, Gpus::Count(0))).unwrap(), Some(Gpus::Count(0)));
-        assert_eq!(named_gpus(&LaunchSpec::new("job", 1, "true")).unwrap(), None);
-    }
-
-    #[test]
-    fn whole_cores_are_dealt_out_in_turn() {
-        let mut spec = LaunchSpec::new("job", 3, "true");
-        assert_eq!(cores(&spec, &[0, 1], 0).unwrap(), [[0; 0]; 0]);
-        spec.resources.cpus = Some(1.0);
-        assert_eq!(cores(&spec, &[2, 5], 1).unwrap(), [[5], [2], [5]]);
-        spec.resources.cpus = Some(2.0);
-        assert_eq!(cores(&spec, &[2, 5, 6], 0).unwrap(), [[2, 5], [2, 6], [5, 6]]);
-        spec.resources.cpus = Some(0.5);
-        assert!(cores(&spec, &[0], 0).unwrap_err().to_string().contains("systemd"));
-        spec.resources.cpus = Some(9.0);
-        assert!(cores(&spec, &[0], 0).unwrap_err().to_string().contains("1 cores"));
+        assert_eq!(choose(&spec(2, devices.clone())).unwrap(), Some(devices));
+        assert_eq!(choose(&spec(2, Gpus::Count(0))).unwrap(), Some(Gpus::Count(0)));
+        assert_eq!(choose(&LaunchSpec::new("job", 1, "true")).unwrap(), None);
     }
 }
