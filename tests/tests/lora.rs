@@ -36,7 +36,8 @@ fn flags(request: &Value, file: &str) -> Vec<String> {
 fn requests_at_once_each_get_their_own_adapters() {
     let fleet = fleet();
     // What needs no further flag.
-    let plain = |request: &Value| request.get("image").is_none() && request.get("width").is_none();
+    let more = ["image", "width", "control_image"];
+    let plain = |request: &Value| more.iter().all(|field| request.get(field).is_none());
     let cases: Vec<_> = references("tiny-lora")
         .into_iter()
         .enumerate()

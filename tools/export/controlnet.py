@@ -25,10 +25,10 @@ import manifest
 
 from . import own
 
+# Of each of the pipelines, diffusers' own with ControlNets.
 CLASSES = {
-    "StableDiffusionPipeline": "StableDiffusionControlNetPipeline",
-    "StableDiffusionInpaintPipeline": "StableDiffusionControlNetInpaintPipeline",
-    "StableDiffusionXLPipeline": "StableDiffusionXLControlNetPipeline",
+    f"{family}{task}Pipeline": f"{family}ControlNet{task}Pipeline"
+    for family in ("StableDiffusion", "StableDiffusionXL") for task in ("", "Img2Img", "Inpaint")
 }
 DOWN, MID = "down_block_additional_residuals", "mid_block_additional_residual"
 
@@ -39,20 +39,53 @@ def main():
     parser.add_argument("out", type=Path)
     parser.add_argument("--controlnet", action="append", required=True, help="may be given several times")
     args = parser.parse_args()
+    if args.out.exists() and any(args.out.iterdir()):
+        parser.error(f"{args.out} is not empty; name another folder, or remove it first")
+    nets = [load(net) for net in args.controlnet]
     pipeline = DiffusionPipeline.from_pretrained(args.pipeline)
-    export(controlled(pipeline, [ControlNetModel.from_pretrained(net) for net in args.controlnet]), args.out)
+    for name, net in zip(args.controlnet, nets):
+        check(name, net, pipeline)
+    export(controlled(pipeline, nets), args.out)
     manifest.write(args.out)
+
+
+def load(name):
+    """The ControlNet of that name or folder."""
+    kind = ControlNetModel.load_config(name)["_class_name"]
+    if kind != "ControlNetModel":
+        sys.exit(f"{name} is a {kind}, which can't be exported; give a ControlNetModel for each kind of picture")
+    return ControlNetModel.from_pretrained(name)
+
+
+def check(name, net, pipeline):
+    """Stops at a ControlNet that was made for another model."""
+    if kind(pipeline) is None:
+        sys.exit(f"{type(pipeline).__name__} takes no ControlNets here; known: {', '.join(CLASSES)}")
+    fields = ("block_out_channels", "layers_per_block", "cross_attention_dim", "addition_embed_type")
+    for field in fields:
+        own, other = net.config[field], pipeline.unet.config[field]
+        own, other = (list(value) if isinstance(value, tuple) else value for value in (own, other))
+        if own != other:
+            sys.exit(f"{name}: its {field} is {own}, the UNet's is {other}; give one that was made for this model")
+    if net.config.in_channels != pipeline.vae.config.latent_channels:
+        sys.exit(f"{name}: its in_channels are {net.config.in_channels}, the latents have {pipeline.vae.config.latent_channels}")
+    if net.config.conditioning_channels != 3:
+        sys.exit(f"{name}: its picture has {net.config.conditioning_channels} channels; give one for red, green and blue")
+
+
+def kind(pipeline):
+    name = type(pipeline).__name__
+    return name if name in CLASSES.values() else CLASSES.get(name)
 
 
 def controlled(pipeline, nets):
     """The pipeline with `nets`, as diffusers' own class for it."""
-    kind = CLASSES.get(type(pipeline).__name__)
-    if kind is None:
-        sys.exit(f"{type(pipeline).__name__} takes no ControlNets here; known: {', '.join(CLASSES)}")
     components = pipeline.components | {"controlnet": nets[0] if len(nets) == 1 else MultiControlNetModel(nets)}
     if "safety_checker" in components:
         components |= {"safety_checker": None, "requires_safety_checker": False}
-    return getattr(diffusers, kind)(**components)
+    signature = getattr(diffusers, kind(pipeline))._get_signature_keys(getattr(diffusers, kind(pipeline)))[1]
+    flags = {key: value for key, value in pipeline.config.items() if isinstance(value, bool) and key in signature}
+    return getattr(diffusers, kind(pipeline))(**flags | components)
 
 
 def exports(pipeline):

@@ -41,6 +41,8 @@ def export(name, out):
         own.export(pipeline, out)
     elif controlnet.exports(pipeline):
         controlnet.export(pipeline, out)
+        if name in ADAPTED:
+            adapt(name, pipeline, out)
         for graph in out.rglob("*.onnx"):
             shorten.shorten(graph)
         if name in families.OVER:
@@ -49,17 +51,23 @@ def export(name, out):
         with tempfile.TemporaryDirectory() as source:
             pipeline.save_pretrained(source)
             main_export(source, out, task="text-to-image", library_name="diffusers", opset=18)
-            if name in ADAPTED:
-                names = lora.load(pipeline, adapters.write(families.build(name), Path(source)))
-                lora.export(pipeline, names, out)
-                for graph in out.rglob("*.onnx"):
-                    shorten.shorten(graph)
+        if name in ADAPTED:
+            adapt(name, pipeline, out)
+            for graph in out.rglob("*.onnx"):
+                shorten.shorten(graph)
     if name in families.CLIP_SKIP:
         clip_skip.extend(out / "text_encoder" / "model.onnx")
     for path in out.rglob("*.json"):
         forget_source(path)
     manifest.write(out)
     print(f"{name}: {sum(path.stat().st_size for path in out.rglob('*') if path.is_file()) / 1e6:.2f} MB")
+
+
+def adapt(name, pipeline, out):
+    """Puts LoRA adapters into the graphs in `out`."""
+    with tempfile.TemporaryDirectory() as folder:
+        names = lora.load(pipeline, adapters.write(families.build(name), Path(folder)))
+        lora.export(pipeline, names, out)
 
 
 def keep_own(out, other):

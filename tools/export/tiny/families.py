@@ -56,10 +56,10 @@ def sd(folder):
 
 
 def lora(folder):
-    """What the adapters of `adapters.py` are for; `export.tiny` puts them into its graphs."""
-    return StableDiffusionPipeline(
+    """What the adapters of `adapters.py` are for, which `export.tiny` puts into its graphs; with a ControlNet."""
+    return StableDiffusionControlNetPipeline(
         vae=parts.vae(4, 0.4), text_encoder=parts.clip(16), tokenizer=parts.clip_tokenizer(folder / "tokenizer"),
-        unet=unet(16), scheduler=DDIMScheduler(clip_sample=False, set_alpha_to_one=False, **parts.SCALED_LINEAR),
+        unet=unet(16), controlnet=net(16), scheduler=DDIMScheduler(clip_sample=False, set_alpha_to_one=False, **parts.SCALED_LINEAR),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,
     )
 
