@@ -90,7 +90,7 @@ fn values_and_combinations_that_diffusers_rejects_are_refused() {
         ("dpmpp_2m:timestep_spacing=leading,num_train_timesteps=10", "two steps fall on one noise"),
         ("euler:timestep_spacing=even", "`timestep_spacing` is \"even\"; give one of leading,"),
         ("euler:beta_start=NaN", "`beta_start` is \"NaN\"; give a number"),
-        ("euler:beta_start=2", "`beta_start` is 2; give a number between 0 and 1"),
+        ("euler:beta_start=2", "`beta_start` is 2; give a number from 1e-7 to below 1"),
         ("euler:num_train_timesteps=0", "`num_train_timesteps` is 0; give a whole number from 1"),
         ("euler:trained_betas=[0.1,0.2]", "`trained_betas` is a list of 2; give as many numbers"),
         ("dpmpp_2m:solver_order=4", "`solver_order` is 4; give a whole number from 1 to 3"),

@@ -10,6 +10,9 @@ use super::fields::Fields;
 /// Betas of the cosine schedule stay below this (Nichol & Dhariwal 2021, section 3.2).
 const MAX_BETA: f64 = 0.999;
 
+/// Of a smaller one nothing is left in single precision, and a level of no noise has no logarithm.
+const LEAST_BETA: f64 = 1e-7;
+
 /// Stands for ᾱ = 0 where a sigma has to stay finite: the least positive half-precision number.
 const NEARLY_ZERO: f32 = 1.0 / 16_777_216.0;
 
@@ -164,10 +167,10 @@ fn scheduled(
 
 fn beta(fields: &Fields<'_>, key: &'static str, default: f64) -> Result<f64, Error> {
     let value = fields.number(key, default)?;
-    if value > 0.0 && value < 1.0 {
+    if (LEAST_BETA..1.0).contains(&value) {
         return Ok(value);
     }
-    Err(Error::invalid(key, value, "a number between 0 and 1"))
+    Err(Error::invalid(key, value, format!("a number from {LEAST_BETA:e} to below 1")))
 }
 
 /// `steps` numbers from `start` to `end`, as `torch.linspace` in single precision has them: from

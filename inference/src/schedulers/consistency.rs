@@ -60,7 +60,7 @@ impl Consistency {
             max: max as f32,
             data: data as f32,
             data_squared: (data * data) as f32,
-            noise_scale: fields.number("s_noise", 1.0)? as f32,
+            noise_scale: fields.finite("s_noise", 1.0)? as f32,
             clip: fields.bool("clip_denoised", true)?,
         })
     }

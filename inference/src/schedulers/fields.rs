@@ -10,6 +10,10 @@ use super::error::Error;
 use super::names::Class;
 use super::spec::SchedulerSpec;
 
+/// Positive numbers below this are none, as far as steps in single precision go.
+const LEAST: f64 = 1e-12;
+const MOST: f64 = 1e12;
+
 /// The keys of one scheduler that is about to be built.
 pub(super) struct Fields<'a> {
     class: Class,
@@ -83,13 +87,23 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A positive, finite number.
+    /// A positive number whose square single precision holds.
     pub(super) fn positive(&self, key: &'static str, default: f64) -> Result<f64, Error> {
         let value = self.number(key, default)?;
-        if value.is_finite() && value > 0.0 {
+        if (LEAST..=MOST).contains(&value) {
             return Ok(value);
         }
-        Err(Error::invalid(key, value, "a number above 0"))
+        let side = if value > MOST { format!(", up to {MOST:e}") } else { String::new() };
+        Err(Error::invalid(key, value, format!("a number above 0{side}")))
+    }
+
+    /// A finite number of either sign, likewise.
+    pub(super) fn finite(&self, key: &'static str, default: f64) -> Result<f64, Error> {
+        let value = self.number(key, default)?;
+        if value.abs() <= MOST {
+            return Ok(value);
+        }
+        Err(Error::invalid(key, value, format!("a number from {:e} to {MOST:e}", -MOST)))
     }
 
     /// A list of numbers, or null for none.

@@ -73,7 +73,7 @@ impl Lcm {
             &limit,
             timesteps.iter().map(|timestep| alphas[*timestep]),
         )?;
-        let scaling = fields.number("timestep_scaling", 10.0)? as f32;
+        let scaling = fields.finite("timestep_scaling", 10.0)? as f32;
         let last = timesteps.last().copied().into_iter();
         let nexts = timesteps.iter().copied().skip(1).chain(last);
         let jump = |(from, to): (&usize, usize)| {

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use tokenizers::Tokenizer;
+use tokenizers::{NormalizerWrapper, Tokenizer};
 
 use super::clip::Encoded;
 use super::error::Error;
@@ -16,6 +16,9 @@ pub(super) const FILE: &str = "tokenizer.json";
 const SENTENCEPIECE: &str = "spiece.model";
 const END: &str = "</s>";
 const PAD: &str = "<pad>";
+
+/// Prompts have some ten thousand letters.
+const MAX_GROWTH: usize = 1024;
 
 /// A loaded T5 tokenizer.
 #[derive(Debug)]
@@ -72,5 +75,23 @@ pub(super) fn whole(path: &Path) -> Result<Tokenizer, Error> {
     let text = super::special::read(path, Text::Vocabulary)?;
     let mut tokenizer: Tokenizer = text.parse().map_err(malformed)?;
     tokenizer.with_padding(None).with_truncation(None).map_err(malformed)?;
+    let growth = tokenizer.get_normalizer().map_or(1, growth);
+    if growth > MAX_GROWTH {
+        let problem = format!("its normalizer makes texts {growth} times as long");
+        return Err(Error::Malformed { path: path.to_owned(), problem });
+    }
     Ok(tokenizer)
+}
+
+/// How many times as long a normalizer may make a text, by what it puts in a letter's place.
+fn growth(normalizer: &NormalizerWrapper) -> usize {
+    match normalizer {
+        NormalizerWrapper::Sequence(all) => {
+            all.as_ref().iter().map(growth).fold(1, usize::saturating_mul)
+        }
+        // A pattern may fit between letters, too.
+        NormalizerWrapper::Replace(replace) => replace.content.len().saturating_add(1),
+        NormalizerWrapper::Prepend(prepend) => prepend.prepend.len().saturating_add(1),
+        _ => 1,
+    }
 }

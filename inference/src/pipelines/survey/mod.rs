@@ -17,6 +17,9 @@ use crate::findings::{Findings, Problem, chain};
 use crate::folder::{self, Folder};
 use crate::session::Runtime;
 
+/// Problems that one line lists; a look at the folder has the others.
+const LISTED: usize = 12;
+
 /// What was seen of a folder.
 struct Seen {
     findings: Findings,
@@ -77,12 +80,15 @@ fn part_of(error: &Error, root: &Path) -> String {
 
 /// What is wrong, in one line.
 pub(super) fn listed(folder: &Path, problems: &[Problem]) -> String {
-    let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
-    match messages.as_slice() {
-        [one] => (*one).to_owned(),
-        several => {
-            let (count, folder) = (several.len(), folder.display());
-            format!("{count} problems in {folder}: {}", several.join("; "))
-        }
+    if let [one] = problems {
+        return one.message.clone();
     }
+    let (count, folder) = (problems.len(), folder.display());
+    let first: Vec<_> =
+        problems.iter().take(LISTED).map(|problem| problem.message.as_str()).collect();
+    let more = match count - first.len() {
+        0 => String::new(),
+        more => format!("; and {more} more: hearth model inspect {folder}"),
+    };
+    format!("{count} problems in {folder}: {}{more}", first.join("; "))
 }

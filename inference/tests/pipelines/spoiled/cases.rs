@@ -330,6 +330,18 @@ pub(super) const CASES: &[Case] = &[
     ),
     (
         "tiny-flux-dev",
+        |at| {
+            let twice =
+                "{\"type\": \"Replace\", \"pattern\": {\"String\": \"a\"}, \"content\": \"aa\"}";
+            let many = vec![twice; 40].join(", ");
+            let sequence = format!("{{\"type\": \"Sequence\", \"normalizers\": [{many}]}}");
+            set(at, "tokenizer_2/tokenizer.json", "normalizer", &sequence);
+        },
+        "tokenizer_2",
+        "tokenizer.json: its normalizer makes texts 12157665459056928801 times as long; restore it",
+    ),
+    (
+        "tiny-flux-dev",
         spiece_alone,
         "tokenizer_2",
         "holds spiece.model but no tokenizer.json; make it",
