@@ -1,6 +1,8 @@
 //! What the daemons' configs have in common: how one is read, and the sections that say where the
 //! registry is and which certificate to bear.
 
+mod fault;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +14,7 @@ use figment::{Figment, Metadata, Profile, Provider};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use self::fault::{COMMAND_LINE, describe};
 use crate::registry::{RegistryUrl, Settings};
 
 /// Why a config can't be used.
@@ -25,9 +28,9 @@ pub enum Error {
         /// The reason.
         source: std::io::Error,
     },
-    /// A key or value is wrong.
+    /// A key is unknown or its value has another form: where, which, and what to give.
     #[error("{0}")]
-    Key(Box<figment::Error>),
+    Key(String),
     /// A value breaks a rule.
     #[error("{key}: {reason}")]
     Value {
@@ -78,20 +81,38 @@ pub fn load<T: DeserializeOwned>(
         })
         .collect();
     let environment = Variables { data: environment.data(), names: names(&variables) };
-    let overrides = Figment::from(Serialized::defaults(overrides));
+    let overrides = Figment::from(CommandLine(Serialized::defaults(overrides)));
     let mut figment = figment.merge(environment);
     // The reader of variables guesses types without knowing which is wanted. Only the type that is
     // read says so, key by key: what it wants as text is given as text, each variable once.
     for _ in 0..=variables.len() {
-        match figment.clone().merge(&overrides).extract() {
+        let all = figment.clone().merge(&overrides);
+        match all.extract() {
+            Ok(config) => return Ok(config),
             Err(error) => match as_text(&error, &variables) {
                 Some(text) => figment = figment.merge(text),
-                None => return Err(Error::Key(Box::new(error))),
+                None => return Err(Error::Key(describe(&error, &all))),
             },
-            config => return config.map_err(|error| Error::Key(Box::new(error))),
         }
     }
-    figment.merge(overrides).extract().map_err(|error| Error::Key(Box::new(error)))
+    extract(&figment.merge(overrides))
+}
+
+fn extract<T: DeserializeOwned>(config: &Figment) -> Result<T, Error> {
+    config.extract().map_err(|error| Error::Key(describe(&error, config)))
+}
+
+/// What flags set.
+struct CommandLine<T>(Serialized<T>);
+
+impl<T: Serialize> Provider for CommandLine<T> {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(COMMAND_LINE).interpolater(|_, keys| keys.join("."))
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        self.0.data()
+    }
 }
 
 /// A file that was read already, under its name in errors.
@@ -160,8 +181,7 @@ fn as_text(error: &figment::Error, variables: &[Variable]) -> Option<Variables> 
 /// # Errors
 /// [`Error::Key`] names the key.
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
-    let figment = Figment::from(Toml::string(text));
-    figment.extract().map_err(|error| Error::Key(Box::new(error)))
+    extract(&Figment::from(Toml::string(text)))
 }
 
 /// For [`load`]: a program whose command line sets no key.

@@ -97,6 +97,8 @@ impl Config {
         hearth_inference::session::Device::parse(&self.worker.device)
             .map_err(|error| ConfigError::value("worker.device", error))?;
         self.owner()?;
+        // A free port is any.
+        self.worker_id(self.worker.listen.port().max(1))?;
         self.log.check().map_err(|error| ConfigError::value("log", error))?;
         self.registry_url().map(drop)
     }
@@ -174,6 +176,21 @@ mod tests {
     fn mistakes_have_a_remedy() {
         for (text, part) in [
             ("", "[models.NAME]"),
+            (
+                "[worker]\nlisten = \"here\"\n",
+                "worker.toml: \"here\": give an IP address and a port",
+            ),
+            ("[worker]\nlisten = 7420\n", "7420: give an IP address and a port"),
+            ("[worker]\nslots = \"two\"\n", "\"two\": give a whole number"),
+            ("[worker]\nslots = -1\n", "-1: give a whole number, 0 or more"),
+            ("[worker]\ndrain_timeout = 10\n", "10: give a time with its unit"),
+            ("[worker]\nmodel_dirs = \"/m\"\n", "\"/m\": give a list"),
+            ("[worker]\nslotz = 2\n", "worker.slotz"),
+            ("[worker]\nslotz = 2\n", "known are id, group"),
+            ("[log]\nformat = \"xml\"\n", "\"xml\" is not known: give auto, text, json"),
+            ("[models.a]\npath = \"/m\"\npreload = \"no\"\n", "\"no\": give true or false"),
+            ("[models.a]\n", "path is missing"),
+            ("[models.a]\npath = \"/m\"\n[worker]\nid = \"a b\"\n", "worker.id"),
             ("[models.a]\npath = \"/m\"\naliases = [\"a\"]\n", "two models"),
             ("[models.a]\npath = \"/m\"\n[worker]\ndevice = \"tpu\"\n", "cuda"),
             ("[models.a]\npath = \"/m\"\n[registry]\nurl = \"zk://x\"\n", "etcd"),

@@ -22,7 +22,7 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("ort::", &["inference/src/session/"]),
     ("quinn::", &["fabric/src/quic/", "bench/src/peers/bare_quic.rs"]),
     ("etcd_client::", &["fabric/src/registry/etcd"]),
-    ("figment::", &["fabric/src/config.rs"]),
+    ("figment::", &["fabric/src/config"]),
     ("sd_notify::", &["telemetry/src/systemd.rs"]),
     ("prometheus_client::", &["telemetry/src/"]),
     ("axum::", &["telemetry/src/probe/", "coordinator/src/gateway/"]),
