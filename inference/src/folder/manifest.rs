@@ -1,15 +1,13 @@
 //! `manifest.json`: the SHA-256 of every file of a folder, and the digest of what is used of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::listing::{self, Known};
-use super::{Error, read_json};
+use super::{Digested, Error, read_json};
 use crate::brief::{VALUE, brief};
 use crate::files::Text;
 use crate::progress::Progress;
@@ -17,7 +15,6 @@ use crate::progress::Progress;
 /// Its name in the folder.
 pub const MANIFEST: &str = "manifest.json";
 const ALGORITHM: &str = "sha256";
-const CHUNK: usize = 1 << 20;
 
 /// What a folder's pipeline is made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -157,14 +154,14 @@ impl Manifest {
     pub fn differences(&self, root: &Path, progress: &Progress) -> Result<Vec<Difference>, Error> {
         self.files.values().for_each(|entry| progress.expect(entry.bytes));
         let (mut differences, mut known) = (Vec::new(), Known::default());
+        let mut read = |path: &Path| known.or(path, |path| sha256(path, progress));
         for (name, entry) in &self.files {
             let state = match root.join(name).symlink_metadata() {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Differs::Missing,
                 _ => Differs::Differs,
             };
-            let checked = entry
-                .measure(root, name)
-                .and_then(|()| entry.digest(root, name, &mut known, progress));
+            let checked =
+                entry.measure(root, name).and_then(|()| entry.digest(root, name, &mut read));
             if let Err(error) = checked {
                 let reason = match error {
                     Error::Digest { reason, .. } => reason,
@@ -184,14 +181,20 @@ impl Manifest {
     }
 
     /// Checks every file that is listed; gives back their digests.
-    fn verify(&self, root: &Path, progress: &Progress) -> Result<Digests, Error> {
+    fn verify(
+        &self,
+        root: &Path,
+        digested: &Digested,
+        progress: &Progress,
+    ) -> Result<Digests, Error> {
         // Lengths are known at once: what was cut short is refused before gigabytes are read.
         for (name, entry) in &self.files {
             entry.measure(root, name)?;
         }
         let mut known = Known::default();
+        let mut read = |path: &Path| known.or(path, |path| digested.sha256(path, progress));
         let digest = |(name, entry): (&String, &Entry)| {
-            entry.digest(root, name, &mut known, progress)?;
+            entry.digest(root, name, &mut read)?;
             Ok((PathBuf::from(name), entry.sha256.to_ascii_lowercase()))
         };
         self.files.iter().map(digest).collect()
@@ -227,11 +230,10 @@ impl Entry {
         &self,
         root: &Path,
         name: &str,
-        known: &mut Known,
-        progress: &Progress,
+        read: &mut impl FnMut(&Path) -> Result<String, Error>,
     ) -> Result<(), Error> {
         let path = root.join(name);
-        let digest = known.or(&path, |path| sha256(path, progress))?;
+        let digest = read(&path)?;
         if digest.eq_ignore_ascii_case(&self.sha256) {
             return Ok(());
         }
@@ -245,14 +247,14 @@ impl Entry {
 pub(super) fn contents(
     root: &Path,
     used: &BTreeSet<PathBuf>,
+    digested: &Digested,
     progress: &Progress,
 ) -> Result<Contents, Error> {
-    let manifest = Manifest::read(root)?;
-    let verified = match &manifest {
-        Some(manifest) => manifest.verify(root, progress)?,
-        None => Digests::new(),
+    let verified = match Manifest::read(root)? {
+        Some(manifest) => Some(manifest.verify(root, digested, progress)?),
+        None => None,
     };
-    whole(root, used, manifest.is_some(), &verified, progress)
+    whole(root, used, verified, |path| digested.sha256(path, progress))
 }
 
 /// The same for those who want to know everything that differs; digests the files only if `digest`
@@ -270,7 +272,7 @@ pub(crate) fn examine(
         for file in used {
             progress.expect(std::fs::metadata(root.join(file)).map_or(0, |file| file.len()));
         }
-        return Ok((whole(root, used, false, &Digests::new(), progress)?, Vec::new()));
+        return Ok((whole(root, used, None, |path| sha256(path, progress))?, Vec::new()));
     };
     let differences = manifest.differences(root, progress)?;
     let extra = |difference: &Difference| difference.state == Differs::Extra;
@@ -280,18 +282,19 @@ pub(crate) fn examine(
     }
     let digests = manifest.files.iter();
     let digests = digests.map(|(name, entry)| (name.into(), entry.sha256.to_ascii_lowercase()));
-    let contents = whole(root, used, true, &digests.collect(), progress)?;
+    let contents = whole(root, used, Some(digests.collect()), |path| sha256(path, progress))?;
     Ok((contents, differences))
 }
 
-/// The digest of the `used` files, of which `verified` are known.
+/// The digest of the `used` files, of which a manifest that vouches for all has `verified`.
 fn whole(
     root: &Path,
     used: &BTreeSet<PathBuf>,
-    vouched: bool,
-    verified: &Digests,
-    progress: &Progress,
+    verified: Option<Digests>,
+    read: impl Fn(&Path) -> Result<String, Error>,
 ) -> Result<Contents, Error> {
+    let vouched = verified.is_some();
+    let verified = verified.unwrap_or_default();
     if vouched && let Some(stranger) = used.iter().find(|file| !verified.contains_key(*file)) {
         let reason = format!("not listed in {MANIFEST}");
         return Err(Error::Digest { path: root.join(stranger), reason });
@@ -300,7 +303,7 @@ fn whole(
     for file in used {
         let digest = match verified.get(file) {
             Some(digest) => digest.clone(),
-            None => sha256(&root.join(file), progress)?,
+            None => read(&root.join(file))?,
         };
         whole.update(file.as_os_str().as_encoded_bytes());
         whole.update([0]);
@@ -338,17 +341,5 @@ fn length(root: &Path, name: &str) -> Result<u64, Error> {
 }
 
 fn sha256(path: &Path, progress: &Progress) -> Result<String, Error> {
-    let io = |source| Error::Io { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(io)?;
-    let mut chunk = vec![0; CHUNK];
-    let mut hash = Sha256::new();
-    loop {
-        match file.read(&mut chunk).map_err(io)? {
-            0 => return Ok(hex::encode(hash.finalize())),
-            length => {
-                hash.update(&chunk[..length]);
-                progress.advance(length as u64);
-            }
-        }
-    }
+    Digested::default().sha256(path, progress)
 }

@@ -5,6 +5,7 @@
 //! elsewhere. The layout is described in `docs/model-folders.md`.
 
 mod defaults;
+mod digested;
 mod error;
 mod family;
 mod listing;
@@ -18,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 pub use self::defaults::Defaults;
+pub use self::digested::Digested;
 pub use self::error::Error;
 pub use self::family::Family;
 pub(crate) use self::manifest::examine;
@@ -49,6 +51,7 @@ pub struct Folder {
     index: Map<String, Value>,
     defaults: Defaults,
     progress: Progress,
+    digested: Digested,
     findings: Option<Findings>,
 }
 
@@ -97,9 +100,10 @@ impl Folder {
             }
             _ => Defaults::default(),
         };
-        let progress = Progress::default();
+        let (progress, digested) = (Progress::default(), Digested::default());
         let root = root.to_owned();
-        let folder = Self { root, family, class, index, defaults, progress, findings: None };
+        let folder =
+            Self { root, family, class, index, defaults, progress, digested, findings: None };
         if folder.is_original() {
             return Err(Error::PyTorch { folder: folder.root });
         }
@@ -119,6 +123,12 @@ impl Folder {
     #[must_use]
     pub fn watched(self, progress: Progress) -> Self {
         Self { progress, ..self }
+    }
+
+    /// The same folder; its files that `digested` knows already are not read for their digests.
+    #[must_use]
+    pub fn remembered(self, digested: Digested) -> Self {
+        Self { digested, ..self }
     }
 
     /// The same folder; what is wrong with it is noted in `findings`, and what can be taken as if
@@ -246,7 +256,7 @@ impl Folder {
         match &self.findings {
             None => {
                 self.expect(&used);
-                manifest::contents(&self.root, &used, &self.progress)
+                manifest::contents(&self.root, &used, &self.digested, &self.progress)
             }
             Some(findings) => {
                 findings.uses(used);

@@ -46,7 +46,7 @@ pub use self::latents::{Latents, UnreadableLatents};
 pub use self::state::State;
 pub use self::survey::{Report, inspect};
 pub use self::warm::warm_up;
-use crate::folder::{Family, Folder, VaeTiling};
+use crate::folder::{Digested, Family, Folder, VaeTiling};
 use crate::session::{Device, Interrupt, Runtime, Session};
 
 /// A loaded model that makes pictures, one step at a time.
@@ -106,12 +106,14 @@ pub struct Output {
 }
 
 /// How to load a pipeline.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
     /// The device that all its sessions run on.
     pub device: Device,
     /// How its VAE cuts large pictures; what isn't given is as the folder says.
     pub vae_tiling: VaeTiling,
+    /// Digests of files that were read before.
+    pub digested: Digested,
 }
 
 /// Loads the pipeline in the folder at `path`. The folder is looked at first, then its files are
@@ -127,6 +129,7 @@ pub fn load(
     options: &LoadOptions,
 ) -> Result<Box<dyn Pipeline>, Error> {
     let folder = Folder::open(path)?.watched(runtime.progress().clone());
+    let folder = folder.remembered(options.digested.clone());
     survey::check(&folder, options)?;
     open(runtime, &folder, options)
 }

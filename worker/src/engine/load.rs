@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use hearth_inference::folder::VaeTiling;
+use hearth_inference::folder::{Digested, VaeTiling};
 use hearth_inference::pipelines::{self, LoadOptions, Pipeline};
 use hearth_inference::progress::Progress;
 use hearth_inference::session::{self, Device, Interrupt, Runtime, Search};
@@ -58,6 +58,8 @@ pub(super) struct Loader {
     /// The config's word on each model's VAE.
     tilings: BTreeMap<String, VaeTiling>,
     loaded: Option<Runtime>,
+    /// A model that wakes from its sleep has the files of before.
+    digested: Digested,
     shared: Arc<Shared>,
 }
 
@@ -66,7 +68,7 @@ impl Loader {
         let (runtime, device) = (config.runtime.clone(), config.worker.device.clone());
         let tiling = |(name, model): (&String, &ModelSection)| (name.clone(), model.vae_tiling);
         let tilings = config.models.iter().map(tiling).collect();
-        Self { runtime, device, tilings, loaded: None, shared }
+        Self { runtime, device, tilings, loaded: None, digested: Digested::default(), shared }
     }
 
     /// Loads a model and takes one real step with it.
@@ -98,8 +100,8 @@ impl Loader {
     ) -> Result<Box<dyn Pipeline>, LoadError> {
         let device = Device::parse(&self.device).map_err(LoadError::Runtime)?;
         let vae_tiling = self.tilings.get(name).copied().unwrap_or_default();
-        pipelines::load(runtime, path, &LoadOptions { device, vae_tiling })
-            .map_err(failed(name, path))
+        let options = LoadOptions { device, vae_tiling, digested: self.digested.clone() };
+        pipelines::load(runtime, path, &options).map_err(failed(name, path))
     }
 
     pub(super) fn runtime(&mut self) -> Result<Runtime, LoadError> {
