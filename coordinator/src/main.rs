@@ -10,6 +10,7 @@ use hearth_coordinator::Backends;
 use hearth_coordinator::app;
 use hearth_coordinator::config::Config;
 use hearth_coordinator::executors;
+use hearth_fabric::files;
 use hearth_fabric::identity::{CurrentIdentity, Identity};
 use hearth_fabric::task::OwnedTask;
 use hearth_telemetry::lifecycle::{EndRequests, ReloadRequests, fail};
@@ -114,7 +115,7 @@ async fn reload_when_asked(
         Ok(requests) => requests,
         Err(error) => return tracing::error!(%error, "SIGHUP can't be listened to"),
     };
-    let reload = || -> anyhow::Result<Option<String>> {
+    let reload = move || -> anyhow::Result<Option<String>> {
         let config = Config::load(args.config.as_deref(), &backends)?;
         log.set_level(&config.log.level)?;
         Ok(match (&identity, config.tls_dir()) {
@@ -122,9 +123,12 @@ async fn reload_when_asked(
             _ => None,
         })
     };
+    let reload = Arc::new(reload);
     loop {
         requests.next().await;
-        match reload() {
+        let once = Arc::clone(&reload);
+        let reloaded = files::apart(move || once()).await;
+        match reloaded.unwrap_or_else(|error| Err(error.into())) {
             Ok(certificate) => {
                 tracing::info!(certificate, "certificate and log level are reloaded");
             }

@@ -1,10 +1,27 @@
-//! Small files that must never be seen half written.
+//! Small files that must never be seen half written, and work on files that must never keep the
+//! network waiting.
+
+mod kept;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use kept::KeptFile;
+
+/// Works on files on a thread that may wait: a folder on a network may not answer for minutes, and
+/// calls must not wait with it. The work goes on where its caller does not.
+///
+/// # Errors
+/// The work panicked, or the runtime ends.
+///
+/// # Panics
+/// Outside of a tokio runtime.
+pub async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+}
 
 /// Replaces the file at `path` in one step: a reader sees the old content or the new.
 ///

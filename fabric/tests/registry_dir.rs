@@ -1,4 +1,4 @@
-//! What only a directory can suffer: people and programs that clean up.
+//! What only a directory can suffer: people and programs that clean up, file systems that hang.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
@@ -6,15 +6,18 @@
 mod worker;
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use hearth_fabric::registry::{
-    AnnounceStatus, Error, RankWish, Registry, RegistryUrl, Settings, open,
+    AnnounceStatus, Error, OwnerState, RankWish, Registry, RegistryUrl, Settings, open,
 };
+use hearth_protocol::{OwnerId, Rank};
 use tempfile::TempDir;
-use worker::{id, is_registered, rank_of, record, sees, status_where, view_where};
+use worker::{SOON, id, is_registered, rank_of, record, sees, status_where, view_where};
 
 fn place() -> (TempDir, std::path::PathBuf, Arc<dyn Registry>) {
     let folder = TempDir::new().unwrap();
@@ -97,4 +100,87 @@ async fn a_folder_that_can_t_be_written_is_named() {
     assert!(reason.to_string().contains(file.to_str().unwrap()), "{reason}");
     let refused = registry.announce(record("w", 1), RankWish::Auto, &file);
     assert!(matches!(refused, Err(Error::State { .. })));
+}
+
+/// Runs a test on one thread, as a worker's network has: where that is blocked the test fails, and
+/// does not hang.
+fn on_one_thread(test: impl Future<Output = ()> + Send + 'static) {
+    let (done, ended) = mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(test);
+        // What still hangs is left behind.
+        runtime.shutdown_background();
+        done.send(()).unwrap();
+    });
+    let ended = ended.recv_timeout(2 * SOON);
+    assert!(ended.is_ok(), "the thread is blocked, or the test failed in it: {ended:?}");
+}
+
+/// Makes a file whose opening, to read, hangs until somebody writes: like one on a dead NFS server.
+fn hanging_file(path: &Path) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+#[test]
+fn a_folder_that_hangs_makes_a_view_stale_and_blocks_nobody() {
+    on_one_thread(async {
+        let (_folder, run, registry) = place();
+        let lock = run.join("workers/w.lock");
+        fs::create_dir_all(run.join("workers")).unwrap();
+        fs::write(run.join("workers/w.json"), "{}").unwrap();
+        hanging_file(&lock);
+        let observation = registry.observe().unwrap();
+        let (view, _) = view_where(&observation, "silence", |v| v.stale_since.is_some()).await;
+        let error = view.error.as_deref().unwrap();
+        assert!(matches!(error, Error::Silent { .. }), "{error}");
+        assert!(error.to_string().contains(run.to_str().unwrap()), "{error}");
+        // It answers again: nobody holds the lock.
+        drop(fs::OpenOptions::new().read(true).write(true).open(&lock).unwrap());
+        fs::remove_file(&lock).unwrap();
+        view_where(&observation, "an answer", |v| v.synced && v.error.is_none()).await;
+    });
+}
+
+#[test]
+fn an_owner_s_file_that_hangs_says_nothing_and_blocks_nobody() {
+    on_one_thread(async {
+        let (_folder, run, registry) = place();
+        let lock = run.join("owners/o.lock");
+        hanging_file(&lock);
+        let owner = OwnerId::new("o").unwrap();
+        let watch = registry.watch_owner(&owner);
+        let mut state = watch.state();
+        let early = tokio::time::timeout(Duration::from_millis(300), state.changed()).await;
+        assert!(early.is_err(), "{:?}", *state.borrow());
+        assert_eq!(*state.borrow(), OwnerState::Unknown);
+        drop(fs::OpenOptions::new().read(true).write(true).open(&lock).unwrap());
+        let free = state.wait_for(|state| *state == OwnerState::Free);
+        tokio::time::timeout(SOON, free).await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn an_announcement_in_a_folder_that_hangs_is_pending_and_blocks_nobody() {
+    on_one_thread(async {
+        let (folder, run, registry) = place();
+        let lock = run.join("ranks/0.lock");
+        hanging_file(&lock);
+        let mut other = fs::OpenOptions::new().read(true).write(true).open(&lock).unwrap();
+        other.lock().unwrap();
+        // Another worker has the rank, and reading its name hangs.
+        let wish = RankWish::Fixed(Rank(0));
+        let announcement = registry.announce(record("w", 1), wish, folder.path()).unwrap();
+        let pending = |s: &AnnounceStatus| matches!(s, AnnounceStatus::Pending { reason: Some(_) });
+        let (status, _) = status_where(&announcement, "the reason", pending).await;
+        let AnnounceStatus::Pending { reason: Some(reason) } = status else { unreachable!() };
+        assert!(matches!(*reason, Error::Silent { .. }), "{reason}");
+        other.write_all(b"other\n").unwrap();
+        drop(other);
+        let refused = |s: &AnnounceStatus| matches!(s, AnnounceStatus::Refused(_));
+        let (status, _) = status_where(&announcement, "the refusal", refused).await;
+        let AnnounceStatus::Refused(error) = status else { unreachable!() };
+        assert!(error.to_string().contains("held by worker other"), "{error}");
+    });
 }

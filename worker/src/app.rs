@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
+use hearth_fabric::files::KeptFile;
 use hearth_fabric::identity::{CurrentIdentity, Identity};
 use hearth_fabric::quic::{EndpointKeys, Listener, Settings};
 use hearth_fabric::registry::{self, Registry};
@@ -22,8 +23,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::advertise;
 use crate::announce;
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::engine::{Engine, LoadError};
+use crate::error::Error;
 use crate::methods::Methods;
 use crate::models::{Hold, Model, Models};
 use crate::owner::Binding;
@@ -42,78 +44,11 @@ const EXTENSION: Duration = Duration::from_secs(60);
 /// How often a drain looks whether it is over.
 const DRAIN_TICK: Duration = Duration::from_millis(50);
 
+/// How long a drain, or its end, waits for the disk.
+const MARKER: Duration = Duration::from_secs(2);
+
 /// How long the replies of the last requests may take to be written once a drain is over.
 const LAST_REPLIES: Duration = Duration::from_secs(5);
-
-/// Why a worker can't start or had to end.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The config.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The certificate.
-    #[error("tls.dir: the certificate can't be used")]
-    Identity(#[from] hearth_fabric::identity::Error),
-    /// The state folder.
-    #[error("worker.state_dir {path} can't be used: name a folder that this user may write")]
-    StateDir {
-        /// The folder.
-        path: PathBuf,
-        /// The reason.
-        source: std::io::Error,
-    },
-    /// The endpoint's keys.
-    #[error("worker.state_dir: the endpoint's keys can't be kept")]
-    Keys(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The UDP socket.
-    #[error("worker.listen: choose another address or end the program that has it")]
-    Listen(#[source] hearth_fabric::quic::Error),
-    /// The probe's TCP socket.
-    #[error("http.listen: choose another address, or \"off\"")]
-    Probe(#[source] probe::Error),
-    /// The registry's settings.
-    #[error("the registry can't be used")]
-    Registry(#[source] registry::Error),
-    /// The registry refuses the worker for good.
-    #[error("the registry refuses this worker")]
-    Refused(#[source] Arc<registry::Error>),
-    /// A model.
-    #[error("a model can't be served")]
-    Model(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The system gives no threads, random bytes or process information.
-    #[error("the system refuses what every process needs")]
-    System(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The engine's thread has ended by itself.
-    #[error("the engine has ended: its log says why")]
-    EngineEnded,
-}
-
-impl Error {
-    /// The system refuses what every process needs.
-    pub fn system(error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self::System(Box::new(error))
-    }
-
-    /// Whether another start with the same config must fail as well.
-    #[must_use]
-    pub fn is_configuration(&self) -> bool {
-        matches!(
-            self,
-            Self::Config(_)
-                | Self::Identity(_)
-                | Self::StateDir { .. }
-                | Self::Keys(_)
-                | Self::Registry(_)
-                | Self::Model(_)
-        ) || matches!(self, Self::Refused(error) if !matches!(**error, registry::Error::Ended))
-    }
-}
-
-impl From<LoadError> for Error {
-    fn from(error: LoadError) -> Self {
-        Self::Model(Box::new(error))
-    }
-}
 
 /// A worker that is bound and not yet running.
 pub struct Worker {
@@ -202,10 +137,10 @@ impl Worker {
             pending: Mutex::default(),
             identity: identity.clone(),
             shutdown: CancellationToken::new(),
-            drain_marker: dir.join("drained"),
+            drain_marker: KeptFile::new(dir.join("drained"), MARKER),
             dir,
         });
-        if shared.drain_marker.exists() {
+        if shared.drain_marker.path().exists() {
             shared.parts.set_draining(true);
         }
 
@@ -284,7 +219,7 @@ impl Worker {
             owner,
             open: Arc::clone(&open),
         });
-        let server = OwnedTask::spawn("quic", |cancel| listener.run(service, cancel));
+        let mut server = OwnedTask::spawn("quic", |cancel| listener.run(service, cancel));
         let probe = probe.map(|probe| OwnedTask::spawn("probe", |cancel| probe.run(cancel)));
 
         let mut daemon = Daemon {
@@ -295,6 +230,11 @@ impl Worker {
         let outcome = tokio::select! {
             biased;
             refusal = announce::keep(&announcement, &shared) => Err(Error::Refused(refusal)),
+            () = server.join() => {
+                // There is nobody left to finish requests for.
+                now.cancel();
+                Err(Error::EndpointEnded)
+            }
             outcome = daemon.serve(loaded, &stop) => outcome,
         };
         // The record says `draining` meanwhile.

@@ -12,6 +12,7 @@ mod announce;
 mod app;
 pub mod config;
 mod engine;
+mod error;
 pub mod methods;
 mod models;
 pub mod owner;
@@ -22,8 +23,9 @@ mod state;
 
 use tokio::runtime::{Builder, Runtime};
 
-pub use app::{Error, Worker};
+pub use app::Worker;
 pub use config::{Config, ConfigError, Overrides};
+pub use error::Error;
 
 /// The runtime that the network's half of a worker runs on: one thread.
 ///

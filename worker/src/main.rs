@@ -4,8 +4,10 @@ mod allocator;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
+use hearth_fabric::files;
 use hearth_fabric::identity::CurrentIdentity;
 use hearth_fabric::task::OwnedTask;
 use hearth_telemetry::lifecycle::{EndRequests, ReloadRequests, fail};
@@ -158,11 +160,15 @@ async fn run(config: Config, args: Args, log: log::Handle) -> Result<(), Error> 
     }
     let lifeline = args.lifeline == Some(Lifeline::Drain);
     let signals = {
+        let requests = EndRequests::listen(lifeline).map_err(Error::system)?;
         let (stop, now) = (stop.clone(), now.clone());
-        OwnedTask::spawn("signals", move |_| listen_to_signals(lifeline, stop, now))
+        OwnedTask::spawn("signals", move |_| obey_signals(requests, stop, now))
     };
-    let identity = worker.identity();
-    let reloads = OwnedTask::spawn("reloads", move |_| reload_when_asked(args, log, identity));
+    let reloads = {
+        let requests = ReloadRequests::listen().map_err(Error::system)?;
+        let identity = worker.identity();
+        OwnedTask::spawn("reloads", move |_| reload_when_asked(requests, args, log, identity))
+    };
     let ended = worker.run(stop, now).await;
     drop((signals, reloads));
     ended
@@ -170,18 +176,23 @@ async fn run(config: Config, args: Args, log: log::Handle) -> Result<(), Error> 
 
 /// Takes the certificate and the log level up anew at each SIGHUP; the rest of the config waits for
 /// the next start.
-async fn reload_when_asked(args: Args, log: log::Handle, identity: CurrentIdentity) {
-    let mut requests = match ReloadRequests::listen() {
-        Ok(requests) => requests,
-        Err(error) => return tracing::error!(%error, "SIGHUP can't be listened to"),
+async fn reload_when_asked(
+    mut requests: ReloadRequests,
+    args: Args,
+    log: log::Handle,
+    identity: CurrentIdentity,
+) {
+    let reload = move || -> anyhow::Result<_> {
+        let config = args.read()?;
+        log.set_level(&config.log.level)?;
+        Ok(identity.reload(&config.tls.dir)?)
     };
+    let reload = Arc::new(reload);
     loop {
         requests.next().await;
-        let reloaded = args.read().and_then(|config| {
-            log.set_level(&config.log.level)?;
-            Ok(identity.reload(&config.tls.dir)?)
-        });
-        match reloaded {
+        let once = Arc::clone(&reload);
+        let reloaded = files::apart(move || once()).await;
+        match reloaded.unwrap_or_else(|error| Err(error.into())) {
             Ok(identity) => {
                 let certificate = identity.fingerprint();
                 tracing::info!(certificate, "certificate and log level are reloaded");
@@ -195,11 +206,7 @@ async fn reload_when_asked(args: Args, log: log::Handle, identity: CurrentIdenti
 }
 
 /// The first request drains, the second ends at once.
-async fn listen_to_signals(lifeline: bool, stop: CancellationToken, now: CancellationToken) {
-    let mut requests = match EndRequests::listen(lifeline) {
-        Ok(requests) => requests,
-        Err(error) => return tracing::error!(%error, "signals can't be listened to"),
-    };
+async fn obey_signals(mut requests: EndRequests, stop: CancellationToken, now: CancellationToken) {
     requests.next().await;
     stop.cancel();
     requests.next().await;

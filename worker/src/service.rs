@@ -89,7 +89,7 @@ type ControlMethod = fn(&Shared, &Request) -> Result<Vec<u8>, CallError>;
 enum Route {
     Generate,
     Attach,
-    /// The engine does it.
+    /// It waits: for the engine, or for the disk.
     Order(Method),
     /// It is done at once.
     Control(ControlMethod),
@@ -116,6 +116,8 @@ impl WorkerService {
             Method::Generate => Route::Generate,
             Method::Attach => Route::Attach,
             Method::Infer
+            | Method::Drain
+            | Method::Resume
             | Method::Sleep
             | Method::WakeUp
             | Method::LoadModel
@@ -127,8 +129,6 @@ impl WorkerService {
             Method::ListModels => Route::Control(|shared, _| methods::list_models(shared)),
             Method::ListRequests => Route::Control(|shared, _| methods::list_requests(shared)),
             Method::Cancel => Route::Control(methods::cancel),
-            Method::Drain => Route::Control(|shared, _| methods::drain(shared)),
-            Method::Resume => Route::Control(|shared, _| methods::resume(shared)),
             Method::Shutdown => Route::Control(|shared, _| methods::shutdown(shared)),
         })
     }
@@ -147,7 +147,7 @@ impl WorkerService {
         }
     }
 
-    /// What the engine is ordered to do, and waited for.
+    /// What has to be waited for: the engine's word, or the disk's.
     fn order(&self, method: Method, call: IncomingCall) -> Served {
         let IncomingCall { request, payload, responder } = call;
         let (shared, deadline) = (Arc::clone(&self.shared), request.deadline_ms);
@@ -157,6 +157,8 @@ impl WorkerService {
         let answer: Answered = match method {
             Method::Infer => Box::pin(methods::infer(ours, request, payload, interrupt)),
             Method::Profile => Box::pin(methods::profile(ours, request, interrupt)),
+            Method::Drain => Box::pin(methods::drain(ours)),
+            Method::Resume => Box::pin(methods::resume(ours)),
             Method::Sleep => Box::pin(methods::sleep(ours, request)),
             Method::WakeUp => Box::pin(methods::wake_up(ours, request)),
             Method::LoadModel => Box::pin(methods::load_model(ours, request)),

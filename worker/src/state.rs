@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use hearth_fabric::files::KeptFile;
 use hearth_fabric::identity::CurrentIdentity;
 use hearth_protocol::record::{Capacity, WorkerState};
 use hearth_protocol::{CallError, ErrorKind, Group, Incarnation, Rank, WorkerId};
@@ -44,8 +45,8 @@ pub(crate) struct Shared {
     pub(crate) identity: CurrentIdentity,
     /// Asked to end by a call.
     pub(crate) shutdown: tokio_util::sync::CancellationToken,
-    /// Kept across restarts.
-    pub(crate) drain_marker: std::path::PathBuf,
+    /// A file that is there while the worker is drained, so that a restarted one is too.
+    pub(crate) drain_marker: KeptFile,
     /// Its folder of its own.
     pub(crate) dir: std::path::PathBuf,
 }
@@ -63,33 +64,37 @@ pub(crate) struct Standing {
 
 impl Shared {
     /// Refuses new requests from now on; those accepted are finished. Survives a restart.
-    pub(crate) fn drain(&self) {
-        if let Err(error) = std::fs::write(&self.drain_marker, b"") {
-            tracing::warn!(%error, "the drain will not survive a restart");
+    pub(crate) async fn drain(&self) {
+        {
+            let standing = self.standing();
+            self.parts.set_draining(true);
+            self.settle(standing);
         }
-        let standing = self.standing();
-        self.parts.set_draining(true);
-        self.settle(standing);
+        if let Err(error) = self.drain_marker.set(Some(Vec::new())).await {
+            let path = self.drain_marker.path().display();
+            tracing::warn!(%path, %error, "the drain may not survive a restart");
+        }
     }
 
     /// Takes requests again.
     ///
     /// # Errors
     /// `draining` for a worker that is about to end.
-    pub(crate) fn resume(&self) -> Result<(), CallError> {
-        let removed = std::fs::remove_file(&self.drain_marker);
-        if let Err(error) = removed
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::warn!(%error, "the worker will drain again after a restart");
+    pub(crate) async fn resume(&self) -> Result<(), CallError> {
+        let ending = {
+            let standing = self.standing();
+            let ending = standing.ending;
+            if !ending {
+                self.parts.set_draining(false);
+                self.settle(standing);
+            }
+            ending
+        };
+        if let Err(error) = self.drain_marker.set(None).await {
+            let path = self.drain_marker.path().display();
+            tracing::warn!(%path, %error, "the worker may drain again after a restart");
         }
-        let standing = self.standing();
-        if standing.ending {
-            return Err(about_to_end());
-        }
-        self.parts.set_draining(false);
-        self.settle(standing);
-        Ok(())
+        if ending { Err(about_to_end()) } else { Ok(()) }
     }
 
     /// Refuses new requests for the rest of this run.

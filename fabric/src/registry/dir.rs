@@ -5,6 +5,9 @@
 //! name. The kernel lets go of a lock when its
 //! holder dies, so a crashed worker is gone at once and nothing has to expire. Lock files stay:
 //! removing one while another process opens it would leave two holders.
+//!
+//! The folder may be on a network and hang: all that touches it runs apart, one piece of work at a
+//! time for each task here.
 
 mod announce;
 mod observe;
@@ -12,12 +15,16 @@ mod owner;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hearth_protocol::record::WorkerRecord;
 use hearth_protocol::{OwnerId, Rank, WorkerId};
 
 use super::state::StateFolder;
 use super::{Announcement, Error, Observation, OwnerClaim, OwnerWatch, RankWish, Registry};
+
+/// How long the folder may take before people are told that it does not answer.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// A registry in a directory.
 pub(super) struct Dir(Arc<Layout>);
@@ -72,6 +79,10 @@ impl Layout {
         format!("dir:{}", self.root.display())
     }
 
+    fn silent(&self) -> Error {
+        Error::Silent { path: self.root.clone() }
+    }
+
     fn workers(&self) -> PathBuf {
         self.root.join("workers")
     }
@@ -98,6 +109,18 @@ impl Layout {
 
     fn rank(&self, rank: Rank) -> PathBuf {
         self.ranks().join(format!("{rank}.lock"))
+    }
+}
+
+/// Waits for work on the registry's files; `tell` is called where they don't answer for a while.
+async fn answered<T>(work: impl Future<Output = T>, tell: impl FnOnce()) -> T {
+    let mut work = std::pin::pin!(work);
+    match tokio::time::timeout(ANSWER, &mut work).await {
+        Ok(done) => done,
+        Err(_) => {
+            tell();
+            work.await
+        }
     }
 }
 

@@ -155,6 +155,14 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// A `dir` registry's folder does not answer.
+    #[error(
+        "{path} does not answer: mend the file system that it is on, or name a folder of this host's own"
+    )]
+    Silent {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A file of a `dir` registry can't be used.
     #[error("{path} can't be used")]
     Io {

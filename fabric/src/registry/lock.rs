@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a lock is tried for: observers take it for an instant, and a holder that was just ended
 /// may need a moment.
@@ -28,15 +28,15 @@ impl Lock {
         }
     }
 
-    /// Takes the lock, trying for about a second.
-    pub(super) async fn take(path: &Path) -> io::Result<Option<Self>> {
-        let end = tokio::time::Instant::now() + PATIENCE;
+    /// Takes the lock, trying for about a second; the thread waits.
+    pub(super) fn take(path: &Path) -> io::Result<Option<Self>> {
+        let end = Instant::now() + PATIENCE;
         loop {
             let taken = Self::try_take(path)?;
-            if taken.is_some() || tokio::time::Instant::now() >= end {
+            if taken.is_some() || Instant::now() >= end {
                 return Ok(taken);
             }
-            tokio::time::sleep(RETRY).await;
+            std::thread::sleep(RETRY);
         }
     }
 

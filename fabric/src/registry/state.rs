@@ -6,18 +6,21 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hearth_protocol::{Rank, WorkerId};
 use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::lock::Lock;
-use crate::files;
+use crate::files::{self, KeptFile};
 
 const LOCK_FILE: &str = "lock";
 const STATE_FILE: &str = "registry.json";
 /// Leases are remembered until they are known to be gone; older ones than these have expired.
 const MAX_LEASES: usize = 16;
+/// How long a registration waits for the disk: the shortest lease must not run out meanwhile.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A worker's folder.
 #[derive(Debug, Clone)]
@@ -29,8 +32,10 @@ pub(super) struct StateFolder {
 /// A worker's locked folder, and what it remembers.
 #[derive(Debug)]
 pub(super) struct State {
-    path: PathBuf,
     memory: Memory,
+    file: KeptFile,
+    /// Whether the file holds the memory, as far as is known.
+    written: bool,
     _lock: Lock,
 }
 
@@ -57,9 +62,15 @@ impl StateFolder {
 
     /// Locks the folder and reads what is remembered about the registry `target`.
     pub(super) async fn lock(self, target: &str) -> Result<State, Error> {
+        let (path, target) = (self.path.clone(), target.to_owned());
+        let locked = files::apart(move || self.lock_now(target)).await;
+        locked.unwrap_or_else(|source| Err(Error::State { path, source }))
+    }
+
+    fn lock_now(self, target: String) -> Result<State, Error> {
         let lock_path = self.path.join(LOCK_FILE);
         let unusable = |path: &Path, source| Error::State { path: path.to_owned(), source };
-        let lock = Lock::take(&lock_path).await.map_err(|e| unusable(&lock_path, e))?;
+        let lock = Lock::take(&lock_path).map_err(|e| unusable(&lock_path, e))?;
         let Some(lock) = lock else {
             return Err(Error::StateInUse { worker_id: self.worker_id, path: self.path });
         };
@@ -70,12 +81,9 @@ impl StateFolder {
             Err(error) => return Err(unusable(&path, error)),
         };
         // What was remembered about another registry means nothing in this one.
-        let memory = if memory.target == target {
-            memory
-        } else {
-            Memory { target: target.to_owned(), ..Memory::default() }
-        };
-        Ok(State { path, memory, _lock: lock })
+        let known = memory.target == target;
+        let memory = if known { memory } else { Memory { target, ..Memory::default() } };
+        Ok(State { memory, file: KeptFile::new(path, PATIENCE), written: known, _lock: lock })
     }
 }
 
@@ -91,37 +99,42 @@ impl State {
     }
 
     /// Remembers the rank.
-    pub(super) fn remember_rank(&mut self, rank: Rank) {
-        self.change(|memory| memory.rank = Some(rank));
+    pub(super) async fn remember_rank(&mut self, rank: Rank) {
+        self.change(|memory| memory.rank = Some(rank)).await;
     }
 
     /// Remembers a lease, before anything is put under it.
-    pub(super) fn remember_lease(&mut self, lease: i64) {
-        self.change(|memory| {
+    pub(super) async fn remember_lease(&mut self, lease: i64) {
+        let remember = |memory: &mut Memory| {
             memory.leases.retain(|known| *known != lease);
             memory.leases.push(lease);
             let excess = memory.leases.len().saturating_sub(MAX_LEASES);
             memory.leases.drain(..excess);
-        });
+        };
+        self.change(remember).await;
     }
 
     /// Forgets a lease that is gone.
-    pub(super) fn forget_lease(&mut self, lease: i64) {
-        self.change(|memory| memory.leases.retain(|known| *known != lease));
+    pub(super) async fn forget_lease(&mut self, lease: i64) {
+        self.change(|memory| memory.leases.retain(|known| *known != lease)).await;
     }
 
-    /// A disk that is full must not keep a worker from serving: without its memory a restarted one
-    /// waits for its old lease to expire, no more.
-    fn change(&mut self, change: impl FnOnce(&mut Memory)) {
+    /// A disk that is full, or does not answer, must not keep a worker from serving: without its
+    /// memory a restarted one waits for its old lease to expire, no more.
+    async fn change(&mut self, change: impl FnOnce(&mut Memory)) {
         let before = self.memory.clone();
         change(&mut self.memory);
-        if before == self.memory {
+        if before == self.memory && self.written {
             return;
         }
-        let written = serde_json::to_vec(&self.memory).map_err(io::Error::other);
-        let written = written.and_then(|json| files::replace(&self.path, &json, 0o600));
+        self.written = false;
+        let written = match serde_json::to_vec(&self.memory) {
+            Ok(json) => self.file.set(Some(json)).await,
+            Err(error) => Err(io::Error::other(error)),
+        };
+        self.written = written.is_ok();
         if let Err(error) = written {
-            let path = self.path.display();
+            let path = self.file.path().display();
             tracing::warn!("{path} can't be written ({error}): a restart may take a lease's time");
         }
     }

@@ -1,10 +1,12 @@
 //! Methods that change what the worker does.
 
+use std::sync::Arc;
+
 use hearth_protocol::CallError;
 use hearth_protocol::message::Request;
 use hearth_protocol::methods::{CancelArgs, CancelValue, DrainValue, RequestList};
 
-use super::{arguments, value};
+use super::{Answer, arguments, value};
 use crate::state::Shared;
 
 pub(crate) fn cancel(shared: &Shared, request: &Request) -> Result<Vec<u8>, CallError> {
@@ -16,14 +18,14 @@ pub(crate) fn list_requests(shared: &Shared) -> Result<Vec<u8>, CallError> {
     value(&RequestList { requests: shared.parts.list() })
 }
 
-pub(crate) fn drain(shared: &Shared) -> Result<Vec<u8>, CallError> {
-    shared.drain();
-    standing(shared)
+pub(crate) async fn drain(shared: Arc<Shared>) -> Result<Answer, CallError> {
+    shared.drain().await;
+    Ok(Answer { value: standing(&shared)?, ..Answer::default() })
 }
 
-pub(crate) fn resume(shared: &Shared) -> Result<Vec<u8>, CallError> {
-    shared.resume()?;
-    standing(shared)
+pub(crate) async fn resume(shared: Arc<Shared>) -> Result<Answer, CallError> {
+    shared.resume().await?;
+    Ok(Answer { value: standing(&shared)?, ..Answer::default() })
 }
 
 pub(crate) fn shutdown(shared: &Shared) -> Result<Vec<u8>, CallError> {

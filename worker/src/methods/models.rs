@@ -3,15 +3,16 @@
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use hearth_fabric::files;
 use hearth_protocol::message::Request;
 use hearth_protocol::methods::{
     LoadModelArgs, LoadModelValue, SleepArgs, SleepValue, UnloadModelArgs, UnloadModelValue,
     WakeArgs, WakeValue,
 };
 use hearth_protocol::{CallError, ErrorKind};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::{Answer, answer, arguments, word};
 use crate::engine::{Freed, Order};
@@ -25,11 +26,17 @@ const ALIASES: usize = 16;
 /// How deep a worker can sleep.
 const LEVELS: [u8; 2] = [1, 2];
 
+/// How long the file system may take to say whether a folder is there.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Folders that are looked at at a time: each look holds a thread until the file system answers.
+static LOOKS: Semaphore = Semaphore::const_new(4);
+
 pub(crate) async fn load_model(shared: Arc<Shared>, request: Request) -> Result<Answer, CallError> {
     let args: LoadModelArgs = arguments(&request)?;
     let began = Instant::now();
     shared.check_awake()?;
-    let (name, added) = find_or_add(&shared, args)?;
+    let (name, added) = find_or_add(&shared, args).await?;
     let (reply, outcome) = oneshot::channel();
     let ordered = shared.parts.order(Order::Load { name: name.clone(), added, reply });
     if let Err(error) = ordered {
@@ -47,7 +54,7 @@ pub(crate) async fn load_model(shared: Arc<Shared>, request: Request) -> Result<
 }
 
 /// The model's own name, and whether it is new here.
-fn find_or_add(shared: &Shared, args: LoadModelArgs) -> Result<(String, bool), CallError> {
+async fn find_or_add(shared: &Shared, args: LoadModelArgs) -> Result<(String, bool), CallError> {
     let LoadModelArgs { name, path, aliases } = args;
     let Some(path) = path else {
         if !aliases.is_empty() {
@@ -68,11 +75,43 @@ fn find_or_add(shared: &Shared, args: LoadModelArgs) -> Result<(String, bool), C
         let message = format!("{} aliases: give at most {ALIASES}", aliases.len());
         return Err(CallError::invalid("aliases", message));
     }
-    let path = beneath(&shared.model_dirs, &path)?;
+    let dirs = shared.model_dirs.clone();
+    let path = look(&shared.model_dirs, LOOK, move || beneath(&dirs, &path)).await?;
+    // The worker may have fallen asleep meanwhile.
+    shared.check_awake()?;
     let hold = Hold::OnDemand;
     let model = Model { name: name.clone(), aliases, path, configured: false, failures: 0, hold };
     let added = shared.models.add(model)?;
     Ok((name, added))
+}
+
+/// Looks at folders apart, for a file system that may not answer.
+async fn look(
+    dirs: &[PathBuf],
+    limit: Duration,
+    look: impl FnOnce() -> Result<PathBuf, CallError> + Send + 'static,
+) -> Result<PathBuf, CallError> {
+    let looked = async {
+        let turn = LOOKS.acquire().await.map_err(look_failed)?;
+        // The turn goes with the look, which a caller that leaves does not end.
+        let work = move || {
+            let _turn = turn;
+            look()
+        };
+        files::apart(work).await.map_err(look_failed)?
+    };
+    tokio::time::timeout(limit, looked).await.unwrap_or_else(|_| {
+        let names: Vec<_> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+        let message = format!(
+            "the worker's disk does not answer: see to the file systems of {} on its host",
+            names.join(", ")
+        );
+        Err(CallError::new(ErrorKind::NotReady, message))
+    })
+}
+
+fn look_failed<E>(_: E) -> CallError {
+    CallError::new(ErrorKind::Internal, "looking at the folder failed")
 }
 
 fn check_name(field: &str, name: &str) -> Result<(), CallError> {
@@ -223,6 +262,29 @@ mod tests {
             assert_eq!(error.param.as_deref(), Some("path"), "{path}: {error}");
         }
         assert!(beneath(&[], "sd").unwrap_err().message.contains("worker.model_dirs"));
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_hangs_is_an_error_and_holds_few_threads() {
+        let dirs = [PathBuf::from("/models")];
+        let (release, hung) = std::sync::mpsc::channel::<()>();
+        let hung = Arc::new(std::sync::Mutex::new(hung));
+        let limit = Duration::from_millis(50);
+        // More than may look at a time: those that have no turn wait no longer than the others.
+        for _ in 0..6 {
+            let hung = Arc::clone(&hung);
+            let hang = move || {
+                let _ = hung.lock().unwrap().recv();
+                Ok(PathBuf::new())
+            };
+            let error = look(&dirs, limit, hang).await.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::NotReady);
+            assert!(error.message.contains("/models"), "{error}");
+        }
+        assert_eq!(LOOKS.available_permits(), 0);
+        drop(release);
+        let found = look(&dirs, Duration::from_secs(60), || Ok(PathBuf::from("/models/a"))).await;
+        assert_eq!(found.unwrap(), PathBuf::from("/models/a"));
     }
 
     #[test]

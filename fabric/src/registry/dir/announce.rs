@@ -5,11 +5,11 @@ use std::io::{self, Read as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_protocol::Rank;
 use hearth_protocol::record::WorkerRecord;
-use tokio::sync::watch;
+use hearth_protocol::{Rank, WorkerId};
+use tokio::time::MissedTickBehavior;
 
-use super::{Layout, failed};
+use super::{Layout, answered, failed};
 use crate::files;
 use crate::registry::announcement::Desk;
 use crate::registry::lock::Lock;
@@ -31,17 +31,18 @@ pub(super) async fn keep(layout: Arc<Layout>, folder: StateFolder, wish: RankWis
     let mut was_registered = false;
     while !withdraw.is_cancelled() {
         let wanted = desk.record.borrow_and_update().clone();
-        let error = match Claim::make(&layout, &mut state, wish, &wanted).await {
+        let making = Claim::make(&layout, &mut state, wish, &wanted);
+        let error = match answered(making, || desk.pending(layout.silent())).await {
             Ok(claim) => {
                 was_registered = true;
                 desk.set(AnnounceStatus::Registered { rank: claim.rank });
                 tokio::select! {
                     biased;
                     () = withdraw.cancelled() => {
-                        claim.leave(&layout, &wanted);
+                        claim.leave(&layout, &wanted).await;
                         break;
                     }
-                    error = claim.hold(&layout, &mut desk.record) => error,
+                    error = claim.hold(&layout, &mut desk) => error,
                 }
             }
             Err(error) if error.is_conflict() && !was_registered => {
@@ -62,59 +63,60 @@ pub(super) async fn keep(layout: Arc<Layout>, folder: StateFolder, wish: RankWis
 /// A worker's locks, held.
 struct Claim {
     rank: Rank,
+    locks: Arc<Locks>,
+}
+
+struct Locks {
     worker: Lock,
-    rank_lock: Lock,
+    rank: Lock,
 }
 
 impl Claim {
     async fn make(
-        layout: &Layout,
+        layout: &Arc<Layout>,
         state: &mut State,
         wish: RankWish,
         record: &WorkerRecord,
     ) -> Result<Self, Error> {
-        for folder in [layout.root.clone(), layout.workers(), layout.ranks()] {
-            files::private_folder(&folder).map_err(failed(&folder))?;
-        }
-        let path = layout.lock(&record.worker_id);
-        let worker = Lock::take(&path).await.map_err(failed(&path))?;
-        let worker = worker.ok_or_else(|| Error::WorkerIdInUse {
-            worker_id: record.worker_id.clone(),
-            target: layout.target(),
-        })?;
-        let (rank, rank_lock) = take_rank(layout, state.rank(), wish)?;
-        sign(&rank_lock, record).map_err(failed(&layout.rank(rank)))?;
-        state.remember_rank(rank);
-        let claim = Self { rank, worker, rank_lock };
+        let (of, last, id) = (Arc::clone(layout), state.rank(), record.worker_id.clone());
+        let taken = files::apart(move || take(&of, &id, last, wish)).await;
+        let (rank, locks) = taken.map_err(failed(&layout.root))??;
+        state.remember_rank(rank).await;
+        let claim = Self { rank, locks: Arc::new(locks) };
         claim.write(layout, record).await?;
         Ok(claim)
     }
 
     /// Writes each change of the record; ends when the files are not ours any more.
-    async fn hold(&self, layout: &Layout, wanted: &mut watch::Receiver<WorkerRecord>) -> Error {
+    async fn hold(&self, layout: &Arc<Layout>, desk: &mut Desk) -> Error {
         let mut check = tokio::time::interval(CHECK);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
+            let work = tokio::select! {
                 biased;
-                changed = wanted.changed() => {
+                changed = desk.record.changed() => {
                     if changed.is_err() {
                         // The owner is gone, and this task with it.
                         return std::future::pending().await;
                     }
-                    let record = wanted.borrow_and_update().clone();
-                    if let Err(error) = self.write(layout, &record).await {
-                        return error;
-                    }
+                    Work::Write(desk.record.borrow_and_update().clone())
                 }
-                _ = check.tick() => {
-                    let id = wanted.borrow().worker_id.clone();
-                    let ours = self.worker.is_at(&layout.lock(&id))
-                        && self.rank_lock.is_at(&layout.rank(self.rank))
-                        && layout.record(&id).exists();
-                    if !ours {
-                        return Error::Lost { target: layout.target() };
-                    }
-                }
+                _ = check.tick() => Work::Look(desk.record.borrow().worker_id.clone()),
+            };
+            let mut silent = false;
+            let tell = || {
+                silent = true;
+                desk.pending(layout.silent());
+            };
+            let done = match work {
+                Work::Write(record) => answered(self.write(layout, &record), tell).await,
+                Work::Look(id) => answered(self.look(layout, id), tell).await,
+            };
+            if let Err(error) = done {
+                return error;
+            }
+            if silent {
+                desk.set(AnnounceStatus::Registered { rank: self.rank });
             }
         }
     }
@@ -123,19 +125,60 @@ impl Claim {
         let record = WorkerRecord { rank: self.rank, ..record.clone() };
         let (path, json) = (layout.record(&record.worker_id), encode(&record)?);
         let target = path.clone();
-        let written = tokio::task::spawn_blocking(move || files::replace(&target, &json, 0o600));
-        written.await.unwrap_or_else(|e| Err(io::Error::other(e))).map_err(failed(&path))
+        let written = files::apart(move || files::replace(&target, &json, 0o600)).await;
+        written.unwrap_or_else(Err).map_err(failed(&path))
+    }
+
+    /// Fails unless the files are still ours.
+    async fn look(&self, layout: &Arc<Layout>, id: WorkerId) -> Result<(), Error> {
+        let (of, locks, rank) = (Arc::clone(layout), Arc::clone(&self.locks), self.rank);
+        let ours = files::apart(move || {
+            locks.worker.is_at(&of.lock(&id))
+                && locks.rank.is_at(&of.rank(rank))
+                && of.record(&id).exists()
+        });
+        match ours.await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(Error::Lost { target: layout.target() }),
+        }
     }
 
     /// Takes the record away; the locks go with the claim.
-    fn leave(self, layout: &Layout, record: &WorkerRecord) {
+    async fn leave(self, layout: &Layout, record: &WorkerRecord) {
         let path = layout.record(&record.worker_id);
-        if let Err(error) = fs::remove_file(&path)
+        let at = path.clone();
+        let removed = files::apart(move || fs::remove_file(at)).await;
+        if let Err(error) = removed.unwrap_or_else(Err)
             && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(path = %path.display(), %error, "a withdrawn worker's record is left");
         }
     }
+}
+
+/// What is to be done with the files of a claim.
+enum Work {
+    Write(WorkerRecord),
+    Look(WorkerId),
+}
+
+/// Takes a worker's locks; the thread waits for them.
+fn take(
+    layout: &Layout,
+    id: &WorkerId,
+    last: Option<Rank>,
+    wish: RankWish,
+) -> Result<(Rank, Locks), Error> {
+    for folder in [layout.root.clone(), layout.workers(), layout.ranks()] {
+        files::private_folder(&folder).map_err(failed(&folder))?;
+    }
+    let path = layout.lock(id);
+    let worker = Lock::take(&path).map_err(failed(&path))?;
+    let worker = worker
+        .ok_or_else(|| Error::WorkerIdInUse { worker_id: id.clone(), target: layout.target() })?;
+    let (rank, rank_lock) = take_rank(layout, last, wish)?;
+    sign(&rank_lock, id).map_err(failed(&layout.rank(rank)))?;
+    Ok((rank, Locks { worker, rank: rank_lock }))
 }
 
 /// The wished rank; for `Auto` the one of last time, else the lowest free one.
@@ -162,10 +205,10 @@ fn take_rank(layout: &Layout, last: Option<Rank>, wish: RankWish) -> Result<(Ran
 }
 
 /// Leaves the worker's id in the lock file, for messages and people.
-fn sign(lock: &Lock, record: &WorkerRecord) -> io::Result<()> {
+fn sign(lock: &Lock, id: &WorkerId) -> io::Result<()> {
     lock.file().set_len(0)?;
     let mut file = lock.file();
-    writeln!(file, "{}", record.worker_id)
+    writeln!(file, "{id}")
 }
 
 fn holder(layout: &Layout, rank: Rank) -> String {

@@ -12,7 +12,8 @@ use hearth_protocol::WorkerId;
 use hearth_protocol::record::WorkerRecord;
 use tokio_util::sync::CancellationToken;
 
-use super::{Layout, failed};
+use super::{Layout, answered, failed};
+use crate::files;
 use crate::registry::view::Publisher;
 use crate::registry::{Error, MAX_RECORD_BYTES, MAX_WORKERS, decode, lock};
 
@@ -38,9 +39,14 @@ pub(super) async fn follow(layout: Arc<Layout>, publisher: Publisher, cancel: Ca
     let mut seen = Arc::new(Seen::new());
     loop {
         let (of, last) = (Arc::clone(&layout), Arc::clone(&seen));
-        let looked = tokio::task::spawn_blocking(move || look(&of, &last)).await;
+        let looking = files::apart(move || look(&of, &last));
+        let looked = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return,
+            looked = answered(looking, || publisher.stale(layout.silent())) => looked,
+        };
         let workers = layout.workers();
-        match looked.unwrap_or_else(|e| Err(io::Error::other(e))) {
+        match looked.unwrap_or_else(Err) {
             Ok(now) => {
                 let record = |(id, entry): (&WorkerId, &Entry)| {
                     entry.record.as_ref().map(|record| (id.clone(), Arc::clone(record)))

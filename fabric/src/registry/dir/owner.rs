@@ -1,5 +1,7 @@
 //! Owners in a `dir` registry: whoever locks `owners/<name>.lock` holds the name.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use hearth_protocol::OwnerId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::Layout;
+use super::{Layout, answered};
 use crate::files;
 use crate::registry::OwnerState;
 use crate::registry::lock::{self, Lock};
@@ -21,23 +23,36 @@ pub(super) async fn keep(layout: Arc<Layout>, holder: Holder) {
     let path = layout.owner(&holder.owner);
     let mut lock: Option<Lock> = None;
     loop {
-        if lock.as_ref().is_none_or(|lock| !lock.is_at(&path)) {
-            let made = files::private_folder(&layout.owners());
-            lock = match made.and_then(|()| Lock::try_take(&path)) {
-                Ok(lock) => lock,
-                Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "the owner's name is not held");
-                    None
-                }
-            };
-            holder.held.send_replace(lock.is_some());
-        }
+        let (last, folder, at) = (lock.take(), layout.owners(), path.clone());
+        let taken = tokio::select! {
+            biased;
+            () = holder.withdraw.cancelled() => return,
+            taken = files::apart(move || take(last, &folder, &at)) => taken.unwrap_or_else(Err),
+        };
+        lock = taken.unwrap_or_else(|error| {
+            tracing::warn!(path = %path.display(), %error, "the owner's name is not held");
+            None
+        });
+        holder.held.send_if_modified(|held| {
+            let differs = *held != lock.is_some();
+            *held = lock.is_some();
+            differs
+        });
         tokio::select! {
             biased;
             () = holder.withdraw.cancelled() => return,
             () = tokio::time::sleep(PERIOD) => {}
         }
     }
+}
+
+/// The lock of last time if it is still the file's, else a new one.
+fn take(last: Option<Lock>, folder: &Path, path: &Path) -> io::Result<Option<Lock>> {
+    if let Some(lock) = last.filter(|lock| lock.is_at(path)) {
+        return Ok(Some(lock));
+    }
+    files::private_folder(folder)?;
+    Lock::try_take(path)
 }
 
 /// Looks at an owner's lock until it is cancelled.
@@ -49,14 +64,19 @@ pub(super) async fn follow(
 ) {
     let path = layout.owner(&owner);
     loop {
-        tell(
-            &state,
-            match lock::is_held(&path) {
-                Ok(true) => OwnerState::Held,
-                Ok(false) => OwnerState::Free,
-                Err(_) => OwnerState::Unknown,
-            },
-        );
+        let at = path.clone();
+        let looking = files::apart(move || lock::is_held(&at));
+        let held = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return,
+            held = answered(looking, || tell(&state, OwnerState::Unknown)) => held,
+        };
+        let now = match held {
+            Ok(Ok(true)) => OwnerState::Held,
+            Ok(Ok(false)) => OwnerState::Free,
+            Ok(Err(_)) | Err(_) => OwnerState::Unknown,
+        };
+        tell(&state, now);
         tokio::select! {
             biased;
             () = cancel.cancelled() => return,

@@ -118,12 +118,12 @@ impl Keeper<'_> {
             own: self.state.leases(),
         };
         let rank = claim.make(session).await?;
-        self.state.remember_rank(rank);
+        self.state.remember_rank(rank).await;
         // The keys are under the new lease now, so nothing of ours goes with the old ones.
         let old: Vec<i64> = self.state.leases().iter().copied().filter(|l| *l != lease).collect();
         for old in old {
             session.revoke(old).await?;
-            self.state.forget_lease(old);
+            self.state.forget_lease(old).await;
         }
         Ok((rank, lease))
     }
@@ -137,7 +137,7 @@ impl Keeper<'_> {
             self.lease = None;
         }
         let lease = session.grant().await?;
-        self.state.remember_lease(lease);
+        self.state.remember_lease(lease).await;
         self.lease = Some(lease);
         Ok(lease)
     }
@@ -198,7 +198,7 @@ impl Keeper<'_> {
         for turn in turn..turn + self.cluster.endpoints.len().min(3) {
             let revoked = async { Session::open(self.cluster, turn).await?.revoke(lease).await };
             match revoked.await {
-                Ok(()) => return self.state.forget_lease(lease),
+                Ok(()) => return self.state.forget_lease(lease).await,
                 Err(error) => tracing::warn!(%error, "the lease could not be revoked"),
             }
         }

@@ -1,0 +1,83 @@
+//! Why a worker can't start or had to end, with what its exit status depends on.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hearth_fabric::registry;
+use hearth_telemetry::probe;
+
+use crate::config::ConfigError;
+use crate::engine::LoadError;
+
+/// Why a worker can't start or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The config.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The certificate.
+    #[error("tls.dir: the certificate can't be used")]
+    Identity(#[from] hearth_fabric::identity::Error),
+    /// The state folder.
+    #[error("worker.state_dir {path} can't be used: name a folder that this user may write")]
+    StateDir {
+        /// The folder.
+        path: PathBuf,
+        /// The reason.
+        source: std::io::Error,
+    },
+    /// The endpoint's keys.
+    #[error("worker.state_dir: the endpoint's keys can't be kept")]
+    Keys(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The UDP socket.
+    #[error("worker.listen: choose another address or end the program that has it")]
+    Listen(#[source] hearth_fabric::quic::Error),
+    /// The probe's TCP socket.
+    #[error("http.listen: choose another address, or \"off\"")]
+    Probe(#[source] probe::Error),
+    /// The registry's settings.
+    #[error("the registry can't be used")]
+    Registry(#[source] registry::Error),
+    /// The registry refuses the worker for good.
+    #[error("the registry refuses this worker")]
+    Refused(#[source] Arc<registry::Error>),
+    /// A model.
+    #[error("a model can't be served")]
+    Model(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The system gives no threads, random bytes or process information.
+    #[error("the system refuses what every process needs")]
+    System(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The engine's thread has ended by itself.
+    #[error("the engine has ended: its log says why")]
+    EngineEnded,
+    /// The endpoint takes no calls any more.
+    #[error("the endpoint has ended by itself, nobody can reach this worker: start it again")]
+    EndpointEnded,
+}
+
+impl Error {
+    /// The system refuses what every process needs.
+    pub fn system(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::System(Box::new(error))
+    }
+
+    /// Whether another start with the same config must fail as well.
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        matches!(
+            self,
+            Self::Config(_)
+                | Self::Identity(_)
+                | Self::StateDir { .. }
+                | Self::Keys(_)
+                | Self::Registry(_)
+                | Self::Model(_)
+        ) || matches!(self, Self::Refused(error) if !matches!(**error, registry::Error::Ended))
+    }
+}
+
+impl From<LoadError> for Error {
+    fn from(error: LoadError) -> Self {
+        Self::Model(Box::new(error))
+    }
+}
