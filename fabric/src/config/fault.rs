@@ -11,7 +11,11 @@ pub(super) const COMMAND_LINE: &str = "the command line";
 /// An error of the reader's, in words for people.
 pub(super) fn describe(error: &figment::Error, config: &Figment) -> String {
     let place = place(error);
-    let value = config.find_value(&error.path.join(".")).ok().and_then(|value| shown(&value));
+    let value = match error.path.is_empty() {
+        true => None,
+        false => config.find_value(&error.path.join(".")).ok(),
+    };
+    let value = value.map(|value| shown(&value));
     let with_value = match &value {
         Some(value) if !place.is_empty() => format!("{place}: {value}"),
         Some(value) => value.clone(),
@@ -36,7 +40,13 @@ pub(super) fn describe(error: &figment::Error, config: &Figment) -> String {
             format!("{with_value}: give {}", wish("socket address"))
         }
         Kind::Message(text) if place.is_empty() => text.clone(),
-        Kind::Message(text) => format!("{place}: {text}"),
+        Kind::Message(text) => match &value {
+            // Most say the value themselves.
+            Some(value) if value.starts_with("a ") || text.contains(value.as_str()) => {
+                format!("{place}: {text}")
+            }
+            _ => format!("{with_value}: {text}"),
+        },
         other if place.is_empty() => other.to_string(),
         other => format!("{place}: {other}"),
     }
@@ -59,20 +69,21 @@ fn dotted(place: &str) -> String {
     if place.is_empty() { String::new() } else { format!("{place}: ") }
 }
 
-/// A value as people write it; none for one that is too long to be told.
-fn shown(value: &Value) -> Option<String> {
+/// A value as people write it.
+fn shown(value: &Value) -> String {
     match value {
-        Value::String(_, text) => Some(format!("{text:?}")),
-        Value::Char(_, char) => Some(format!("{:?}", char.to_string())),
-        Value::Bool(_, bool) => Some(bool.to_string()),
+        Value::String(_, text) => format!("{text:?}"),
+        Value::Char(_, char) => format!("{:?}", char.to_string()),
+        Value::Bool(_, bool) => bool.to_string(),
         Value::Num(_, number) => {
             let whole = number.to_i128().map(|number| number.to_string());
             let whole = whole.or_else(|| number.to_u128().map(|number| number.to_string()));
-            whole.or_else(|| number.to_f64().map(|number| number.to_string()))
+            let any = whole.or_else(|| number.to_f64().map(|number| number.to_string()));
+            any.unwrap_or_else(|| "a number".to_owned())
         }
-        Value::Array(..) => Some("a list".to_owned()),
-        Value::Dict(..) => Some("a table".to_owned()),
-        Value::Empty(..) => Some("nothing".to_owned()),
+        Value::Array(..) => "a list".to_owned(),
+        Value::Dict(..) => "a table".to_owned(),
+        Value::Empty(..) => "nothing".to_owned(),
     }
 }
 
@@ -88,6 +99,7 @@ fn wish(wanted: &str) -> &str {
         "a sequence" => "a list, as in [\"one\", \"two\"]",
         "a string" | "path string" | "string" => "text, in quotes",
         "a map" => "a table",
+        section if section.starts_with("struct ") => "a table, as in [worker] on a line of its own",
         other => other,
     }
 }
