@@ -15,6 +15,7 @@ use std::time::Duration;
 use hearth_fabric::registry::{
     AnnounceStatus, Error, OwnerState, RankWish, Registry, RegistryUrl, Settings, open,
 };
+use hearth_protocol::record::WorkerState;
 use hearth_protocol::{OwnerId, Rank};
 use tempfile::TempDir;
 use worker::{SOON, id, is_registered, rank_of, record, sees, status_where, view_where};
@@ -100,6 +101,35 @@ async fn a_folder_that_can_t_be_written_is_named() {
     assert!(reason.to_string().contains(file.to_str().unwrap()), "{reason}");
     let refused = registry.announce(record("w", 1), RankWish::Auto, &file);
     assert!(matches!(refused, Err(Error::State { .. })));
+}
+
+#[tokio::test]
+async fn a_record_that_can_t_be_written_stays_as_it_was_and_the_worker_listed() {
+    let (folder, run, registry) = place();
+    let announcement = registry.announce(record("w", 1), RankWish::Auto, folder.path()).unwrap();
+    rank_of(&announcement).await;
+    // What can't be replaced by a file, as on a disk that is full.
+    let path = run.join("workers/w.json");
+    fs::remove_file(&path).unwrap();
+    fs::create_dir_all(path.join("full")).unwrap();
+    announcement.update(|record| record.state = WorkerState::Draining).unwrap();
+    let pending = |s: &AnnounceStatus| matches!(s, AnnounceStatus::Pending { reason: Some(_) });
+    let (status, _) = status_where(&announcement, "the reason", pending).await;
+    let AnnounceStatus::Pending { reason: Some(reason) } = status else { unreachable!() };
+    assert!(reason.to_string().contains(path.to_str().unwrap()), "{reason}");
+    for _ in 0..20 {
+        let lock = fs::File::open(run.join("workers/w.lock")).unwrap();
+        assert!(lock.try_lock_shared().is_err(), "the worker counts as gone");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    fs::remove_dir_all(&path).unwrap();
+    status_where(&announcement, "registered", is_registered).await;
+    let observation = registry.observe().unwrap();
+    let draining = |view: &hearth_fabric::registry::View| {
+        let record = view.workers.get(&id("w"));
+        record.is_some_and(|record| record.state == WorkerState::Draining)
+    };
+    view_where(&observation, "the change", draining).await;
 }
 
 /// Runs a test on one thread, as a worker's network has: where that is blocked the test fails, and

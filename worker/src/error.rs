@@ -1,5 +1,7 @@
 //! Why a worker can't start or had to end, with what its exit status depends on.
 
+use std::error::Error as StdError;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -61,9 +63,25 @@ impl Error {
         Self::System(Box::new(error))
     }
 
+    /// Whether a disk is full: that ends without a change of the config.
+    fn is_full_disk(&self) -> bool {
+        let mut cause: Option<&(dyn StdError + 'static)> = Some(self);
+        while let Some(error) = cause {
+            let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+            if let Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) = kind {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+
     /// Whether another start with the same config must fail as well.
     #[must_use]
     pub fn is_configuration(&self) -> bool {
+        if self.is_full_disk() {
+            return false;
+        }
         matches!(
             self,
             Self::Config(_)
@@ -79,5 +97,20 @@ impl Error {
 impl From<LoadError> for Error {
     fn from(error: LoadError) -> Self {
         Self::Model(Box::new(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_no_fault_of_the_config() {
+        let state_dir = |kind: io::ErrorKind| {
+            let (path, source) = (PathBuf::from("/state"), io::Error::from(kind));
+            Error::Refused(Arc::new(registry::Error::State { path, source }))
+        };
+        assert!(state_dir(io::ErrorKind::NotADirectory).is_configuration());
+        assert!(!state_dir(io::ErrorKind::StorageFull).is_configuration());
     }
 }

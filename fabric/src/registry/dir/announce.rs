@@ -87,36 +87,47 @@ impl Claim {
         Ok(claim)
     }
 
-    /// Writes each change of the record; ends when the files are not ours any more.
+    /// Writes each change of the record; ends when the files are not ours any more. A disk that is
+    /// full keeps the record as it was, and the worker listed.
     async fn hold(&self, layout: &Arc<Layout>, desk: &mut Desk) -> Error {
         let mut check = tokio::time::interval(CHECK);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut written, mut pending) = (true, false);
         loop {
-            let work = tokio::select! {
+            let look = tokio::select! {
                 biased;
                 changed = desk.record.changed() => {
                     if changed.is_err() {
                         // The owner is gone, and this task with it.
                         return std::future::pending().await;
                     }
-                    Work::Write(desk.record.borrow_and_update().clone())
+                    written = false;
+                    false
                 }
-                _ = check.tick() => Work::Look(desk.record.borrow().worker_id.clone()),
+                _ = check.tick() => true,
             };
-            let mut silent = false;
-            let tell = || {
-                silent = true;
+            let record = desk.record.borrow_and_update().clone();
+            let mut silent = || {
+                pending = true;
                 desk.pending(layout.silent());
             };
-            let done = match work {
-                Work::Write(record) => answered(self.write(layout, &record), tell).await,
-                Work::Look(id) => answered(self.look(layout, id), tell).await,
-            };
-            if let Err(error) = done {
+            if look && let Err(error) = answered(self.look(layout, &record), &mut silent).await {
                 return error;
             }
-            if silent {
-                desk.set(AnnounceStatus::Registered { rank: self.rank });
+            let outcome = match written {
+                true => Ok(()),
+                false => answered(self.write(layout, &record), silent).await,
+            };
+            written = outcome.is_ok();
+            match outcome {
+                Err(error) => {
+                    pending = true;
+                    desk.pending(error);
+                }
+                Ok(()) if std::mem::take(&mut pending) => {
+                    desk.set(AnnounceStatus::Registered { rank: self.rank });
+                }
+                Ok(()) => {}
             }
         }
     }
@@ -130,8 +141,9 @@ impl Claim {
     }
 
     /// Fails unless the files are still ours.
-    async fn look(&self, layout: &Arc<Layout>, id: WorkerId) -> Result<(), Error> {
+    async fn look(&self, layout: &Arc<Layout>, record: &WorkerRecord) -> Result<(), Error> {
         let (of, locks, rank) = (Arc::clone(layout), Arc::clone(&self.locks), self.rank);
+        let id = record.worker_id.clone();
         let ours = files::apart(move || {
             locks.worker.is_at(&of.lock(&id))
                 && locks.rank.is_at(&of.rank(rank))
@@ -154,12 +166,6 @@ impl Claim {
             tracing::warn!(path = %path.display(), %error, "a withdrawn worker's record is left");
         }
     }
-}
-
-/// What is to be done with the files of a claim.
-enum Work {
-    Write(WorkerRecord),
-    Look(WorkerId),
 }
 
 /// Takes a worker's locks; the thread waits for them.
