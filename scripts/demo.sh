@@ -47,6 +47,7 @@ coordinate() {
 
 say "Two workers load models/emoji:"
 begin=$(date +%s%N)
+: >"$out/fleet.log"
 "$programs/hearth" up -n 2 --http off >"$out/fleet.log" 2>&1 &
 fleet=$!
 until grep -q '^ready' "$out/fleet.log"; do

@@ -64,11 +64,13 @@ pub(crate) struct Failure {
     /// One line that names the field, the value and the remedy; none to end quietly.
     message: Option<String>,
     causes: Vec<String>,
+    /// What else can be done.
+    hint: Option<String>,
 }
 
 impl Failure {
     pub(crate) fn new(status: Status, message: impl Into<String>) -> Self {
-        Self { status, message: Some(message.into()), causes: Vec::new() }
+        Self { status, message: Some(message.into()), causes: Vec::new(), hint: None }
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Self {
@@ -81,7 +83,7 @@ impl Failure {
 
     /// All is said already.
     pub(crate) fn quiet(status: Status) -> Self {
-        Self { status, message: None, causes: Vec::new() }
+        Self { status, message: None, causes: Vec::new(), hint: None }
     }
 
     /// The error and its causes.
@@ -105,6 +107,11 @@ impl Failure {
         self
     }
 
+    /// Adds what else can be done, the last line.
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
     /// Its first line, without the word `error`.
     pub(crate) fn headline(&self) -> &str {
         self.message.as_deref().unwrap_or_default()
@@ -115,13 +122,16 @@ impl Failure {
     }
 }
 
-/// As it is printed: `error: …`, then a line per cause.
+/// As it is printed: `error: …`, then a line per cause, then the hint.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(message) = &self.message else { return Ok(()) };
         write!(f, "error: {message}")?;
         for cause in &self.causes {
             write!(f, "\ncaused by: {cause}")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, "\n{hint}")?;
         }
         Ok(())
     }
@@ -222,6 +232,8 @@ mod tests {
         assert_eq!(failure.status, Status::NoWorker);
         assert_eq!(failure.to_string(), "error: no worker has sd15\ncaused by: why");
         assert_eq!(Failure::quiet(Status::Done).to_string(), "");
+        let text = Failure::failed("full").caused_by(Some(&io)).hint("make room").to_string();
+        assert_eq!(text, "error: full\ncaused by: disk full\nmake room");
     }
 
     #[test]

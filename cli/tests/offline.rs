@@ -160,6 +160,8 @@ fn wrong_usage_is_2_and_says_what_would_be_right() {
         (&["generate", "x", "--device", "cuda:0"], "--local"),
         (&["generate", "x", "--local", "--set", "model=sd15"], "model \"sd15\""),
         (&["generate", "x", "--negative-crop", "8"], "TOP,LEFT"),
+        (&["generate", "x", "--seed", "-1"], "left out, one is drawn"),
+        (&["generate", "x", "--steps", "2.5"], "whole number"),
         (&["rpc", "stats", "--args", "[1]"], "no object"),
         (&["rpc", "stats", "--args", "{"], "no JSON"),
         (&["drain"], "WORKER"),

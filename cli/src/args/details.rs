@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::values::{Numbers, Size, corner, finite, key_value};
+use super::values::{Numbers, Size, corner, finite, key_value, whole};
 
 const GUIDANCE: &str = "Prompts and guidance";
 const STEPS: &str = "Steps";
@@ -27,7 +27,8 @@ pub(crate) struct DetailArgs {
     #[arg(long, value_name = "TEXT", help_heading = GUIDANCE)]
     pub(crate) negative_prompt_3: Option<String>,
     /// Tokens that T5 reads (Stable Diffusion 3, Flux) [default: the model's]
-    #[arg(long, value_name = "N", help_heading = GUIDANCE)]
+    #[arg(long, value_name = "N", value_parser = whole, help_heading = GUIDANCE)]
+    #[arg(allow_negative_numbers = true)]
     pub(crate) max_sequence_length: Option<u32>,
     /// How far guidance is brought back to the plain spread, 0 to 1 [default: 0]
     #[arg(long, value_name = "X", value_parser = finite, help_heading = GUIDANCE)]
@@ -54,7 +55,8 @@ pub(crate) struct DetailArgs {
     #[arg(allow_negative_numbers = true)]
     pub(crate) eta: Option<f64>,
     /// Steps of the distilled schedule that LCM and TCD choose from [default: the scheduler's]
-    #[arg(long, value_name = "S", help_heading = STEPS)]
+    #[arg(long, value_name = "S", value_parser = whole, help_heading = STEPS)]
+    #[arg(allow_negative_numbers = true)]
     pub(crate) original_steps: Option<u32>,
     /// Go on where another model ended, with its result as --image l.npy: the share done, 0 to 1
     #[arg(long, value_name = "X", value_parser = finite, help_heading = STEPS)]

@@ -7,7 +7,7 @@ use clap::Args;
 use hearth_protocol::generation::{Lora, NoiseDevice, OutputFormat, Task};
 
 use super::details::DetailArgs;
-use super::values::{Size, device, finite, positive_duration};
+use super::values::{Size, device, finite, positive_duration, seed, whole};
 
 const PICTURE: &str = "The picture";
 
@@ -32,20 +32,24 @@ pub(crate) struct GenerateArgs {
     pub(crate) timeout: Option<Duration>,
 
     /// How many pictures [default: 1]
-    #[arg(short = 'n', long = "images", value_name = "N", help_heading = PICTURE)]
+    #[arg(short = 'n', long = "images", value_name = "N", value_parser = whole, help_heading = PICTURE)]
+    #[arg(allow_negative_numbers = true)]
     pub(crate) images: Option<u32>,
-    /// Kind of work [default: text-to-image]
+    /// Kind of work: text-to-image, image-to-image, inpainting or general [default: what the other flags
+    /// ask for]
     #[arg(long, value_name = "T", help_heading = PICTURE)]
     pub(crate) task: Option<Task>,
     /// Denoising steps [default: the model's]
-    #[arg(long, value_name = "S", help_heading = PICTURE)]
+    #[arg(long, value_name = "S", value_parser = whole, help_heading = PICTURE)]
+    #[arg(allow_negative_numbers = true)]
     pub(crate) steps: Option<u32>,
     /// How closely to follow the prompt; 1 and below is off [default: the model's]
     #[arg(long, value_name = "G", value_parser = finite, help_heading = PICTURE)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) guidance: Option<f64>,
     /// Same seed, same picture; picture I uses K + I [default: drawn]
-    #[arg(long, value_name = "K", help_heading = PICTURE)]
+    #[arg(long, value_name = "K", value_parser = seed, help_heading = PICTURE)]
+    #[arg(allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
     /// Whose random numbers the seed stands for, torch's on cpu or cuda [default: cpu]
     #[arg(long, value_name = "D", value_parser = noise_device, help_heading = PICTURE)]
@@ -63,7 +67,8 @@ pub(crate) struct GenerateArgs {
     #[arg(long, help_heading = PICTURE)]
     pub(crate) long_prompt: bool,
     /// Leave out the text encoder's last N layers [default: 0]
-    #[arg(long, value_name = "N", help_heading = PICTURE)]
+    #[arg(long, value_name = "N", value_parser = whole, help_heading = PICTURE)]
+    #[arg(allow_negative_numbers = true)]
     pub(crate) clip_skip: Option<u32>,
     /// Picture to start from: PNG, JPEG or WebP, or latents as .npy; - reads it from standard input
     #[arg(long, value_name = "FILE", help_heading = PICTURE)]
@@ -92,7 +97,8 @@ pub(crate) struct GenerateArgs {
     #[arg(allow_negative_numbers = true)]
     pub(crate) control_end: Vec<f64>,
     /// Class to show, for models that know classes instead of words; the prompt is "" then
-    #[arg(long, value_name = "C", help_heading = PICTURE)]
+    #[arg(long, value_name = "C", value_parser = whole, help_heading = PICTURE)]
+    #[arg(allow_negative_numbers = true)]
     pub(crate) class_label: Option<u32>,
     /// Adapter of the model to take, and how much of it [default scale: 1]; several may be given
     #[arg(long, value_name = "NAME[=SCALE]", value_parser = lora, help_heading = PICTURE)]

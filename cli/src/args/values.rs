@@ -91,6 +91,18 @@ pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A whole number.
+pub(crate) fn whole(text: &str) -> Result<u32, String> {
+    let most = u32::MAX;
+    text.parse().map_err(|_| format!("give a whole number, 0 to {most}"))
+}
+
+/// A seed.
+pub(crate) fn seed(text: &str) -> Result<u64, String> {
+    let most = u64::MAX;
+    text.parse().map_err(|_| format!("give a whole number, 0 to {most}; left out, one is drawn"))
+}
+
 /// A finite number.
 pub(crate) fn finite(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
@@ -165,6 +177,8 @@ mod tests {
             assert!(positive_duration(bad).is_err(), "{bad}");
         }
         assert!(finite("NaN").is_err() && finite("inf").is_err());
+        assert_eq!((whole("7"), seed("18446744073709551615")), (Ok(7), Ok(u64::MAX)));
+        assert!(whole("1.5").is_err() && whole("-1").is_err() && seed("-1").is_err());
     }
 
     #[test]

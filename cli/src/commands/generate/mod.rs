@@ -47,7 +47,7 @@ pub(super) async fn run(args: &GenerateArgs, app: &App) -> Result<Status, Failur
         return run_local(args, request, &destination, &mut interrupts, app).await;
     }
     let link = super::link(app)?;
-    let drive = drive(&link, request, &destination, timeout, &mut interrupts, app);
+    let drive = drive(&link, true, request, &destination, timeout, &mut interrupts, app);
     let status = drive.await;
     link.close().await;
     status
@@ -67,9 +67,10 @@ fn check_stdout(app: &App) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Submits the request and follows it to its end.
+/// Submits the request and follows it to its end. `stays` says whether the fleet outlives it.
 async fn drive(
     link: &Link,
+    stays: bool,
     mut request: GenerationRequest,
     destination: &Destination,
     timeout: Option<Duration>,
@@ -117,7 +118,12 @@ async fn drive(
             }
             event = submission.next() => match event {
                 Some(RequestEvent::Finished(output)) => return report.finish(output, interrupted),
-                Some(event) => report.on(event)?,
+                Some(event) => {
+                    if let Err(failure) = report.on(event) {
+                        submission.cancel().await;
+                        return Err(report.unwritten(failure, &submission.id, stays)?);
+                    }
+                }
                 None => return Err(Failure::failed("the request ended without a word")),
             },
         }
@@ -207,7 +213,7 @@ async fn run_local(
     let status = match come_up(&mut fleet, &link, args.timeout, interrupts, app).await {
         Ok(()) => {
             let left = args.timeout.map(|timeout| timeout.saturating_sub(start.elapsed()));
-            drive(&link, request, destination, left, interrupts, app).await
+            drive(&link, false, request, destination, left, interrupts, app).await
         }
         Err(failure) => Err(failure),
     };

@@ -172,6 +172,25 @@ impl<'a> Report<'a> {
         });
     }
 
+    /// A picture could not be written: says what was, and where the others are.
+    pub(super) fn unwritten(
+        &mut self,
+        failure: Failure,
+        id: &RequestId,
+        stays: bool,
+    ) -> Result<Failure, Failure> {
+        self.bars.freeze();
+        if failure.is_quiet() {
+            return Ok(failure);
+        }
+        if !self.app.output.json {
+            let mut written = self.items.iter().filter_map(|item| item.artifact.as_ref());
+            written.try_for_each(|path| self.app.output.line(path.display()))?;
+        }
+        let kept = format!("workers keep what is done for a while: hearth attach {id} -o FILE");
+        Ok(if stays { failure.hint(kept) } else { failure })
+    }
+
     /// Prints the result.
     pub(super) fn finish(
         mut self,

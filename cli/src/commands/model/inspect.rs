@@ -78,7 +78,10 @@ fn facts(report: &Report) -> Result<Vec<(String, String)>, Failure> {
             }),
         );
     }
-    add("guidance", known.take("default_guidance").map(|scale| format!("{scale} by default")));
+    let fields = known.0.get("fields").and_then(Value::as_array);
+    let guided = fields.is_some_and(|fields| fields.contains(&Value::from("guidance_scale")));
+    add("defaults", known.0.remove("defaults").as_ref().and_then(|all| defaults(all, guided)));
+    known.0.remove("default_guidance");
     add("scheduler", known.take("scheduler"));
     add("schedulers", known.0.remove("schedulers").as_ref().map(curves));
     add("fields", known.take("fields"));
@@ -96,6 +99,21 @@ fn facts(report: &Report) -> Result<Vec<(String, String)>, Failure> {
         add(&name.replace('_', " "), words(value));
     }
     Ok(lines)
+}
+
+/// What each task takes if a request says nothing.
+fn defaults(tasks: &Value, guided: bool) -> Option<String> {
+    let one = |of: &Value| {
+        let mut words = vec![format!("{} steps", of.get("num_inference_steps")?)];
+        for (key, name) in [("guidance_scale", "guidance"), ("strength", "strength")] {
+            let number = of.get(key).and_then(Value::as_f64);
+            let number = number.filter(|_| guided || key != "guidance_scale");
+            words.extend(number.map(|number| format!("{name} {number}")));
+        }
+        Some(format!("{} {}", of.get("task")?.as_str()?, words.join(", ")))
+    };
+    let tasks: Vec<_> = tasks.as_array()?.iter().filter_map(one).collect();
+    (!tasks.is_empty()).then(|| tasks.join("; "))
 }
 
 fn size(known: &mut Known) -> Option<String> {
