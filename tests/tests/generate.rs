@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use hearth_tests::{Fleet, FleetOptions, Picture, reference, source, until};
+use hearth_tests::{Fleet, FleetOptions, Picture, Process, reference, source, until};
 
 const SCHEDULERS: [&str; 6] = ["ddim", "euler", "euler_a", "dpmpp_2m", "dpmpp_2m_karras", "pndm"];
 
@@ -97,4 +97,46 @@ fn a_deadline_ends_a_request_on_time_and_the_worker_goes_on() {
     });
     assert!(!fleet.dir().join("late.png").exists());
     let _ = fleet.hearth(&["generate", "red heart", "--steps", "2", "-o", "next.png"]).ok();
+}
+
+#[test]
+fn ctrl_c_cancels_the_request_on_its_worker() {
+    let mut fleet = Fleet::start(FleetOptions::default());
+    let args = ["generate", "red heart", "--steps", "900", "-n", "2", "-o", "c.png"];
+    let log = fleet.dir().join("generate.log");
+    let mut generate = Process::start(&mut fleet.command(&args), &log);
+    until("steps are taken", Duration::from_secs(20), || {
+        (fleet.stats("steps")[0] > 2).then_some(())
+    });
+    generate.signal("INT");
+    assert_eq!(generate.wait(Duration::from_secs(10)).code(), Some(130));
+    assert!(generate.log().contains("cancelled; 0 of 2 kept"), "{}", generate.log());
+    assert_eq!((fleet.stats("running"), fleet.stats("cancelled")), (vec![0], vec![2]));
+    assert!(fleet.workers[0].ended().is_none());
+}
+
+#[test]
+fn a_picture_that_cannot_be_written_is_still_with_its_worker() {
+    let fleet = Fleet::start(FleetOptions::default());
+    let folder = fleet.dir().join("gone");
+    std::fs::create_dir(&folder).expect("the folder");
+    let args = ["generate", "red heart", "--steps", "120", "-n", "2", "-o", "gone/x.png"];
+    let log = fleet.dir().join("generate.log");
+    let mut generate = Process::start(&mut fleet.command(&args), &log);
+    until("steps are taken", Duration::from_secs(20), || {
+        (fleet.stats("steps")[0] > 2).then_some(())
+    });
+    std::fs::remove_dir_all(&folder).expect("removed");
+    assert_eq!(generate.wait(Duration::from_secs(120)).code(), Some(1));
+    let said = generate.log();
+    assert!(said.contains("error: gone/x-0.png can't be written"), "{said}");
+    let id = said.split_once("hearth attach ").and_then(|(_, rest)| rest.split(' ').next());
+    let id = id.unwrap_or_else(|| panic!("no way to the picture: {said}"));
+
+    until("the worker is idle", Duration::from_secs(10), || {
+        (fleet.stats("running")[0] == 0).then_some(())
+    });
+    assert_eq!(fleet.stats("cancelled"), [1], "nobody waits for the second one");
+    let run = fleet.hearth(&["attach", id, "-o", "kept.png"]);
+    assert_eq!((run.status, run.stdout.trim()), (1, "kept-0.png"), "{run:?}");
 }

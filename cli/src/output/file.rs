@@ -1,6 +1,5 @@
 //! Result files: seen whole or not at all.
 
-use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -15,24 +14,28 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
     })
 }
 
-/// Whether files can be made in the folder of this path: tried before work is done for them.
-pub(crate) fn check_folder(path: &Path) -> io::Result<()> {
-    let probe = beside(path, OsStr::new("probe"));
+/// Whether this file can be made: tried before work is done for it.
+pub(crate) fn check(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(there) if there.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let probe = beside(path);
     OpenOptions::new().write(true).create_new(true).open(&probe)?;
     fs::remove_file(&probe)
 }
 
-/// A name in the same folder that nobody else has.
-fn beside(path: &Path, name: &OsStr) -> PathBuf {
-    let unique = uuid::Uuid::new_v4().simple();
-    path.with_file_name(format!(".{}.{unique}", name.to_string_lossy()))
+/// A name in the same folder that nobody else has, however long the path's own is.
+fn beside(path: &Path) -> PathBuf {
+    path.with_file_name(format!(".hearth.{}", uuid::Uuid::new_v4().simple()))
 }
 
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let Some(name) = path.file_name() else {
+    if path.file_name().is_none() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it names no file"));
-    };
-    let temporary = beside(path, name);
+    }
+    let temporary = beside(path);
     // `create_new` refuses a name that somebody prepared.
     let written = OpenOptions::new()
         .write(true)
@@ -62,7 +65,11 @@ mod tests {
         assert_eq!(fs::read(&other).unwrap(), b"precious");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left over");
         let nowhere = folder.path().join("no/out.png");
-        assert!(check_folder(&nowhere).is_err() && check_folder(&path).is_ok());
+        assert!(check(&nowhere).is_err() && check(&path).is_ok());
         assert!(write(&nowhere, b"x").unwrap_err().to_string().contains("no/out.png"));
+        let long = |letters| folder.path().join("x".repeat(letters));
+        write(&long(255), b"x").unwrap();
+        assert!(check(&long(255)).is_ok() && check(&long(256)).is_err());
+        assert!(check(folder.path()).is_err(), "a folder");
     }
 }

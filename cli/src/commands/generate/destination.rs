@@ -98,16 +98,16 @@ impl Destination {
         Ok(Self { place, format })
     }
 
-    /// Refuses a folder that no file can be made in, before any work is done.
-    pub(super) fn check_writable(&self) -> Result<(), Failure> {
-        let Some(first) = self.path(0) else { return Ok(()) };
-        file::check_folder(&first).map_err(|error| {
-            Failure::usage(format!(
-                "{} can't be written: name another place with -o",
-                first.display()
-            ))
-            .caused_by(Some(&error))
-        })
+    /// Refuses files that can't be made, before any work is done.
+    pub(super) fn check_writable(&self, images: u32) -> Result<(), Failure> {
+        for path in (0..images).filter_map(|image| self.path(image)) {
+            file::check(&path).map_err(|error| {
+                let shown = path.display();
+                Failure::usage(format!("{shown} can't be written: name another place with -o"))
+                    .caused_by(Some(&error))
+            })?;
+        }
+        Ok(())
     }
 
     pub(super) fn is_stdout(&self) -> bool {
@@ -198,6 +198,18 @@ mod tests {
     fn what_can_not_be_written_is_refused_before_any_work() {
         assert!(refusal("-", None, 2).contains("one picture"));
         assert!(refusal("/nowhere/at/all/x.png", None, 1).contains("no folder"));
+    }
+
+    #[test]
+    fn a_folder_in_a_pictures_place_is_noticed_before_any_work() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("x-1.png")).unwrap();
+        let x = folder.path().join("x.png");
+        let check = |images| {
+            Destination::new(Some(&x), None, images, "ab12").unwrap().check_writable(images)
+        };
+        assert!(check(1).is_ok());
+        assert!(check(2).unwrap_err().to_string().contains("x-1.png can't be written"));
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(super) async fn run(args: &GenerateArgs, app: &App) -> Result<Status, Failur
     }
     request.id = Some(id);
     request.output_format = Some(destination.format);
-    destination.check_writable()?;
+    destination.check_writable(images)?;
     let timeout = args.timeout;
     if args.local {
         return run_local(args, request, &destination, &mut interrupts, app).await;
@@ -153,7 +153,7 @@ async fn attach_on(
     if destination.is_stdout() {
         check_stdout(app)?;
     }
-    destination.check_writable()?;
+    destination.check_writable(images)?;
     app.output.note(format_args!("attached to {} of {}", args.id, link.target));
     let mut report = Report::new(app, &destination, images);
     loop {
