@@ -54,6 +54,7 @@ def scheduler(name, cls, **overrides):
 
 
 DDIM = scheduler("ddim", "DDIMScheduler")
+EULER = scheduler("euler", "EulerDiscreteScheduler")
 DPM = scheduler("dpmpp_2m_karras", "DPMSolverMultistepScheduler", use_karras_sigmas=True)
 LONG = "a red heart and a tiger face " * 6
 
@@ -77,6 +78,10 @@ def steered(kind, **request):
     return case(pipeline=f"StableDiffusion{kind}Pipeline", **request)
 
 
+# The first for Stable Diffusion of Align Your Steps (Sabour et al. 2024), and as many timesteps.
+SIGMAS = [14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.0]
+TIMESTEPS = [999, 850, 736, 645, 545, 455, 343, 233, 124, 24]
+
 # Long and weighted prompts are read, not drawn: few steps will do.
 READ = {"num_inference_steps": 2, "guidance_scale": 5.0}
 WEIGHTS = READ | {"prompt_weights": True}
@@ -90,6 +95,8 @@ CASES = {
         case(pipeline="StableDiffusionImg2ImgPipeline", strength=0.8, guidance_scale=5.0, **CHANGE),
         case(pipeline="StableDiffusionImg2ImgPipeline", strength=0.5, guidance_scale=3.0, scheduler=A, seed=1, **CHANGE),
         case(pipeline="StableDiffusionImg2ImgPipeline", strength=0.7, num_inference_steps=10, scheduler=DPM, seed=2, **CHANGE),
+        case(pipeline="StableDiffusionImg2ImgPipeline", strength=0.3, sigmas=SIGMAS, scheduler=EULER, seed=3, **CHANGE),
+        case(pipeline="StableDiffusionImg2ImgPipeline", strength=0.7, timesteps=TIMESTEPS, scheduler=HEUN, seed=4, **CHANGE),
     ],
     "tiny-inpaint": [
         case(pipeline="StableDiffusionInpaintPipeline", strength=1.0, guidance_scale=5.0, **FILL),
@@ -169,6 +176,8 @@ CASES = {
         case(num_inference_steps=3, guidance_scale=4.0, original_inference_steps=30),
         case(pipeline="LatentConsistencyModelImg2ImgPipeline", num_inference_steps=4, strength=0.5, guidance_scale=8.5,
              seed=1, **CHANGE),
+        case(pipeline="LatentConsistencyModelImg2ImgPipeline", timesteps=[999, 759, 499, 259], strength=0.5,
+             guidance_scale=8.5, seed=2, **CHANGE),
     ],
     "tiny-sdxl": [
         case(prompt="a (red:1.4) [tiger], ((heart))", seed=20, **WEIGHTS),

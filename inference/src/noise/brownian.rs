@@ -8,8 +8,8 @@
 
 use std::collections::HashMap;
 
-use super::TorchGenerator;
 use super::seed_sequence::seeds;
+use super::{CudaGenerator, Device, TorchGenerator};
 
 /// A stretch of a Brownian motion over noise levels.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,6 +33,8 @@ const DECIMALS: usize = 6;
 /// has an end in common with it. At most two for each level of the tree, some fifty.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Motion {
+    /// Whose numbers the nodes have.
+    device: Device,
     whose: Option<Identity>,
     splits: HashMap<Place, Vec<f32>>,
     /// Room for the next question's.
@@ -46,6 +48,11 @@ type Identity = (u64, f32, f32, usize);
 type Place = (u64, u64);
 
 impl Motion {
+    /// The motion as the device's generator draws it: torchsde takes the sample's.
+    pub(super) fn on(device: Device) -> Self {
+        Self { device, ..Self::default() }
+    }
+
     /// Fills `out` with the motion's increment over `stretch`, scaled to unit variance; with the
     /// sign of the way: k-diffusion's samplers go down.
     pub(super) fn fill(&mut self, seed: u64, stretch: &Stretch, out: &mut [f32]) {
@@ -60,7 +67,7 @@ impl Motion {
         let sign = if from < to { 1.0 } else { -1.0 };
         let [known, asked] = [&mut self.splits, &mut self.next].map(std::mem::take);
         let spare = std::mem::take(&mut self.spare);
-        let mut tree = Tree { seed, out, started: false, known, asked, spare };
+        let mut tree = Tree { device: self.device, seed, out, started: false, known, asked, spare };
         tree.increment(f64::from(least), f64::from(most), f64::from(low), f64::from(high));
         let Tree { started, mut known, asked, mut spare, out, .. } = tree;
         spare.extend(known.drain().map(|(_, split)| split));
@@ -73,6 +80,7 @@ impl Motion {
 }
 
 struct Tree<'a> {
+    device: Device,
     seed: u64,
     out: &'a mut [f32],
     /// Whether `out` holds a part of the sum already.
@@ -104,7 +112,7 @@ impl Tree<'_> {
         }
         let [first, _, _] = seeds::<3>(self.seed, &[]);
         let mut whole = self.room();
-        TorchGenerator::new(u64::from(first)).fill_normal(&mut whole);
+        self.draw(first, &mut whole);
         let deviation = (most - least).sqrt() as f32;
         whole.iter_mut().for_each(|value| *value *= deviation);
         self.visit(Node { start, end, path: 0, depth: 0 }, whole, from, to);
@@ -162,6 +170,13 @@ impl Tree<'_> {
         left
     }
 
+    fn draw(&self, seed: u32, out: &mut [f32]) {
+        match self.device {
+            Device::Cpu => TorchGenerator::new(u64::from(seed)).fill_normal(out),
+            Device::Cuda => CudaGenerator::new(u64::from(seed)).fill_normal(out),
+        }
+    }
+
     /// Memory for as many values as are asked for.
     fn room(&mut self) -> Vec<f32> {
         self.spare.pop().unwrap_or_else(|| vec![0.0; self.out.len()])
@@ -170,7 +185,7 @@ impl Tree<'_> {
     fn split(&mut self, node: Node, middle: f64, whole: &[f32]) -> Vec<f32> {
         let [noise_seed, ..] = seeds::<4>(self.seed, &[node.path, node.depth]);
         let mut left = self.room();
-        TorchGenerator::new(u64::from(noise_seed)).fill_normal(&mut left);
+        self.draw(noise_seed, &mut left);
         let (before, after) = (middle - node.start, node.end - middle);
         let reciprocal = 1.0 / (node.end - node.start);
         let deviation = (before * after * reciprocal).sqrt() as f32;

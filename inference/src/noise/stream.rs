@@ -52,7 +52,7 @@ impl NoiseStream {
             Device::Cpu => Generator::Cpu(Box::new(TorchGenerator::new(seed))),
             Device::Cuda => Generator::Cuda(CudaGenerator::new(seed)),
         };
-        Self { seed, generator, motion: Motion::default() }
+        Self { seed, generator, motion: Motion::on(device) }
     }
 
     /// Fills `out` with the next unit normal numbers of the stream: one call is one tensor.

@@ -90,6 +90,7 @@ impl Pipeline for Diffusion {
         let session_time = self.busy_before_steps() - busy;
         let draws = calls.clone().any(|call| scheduler.step_noise(call).is_some());
         let noise = vec![0.0; if draws { latents.len() } else { 0 }];
+        let ends_clean = schedule.ends_clean(&settings);
         let control = Control::of(&settings, &self.description).map(Arc::new);
         Ok(State {
             settings,
@@ -104,6 +105,7 @@ impl Pipeline for Diffusion {
             beside,
             blend,
             noise,
+            ends_clean,
             call: calls.start,
             calls,
             warnings,

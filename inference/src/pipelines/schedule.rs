@@ -1,5 +1,6 @@
 //! How a family asks a scheduler for its schedule, and which schedulers fit it.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::{Invalid, Settings};
@@ -23,7 +24,14 @@ const NO_GIVEN_FLOW: &str =
 /// What is said to schedulers that make their own noise levels only.
 const GIVEN: &str = "this model's own noise levels (sigmas) are given to its scheduler, and this one \
                      takes none; use flow_euler, or leave it out";
+/// What is said where a model gives no variance beside its prediction.
+const NO_VARIANCE: &str = "it takes the variance that a model predicts, and this one predicts none; \
+                           set variance_type to fixed_small or fixed_large";
 const CONSISTENCY: &str = "CMStochasticIterativeScheduler";
+/// They tell the model the logarithm or the angle of a noise level, not a timestep (Karras et al.
+/// 2022, table 1).
+const EDM: [&str; 3] =
+    ["EDMEulerScheduler", "EDMDPMSolverMultistepScheduler", "CosineDPMSolverMultistepScheduler"];
 
 /// A folder's scheduler config, and what the family adds to it.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +45,9 @@ pub(super) struct Schedule {
     pub(super) given_sigmas: bool,
     /// Whether the family's own pipeline gives the strength to the scheduler (LCM).
     pub(super) distilled: bool,
+    /// Whether the family's pipelines in diffusers correct what old configs say (Stable Diffusion,
+    /// but for its ControlNet pipelines).
+    pub(super) corrects: bool,
 }
 
 impl Schedule {
@@ -48,6 +59,7 @@ impl Schedule {
             token_side: 1,
             given_sigmas: false,
             distilled: false,
+            corrects: false,
         }
     }
 
@@ -56,25 +68,24 @@ impl Schedule {
     /// # Errors
     /// A scheduler, or a list of steps, that doesn't fit the model.
     pub(super) fn build(&self, settings: &Settings) -> Result<Box<dyn Scheduler>, Invalid> {
-        let spec = settings.request.scheduler.as_ref();
+        let (spec, config) = (settings.request.scheduler.as_ref(), self.config_for(settings));
         if self.trained == Trained::Flow {
             // Asked plainly first: what a flow needs besides, others refuse in other words.
             let plain = Run { steps: settings.num_inference_steps as usize, ..Run::default() };
-            let built = schedulers::build(&self.config, spec, &plain);
+            let built = schedulers::build(&config, spec, &plain);
             if built.is_ok_and(|scheduler| !scheduler.is_flow()) {
                 return Err(Invalid::new("scheduler", &settings.scheduler, self.no_flow()));
             }
         }
         let run = self.run(settings)?;
-        let scheduler =
-            schedulers::build(&self.config, spec, &run).map_err(|error| match error {
-                schedulers::Error::NotTaken { field, .. }
-                    if field == "sigmas" && settings.request.sigmas.is_none() =>
-                {
-                    Invalid::new("scheduler", &settings.scheduler, GIVEN)
-                }
-                other => refusal(settings, &other),
-            })?;
+        let scheduler = schedulers::build(&config, spec, &run).map_err(|error| match error {
+            schedulers::Error::NotTaken { field, .. }
+                if field == "sigmas" && settings.request.sigmas.is_none() =>
+            {
+                Invalid::new("scheduler", &settings.scheduler, GIVEN)
+            }
+            other => refusal(settings, &other),
+        })?;
         let consistency = self.class(settings) == CONSISTENCY;
         let message = match self.trained {
             Trained::Flow if !scheduler.is_flow() => self.no_flow(),
@@ -89,9 +100,23 @@ impl Schedule {
             Trained::Diffusion if consistency => {
                 "it is for consistency models; use another, or leave it out"
             }
+            _ if scheduler.takes_variance() => NO_VARIANCE,
             _ => return Ok(scheduler),
         };
         Err(Invalid::new("scheduler", &settings.scheduler, message))
+    }
+
+    /// The folder's config as diffusers' pipeline for the request's task has it: those of Stable
+    /// Diffusion set what configs of its first releases got wrong, whatever the file says.
+    fn config_for(&self, settings: &Settings) -> Cow<'_, SchedulerConfig> {
+        if !self.corrects || !settings.request.control_image.is_empty() {
+            return Cow::Borrowed(&self.config);
+        }
+        let config = self.config.clone().with("steps_offset", 1);
+        Cow::Owned(match settings.request.mask_image {
+            Some(_) => config.with("skip_prk_steps", true),
+            None => config.with("clip_sample", false),
+        })
     }
 
     /// What is said to a scheduler that follows no flow.
@@ -125,7 +150,7 @@ impl Schedule {
                 left += usize::from(scheduler.order() == 2 && left.is_multiple_of(2));
                 timesteps.len().saturating_sub(left)
             }
-            (None, Some(strength)) => self.first_call(settings, strength, scheduler),
+            (None, Some(strength)) => self.first_call(settings, strength, scheduler)?,
             (None, None) => 0,
         };
         if start < end {
@@ -139,16 +164,39 @@ impl Schedule {
         })
     }
 
-    fn first_call(&self, settings: &Settings, strength: f64, scheduler: &dyn Scheduler) -> usize {
+    fn first_call(
+        &self,
+        settings: &Settings,
+        strength: f64,
+        scheduler: &dyn Scheduler,
+    ) -> Result<usize, Invalid> {
         let steps = settings.num_inference_steps as usize;
-        match self.trained {
+        Ok(match self.trained {
             _ if self.takes_strength(settings) => 0,
             // diffusers rounds the other way here
             Trained::Flow => {
                 let skipped = (steps as f64 - steps as f64 * strength).max(0.0) as usize;
                 skipped * scheduler.order()
             }
-            _ => Run { steps, ..Run::default() }.first_call(scheduler, strength),
+            _ => self.run(settings)?.first_call(scheduler, strength),
+        })
+    }
+
+    /// Whether the sample that the last call predicts is the result, without the noise that its
+    /// step adds to it. A given list that strength cuts ends with such a step.
+    pub(super) fn ends_clean(&self, settings: &Settings) -> bool {
+        self.distilled && self.class(settings) == "LCMScheduler"
+    }
+
+    /// What is to be feared of a scheduler that asks the model in other words than it was trained in.
+    pub(super) fn doubt(&self, settings: &Settings) -> Option<String> {
+        let class = self.class(settings);
+        let [asked, own] = [class, self.config.class_name()].map(|class| EDM.contains(&class));
+        let doubt = "the picture may be noise: leave scheduler out";
+        match (asked, own) {
+            (true, false) => Some(format!("{class} is for models trained with EDM; {doubt}")),
+            (false, true) => Some(format!("this model is trained with EDM; {doubt}")),
+            _ => None,
         }
     }
 

@@ -32,6 +32,8 @@ pub struct State {
     pub(super) blend: Option<Blend>,
     /// Room for a step's noise; empty for schedulers that draw none.
     pub(super) noise: Vec<f32>,
+    /// Whether the last call's step adds no noise, whatever the schedule.
+    pub(super) ends_clean: bool,
     /// The scheduler's calls that this picture takes.
     pub(super) calls: Range<usize>,
     /// The next one.
@@ -196,7 +198,9 @@ impl State {
 
     /// Takes the scheduler's step with the model's prediction, and noise where it wants some.
     pub(super) fn advance(&mut self, prediction: &[f32]) {
-        let noise = self.scheduler.step_noise(self.call).map(|draw| {
+        let last = self.call + 1 == self.calls.end;
+        let noise = self.scheduler.step_noise(self.call).filter(|_| !(last && self.ends_clean));
+        let noise = noise.map(|draw| {
             self.noise_stream.fill(draw, &mut self.noise);
             self.noise.as_slice()
         });

@@ -6,8 +6,8 @@
 
 use serde_json::{Map, Value};
 
-use super::consistency;
 use super::error::Error;
+use super::{consistency, names};
 use crate::brief::{MESSAGE, VALUE, brief};
 use crate::nearest::nearest;
 
@@ -65,6 +65,21 @@ impl SchedulerConfig {
         let given = self.get("num_train_timesteps").and_then(Value::as_u64);
         let default = if self.class_name == consistency::ABOUT.name { 40 } else { 1000 };
         given.and_then(|steps| u32::try_from(steps).ok()).unwrap_or(default)
+    }
+
+    /// The same config with another value of `key`, where its class has that key, or the file does.
+    pub(crate) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        let class = names::find(&self.class_name);
+        let has = class.is_ok_and(|(class, ..)| class.about().keys.contains(&key));
+        if has || self.values.contains_key(key) {
+            self.values.insert(key.to_owned(), value.into());
+        }
+        self
+    }
+
+    /// The same values as another class's config.
+    pub(crate) fn of_class(self, class_name: &str) -> Self {
+        Self { class_name: class_name.to_owned(), ..self }
     }
 
     /// The value of `key`, if the folder sets it.

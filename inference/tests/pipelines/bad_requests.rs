@@ -63,6 +63,10 @@ fn each_bad_field_is_named_with_its_value_and_remedy() {
         ),
         (Generation { clip_skip: Some(1), ..good.clone() }, "clip_skip 1: "),
         (
+            Generation { scheduler: spec("ddpm:variance_type=learned_range"), ..good.clone() },
+            "it takes the variance that a model predicts, and this one predicts none",
+        ),
+        (
             Generation { scheduler: spec("euler:beta_end=nonsense"), ..good.clone() },
             "scheduler euler:beta_end=nonsense: ",
         ),
@@ -213,4 +217,28 @@ fn schedules_that_do_not_fit_the_family_are_refused() {
             ),
         ],
     );
+}
+
+#[test]
+fn a_scheduler_that_is_for_other_models_is_doubted() {
+    let mut pipeline = support::load(&support::emoji()).unwrap();
+    let asked = |name: &str| {
+        let scheduler = Some(SchedulerSpec::parse(name).unwrap());
+        Generation { scheduler, ..support::red_heart(1) }
+    };
+    for (name, doubted) in [("edm_euler", true), ("cosine", true), ("euler", false)] {
+        let output = support::generate(pipeline.as_mut(), &asked(name), 0).unwrap();
+        let about_edm = |warning: &String| warning.contains("is for models trained with EDM");
+        assert_eq!(output.warnings.iter().any(about_edm), doubted, "{:?}", output.warnings);
+    }
+}
+
+#[test]
+fn a_picture_needs_no_words() {
+    let mut pipeline = support::load(&support::emoji()).unwrap();
+    let request =
+        Generation { image: grey(64, 64), num_inference_steps: Some(2), ..Generation::default() };
+    assert!(support::generate(pipeline.as_mut(), &request, 0).is_ok());
+    let refused = pipeline.description().check(&Generation { image: None, ..request }).unwrap_err();
+    assert!(refused.to_string().contains("prompt \"\": say what to show"), "{refused}");
 }

@@ -1,5 +1,5 @@
-//! Folders as other versions of the exporters leave them: diffusers' own scripts and optimum's
-//! first releases, and transformers' newest tokenizers.
+//! Folders as other versions of the exporters leave them: configs of diffusers' first releases, its
+//! own scripts' and optimum's first exports, and transformers' newest tokenizers.
 
 use std::fs;
 use std::path::Path;
@@ -114,6 +114,62 @@ fn flux_rounds_a_size_down_and_says_so() {
     let request = Generation { width: Some(3), ..request };
     let refused = pipeline.description().check(&request).unwrap_err().to_string();
     assert!(refused.contains("give 4 to"), "{refused}");
+}
+
+/// What the first releases wrote of the scheduler and of sizes, diffusers' pipelines set right, those
+/// of ControlNets don't.
+#[test]
+fn old_configs_are_read_as_diffusers_corrects_them() {
+    let image =
+        Arc::new(Image { width: 32, height: 32, rgb: (0..3072_u32).map(|at| at as u8).collect() });
+    let changed = Generation { image: Some(image.clone()), ..red_heart(4) };
+    let filled = Generation { mask_image: Some(image.clone()), ..changed.clone() };
+    let steered = Generation { control_image: vec![image.clone(), image], ..red_heart(4) };
+    let old = json!({"steps_offset": 0, "clip_sample": true, "skip_prk_steps": false});
+    let corrected = json!({"steps_offset": 1, "clip_sample": false, "skip_prk_steps": false});
+    let of_inpainting = json!({"steps_offset": 1, "clip_sample": true, "skip_prk_steps": true});
+    let picture = |class: &str, keys: &Value, request: &Generation| {
+        let copy = copy_of(&repository().join("tests/models/tiny-controlnet"));
+        let config = copy.path().join("scheduler/scheduler_config.json");
+        edit(&config, "_class_name", class);
+        for (key, value) in keys.as_object().unwrap() {
+            edit(&config, key, value.clone());
+        }
+        let mut pipeline = load(copy.path()).unwrap();
+        generate(pipeline.as_mut(), request, 1).unwrap().media
+    };
+    for (class, request, as_good_as) in [
+        ("DDIMScheduler", red_heart(4), &corrected),
+        ("PNDMScheduler", red_heart(4), &corrected),
+        ("DDIMScheduler", changed, &corrected),
+        ("DDIMScheduler", filled.clone(), &of_inpainting),
+        ("PNDMScheduler", filled, &of_inpainting),
+        ("DDIMScheduler", steered.clone(), &old),
+    ] {
+        let read = picture(class, &old, &request);
+        assert_eq!(read, picture(class, as_good_as, &request), "{class}, {as_good_as}");
+    }
+    // As the pipelines of ControlNets leave it: so the values above do matter.
+    let plainly = |keys| picture("DDIMScheduler", keys, &steered);
+    assert_ne!(plainly(&old), plainly(&corrected));
+
+    let copy = copy_of(&repository().join("tests/models/tiny-controlnet"));
+    let unet = copy.path().join("unet/config.json");
+    edit(&unet, "sample_size", 32);
+    let width = |version: &str| {
+        edit(&unet, "_diffusers_version", version);
+        load(copy.path()).unwrap().description().default_width
+    };
+    assert_eq!((width("0.8.1"), width("0.9.0.dev0"), width("0.39.0")), (128, 64, 64));
+}
+
+/// diffusers' pipeline of that name has one scheduler, whatever its folder's config names.
+#[test]
+fn a_ddim_pipeline_is_ddim() {
+    let copy = copy_of(&repository().join("tests/models/tiny-ddpm"));
+    edit(&copy.path().join("model_index.json"), "_class_name", "DDIMPipeline");
+    let pipeline = load(copy.path()).unwrap();
+    assert_eq!(pipeline.description().scheduler, "DDIMScheduler");
 }
 
 /// Sets a key of a JSON file.

@@ -29,8 +29,8 @@ impl Description {
         Ok(())
     }
 
-    /// What is given and changes nothing beside what else is given, each as a warning. diffusers
-    /// says nothing of it.
+    /// What is given and changes nothing beside what else is given, or fits the model badly, each as
+    /// a warning. diffusers says nothing of it.
     pub(in crate::pipelines) fn without_effect(&self, settings: &Settings) -> Vec<String> {
         let request = &settings.request;
         let mut warnings = Vec::new();
@@ -66,6 +66,7 @@ impl Description {
         if !self.has("guidance_scale") && request.guidance_scale.is_some_and(|scale| scale > 1.0) {
             warn("guidance_scale", "this model is distilled to do without");
         }
+        let doubt = self.schedule.doubt(settings);
         let class = self.schedule.class(settings);
         let crop = request.negative_crops_coords_top_left.or(request.crops_coords_top_left);
         if request.starts_from_picture()
@@ -80,7 +81,11 @@ impl Description {
         if request.strength.is_some() && request.denoising_start.is_some() {
             warn("strength", "denoising_start says where to begin");
         }
-        if request.num_inference_steps.is_some_and(|steps| steps != settings.num_inference_steps) {
+        let listed = request.timesteps.as_ref().or(request.sigmas.as_ref()).map(Vec::len);
+        let agrees = |steps: u32| {
+            steps == settings.num_inference_steps || listed == usize::try_from(steps).ok()
+        };
+        if request.num_inference_steps.is_some_and(|steps| !agrees(steps)) {
             let list = if request.timesteps.is_some() { "timesteps" } else { "sigmas" };
             warn("num_inference_steps", &format!("{list} says which steps to take"));
         }
@@ -92,6 +97,7 @@ impl Description {
                 warnings.push(format!("{field} {asked} is no multiple of {factor}: {made} it is"));
             }
         }
+        warnings.extend(doubt);
         warnings
     }
 }

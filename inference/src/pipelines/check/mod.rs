@@ -86,7 +86,7 @@ impl Description {
             Some(spec) => spec.to_string(),
             None => self.scheduler.clone(),
         };
-        let settings = Settings {
+        let mut settings = Settings {
             prompt: request.prompt.clone(),
             negative_prompt: request.negative_prompt.clone().unwrap_or_default(),
             width,
@@ -102,13 +102,20 @@ impl Description {
         // a table of a thousand numbers.
         let scheduler = self.schedule.build(&settings)?;
         self.schedule.calls(&settings, scheduler.as_ref())?;
+        if request.sigmas.is_some() {
+            // Whether the level that the run ends at is in the list depends on the scheduler.
+            let steps = scheduler.timesteps().len().div_ceil(scheduler.order());
+            settings.num_inference_steps = u32::try_from(steps).unwrap_or(u32::MAX);
+        }
         Ok(settings)
     }
 
     fn check_prompts(&self, request: &Generation) -> Result<(), Invalid> {
         let words = self.max_prompt_tokens > 0;
-        if words && request.prompt.trim().is_empty() {
-            return Err(Invalid::new("prompt", &quoted(&request.prompt), "say what to show"));
+        let shown = request.starts_from_picture() || !request.control_image.is_empty();
+        if words && !shown && request.prompt.trim().is_empty() {
+            let message = "say what to show (a picture or a control image may do without words)";
+            return Err(Invalid::new("prompt", &quoted(&request.prompt), message));
         }
         if !words && !request.prompt.trim().is_empty() {
             let message = "this model knows no words; leave the prompt empty";

@@ -18,6 +18,8 @@ pub(in crate::pipelines) const MAX_WIDTH: usize = 1 << 16;
 /// `unet/config.json`.
 #[derive(Debug, Deserialize)]
 pub(in crate::pipelines) struct UnetConfig {
+    #[serde(rename = "_diffusers_version")]
+    diffusers_version: Option<String>,
     pub(in crate::pipelines) in_channels: usize,
     pub(in crate::pipelines) out_channels: Option<usize>,
     pub(in crate::pipelines) sample_size: Option<SampleSize>,
@@ -97,9 +99,17 @@ impl UnetConfig {
         Ok(config)
     }
 
+    /// Whether it was written by a version of diffusers before that one.
+    pub(in crate::pipelines) fn is_older_than(&self, major: u32, minor: u32) -> bool {
+        let mut numbers = self.diffusers_version.iter().flat_map(|version| version.split('.'));
+        let mut next = || numbers.next().and_then(|number| number.parse::<u32>().ok());
+        next().zip(next()).is_some_and(|version| version < (major, minor))
+    }
+
     /// What diffusers' own pipelines over ONNX take for granted.
     fn of_stable_diffusion_1(inpainting: bool) -> Self {
         Self {
+            diffusers_version: None,
             in_channels: if inpainting { 9 } else { 4 },
             out_channels: Some(4),
             sample_size: Some(SampleSize::Square(64)),

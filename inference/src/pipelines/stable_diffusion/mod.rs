@@ -40,7 +40,8 @@ pub(super) fn load(
     let (unet, vae) = (UnetConfig::read(folder)?, VaeConfig::read(folder)?);
     let inpainting_model = is_inpainting(&unet, &vae)?;
     let lcm = folder.family() == Family::LatentConsistency;
-    let schedule = Schedule { distilled: lcm, ..Schedule::of(parts::scheduler_config(folder)?) };
+    let config = parts::scheduler_config(folder)?;
+    let schedule = Schedule { distilled: lcm, corrects: !lcm, ..Schedule::of(config) };
     let nets = ControlNets::parts_of(folder)?;
     let mut graphs = [&GRAPHS, Vae::graphs(folder).as_slice()].concat();
     graphs.extend(nets.iter().map(String::as_str));
@@ -59,7 +60,7 @@ pub(super) fn load(
     }
 
     let fixed = both.fixed_size(denoiser.fixed_size())?;
-    let cells = fixed.or(unet.sample_size.map(SampleSize::height_width)).unwrap_or([CELLS; 2]);
+    let cells = fixed.or(cells(&unet)).unwrap_or([CELLS; 2]);
     let mut fields = vec!["guidance_scale", "latents", "prompt_weights"];
     match embedding {
         Some(_) => fields.push("original_inference_steps"),
@@ -96,6 +97,14 @@ pub(super) fn load(
         inpainting_model,
         layout: Layout::Planes,
     })
+}
+
+/// Rows and columns of a latent. Configs of the first releases say less than the models were made
+/// for; diffusers reads 64 there.
+fn cells(unet: &UnetConfig) -> Option<[u32; 2]> {
+    let size = unet.sample_size?;
+    let small = matches!(size, SampleSize::Square(side) if side < CELLS);
+    Some(if small && unet.is_older_than(0, 9) { [CELLS; 2] } else { size.height_width() })
 }
 
 /// Whether the UNet takes, beside the latents that the decoder takes, a mask and the latents of

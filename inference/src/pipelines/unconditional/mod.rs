@@ -39,7 +39,12 @@ pub(super) fn load(
     }
     let consistency = folder.class().ends_with("ConsistencyModelPipeline");
     let trained = if consistency { Trained::Consistency } else { Trained::Diffusion };
-    let schedule = Schedule { trained, ..Schedule::of(parts::scheduler_config(folder)?) };
+    let mut config = parts::scheduler_config(folder)?;
+    if folder.class().ends_with("DDIMPipeline") {
+        // diffusers' pipeline of that name takes a DDPM scheduler's values, and no other rule.
+        config = config.of_class("DDIMScheduler");
+    }
+    let schedule = Schedule { trained, ..Schedule::of(config) };
     let files = parts::check_files(folder, &["unet"], &["scheduler"])?;
     let denoiser = Denoiser::load(runtime, folder, device, PORTS, channels)?;
     let classes = match (denoiser.input(LABELS), unet.num_class_embeds) {
