@@ -12,6 +12,9 @@ use super::{Device, Error, recast, widen};
 /// What a file's header calls half precision.
 const HALF: &str = "float16";
 
+/// A model in one piece can't be longer.
+const MAX_MODEL: usize = i32::MAX as usize;
+
 /// An input or output that is wanted in another floating-point type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cast {
@@ -93,7 +96,7 @@ impl Form {
         // Processors have no kernels for half precision, so nothing is lost by all of it in single.
         if device == Device::Cpu
             && casts.iter().all(|cast| cast.to == Dtype::F32)
-            && let Some(wide) = widen::widen_all(&bytes)
+            && let Some(wide) = widen::widen_all(&bytes).filter(|wide| wide.len() <= MAX_MODEL)
         {
             (bytes, widened) = (wide, true);
         }

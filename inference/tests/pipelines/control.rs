@@ -9,7 +9,7 @@ use hearth_inference::pipelines::{Error, Generation, Pipeline};
 use hearth_inference::session::Interrupt;
 use hearth_media::{Image, Media};
 
-use super::support;
+use super::{support, surgery};
 
 fn folder() -> PathBuf {
     support::repository().join("tests/models/tiny-controlnet")
@@ -119,6 +119,17 @@ fn a_folder_whose_controlnets_do_not_fit_says_which_and_why() {
     let lacking = copy();
     fs::remove_file(lacking.path().join("controlnet_1/model.onnx")).unwrap();
     refused(&lacking, "controlnet_1/model.onnx");
+    // More than there may be.
+    let many = copy();
+    (2..9).for_each(|net| fs::create_dir(many.path().join(format!("controlnet_{net}"))).unwrap());
+    refused(&many, "controlnet_8: there are 8 before it; ControlNets are controlnet, controlnet_1");
+    // A picture of one size.
+    let fixed = copy();
+    surgery::fix_size(&fixed.path().join("controlnet/model.onnx"), "controlnet_cond", [32, 32]);
+    refused(
+        &fixed,
+        "controlnet_cond float32 [1, 3, 32, 32] must be [1,3,H,W], its rows and columns",
+    );
     // A UNet that takes no residuals, and a second ControlNet that takes none.
     let plain = copy();
     let inpaint = support::repository().join("tests/models/tiny-lcm/unet/model.onnx");

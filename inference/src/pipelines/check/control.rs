@@ -1,11 +1,23 @@
 //! Whether a request's control images and their numbers fit a model's ControlNets.
 
+use crate::folder::Family;
 use crate::pipelines::control::MAX_SCALE;
 use crate::pipelines::{Description, Generation, Invalid};
 
 /// What is said where there is no ControlNet.
-pub(super) const NONE: &str =
-    "this model has no ControlNet; load a folder with a controlnet/ in it, or leave it out";
+pub(super) fn none(family: Family) -> String {
+    match family.takes_controlnets() {
+        true => {
+            "this model has no ControlNet; load a folder with a controlnet/ in it, or leave it \
+                 out"
+            .to_owned()
+        }
+        false => format!(
+            "{family} models take no ControlNets here (Stable Diffusion 1.x, 2.x and XL do); leave \
+             it out"
+        ),
+    }
+}
 
 impl Description {
     /// Checks them; whether there is any ControlNet is known already.

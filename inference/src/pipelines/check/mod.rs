@@ -160,7 +160,7 @@ impl Description {
                 let picture = matches!(field, "image" | "mask_image" | "strength")
                     && self.family.tasks().contains(&task);
                 let message = match (control, picture) {
-                    (true, _) => control::NONE.to_owned(),
+                    (true, _) => control::none(self.family),
                     (_, true) if self.has("image") => NO_MASK.to_owned(),
                     (_, true) => NO_ENCODER.to_owned(),
                     _ => format!("{} models have no use for it; leave it out", self.family),

@@ -108,21 +108,16 @@ impl ControlNet {
                           on), which all but the first ControlNet add to; export them together";
             return Err(session.port_error(reason.to_owned()).into());
         }
-        let scale = session.input(SCALE)?;
-        if scale.rank() != 2 {
-            let reason = format!("input {scale} must be [B,{count}]: a scale for each residual");
-            return Err(session.port_error(reason).into());
+        session.expect_floats(&[SAMPLE, COND, SCALE])?;
+        let own = before.iter().flat_map(|before| &before.ports);
+        session.refuse_for(fault(&session, channels, count)?)?;
+        session.refuse_for(unfit("output", outputs.iter().zip(inputs)))?;
+        if before.as_ref().is_some_and(|before| before.ports.len() != count) {
+            let reason =
+                format!("the graph doesn't take as many residuals as the denoiser: {count}");
+            session.refuse_for(Some(reason))?;
         }
-        for (given, taken) in outputs.iter().zip(inputs) {
-            let channels = |port: &Port| port.dims.get(1).copied().flatten();
-            let differ = channels(given).zip(channels(taken)).is_some_and(|(a, b)| a != b);
-            if given.dtype != taken.dtype || given.rank() != 4 || differ {
-                let reason = format!(
-                    "output {given} doesn't fit the denoiser's input {taken}; export both together"
-                );
-                return Err(session.port_error(reason).into());
-            }
-        }
+        session.refuse_for(unfit("input", own.zip(inputs)))?;
         Ok(Self { session, config, constants, before, outputs, memory: None })
     }
 
@@ -252,6 +247,47 @@ impl ControlNet {
 fn guess_share(place: usize, count: usize) -> f32 {
     let exponent = place as f64 / (count.max(2) - 1) as f64 - 1.0;
     10_f64.powf(exponent) as f32
+}
+
+/// What is wrong with the graph's sample, picture and scales.
+fn fault(session: &Session, channels: usize, count: usize) -> Result<Option<String>, Error> {
+    let [sample, cond, scale] =
+        [session.input(SAMPLE)?, session.input(COND)?, session.input(SCALE)?];
+    let is = |dim: Option<&Option<usize>>, length| {
+        dim.is_some_and(|dim| dim.is_none_or(|own| own == length))
+    };
+    let wrong = |port, form: String| Some(format!("input {port} must be {form}"));
+    Ok(match (sample.dims.as_slice(), cond.dims.as_slice(), scale.dims.as_slice()) {
+        // A graph that can't be read has nothing, and that was noted.
+        ([], ..) => None,
+        ([None, own, _, _], ..) if !is(Some(own), channels) => {
+            wrong(sample, format!("[B,{channels},h,w]"))
+        }
+        ([None, ..], [one, three, None, None], _) if is(Some(one), 1) && is(Some(three), 3) => {
+            let fits = scale.rank() == 2 && scale.dims[0].is_none() && is(scale.dims.get(1), count);
+            if fits {
+                None
+            } else {
+                wrong(scale, format!("[B,{count}], a scale for each residual"))
+            }
+        }
+        ([None, ..], ..) => wrong(cond, "[1,3,H,W], its rows and columns open".to_owned()),
+        _ => wrong(sample, format!("[B,{channels},h,w], its batch open")),
+    })
+}
+
+/// What of a ControlNet's residuals isn't as the denoiser takes it.
+fn unfit<'a>(kind: &str, pairs: impl Iterator<Item = (&'a Port, &'a Port)>) -> Option<String> {
+    for (own, taken) in pairs {
+        let channels = |port: &Port| port.dims.get(1).copied().flatten();
+        let differ = channels(own).zip(channels(taken)).is_some_and(|(a, b)| a != b);
+        if own.dtype != taken.dtype || own.rank() != 4 || differ {
+            return Some(format!(
+                "{kind} {own} doesn't fit the denoiser's input {taken}; export both together"
+            ));
+        }
+    }
+    None
 }
 
 /// The names of as many residuals as a ControlNet gives them.

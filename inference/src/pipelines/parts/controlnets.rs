@@ -37,14 +37,14 @@ impl ControlNets {
         }
         let is_there = |part: &String| folder.root().join(part).is_dir();
         let parts: Vec<_> = (0..MOST).map(part).take_while(is_there).collect();
-        match (parts.len() + 1..=MOST).map(part).find(is_there) {
+        match (parts.len()..=MOST).map(part).find(is_there) {
             None => Ok(parts),
             Some(stranger) => {
-                let lacking = part(parts.len());
-                let reason = format!(
-                    "there is no {lacking}; ControlNets are {PART}, {PART}_1, … {PART}_{}",
-                    MOST - 1
-                );
+                let known = format!("ControlNets are {PART}, {PART}_1, … {PART}_{}", MOST - 1);
+                let reason = match parts.len() {
+                    MOST => format!("there are {MOST} before it; {known}"),
+                    count => format!("there is no {}; {known}", part(count)),
+                };
                 Err(bad(&stranger, reason))
             }
         }
