@@ -96,6 +96,9 @@ pub(crate) struct GenerateArgs {
     #[arg(long, value_name = "X", value_parser = finite, help_heading = PICTURE)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) control_end: Vec<f64>,
+    /// Steer by --control-image without words
+    #[arg(long, help_heading = PICTURE)]
+    pub(crate) guess_mode: bool,
     /// Class to show, for models that know classes instead of words; the prompt is "" then
     #[arg(long, value_name = "C", value_parser = whole, help_heading = PICTURE)]
     #[arg(allow_negative_numbers = true)]

@@ -62,6 +62,7 @@ pub(super) fn build(args: &GenerateArgs) -> Result<GenerationRequest, Failure> {
         ),
         control_guidance_start: several(&args.control_start, &of.control_guidance_start),
         control_guidance_end: several(&args.control_end, &of.control_guidance_end),
+        guess_mode: args.guess_mode.then_some(true).or(of.guess_mode),
         class_labels: args.class_label.or(of.class_labels),
         lora: if args.lora.is_empty() { of.lora.clone() } else { args.lora.clone() },
         prompt_weights: args.prompt_weights.then_some(true).or(of.prompt_weights),
