@@ -39,8 +39,8 @@ pub struct ExecutorSection {
     pub env: BTreeMap<String, String>,
     /// `mp`, `launched`: the device of each rank, or one for all.
     pub devices: Vec<String>,
-    /// `mp`, `launched`: the folder of the authority that issues the workers' certificates; a
-    /// throw-away one when empty.
+    /// `mp`, `launched`: the folder of the authority that issues the certificates of the workers and
+    /// of their engine; a throw-away one when empty.
     pub authority: PathBuf,
     /// `mp`, `launched`: where the engine's private folder is made.
     pub runtime_dir: PathBuf,
@@ -243,6 +243,9 @@ impl ExecutorSection {
             "executor.memory" => self.memory != plain.memory,
             "executor.placement" => self.placement != plain.placement,
             "executor.options" => self.options != plain.options,
+            "executor.start_timeout" => self.start_timeout != plain.start_timeout,
+            "executor.launcher" => self.launcher != plain.launcher,
+            "executor.owner_grace" => self.owner_grace != plain.owner_grace,
             _ => false,
         }
     }
@@ -257,8 +260,15 @@ const OWNING: &[&str] = &[
     "executor.devices",
     "executor.authority",
     "executor.runtime_dir",
+    "executor.start_timeout",
 ];
 
 /// Keys of `launched` alone.
-const LAUNCHED: &[&str] =
-    &["executor.cpus", "executor.gpus", "executor.memory", "executor.placement"];
+const LAUNCHED: &[&str] = &[
+    "executor.launcher",
+    "executor.cpus",
+    "executor.gpus",
+    "executor.memory",
+    "executor.placement",
+    "executor.owner_grace",
+];

@@ -111,6 +111,15 @@ impl Config {
             .check(&self.executor.backend)
             .map_err(|error| ConfigError::value("executor.backend", error))?;
         self.executor.check()?;
+        if self.tls.is_some() && self.executor.owns_workers() {
+            let reason = format!(
+                "the backend {:?} makes no use of it: its engine has a fresh certificate at each \
+                 start. Remove [tls], and name the folder of the authority that is to issue it in \
+                 executor.authority",
+                self.executor.backend
+            );
+            return Err(ConfigError::value("tls", reason));
+        }
         if !(1..=MAX_QUEUE).contains(&self.requests.queue) {
             let reason = format!("give 1 to {MAX_QUEUE}");
             return Err(ConfigError::value("requests.queue", reason));
@@ -191,6 +200,9 @@ mod tests {
             ("backend = \"mp\"\nworkers = 2\nmin_workers = 3\n", "at most as many"),
             ("backend = \"mp\"\nworkers = 2\ngpus = 1\n", "executor.gpus"),
             ("args = [\"x\"]\n", "executor.args"),
+            ("backend = \"mp\"\nworkers = 2\nlauncher = \"slurm\"\n", "executor.launcher"),
+            ("backend = \"mp\"\nworkers = 2\nowner_grace = \"1s\"\n", "executor.owner_grace"),
+            ("start_timeout = \"1s\"\n", "executor.start_timeout"),
             ("backend = \"launched\"\nworkers = 1\nmemory = \"lots\"\n", "8GiB"),
         ] {
             let error = checked(text).unwrap_err().to_string();
@@ -209,6 +221,10 @@ mod tests {
             ("[requests]\nqueue = 0\n", "requests.queue"),
             ("[requests]\ntimeout = \"0s\"\n", "requests.timeout"),
             ("[artefacts]\n", "artefacts"),
+            (
+                "[executor]\nbackend = \"mp\"\nworkers = 1\n[tls]\ndir = \"pki\"\n",
+                "executor.authority",
+            ),
         ] {
             let error = load(text).unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");

@@ -37,10 +37,11 @@ pub(crate) struct Place {
 /// The config of an engine that owns its workers.
 pub(crate) fn owning(backend: &str, dir: &Path) -> String {
     let model = format!("emoji={}", source().join("models/emoji").display());
+    let grace = if backend == "launched" { "owner_grace = \"1s\"\n" } else { "" };
     format!(
         "[executor]\nbackend = {backend:?}\nworkers = {WORKERS}\nmin_workers = {WORKERS}\n\
          program = {:?}\nargs = [\"--model\", {model:?}]\nruntime_dir = {dir:?}\n\
-         owner_grace = \"1s\"\nwait = \"60s\"\nstart_timeout = \"60s\"\n[http]\nlisten = \"off\"\n",
+         {grace}wait = \"60s\"\nstart_timeout = \"60s\"\n[http]\nlisten = \"off\"\n",
         program("hearth-worker"),
     )
 }

@@ -73,7 +73,7 @@ impl LaunchedExecutor {
         let state = StateDir::new(home.folder().join("replicas"));
         let launcher = launcher(state.clone())?;
         let plan = Plan::new(section, Arc::clone(&home), &*launcher)?;
-        let claim = home.registry.own(&home.owner()?);
+        let claim = home.registry.own(&home.owner());
         let held = tokio::time::timeout(CLAIM, claim.held()).await;
         held.map_err(|_| Error::Unowned { registry: home.registry.target() })?;
 

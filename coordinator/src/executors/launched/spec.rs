@@ -95,7 +95,7 @@ impl Plan {
     /// What an owned worker is told beyond what every launched one is.
     fn args(&self) -> Vec<String> {
         let Self { section, home, .. } = self;
-        let owner = home.identity.get().id.name().to_owned();
+        let owner = home.owner().to_string();
         let grace = humantime::format_duration(section.owner_grace).to_string();
         let mut args = vec!["--owner".to_owned(), owner, "--owner-grace".to_owned(), grace];
         match (&section.devices[..], &section.gpus) {

@@ -2,11 +2,11 @@
 //! registry.
 //!
 //! The folder is this user's alone and is locked for as long as the engine lives; those that killed
-//! engines left are removed by the next one.
+//! engines left are removed by the next one on their host. An engine's name is new at each start and
+//! is in its certificate: workers of an engine that was killed take no other for their owner.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,23 +18,21 @@ use hearth_protocol::WorkerId;
 use hearth_protocol::role::Role;
 use uuid::Uuid;
 
+use super::folder;
 use crate::executors::{Error, Start};
 
 /// How long the certificates of owned workers are good for.
 const VALIDITY: Duration = Duration::from_secs(365 * 24 * 3600);
-
-const PREFIX: &str = "hearth-engine-";
-const LOCK: &str = "lock";
 
 /// What an engine's workers share.
 pub(in crate::executors) struct Home {
     folder: PathBuf,
     /// Held for as long as the folder is in use.
     _lock: File,
-    /// How this engine's workers are called, before their rank.
+    /// The engine's name, and how its workers are called, before their rank.
     name: String,
     authority: Authority,
-    /// The engine's certificate.
+    /// The engine's certificate, of its name.
     pub(in crate::executors) identity: CurrentIdentity,
     pub(in crate::executors) registry: Arc<dyn Registry>,
     /// `[registry]` of the workers.
@@ -56,18 +54,15 @@ impl Home {
             true => std::env::temp_dir(),
             false => section.runtime_dir.clone(),
         };
-        let folder = base.join(format!("{PREFIX}{name}"));
+        let folder = base.join(folder::name(&name));
         let authority = match section.authority.as_os_str().is_empty() {
             true => Authority::create("engine", VALIDITY)?,
             false => Authority::load(&section.authority)?,
         };
-        let identity = match &start.identity {
-            Some(identity) => identity.clone(),
-            None => {
-                let issued = authority.issue(Role::Coordinator, &name, VALIDITY, &[])?;
-                issued.identity()?.into()
-            }
-        };
+        // Never one from elsewhere: its name would be that of the next start too, or of another
+        // engine, and workers would wait for an owner that is not theirs.
+        let issued = authority.issue(Role::Coordinator, &name, VALIDITY, &[])?;
+        let identity = issued.identity()?.into();
         let private = start.registry.is_none();
         let registry_section = start.registry.clone().unwrap_or_else(|| RegistrySection {
             url: format!("dir:{}", folder.join("registry").display()),
@@ -76,8 +71,8 @@ impl Home {
         let (url, settings) = (registry_section.url()?, registry_section.settings()?);
 
         // Last, so that a config that can't be used leaves none.
-        sweep(&base);
-        let made = make_folder(&base, &folder);
+        folder::sweep(&base);
+        let made = folder::make(&base, &folder);
         let lock = made.map_err(|source| Error::Folder { path: folder.clone(), source })?;
         let registry = registry::open(&url, &settings)?;
         Ok(Self {
@@ -113,7 +108,7 @@ impl Home {
         Ok(self.authority.issue(Role::Worker, name.as_str(), VALIDITY, &[])?)
     }
 
-    /// How this engine's workers are called, before their rank.
+    /// The engine's name, and how its workers are called, before their rank.
     #[cfg(feature = "launchers")]
     pub(in crate::executors) fn name(&self) -> &str {
         &self.name
@@ -126,14 +121,10 @@ impl Home {
     }
 
     /// The engine, as its workers know it.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for a certificate whose name is longer than an owner's may be.
     #[cfg(feature = "launchers")]
-    pub(in crate::executors) fn owner(&self) -> Result<hearth_protocol::OwnerId, Error> {
-        let identity = self.identity.get();
-        let owner = hearth_protocol::OwnerId::new(identity.id.name());
-        Ok(owner.map_err(|error| hearth_fabric::config::Error::value("tls.dir", error))?)
+    pub(in crate::executors) fn owner(&self) -> hearth_protocol::OwnerId {
+        let owner = hearth_protocol::OwnerId::new(self.name.as_str());
+        owner.unwrap_or_else(|_| unreachable!("letters, digits and hyphens"))
     }
 
     /// The private folder.
@@ -178,34 +169,31 @@ impl Drop for Home {
     }
 }
 
-fn make_folder(base: &Path, folder: &Path) -> io::Result<File> {
-    fs::create_dir_all(base)?;
-    // Locked before it has the name by which another engine would take it for a left one.
-    let making = folder.with_extension("making");
-    DirBuilder::new().mode(0o700).create(&making)?;
-    let lock = File::create(making.join(LOCK))?;
-    lock.lock()?;
-    fs::rename(&making, folder)?;
-    Ok(lock)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Backends, Config};
 
-fn is_left(name: &str) -> bool {
-    name.starts_with(PREFIX) && !name.ends_with(".making")
-}
+    fn home(base: &Path, identity: Option<CurrentIdentity>) -> Home {
+        let text = format!("[executor]\nbackend = \"mp\"\nworkers = 1\nruntime_dir = {base:?}\n");
+        let config = Config::parse(&text, &Backends::builtin()).unwrap();
+        Home::make(&Start { identity, ..Start::bare(&config, "test/0") }, "mp").unwrap()
+    }
 
-/// Removes what killed engines of this user left. What can't be is left: it is in nobody's way.
-fn sweep(base: &Path) {
-    let Ok(entries) = fs::read_dir(base) else { return };
-    let me = rustix::process::getuid().as_raw();
-    for entry in entries.flatten() {
-        let ours = is_left(&entry.file_name().to_string_lossy())
-            && entry.metadata().is_ok_and(|meta| meta.is_dir() && meta.uid() == me);
-        let path = entry.path();
-        if ours
-            && let Ok(lock) = File::open(path.join(LOCK))
-            && lock.try_lock().is_ok()
-        {
-            drop(fs::remove_dir_all(&path));
+    #[test]
+    fn each_start_has_a_name_of_its_own_and_its_certificate_has_it() {
+        let base = tempfile::tempdir().unwrap();
+        let elsewhere = Authority::create("engine", VALIDITY).unwrap();
+        let issued = elsewhere.issue(Role::Coordinator, "coordinator", VALIDITY, &[]).unwrap();
+        let given: CurrentIdentity = issued.identity().unwrap().into();
+        let homes = [(); 2].map(|()| home(base.path(), Some(given.clone())));
+        assert_ne!(homes[0].name, homes[1].name);
+        for home in homes {
+            assert_eq!(home.identity.get().id.name(), home.name);
+            // Of the authority that its workers' certificates are of: else no handshake succeeds.
+            let ca = home.issue(0).unwrap().ca_pem;
+            assert_eq!(ca, home.authority.ca_pem());
+            assert_ne!(home.identity.get().roots(), given.get().roots());
         }
     }
 }

@@ -4,6 +4,7 @@
 //! one rank each, by the rule in [`restart`]; how a worker comes to life is an [`Origin`]'s. Calls
 //! go over an [`ExternalExecutor`] that sees these workers alone.
 
+mod folder;
 mod home;
 mod keeper;
 mod lines;
