@@ -1,6 +1,7 @@
 //! The composition root of `hearth-coordinator`: builds the parts, runs them, takes them down in
 //! order. It only looks after the fleet; HTTP routes for requests are not here yet.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,10 @@ pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (protocol hearth/
 
 /// How often systemd's watchdog is fed.
 const TICK: Duration = Duration::from_secs(1);
+
+/// What systemd's limit on the start is moved on by at each tick: workers that load, or that wait in
+/// a cluster's queue, have limits of their own (`executor.start_timeout`, `executor.wait`).
+const EXTENSION: Duration = Duration::from_secs(60);
 
 /// How long the probe may take to end.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
@@ -68,14 +73,16 @@ pub async fn run(
     let (readiness, watched) = watch::channel(Readiness::NotReady("starting".to_owned()));
     let (counted, metrics) = metrics();
     let probe = start_probe(config.http.listen, watched, counted).await?;
-    let start = Start { identity, ..Start::bare(config, AGENT) };
+    let start = Start { identity, stop: stop.clone(), ..Start::bare(config, AGENT) };
     let backend = &config.executor.backend;
     tracing::info!(version = VERSION, backend, "starts");
-    // Dropped where it stands when it is asked to end: what was started so far goes with it.
-    let engine = tokio::select! {
-        biased;
-        () = stop.cancelled() => return Ok(()),
-        engine = Engine::start_as(config, backends, start, Some(metrics.clone())) => engine?,
+    let starting = Engine::start_as(config, backends, start, Some(metrics.clone()));
+    let engine = match extending(starting).await {
+        Err(executors::Error::Stopped) => {
+            tracing::info!("asked to end while it started");
+            return Ok(());
+        }
+        engine => engine?,
     };
     let registry = engine.view().registry.clone();
     tracing::info!(registry, "started");
@@ -90,6 +97,19 @@ pub async fn run(
         probe.stop_within(PROBE_LIMIT).await;
     }
     Ok(())
+}
+
+/// Waits for a start, and tells systemd meanwhile that it goes on.
+async fn extending<T>(starting: impl Future<Output = T>) -> T {
+    let mut starting = pin!(starting);
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            biased;
+            started = &mut starting => return started,
+            _ = tick.tick() => systemd::extend_timeout(EXTENSION),
+        }
+    }
 }
 
 /// All metrics of the process, and those that the engine counts.

@@ -161,6 +161,7 @@ impl Engine {
         start: Start,
         metrics: Option<CoordinatorMetrics>,
     ) -> Result<Self, executors::Error> {
+        let stop = start.stop.clone();
         let executor = backends.start(start).await?;
         let limits = EngineOptions {
             request_timeout: config.requests.timeout,
@@ -171,7 +172,12 @@ impl Engine {
             Some(metrics) => builder.metrics(metrics).build(),
             None => builder.build(),
         };
-        engine.wait_for_min(config).await;
+        // One that is asked to end meanwhile is there, and is closed as any other.
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = engine.wait_for_min(config) => {}
+        }
         Ok(engine)
     }
 

@@ -24,6 +24,7 @@ use hearth_fabric::identity::{CurrentIdentity, Identity};
 use hearth_fabric::quic::Settings;
 use hearth_fabric::registry;
 use hearth_protocol::WorkerId;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ExecutorSection};
 use crate::executor::Executor;
@@ -68,6 +69,9 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// The start was asked to end ([`Start::stop`]), and what it had begun has ended.
+    #[error("the start was given up, as it was asked to")]
+    Stopped,
     /// A worker ended before all were there, and would again.
     #[error("{reason}")]
     Worker {
@@ -135,7 +139,12 @@ impl Error {
         }
         !matches!(
             self,
-            E::Transport(_) | E::Custom { .. } | E::Runtime(_) | E::Worker { .. } | E::Late { .. }
+            E::Transport(_)
+                | E::Custom { .. }
+                | E::Runtime(_)
+                | E::Stopped
+                | E::Worker { .. }
+                | E::Late { .. }
         )
     }
 }
@@ -147,10 +156,14 @@ pub struct Start {
     pub executor: ExecutorSection,
     /// `[registry]`, where the config has it.
     pub registry: Option<RegistrySection>,
-    /// The engine's certificate, where it has one already.
+    /// The certificate of an engine that connects to workers of others, where it has one already.
+    /// One that owns its workers has a fresh one of its authority at each start.
     pub identity: Option<CurrentIdentity>,
     /// Program and version, for the workers' logs.
     pub agent: String,
+    /// Asks for the end of a start that is under way: workers that were started for it are ended
+    /// first, and it is [`Error::Stopped`]. One that is dropped has no time for that.
+    pub stop: CancellationToken,
 }
 
 impl Start {
@@ -169,7 +182,8 @@ impl Start {
     /// What a config says, without a certificate.
     pub(crate) fn bare(config: &Config, agent: &str) -> Self {
         let (executor, registry) = (config.executor.clone(), config.registry.clone());
-        Self { executor, registry, identity: None, agent: agent.to_owned() }
+        let stop = CancellationToken::new();
+        Self { executor, registry, identity: None, agent: agent.to_owned(), stop }
     }
 
     /// The options of an external executor: the config's registry and certificate, or the usual
@@ -195,6 +209,9 @@ impl Start {
 
 /// An executor that is being started.
 type Started = Pin<Box<dyn Future<Output = Result<Arc<dyn Executor>, Error>> + Send>>;
+
+/// How long a start that is asked to end may take to end the workers that it has begun.
+const STOPPED: Duration = Duration::from_secs(30);
 
 type Factory = Box<dyn Fn(Start) -> Started + Send + Sync>;
 
@@ -249,7 +266,21 @@ impl Backends {
     /// [`Error`]. Must be called on a tokio runtime.
     pub async fn start(&self, start: Start) -> Result<Arc<dyn Executor>, Error> {
         start.executor.check()?;
-        self.factory(&start.executor.backend)?(start).await
+        let (stop, owns) = (start.stop.clone(), start.executor.owns_workers());
+        if stop.is_cancelled() {
+            return Err(Error::Stopped);
+        }
+        let mut starting = self.factory(&start.executor.backend)?(start);
+        tokio::select! {
+            biased;
+            started = &mut starting => return started,
+            () = stop.cancelled() => {}
+        }
+        // One that has begun workers ends them; another has nothing that a drop would leave.
+        match owns {
+            true => tokio::time::timeout(STOPPED, starting).await.unwrap_or(Err(Error::Stopped)),
+            false => Err(Error::Stopped),
+        }
     }
 
     fn factory(&self, name: &str) -> Result<&Factory, Error> {

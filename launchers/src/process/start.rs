@@ -1,6 +1,7 @@
 //! Replicas that are being started: all of them, or none is left.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -57,9 +58,13 @@ impl<'a> Starting<'a> {
         command.stdout(Stdio::null()).stderr(errors);
         // Where the caller is a replica itself, its own end is not theirs.
         command.env_remove(RESULT_VARIABLE);
-        let mut child = command.spawn().map_err(|error| Error::Program {
-            program: shim.program().to_owned(),
-            remedy: format!("replicas run under it, and it can't be started: {error}"),
+        let mut child = command.spawn().map_err(|error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::PermissionDenied => Error::Program {
+                program: shim.program().to_owned(),
+                remedy: format!("replicas run under it, and it can't be started: {error}"),
+            },
+            // A system short of memory or processes may have them again.
+            _ => failed(&format!("a shim can't be started: {error}")),
         })?;
         let lifeline = child.stdin.take();
         let id = child.id().and_then(ProcessId::of);

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use hearth_fabric::identity::Authority;
 use hearth_fabric::registry::{self, RegistryUrl};
 use hearth_protocol::OwnerId;
 use hearth_tests::{Fleet, FleetOptions, Process, SlurmCluster, program, until};
 
 use super::place::{
-    SOON, WORKERS, fleet, over, owning, owning_on_slurm, until_workers, workers_of,
+    SOON, WORKERS, fleet, lives, over, owning, owning_on_slurm, until_workers, workers_of,
 };
 
 fn coordinator(dir: &Path, config: &str) -> Process {
@@ -69,22 +70,54 @@ fn workers_of_launched_are_gone_within_their_grace() {
     gone_within(Duration::from_secs(4), dir.path());
 }
 
-/// Jobs have no parent here, so they miss their owner's name and connection.
-pub(super) fn jobs_of_slurm_are_gone_within_their_grace(cluster: &SlurmCluster) {
-    let dir = tempfile::tempdir_in(cluster.shared()).expect("a folder");
-    let mut command = coordinator_command(dir.path(), &owning_on_slurm(cluster, dir.path()));
+fn coordinator_of(cluster: &SlurmCluster, dir: &Path, config: &str, log: &str) -> Process {
+    let mut command = coordinator_command(dir, config);
     let path = std::env::var("PATH").expect("a path");
     let commands = cluster.commands().map(|folder| format!("{}:", folder.display()));
     command.envs(cluster.env()).env("PATH", commands.unwrap_or_default() + &path);
-    let engine = Process::start(&mut command, &dir.path().join("coordinator.log"));
+    Process::start(&mut command, &dir.join(log))
+}
+
+/// Jobs have no parent here, so they miss their owner's name and connection: also where the next
+/// engine is there at once, with certificates of the same authority.
+pub(super) fn jobs_of_slurm_are_gone_within_their_grace(cluster: &SlurmCluster) {
+    let dir = tempfile::tempdir_in(cluster.shared()).expect("a folder");
+    let authority = dir.path().join("authority");
+    let made = Authority::create("test", Duration::from_secs(3600)).expect("an authority");
+    made.save(&authority).expect("a folder");
+    let config = owning_on_slurm(cluster, dir.path())
+        .replace("[http]", &format!("authority = {authority:?}\n[http]"));
+    let engine = coordinator_of(cluster, dir.path(), &config, "first.log");
     until_ready(&engine);
-    assert_eq!(workers_of(dir.path()).len(), WORKERS);
+    let orphans = workers_of(dir.path());
+    assert_eq!(orphans.len(), WORKERS);
     engine.signal("KILL");
+    let killed = Instant::now();
+    let mut next = coordinator_of(cluster, dir.path(), &config, "next.log");
+    until("the orphans' end", SOON, || (!orphans.iter().any(|pid| lives(*pid))).then_some(()));
     // The transport's 6 s, a second of grace, and what leaving takes.
-    gone_within(Duration::from_secs(12), dir.path());
+    assert!(killed.elapsed() <= Duration::from_secs(12), "{:?}", killed.elapsed());
+    until_ready(&next);
+    assert_eq!(workers_of(dir.path()).len(), WORKERS);
+    next.signal("TERM");
+    assert!(next.wait(SOON).success(), "{}", next.log());
     until("the jobs' end", SOON, || {
         cluster.said("squeue", &["--noheader"]).0.is_empty().then_some(())
     });
+}
+
+/// A job that waits in the queue would be nobody's.
+pub(super) fn a_start_on_slurm_that_is_asked_to_end_leaves_no_job(cluster: &SlurmCluster) {
+    let dir = tempfile::tempdir_in(cluster.shared()).expect("a folder");
+    // The second does not fit beside the first.
+    let config = owning_on_slurm(cluster, dir.path()).replace("cpus = 1\n", "cpus = 40\n");
+    let mut engine = coordinator_of(cluster, dir.path(), &config, "coordinator.log");
+    until_workers(dir.path(), 1);
+    let open = || cluster.said("squeue", &["--noheader", "--states=PENDING,RUNNING"]).0;
+    assert_eq!(open().lines().count(), 2, "{}", open());
+    engine.signal("TERM");
+    assert!(engine.wait(SOON).success(), "{}", engine.log());
+    assert_eq!((open().as_str(), workers_of(dir.path()).len()), ("", 0));
 }
 
 #[test]

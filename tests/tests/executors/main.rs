@@ -173,6 +173,7 @@ fn launched_through_slurm_conforms_and_ends_with_a_killed_engine() {
     let runtime = tokio::runtime::Runtime::new().expect("threads");
     runtime.block_on(async { conforms(Place::on_slurm(&cluster).await).await });
     killed::jobs_of_slurm_are_gone_within_their_grace(&cluster);
+    killed::a_start_on_slurm_that_is_asked_to_end_leaves_no_job(&cluster);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,6 +6,8 @@
 
 mod replicas;
 mod spec;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -54,8 +56,8 @@ impl LaunchedExecutor {
     ///
     /// # Errors
     /// [`Error::Launch`] is the launcher's; [`Error::Worker`] a replica's that ended for good;
-    /// [`Error::Late`] where they took longer than `executor.start_timeout`. Must be called on a
-    /// tokio runtime.
+    /// [`Error::Late`] where they took longer than `executor.start_timeout`; [`Error::Stopped`]
+    /// once [`Start::stop`] is cancelled. Must be called on a tokio runtime.
     pub async fn start_with(
         start: &Start,
         launcher: impl FnOnce(StateDir) -> Arc<dyn Launcher>,
@@ -74,16 +76,29 @@ impl LaunchedExecutor {
         let launcher = launcher(state.clone())?;
         let plan = Plan::new(section, Arc::clone(&home), &*launcher)?;
         let claim = home.registry.own(&home.owner());
-        let held = tokio::time::timeout(CLAIM, claim.held()).await;
-        held.map_err(|_| Error::Unowned { registry: home.registry.target() })?;
+        tokio::select! {
+            biased;
+            () = start.stop.cancelled() => return Err(Error::Stopped),
+            held = tokio::time::timeout(CLAIM, claim.held()) => {
+                held.map_err(|_| Error::Unowned { registry: home.registry.target() })?;
+            }
+        }
 
         let replicas = Arc::new(Replicas::new(launcher, plan, state));
         // From here on, whatever happens, nothing that was launched is left.
         let guard = Guard::new(Arc::clone(&replicas));
-        replicas.launch_all().await?;
-        let (count, timeout) = (section.count(), section.start_timeout);
-        let owned = Owned::start(home, replicas, count, timeout, &start.agent).await?;
-        Ok(Self { owned, claim: Mutex::new(Some(claim)), _guard: guard })
+        let started = async {
+            // Not cut off by a stop: what a launch has begun would be nobody's.
+            replicas.launch_all().await?;
+            Owned::start(start, home, replicas).await
+        };
+        match started.await {
+            Ok(owned) => Ok(Self { owned, claim: Mutex::new(Some(claim)), _guard: guard }),
+            Err(error) => {
+                claim.withdraw().await;
+                Err(error)
+            }
+        }
     }
 }
 

@@ -118,12 +118,38 @@ impl Origin for Replicas {
             Some(handle) => handle,
             None => self.launch_one(rank).await.map_err(|error| Exit {
                 reason: format!("can't be launched: {}", chain(&error)),
-                lasting: matches!(&error, Error::Launch(error) if error.is_configuration()),
+                lasting: is_lasting(&error),
             })?,
         };
         tracing::info!(%handle, "launched");
         let (launcher, state) = (Arc::clone(&self.launcher), Arc::clone(&self.state));
         Ok(Box::new(Life { rank, handle, launcher, known: state.known.subscribe(), state }))
+    }
+
+    /// Cancels them with one call: a launcher knows how to end many, and where they are all of a
+    /// launch, what ran them goes as well.
+    async fn stop(&self) {
+        let live: Vec<Handle> = self.state.live().iter().cloned().collect();
+        if live.is_empty() {
+            return;
+        }
+        match self.launcher.cancel(&live).await {
+            Ok(()) => self.state.live().clear(),
+            Err(error) => {
+                let error = chain(&error);
+                tracing::error!(replicas = live.len(), error, "replicas can't be cancelled");
+            }
+        }
+    }
+}
+
+/// Whether another launch in place of one that has ended must fail as well. A manager that is not
+/// there was there before, so it is being started again.
+fn is_lasting(error: &Error) -> bool {
+    match error {
+        Error::Launch(hearth_launchers::Error::ManagerAbsent { .. }) => false,
+        Error::Launch(error) => error.is_configuration(),
+        _ => false,
     }
 }
 
@@ -154,15 +180,8 @@ impl Run for Life {
         }
     }
 
-    async fn stop(self: Box<Self>) {
-        match self.launcher.cancel(std::slice::from_ref(&self.handle)).await {
-            Ok(()) => drop(self.state.live().remove(&self.handle)),
-            Err(error) => {
-                let error = chain(&error);
-                tracing::error!(handle = %self.handle, error, "a replica can't be cancelled");
-            }
-        }
-    }
+    /// It is cancelled together with the others.
+    async fn stop(self: Box<Self>) {}
 }
 
 impl Life {

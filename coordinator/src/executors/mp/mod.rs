@@ -34,9 +34,7 @@ impl MpExecutor {
         section.check()?;
         let home = Arc::new(Home::make(start, "mp")?);
         let processes = Processes::new(section, Arc::clone(&home));
-        let (count, timeout) = (section.count(), section.start_timeout);
-        let owned = Owned::start(home, Arc::new(processes), count, timeout, &start.agent);
-        Ok(Self(owned.await?))
+        Ok(Self(Owned::start(start, home, Arc::new(processes)).await?))
     }
 }
 

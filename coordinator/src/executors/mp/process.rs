@@ -1,5 +1,6 @@
 //! One worker's process: how it is started, awaited and ended.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -90,15 +91,19 @@ impl Origin for Processes {
     async fn start(&self, rank: u32) -> Result<Box<dyn Run>, Exit> {
         match self.spawn(rank) {
             Ok(process) => Ok(Box::new(process)),
-            Err(error) => {
-                let missing = matches!(&error, Error::Program { .. });
-                Err(Exit {
-                    reason: format!("can't be started: {}", chain(&error)),
-                    lasting: missing,
-                })
-            }
+            Err(error) => Err(Exit {
+                reason: format!("can't be started: {}", chain(&error)),
+                lasting: is_lasting(&error),
+            }),
         }
     }
+}
+
+/// Whether another start must fail as well: a program that is not there does, a system that is short
+/// of memory or of processes need not.
+fn is_lasting(error: &Error) -> bool {
+    let Error::Program { source, .. } = error else { return false };
+    matches!(source.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied)
 }
 
 /// A running worker.
@@ -137,5 +142,21 @@ impl Run for Process {
                 tracing::error!(%error, "a worker can't be killed");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn a_system_short_of_something_is_tried_again_and_a_missing_program_is_not() {
+        let lasting = |errno: Errno| {
+            is_lasting(&Error::Program { program: "hearth-worker".into(), source: errno.into() })
+        };
+        assert!(lasting(Errno::NOENT) && lasting(Errno::ACCESS));
+        assert!(!lasting(Errno::NOMEM) && !lasting(Errno::AGAIN) && !lasting(Errno::MFILE));
     }
 }

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) use home::Home;
 pub(super) use lines::LastLines;
 
-use super::{Error, ExternalExecutor, ExternalOptions};
+use super::{Error, ExternalExecutor, ExternalOptions, Start};
 use crate::executor::{CallStream, Executor, OutgoingCall};
 use crate::fleet::{Condition, FleetView, WorkerStatus};
 use keeper::Keeper;
@@ -34,6 +34,10 @@ use keeper::Keeper;
 pub(super) trait Origin: Send + Sync + 'static {
     /// Starts the worker of a rank.
     async fn start(&self, rank: u32) -> Result<Box<dyn Run>, Exit>;
+
+    /// Ends all that was started and may still run, and waits until it has ended. Each worker's
+    /// [`Run::stop`] was called before, and none is started any more.
+    async fn stop(&self) {}
 }
 
 /// A worker's life.
@@ -42,7 +46,7 @@ pub(super) trait Run: Send {
     /// Waits until it has ended by itself. Dropping the future loses nothing.
     async fn ended(&mut self) -> Exit;
 
-    /// Ends it, and waits until it has.
+    /// Ends it, and waits until it has; or leaves it to [`Origin::stop`].
     async fn stop(self: Box<Self>);
 }
 
@@ -59,31 +63,38 @@ pub(super) struct Exit {
 pub(super) struct Owned {
     external: ExternalExecutor,
     keepers: Mutex<Option<OwnedTask>>,
+    origin: Arc<dyn Origin>,
     home: Arc<Home>,
     ids: Vec<WorkerId>,
 }
 
 impl Owned {
-    /// Starts `count` workers and waits until they are registered. Where one can't be, those that
-    /// were started are ended.
+    /// Starts `executor.workers` workers and waits until they are registered. Where one can't be,
+    /// or the start is asked to end, those that were started are ended.
     ///
     /// # Errors
-    /// [`Error::Worker`] for one that ended for good, [`Error::Late`].
+    /// [`Error::Worker`] for one that ended for good, [`Error::Late`], [`Error::Stopped`].
     pub(super) async fn start(
+        start: &Start,
         home: Arc<Home>,
         origin: Arc<dyn Origin>,
-        count: u32,
-        timeout: Duration,
-        agent: &str,
     ) -> Result<Self, Error> {
+        let (count, timeout) = (start.executor.count(), start.executor.start_timeout);
         let ids: Vec<_> = (0..count).map(|rank| home.worker_id(rank)).collect();
         let external = ExternalExecutor::start(ExternalOptions {
             registry: Arc::clone(&home.registry),
             identity: home.identity.clone(),
-            agent: agent.to_owned(),
+            agent: start.agent.clone(),
             settings: Settings::default(),
             only: Some(ids.clone()),
-        })?;
+        });
+        let external = match external {
+            Ok(external) => external,
+            Err(error) => {
+                origin.stop().await;
+                return Err(error);
+            }
+        };
         let wards = external.wards();
         let keepers: Vec<_> = (0..count)
             .zip(&ids)
@@ -95,8 +106,13 @@ impl Owned {
             })
             .collect();
         let keepers = OwnedTask::spawn("owned workers", |cancel| keep_all(keepers, cancel));
-        let owned = Self { external, keepers: Mutex::new(Some(keepers)), home, ids };
-        match owned.registered(timeout).await {
+        let owned = Self { external, keepers: Mutex::new(Some(keepers)), origin, home, ids };
+        let registered = tokio::select! {
+            biased;
+            () = start.stop.cancelled() => Err(Error::Stopped),
+            registered = owned.registered(timeout) => registered,
+        };
+        match registered {
             Ok(()) => Ok(owned),
             Err(error) => {
                 owned.close().await;
@@ -128,7 +144,7 @@ impl Owned {
     }
 }
 
-/// Keeps every rank until `cancel`, then ends them side by side.
+/// Keeps every rank until `cancel`, then stops them side by side.
 async fn keep_all(keepers: Vec<Keeper>, cancel: CancellationToken) {
     let mut tasks = JoinSet::new();
     for keeper in keepers {
@@ -162,7 +178,8 @@ impl Executor for Owned {
         let keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(keepers) = keepers {
             keepers.stop().await;
+            self.origin.stop().await;
+            self.home.remove();
         }
-        self.home.remove();
     }
 }
