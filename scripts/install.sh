@@ -36,7 +36,7 @@ put 644 "$prefix/lib/hearth" "$library"/libonnxruntime.so.*
 put 644 "$prefix/share/doc/hearth" README.md CHANGELOG.md LICENSE docs/*.md
 put 644 "$prefix/share/doc/hearth/onnxruntime" "$library/LICENSE" "$library/ThirdPartyNotices.txt"
 put 644 "$prefix/share/doc/hearth/examples" configs/worker.toml configs/coordinator.toml \
-    configs/systemd/worker-0.env configs/systemd/gpu.conf
+    configs/systemd/worker-0.env configs/systemd/gpu.conf configs/systemd/owning.conf
 
 (cd models && find emoji -type f) | while read -r file; do
     put 644 "$prefix/share/hearth/models/$(dirname "$file")" "models/$file"

@@ -39,16 +39,25 @@ fn systemd_finds_no_fault_with_the_units() {
         let run = Run::from(command.output().unwrap()).ok();
         assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", ""));
     };
-    verify();
-    for unit in units {
+    let drop_in = |unit: &str, name: &str| {
+        let folder = dir.path().join(format!("{unit}.d"));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(name), shipped(name)).unwrap();
+    };
+    let safe = |unit: &str| {
         let mut command = Command::new("systemd-analyze");
         command.args(["security", "--offline=true", "--no-pager", "--threshold=20", unit]);
         let run = Run::from(command.current_dir(dir.path()).output().unwrap());
         assert_eq!(run.status, 0, "{unit} is more exposed than 2.0:\n{}", run.stdout);
+    };
+    verify();
+    units.into_iter().for_each(safe);
+    drop_in(units[1], "owning.conf");
+    verify();
+    safe(units[1]);
+    for unit in units {
+        drop_in(unit, "gpu.conf");
     }
-    let drop_in = dir.path().join("hearth-worker@.service.d/gpu.conf");
-    std::fs::create_dir(drop_in.parent().unwrap()).unwrap();
-    std::fs::write(drop_in, shipped("gpu.conf")).unwrap();
     verify();
 }
 
@@ -217,6 +226,46 @@ fn a_coordinator_lives_under_its_unit() {
         assert_eq!(manager.property(unit, "MainPID"), pid);
         let _ = manager.systemctl(&["stop", unit]).ok();
         assert_eq!(manager.property(unit, "Result"), "success");
+    });
+}
+
+/// Workers that load, or that wait in a cluster's queue, take longer than a unit's start may. A
+/// stop meanwhile is no failure.
+#[test]
+fn a_coordinator_may_start_for_as_long_as_its_config_says() {
+    under_user_manager("a_coordinator_may_start_for_as_long_as_its_config_says", |manager| {
+        let unit = "hearth-coordinator.service";
+        let installed = Installed::new(manager, FleetOptions::default());
+        manager.add_unit(unit, &installed.unit(unit));
+        manager.add_unit(&format!("{unit}.d/owning.conf"), &shipped("owning.conf"));
+        // A worker that waits for its registry.
+        let model = format!("emoji={}", source().join("models/emoji").display());
+        let config = |start_timeout: &str| {
+            let text = format!(
+                "[executor]\nbackend = \"mp\"\nworkers = 1\nstart_timeout = {start_timeout:?}\n\
+                 args = [\"--model\", {model:?}]\n\
+                 [registry]\nurl = \"etcd://127.0.0.1:9\"\n[http]\nlisten = \"off\"\n"
+            );
+            std::fs::write(installed.etc.join("coordinator.toml"), text).unwrap();
+        };
+        let limit = "[Service]\nTimeoutStartSec=2s\nRestart=no\n";
+        manager.add_unit(&format!("{unit}.d/test.conf"), limit);
+        config("5s");
+        let started = manager.systemctl(&["start", unit]);
+        assert_ne!(started.status, 0, "{started:?}");
+        let journal = manager.journal("hearth-coordinator");
+        assert!(journal.contains("not all workers were registered within 5s"), "{journal}");
+        assert_eq!(manager.property(unit, "Result"), "exit-code", "{journal}");
+
+        config("5m");
+        let _ = manager.systemctl(&["start", "--no-block", unit]).ok();
+        until("the worker runs", LIMIT, || {
+            manager.journal("hearth-coordinator").matches("\"started\"").nth(1).map(drop)
+        });
+        let _ = manager.systemctl(&["stop", unit]).ok();
+        let (result, status) =
+            (manager.property(unit, "Result"), manager.property(unit, "ExecMainStatus"));
+        assert_eq!((result.as_str(), status.as_str()), ("success", "0"));
     });
 }
 
