@@ -244,6 +244,10 @@ CASES = {
         plain(pipeline="DDIMPipeline", scheduler=DDIM, seed=1),
         plain(pipeline="DDIMPipeline", scheduler=DDIM, seed=2, eta=0.6),
     ],
+    "tiny-ddpm-learned": [
+        plain(num_inference_steps=4),
+        plain(num_inference_steps=4, scheduler=scheduler("dpmpp_2m", "DPMSolverMultistepScheduler"), seed=1),
+    ],
     "tiny-consistency": [
         plain(num_inference_steps=1, class_labels=3),
         plain(num_inference_steps=2, class_labels=7, timesteps=[22, 0], seed=1),

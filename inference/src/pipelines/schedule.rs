@@ -27,6 +27,9 @@ const GIVEN: &str = "this model's own noise levels (sigmas) are given to its sch
 /// What is said where a model gives no variance beside its prediction.
 const NO_VARIANCE: &str = "it takes the variance that a model predicts, and this one predicts none; \
                            set variance_type to fixed_small or fixed_large";
+/// What is said where it does, to schedulers that take none.
+const VARIANCE: &str = "this model predicts the noise's variance too; take ddpm or dpmpp_2m with \
+                        variance_type learned_range or learned, as the model was trained";
 const CONSISTENCY: &str = "CMStochasticIterativeScheduler";
 /// They tell the model the logarithm or the angle of a noise level, not a timestep (Karras et al.
 /// 2022, table 1).
@@ -48,6 +51,8 @@ pub(super) struct Schedule {
     /// Whether the family's pipelines in diffusers correct what old configs say (Stable Diffusion,
     /// but for its ControlNet pipelines).
     pub(super) corrects: bool,
+    /// Whether the model predicts the noise's variance as well.
+    pub(super) variance: bool,
 }
 
 impl Schedule {
@@ -60,6 +65,7 @@ impl Schedule {
             given_sigmas: false,
             distilled: false,
             corrects: false,
+            variance: false,
         }
     }
 
@@ -88,6 +94,8 @@ impl Schedule {
         })?;
         let consistency = self.class(settings) == CONSISTENCY;
         let message = match self.trained {
+            _ if scheduler.takes_variance() && !self.variance => NO_VARIANCE,
+            _ if self.variance && !scheduler.takes_variance() => VARIANCE,
             Trained::Flow if !scheduler.is_flow() => self.no_flow(),
             Trained::Consistency if !consistency => {
                 "this is a consistency model; its own scheduler is the one that fits, so leave it \
@@ -100,7 +108,6 @@ impl Schedule {
             Trained::Diffusion if consistency => {
                 "it is for consistency models; use another, or leave it out"
             }
-            _ if scheduler.takes_variance() => NO_VARIANCE,
             _ => return Ok(scheduler),
         };
         Err(Invalid::new("scheduler", &settings.scheduler, message))

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use hearth_inference::pipelines::{self, Generation};
 use hearth_inference::progress::Progress;
+use hearth_inference::schedulers::SchedulerSpec;
 use hearth_media::{Image, Media};
 use serde_json::{Value, json};
 
@@ -170,6 +171,23 @@ fn a_ddim_pipeline_is_ddim() {
     edit(&copy.path().join("model_index.json"), "_class_name", "DDIMPipeline");
     let pipeline = load(copy.path()).unwrap();
     assert_eq!(pipeline.description().scheduler, "DDIMScheduler");
+}
+
+/// A variance that the scheduler wants and the model doesn't predict, and the other way round.
+#[test]
+fn a_predicted_variance_goes_with_schedulers_that_take_it() {
+    let refused = |model: &str, request: Generation, scheduler: &str| {
+        let pipeline = load(&repository().join("tests/models").join(model)).unwrap();
+        let scheduler = Some(SchedulerSpec::parse(scheduler).unwrap());
+        let request = Generation { scheduler, ..request };
+        pipeline.description().check(&request).unwrap_err().to_string()
+    };
+    for scheduler in ["ddpm:variance_type=learned_range", "dpmpp_2m:variance_type=learned"] {
+        let message = refused("tiny-lora", red_heart(2), scheduler);
+        assert!(message.contains("this one predicts none; set variance_type"), "{message}");
+    }
+    let message = refused("tiny-ddpm-learned", Generation::default(), "ddim");
+    assert!(message.contains("take ddpm or dpmpp_2m with variance_type"), "{message}");
 }
 
 /// Sets a key of a JSON file.

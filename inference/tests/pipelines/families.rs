@@ -229,6 +229,7 @@ fn flux_dev_equals_diffusers() {
 #[test]
 fn unconditional_models_equal_diffusers() {
     check_model("tiny-ddpm");
+    check_model("tiny-ddpm-learned");
 }
 
 #[test]

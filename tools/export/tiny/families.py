@@ -163,6 +163,17 @@ def ddpm(folder):
     return DDPMPipeline(unet=unconditional(), scheduler=DDPMScheduler(clip_sample=True))
 
 
+def ddpm_learned(folder):
+    """Predicts its variance too: twice the channels."""
+    return DDPMPipeline(
+        unet=UNet2DModel(
+            sample_size=16, in_channels=3, out_channels=6, layers_per_block=1, block_out_channels=(4,),
+            down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",), add_attention=False, norm_num_groups=2,
+        ),
+        scheduler=DDPMScheduler(clip_sample=True, variance_type="learned_range"),
+    )
+
+
 def consistency(folder):
     return ConsistencyModelPipeline(
         unet=unconditional(num_class_embeds=10, resnet_time_scale_shift="scale_shift"),
@@ -234,7 +245,10 @@ BUILDERS = {
     "tiny-flux-schnell": flux_schnell,
     "tiny-flux-dev": flux_dev,
     "tiny-ddpm": ddpm,
+    "tiny-ddpm-learned": ddpm_learned,
     "tiny-consistency": consistency,
 }
+# Those whose graphs have short names.
+SHORT = {"tiny-ddpm-learned"}
 # Those of which diffusers is asked for other layers than the last.
 CLIP_SKIP = {"tiny-lcm"}

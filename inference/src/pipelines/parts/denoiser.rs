@@ -68,6 +68,8 @@ pub(in crate::pipelines) struct Denoiser {
     /// What the graph takes of ControlNets, whether there are any or not.
     residuals: Option<Residuals>,
     nets: ControlNets,
+    /// How many values it gives for each of the sample's: two where it predicts a variance too.
+    gives: usize,
     /// The scaled sample, for graphs that aren't single precision.
     scaled: Vec<f32>,
     /// The model's output; with guidance the unconditional half first.
@@ -110,6 +112,7 @@ impl Denoiser {
             ports,
             adapters,
             memory: None,
+            gives: 1,
             scaled: Vec::new(),
             output: Vec::new(),
         })
@@ -129,6 +132,11 @@ impl Denoiser {
         let ports = self.residuals.as_ref().map(|residuals| residuals.ports.as_slice());
         let nets = ControlNets::load(runtime, folder, device, channels, ports)?;
         Ok(Self { nets, ..self })
+    }
+
+    /// The same, giving so many values for each of the sample's: so many times its channels.
+    pub(in crate::pipelines) fn giving(self, gives: usize) -> Self {
+        Self { gives, ..self }
     }
 
     /// The input of that name, if the graph has it.
@@ -188,7 +196,8 @@ impl Denoiser {
     ) -> Result<&[f32], Error> {
         let conditioning = &state.conditioning;
         let elements = state.latents.len();
-        self.output.resize(conditioning.copies * elements, 0.0);
+        let given = elements * self.gives;
+        self.output.resize(conditioning.copies * given, 0.0);
         self.scaled.resize(elements, 0.0);
         let takes = self.ports.takes();
         let mut memory = match self.memory.take() {
@@ -205,7 +214,7 @@ impl Denoiser {
         self.memory = Some(memory);
         ran?;
 
-        let (first, second) = self.output.split_at_mut(elements);
+        let (first, second) = self.output.split_at_mut(given);
         if conditioning.copies == 2 {
             guidance::guide(first, second, conditioning.guidance_scale);
             if conditioning.guidance_rescale > 0.0 {
@@ -217,7 +226,8 @@ impl Denoiser {
 
     fn memory_for(&mut self, state: &State) -> Result<Memory, Error> {
         let copies = state.conditioning.copies;
-        let output = [&[copies], state.layout.dims(state.shape).as_slice()].concat();
+        let mut output = [&[copies], state.layout.dims(state.shape).as_slice()].concat();
+        output[1] *= self.gives;
         let outputs = [(self.ports.output, output.as_slice())];
         if let Some(residuals) = &mut self.residuals {
             residuals.forget();

@@ -33,8 +33,10 @@ pub(super) fn load(
     parts::without_vae(folder, options)?;
     let unet = UnetConfig::read(folder)?;
     let channels = unet.in_channels;
-    if !matches!(channels, 1 | 3) || unet.out_channels.is_some_and(|out| out != channels) {
-        let reason = "in_channels and out_channels must both be 3, or both 1 for grey pictures";
+    let out = unet.out_channels.unwrap_or(channels);
+    if !matches!(channels, 1 | 3) || !(out == channels || out == 2 * channels) {
+        let reason = "in_channels must be 3, or 1 for grey pictures, and out_channels the same, or \
+                      twice that where the variance is predicted too";
         return Err(parts::bad(UNET, reason.to_owned()));
     }
     let consistency = folder.class().ends_with("ConsistencyModelPipeline");
@@ -44,9 +46,9 @@ pub(super) fn load(
         // diffusers' pipeline of that name takes a DDPM scheduler's values, and no other rule.
         config = config.of_class("DDIMScheduler");
     }
-    let schedule = Schedule { trained, ..Schedule::of(config) };
+    let schedule = Schedule { trained, variance: out == 2 * channels, ..Schedule::of(config) };
     let files = parts::check_files(folder, &["unet"], &["scheduler"])?;
-    let denoiser = Denoiser::load(runtime, folder, device, PORTS, channels)?;
+    let denoiser = Denoiser::load(runtime, folder, device, PORTS, channels)?.giving(out / channels);
     let classes = match (denoiser.input(LABELS), unet.num_class_embeds) {
         (None, _) => None,
         (Some(_), Some(classes)) if classes > 0 => Some(classes),
