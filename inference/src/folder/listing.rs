@@ -122,6 +122,8 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::folder::Manifest;
+    use crate::progress::Progress;
 
     fn refusal(root: &Path) -> String {
         files(root).map(|found| found.len()).unwrap_err().to_string()
@@ -165,5 +167,25 @@ mod tests {
         fs::write(folder.path().join(".hidden"), "").unwrap();
         fs::write(folder.path().join("shown"), "").unwrap();
         assert_eq!(files(folder.path()).unwrap(), ["shown"]);
+    }
+
+    #[test]
+    fn a_link_to_nothing_is_said_and_what_many_links_lead_to_is_read_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::write(root.join("weights"), [7; 1000]).unwrap();
+        for link in 0..20 {
+            symlink("weights", root.join(format!("link_{link}"))).unwrap();
+        }
+        let progress = Progress::default();
+        assert_eq!(Manifest::make(root, &progress).unwrap().len(), 21);
+        // A 21st of what is expected to be read.
+        assert_eq!(progress.percent(), 4);
+        symlink("gone", root.join("nothing")).unwrap();
+        let refusal = Manifest::make(root, &progress).unwrap_err().to_string();
+        assert!(
+            refusal
+                .ends_with("nothing: it is a link to nothing; remove it, or copy what it leads to")
+        );
     }
 }

@@ -164,7 +164,7 @@ impl Manifest {
                 entry.measure(root, name).and_then(|()| entry.digest(root, name, &mut read));
             if let Err(error) = checked {
                 let reason = match error {
-                    Error::Digest { reason, .. } => reason,
+                    Error::Digest { reason, .. } | Error::Unusable { reason, .. } => reason,
                     other => crate::findings::chain(&other),
                 };
                 differences.push(Difference { file: name.clone(), state, reason });
@@ -320,10 +320,11 @@ fn length(root: &Path, name: &str) -> Result<u64, Error> {
     let io = |source| Error::Io { path: path.clone(), source };
     let metadata = match std::fs::metadata(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let reason = match path.is_symlink() {
-                true => "it is a link to nothing".to_owned(),
-                false => format!("it is missing, but {MANIFEST} lists it"),
-            };
+            if path.is_symlink() {
+                let reason = "it is a link to nothing; remove it, or copy what it leads to";
+                return Err(Error::Unusable { path, reason: reason.to_owned() });
+            }
+            let reason = format!("it is missing, but {MANIFEST} lists it");
             return Err(Error::Digest { path, reason });
         }
         other => other.map_err(io)?,
