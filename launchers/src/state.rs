@@ -34,8 +34,9 @@ pub struct LaunchRecord {
     pub launcher: String,
     /// What was launched, without its files.
     pub spec: LaunchSpec,
-    /// What the engine below calls it: Slurm's job, Kubernetes' job with its namespace, the
-    /// systemd manager (`system` or `user`); empty for plain processes.
+    /// What the engine below calls it: Slurm's job, Kubernetes' namespace and Job, the systemd
+    /// manager (`system` or `user`); empty for plain processes. Slurm's and Kubernetes' jobs are
+    /// added once the engine has said that it has them.
     pub native: String,
     /// When, in milliseconds since 1970.
     pub created_at_ms: u64,
@@ -45,13 +46,12 @@ impl LaunchRecord {
     /// A record of a launch that begins now.
     #[must_use]
     pub fn new(id: LaunchId, launcher: &str, spec: &LaunchSpec, native: &str) -> Self {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Self {
             id,
             launcher: launcher.to_owned(),
             spec: LaunchSpec { files: Vec::new(), ..spec.clone() },
             native: native.to_owned(),
-            created_at_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+            created_at_ms: now_ms(),
         }
     }
 
@@ -208,6 +208,12 @@ impl StateDir {
             _ => Ok(()),
         }
     }
+}
+
+/// The time in milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Makes a folder, and those above it, for this user alone.

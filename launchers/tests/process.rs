@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use conformance::Fixture;
-use hearth_launchers::shim::{Plan, Report, Shim};
+use hearth_launchers::shim::{Plan, ProcessId, Report, Shim};
 use hearth_launchers::{
     Error, Gpus, Handle, LaunchRecord, LaunchSpec, Launcher, Owner, ProcessLauncher, StateDir,
     Status,
@@ -128,6 +128,28 @@ async fn a_replica_that_was_cancelled_before_its_shim_began_never_starts() {
     assert_eq!(shim.args(Shim::args(&own)).status().unwrap().code(), Some(143));
     assert_eq!(fixture.poll_one(&handles[0]).await.status, Status::Cancelled);
     assert!(fixture.lines(&handles[0], None).await.is_empty());
+}
+
+/// After a reboot the number of a replica's program is anybody's.
+#[tokio::test]
+async fn a_cancel_after_a_reboot_kills_nobody_elses_session() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = fixture(folder.path());
+    let spec = fixture.script(1, "");
+    let record = LaunchRecord::new(spec.launch_id(), "process", &spec, "");
+    fixture.state.create(&record, &[]).unwrap();
+    let handle = record.handles().next().unwrap();
+    let mut daemon = Command::new("setsid").args(["sleep", "600"]).spawn().unwrap();
+    let now = ProcessId::of(daemon.id()).unwrap();
+    let before = ProcessId { boot: "the one before".to_owned(), ..now.clone() };
+    let report = Report::begin(before.clone());
+    let report = Report { status: Status::Running, program: Some(before), ..report };
+    report.write(&fixture.state.replica_folder(&record.id, 0)).unwrap();
+    fixture.launcher().cancel(std::slice::from_ref(&handle)).await.unwrap();
+    assert!(now.runs(), "what has the number now lives");
+    assert_eq!(fixture.poll_one(&handle).await.status, Status::Failed);
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
 }
 
 fn report(fixture: &Fixture, handle: &Handle) -> Report {

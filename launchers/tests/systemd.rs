@@ -78,6 +78,31 @@ async fn limits_hold(manager: &UserManager) {
     assert!(outcomes[0].error.as_ref().unwrap().contains("out of memory"), "{outcomes:?}");
 }
 
+/// Over a shared folder: nothing is said of a replica that lives on.
+#[test]
+fn a_cancel_on_another_host_is_refused_and_changes_nothing() {
+    under_user_manager("a_cancel_on_another_host_is_refused_and_changes_nothing", |manager| {
+        block_on(refused_elsewhere(manager));
+    });
+}
+
+async fn refused_elsewhere(manager: &UserManager) {
+    let fixture = fixture(manager);
+    let handles = fixture.launcher().launch(&fixture.script(2, "exec sleep 600")).await.unwrap();
+    let folder = fixture.state.replica_folder(&handles[0].launch, 0);
+    let here = Report::read(&folder).unwrap().unwrap();
+    let elsewhere = Report { host: "another".to_owned(), ..here.clone() };
+    elsewhere.write(&folder).unwrap();
+    let error = fixture.launcher().cancel(&handles).await.unwrap_err().to_string();
+    assert!(error.contains("runs on another: cancel it there"), "{error}");
+    assert_eq!(Report::read(&folder).unwrap(), Some(elsewhere));
+    assert!(here.program.as_ref().unwrap().runs());
+    assert_eq!(fixture.poll_one(&handles[1]).await.status, Status::Cancelled);
+    here.write(&folder).unwrap();
+    fixture.launcher().cancel(&handles).await.unwrap();
+    assert!(!here.program.unwrap().runs());
+}
+
 #[test]
 fn owned_replicas_end_with_their_owner() {
     under_user_manager("owned_replicas_end_with_their_owner", |manager| {

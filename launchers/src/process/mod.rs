@@ -108,15 +108,12 @@ impl ProcessLauncher {
         if report.status.is_final() {
             return Ok(false);
         }
-        if !report.is_here() {
-            let reason = format!("{handle} runs on {}: cancel it there", report.host);
-            return Err(Error::Manager { launcher: NAME, reason });
-        }
+        report.must_be_here(NAME, handle)?;
         if report.shim.signal(Signal::TERM) {
             return Ok(true);
         }
         // Its guard does the same; whoever comes first.
-        shim::clear(&folder, report.program.map(|program| program.pid));
+        shim::clear(&folder, report.program.as_ref());
         Ok(false)
     }
 
@@ -128,9 +125,9 @@ impl ProcessLauncher {
             return Ok(());
         }
         report.shim.signal(Signal::KILL);
-        let leader = report.program.as_ref().map(|program| program.pid);
+        let leader = report.program.clone();
         report.end(Status::Cancelled, None).write(&folder)?;
-        shim::clear(&folder, leader);
+        shim::clear(&folder, leader.as_ref());
         Ok(())
     }
 }

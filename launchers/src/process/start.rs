@@ -116,7 +116,7 @@ impl Drop for Starting<'_> {
             // The guard does so too; here it is done before the folder goes.
             let report = Report::read(&started.folder).ok().flatten();
             let program = report.and_then(|report| report.program);
-            crate::shim::clear(&started.folder, program.map(|program| program.pid));
+            crate::shim::clear(&started.folder, program.as_ref());
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, ExitCode, Stdio};
 
 use super::members::Members;
-use super::{Plan, Report, Stage};
+use super::{Plan, ProcessId, Report, Stage};
 
 /// What the shim says last when all is well.
 const DONE: &str = "done";
@@ -25,8 +25,8 @@ impl Guard {
     }
 
     /// Tells it which process is the program.
-    pub(super) fn watch(&mut self, program: u32) {
-        self.say(&program.to_string());
+    pub(super) fn watch(&mut self, program: &ProcessId) {
+        self.say(&serde_json::to_string(program).unwrap_or_default());
     }
 
     /// Lets it go: the replica's report says how it ended.
@@ -54,13 +54,13 @@ pub(super) fn run(folder: &Path) -> ExitCode {
     if leader.is_some() && next().as_deref() == Some(DONE) {
         return ExitCode::SUCCESS;
     }
-    let leader = leader.and_then(|line| line.parse().ok());
-    clear(folder, leader);
+    let leader: Option<ProcessId> = leader.and_then(|line| serde_json::from_str(&line).ok());
+    clear(folder, leader.as_ref());
     ExitCode::SUCCESS
 }
 
 /// Kills all that is left of a replica whose shim is gone, and has its report say so.
-pub(crate) fn clear(folder: &Path, leader: Option<u32>) {
+pub(crate) fn clear(folder: &Path, leader: Option<&ProcessId>) {
     let plan = Plan::read(folder).ok().flatten();
     Members::new(leader, plan.as_ref().and_then(Plan::result)).kill();
     if let Ok(Some(report)) = Report::read(folder)

@@ -32,8 +32,11 @@ impl ProcessId {
     /// The process of this number; none where there is none.
     #[must_use]
     pub fn of(pid: u32) -> Option<Self> {
-        let stat = Stat::of(pid)?;
-        Some(Self { pid, started: stat.started, boot: boot_id() })
+        Some(Self::new(pid, Stat::of(pid)?))
+    }
+
+    pub(super) fn new(pid: u32, stat: Stat) -> Self {
+        Self { pid, started: stat.started, boot: boot_id() }
     }
 
     /// This process.
@@ -46,7 +49,12 @@ impl ProcessId {
     #[must_use]
     pub fn runs(&self) -> bool {
         let stat = Stat::of(self.pid);
-        stat.is_some_and(|stat| stat.runs && stat.started == self.started) && self.boot == boot_id()
+        stat.is_some_and(|stat| stat.runs && stat.started == self.started) && self.is_of_this_boot()
+    }
+
+    /// Whether the host has not been started again since.
+    pub(super) fn is_of_this_boot(&self) -> bool {
+        self.boot == boot_id()
     }
 
     /// Sends a signal to it, and to no other. Says whether it was still there to get it.

@@ -1,13 +1,12 @@
 //! `status.json`: what a shim says of its replica, for whoever polls.
 
 use std::path::Path;
-use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use super::ProcessId;
-use crate::state::{read_json, write_json};
-use crate::{Error, Replica, Status};
+use crate::state::{now_ms, read_json, write_json};
+use crate::{Error, Handle, Replica, Status};
 
 const STATUS: &str = "status.json";
 
@@ -79,6 +78,22 @@ impl Report {
         self.host == host_name()
     }
 
+    /// Refuses what can only be done where its processes are.
+    ///
+    /// # Errors
+    /// [`Error::Manager`] names the host.
+    pub(crate) fn must_be_here(
+        &self,
+        launcher: &'static str,
+        handle: &Handle,
+    ) -> Result<(), Error> {
+        if self.is_here() {
+            return Ok(());
+        }
+        let reason = format!("{handle} runs on {}: cancel it there", self.host);
+        Err(Error::Manager { launcher, reason })
+    }
+
     /// Reads it as it is true on the shim's host: one that says it goes on while its shim is gone
     /// is a failure. One of another host, over a shared folder, is taken at its word.
     ///
@@ -117,11 +132,6 @@ impl Report {
 
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -111,16 +111,15 @@ async fn supervise(folder: &Path, plan: &Plan, begun: &Report) -> io::Result<Rep
     let mut child = command.spawn()?;
     // Its ends of the pipe go with it, so that the program alone holds them.
     drop(command);
-    let leader = child.id();
-    if let Some(pid) = leader {
-        guard.watch(pid);
+    let program = child.id().and_then(ProcessId::of);
+    if let Some(program) = &program {
+        guard.watch(program);
     }
-    let program = leader.and_then(ProcessId::of);
-    let running = Report { status: Status::Running, program, ..begun.clone() };
+    let running = Report { status: Status::Running, program: program.clone(), ..begun.clone() };
     tell(&running, folder);
 
     let (status, reason) = tend(&mut child, plan, &mut requests).await?;
-    Members::new(leader, plan.result()).kill();
+    Members::new(program.as_ref(), plan.result()).kill();
     if let Some(pump) = output.pump {
         pump.finish(DRAIN);
     }

@@ -149,9 +149,9 @@ impl SystemdLauncher {
         }
         let report = report.or_else(|| ProcessId::own().map(Report::begin));
         if let Some(report) = report {
-            let program = report.program.as_ref().map(|program| program.pid);
+            let program = report.program.clone();
             report.end(Status::Cancelled, None).write(&folder)?;
-            shim::clear(&folder, program);
+            shim::clear(&folder, program.as_ref());
         }
         Ok(true)
     }
@@ -253,13 +253,20 @@ impl Launcher for SystemdLauncher {
 
     async fn cancel(&self, handles: &[Handle]) -> Result<(), Error> {
         let records = self.state.launches_of(NAME, handles)?;
-        let mut open: Vec<&Handle> = Vec::new();
+        let (mut open, mut refused): (Vec<&Handle>, _) = (Vec::new(), Ok(()));
         for handle in handles {
             let report = Report::read_here(&self.folder(handle))?;
-            if !report.is_some_and(|report| report.status.is_final()) {
-                self.bus_of(&records[&handle.launch]).stop(&unit::name(handle)).await?;
-                open.push(handle);
+            if report.as_ref().is_some_and(|report| report.status.is_final()) {
+                continue;
             }
+            // Over a shared folder: this host's manager knows nothing of that one's units.
+            if let Some(Err(error)) = report.map(|report| report.must_be_here(NAME, handle)) {
+                // The others are ended all the same.
+                refused = refused.and(Err(error));
+                continue;
+            }
+            self.bus_of(&records[&handle.launch]).stop(&unit::name(handle)).await?;
+            open.push(handle);
         }
         let grace = records.values().map(|record| record.spec.grace).max().unwrap_or_default();
         let deadline = Instant::now() + grace + unit::SHIM_GRACE + MANAGER_GRACE;
@@ -273,7 +280,7 @@ impl Launcher for SystemdLauncher {
                 }
             }
             if left.is_empty() {
-                return Ok(());
+                return refused;
             }
             if Instant::now() >= deadline {
                 let left: Vec<String> = left.into_iter().map(ToString::to_string).collect();

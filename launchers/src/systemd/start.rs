@@ -68,7 +68,7 @@ impl Drop for Starting<'_> {
         for (_, folder) in &self.units {
             let Some(report) = Report::read(folder).ok().flatten() else { continue };
             report.shim.signal(Signal::KILL);
-            shim::clear(folder, report.program.map(|program| program.pid));
+            shim::clear(folder, report.program.as_ref());
         }
     }
 }
