@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Known, LOOK, Memory, Slurm, command, queue};
-use crate::Error;
+use super::{Known, LOOK, Memory, Slurm, command, queue, submission};
+use crate::{Error, LaunchRecord};
 
 /// What a shim and Slurm may take beyond the replica's grace, before Slurm kills what is left.
 const MARGIN: Duration = Duration::from_secs(5);
@@ -18,10 +18,12 @@ const ASK: Duration = Duration::from_secs(1);
 
 impl Slurm {
     pub(super) async fn cancel_known(&self, known: &[Known]) -> Result<(), Error> {
+        self.cancel_unplaced(known).await?;
         let open = self.open(known).await?;
         for known in &open {
-            known.remember(&Memory { cancelled: true })?;
+            Memory { cancelled: true, end: None }.save(&known.folder)?;
         }
+        let open: Vec<Known> = open.into_iter().filter(|known| known.job.is_some()).collect();
         let grace = open.iter().map(|known| known.record.spec.grace).max().unwrap_or_default();
         self.ask_to_end(&open).await?;
         // One that began to run in between heard nothing; others may be asked twice.
@@ -34,8 +36,8 @@ impl Slurm {
             None => Ok(()),
             Some(known) => {
                 let reason = format!(
-                    "{} doesn't end; see its node (scontrol show job {}_{})",
-                    known.handle, known.job, known.handle.rank
+                    "{} doesn't end; see its node (squeue --name={})",
+                    known.handle, known.record.id
                 );
                 Err(command::manager(reason))
             }
@@ -47,6 +49,23 @@ impl Slurm {
     async fn ask_to_end(&self, known: &[Known]) -> Result<(), Error> {
         self.scancel(known, &["--state=PENDING"]).await?;
         self.scancel(known, &["--batch", "--signal=TERM", "--state=RUNNING"]).await
+    }
+
+    /// Of a launch that was broken off there may be a job that nobody has seen: it is ended as a
+    /// whole, and should Slurm take it only now, its tasks find nothing to do.
+    async fn cancel_unplaced(&self, known: &[Known]) -> Result<(), Error> {
+        let unplaced = known.iter().filter(|known| known.job.is_none());
+        let records: BTreeMap<_, _> = unplaced.map(|k| (&k.record.id, &k.record)).collect();
+        for record in records.into_values() {
+            submission::mark(&self.state, record);
+            self.scancel_by_name(record).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn scancel_by_name(&self, record: &LaunchRecord) -> Result<(), Error> {
+        let name = format!("--name={}", record.id);
+        command::must(&self.config, "scancel", [OsString::from(name)]).await.map(drop)
     }
 
     async fn open(&self, known: &[Known]) -> Result<Vec<Known>, Error> {
@@ -65,7 +84,12 @@ impl Slurm {
         while !open.is_empty() && started.elapsed() < limit {
             sleep(pause).await;
             pause = (pause * 2).min(ASK);
-            open = self.open(&open).await?;
+            match self.open(&open).await {
+                Ok(left) => open = left,
+                // A controller that is away for a moment is asked again.
+                Err(Error::Manager { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(open)
     }
@@ -74,7 +98,9 @@ impl Slurm {
     async fn scancel(&self, known: &[Known], options: &[&str]) -> Result<(), Error> {
         let mut jobs = BTreeMap::<u32, Vec<u32>>::new();
         for known in known {
-            jobs.entry(known.job).or_default().push(known.handle.rank);
+            if let Some(job) = known.job {
+                jobs.entry(job).or_default().push(known.handle.rank);
+            }
         }
         if jobs.is_empty() {
             return Ok(());

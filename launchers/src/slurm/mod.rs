@@ -7,37 +7,37 @@
 
 mod cancel;
 mod command;
+mod known;
 mod queue;
+mod submission;
 mod submit;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use crate::collect::{self, Pace};
 use crate::draft::Draft;
 use crate::shim::{self, Log, Plan, Report, Shim};
-use crate::state::{read_json, write_json};
 use crate::{
     Capabilities, Error, Handle, LaunchRecord, LaunchSpec, Launcher, LogLines, LogOptions, Outcome,
-    Replica, StateDir, Status, logs,
+    Replica, StateDir, logs,
 };
+use known::{Known, Memory};
 use queue::{State, Task, Tasks};
+use submission::Submission;
 
 const NAME: &str = "slurm";
 
 /// The batch script, in the launch's folder.
 const SCRIPT_FILE: &str = "batch.sh";
-/// What is kept of a replica beside its shim's report.
-const MEMORY_FILE: &str = "slurm.json";
 
 /// How often Slurm's controller, which is everybody's, is asked for what is waited for.
 const PACE: Pace = Pace { first: Duration::from_millis(200), last: Duration::from_secs(5) };
@@ -66,23 +66,6 @@ pub struct Slurm {
     config: Config,
 }
 
-/// A replica that is asked for.
-#[derive(Debug, Clone)]
-struct Known {
-    handle: Handle,
-    record: LaunchRecord,
-    /// The array job that has it.
-    job: u32,
-    folder: PathBuf,
-}
-
-/// What is kept of a replica beside its shim's report.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Memory {
-    /// Somebody asked for its end.
-    cancelled: bool,
-}
-
 impl Slurm {
     /// A launcher that keeps its launches in `state`, with `shim` above each replica.
     #[must_use]
@@ -90,40 +73,95 @@ impl Slurm {
         Self { state, shim, config }
     }
 
-    fn known(&self, handles: &[Handle]) -> Result<Vec<Known>, Error> {
-        let launches = self.state.launches_of(NAME, handles)?;
+    async fn known(&self, handles: &[Handle]) -> Result<Vec<Known>, Error> {
+        let mut launches = self.state.launches_of(NAME, handles)?;
+        let mut jobs = BTreeMap::new();
+        for record in launches.values_mut() {
+            jobs.insert(record.id.clone(), self.job_of(record).await?);
+        }
         let known = |handle: &Handle| {
-            let unknown = || Error::UnknownReplica { handle: handle.clone() };
-            let record = launches.get(&handle.launch).ok_or_else(unknown)?.clone();
-            // A launch whose submission was cut off has no job.
-            let job = record.native.parse().map_err(|_| unknown())?;
+            let record = launches.get(&handle.launch)?.clone();
+            let job = jobs.get(&handle.launch).copied().flatten();
             let folder = self.state.replica_folder(&handle.launch, handle.rank);
-            Ok(Known { handle: handle.clone(), record, job, folder })
+            Some(Known { handle: handle.clone(), record, job, folder })
         };
-        handles.iter().map(known).collect()
+        Ok(handles.iter().filter_map(known).collect())
     }
 
-    async fn submit(&self, record: &LaunchRecord, spec: &LaunchSpec) -> Result<u32, Error> {
-        let folder = self.state.launch_folder(&record.id);
-        for rank in 0..spec.replicas {
+    /// A launch's job. Where its number was not kept, since its launch was broken off, it is looked
+    /// for by its name, which no other has.
+    async fn job_of(&self, record: &mut LaunchRecord) -> Result<Option<u32>, Error> {
+        if let Ok(job) = record.native.parse() {
+            return Ok(Some(job));
+        }
+        let folder = |handle: Handle| self.state.replica_folder(&handle.launch, handle.rank);
+        let report = |handle| Report::read(&folder(handle)).ok().flatten();
+        if record.handles().map(report).all(|report| is_final(report.as_ref())) {
+            return Ok(None);
+        }
+        let name = format!("--name={}", record.id);
+        let args = ["--noheader", "--states=all", "--format=%F", &name].map(OsString::from);
+        let said = command::must(&self.config, "squeue", args).await?;
+        let job = said.lines().find_map(|line| line.trim().parse::<u32>().ok());
+        if let Some(job) = job {
+            record.native = job.to_string();
+            self.state.save(record)?;
+        }
+        Ok(job)
+    }
+
+    /// Writes what its tasks will find.
+    fn prepare(&self, record: &LaunchRecord) -> Result<(), Error> {
+        for rank in 0..record.spec.replicas {
             let mut plan = Plan::new(record, rank, &self.state);
             // Slurm finds a task's processes by their session.
             plan.own_session = false;
             plan.write(&self.state.replica_folder(&record.id, rank))?;
         }
-        let script = folder.join(SCRIPT_FILE);
+        let script = self.state.launch_folder(&record.id).join(SCRIPT_FILE);
         fs::write(&script, submit::SCRIPT)
-            .map_err(|source| Error::State { path: script.clone(), source })?;
-        let args = submit::arguments(&record.id, spec, &folder, &script, self.shim.program());
-        let said = command::must(&self.config, "sbatch", args).await?;
+            .map_err(|source| Error::State { path: script.clone(), source })
+    }
+
+    /// The job's number, or Slurm's refusal. With an error it is not known whether there is a job.
+    async fn submit(&self, record: &LaunchRecord) -> Result<Result<u32, Error>, Error> {
+        let folder = self.state.launch_folder(&record.id);
+        let (script, shim) = (folder.join(SCRIPT_FILE), self.shim.program());
+        let args = submit::arguments(&record.id, &record.spec, &folder, &script, shim);
+        let said = match command::run(&self.config, "sbatch", args).await {
+            Ok(Ok(said)) => said,
+            Ok(Err(said)) if said.contains("timed out") => {
+                return Err(command::manager(format!("sbatch: {said}")));
+            }
+            Ok(Err(said)) => return Ok(Err(command::manager(format!("sbatch: {said}")))),
+            Err(absent @ Error::ManagerAbsent { .. }) => return Ok(Err(absent)),
+            Err(error) => return Err(error),
+        };
         // `JOB`, or `JOB;CLUSTER` where there are several.
         let job = said.trim().split(';').next().unwrap_or_default();
-        job.parse().map_err(|_| command::manager(format!("sbatch named no job: {:?}", said.trim())))
+        let unnamed = |_| command::manager(format!("sbatch named no job: {:?}", said.trim()));
+        job.parse().map(Ok).map_err(unnamed)
+    }
+
+    /// Ends a job that there may be. Where that fails too the launch is kept, so that it can be
+    /// ended later. Returns why it failed.
+    async fn give_up(&self, record: &LaunchRecord, error: Error) -> Error {
+        match self.scancel_by_name(record).await {
+            Ok(()) => {
+                let removed = self.state.remove(&record.id);
+                removed.err().unwrap_or(error)
+            }
+            Err(_) => command::manager(format!(
+                "{error}; should Slurm have taken it all the same, hearth replicas cancel \
+                 {NAME}/{} ends it",
+                record.id
+            )),
+        }
     }
 
     /// The tasks of all these replicas' jobs, by one question.
     async fn ask(&self, known: &[&Known]) -> Result<Tasks, Error> {
-        let jobs: BTreeSet<u32> = known.iter().map(|known| known.job).collect();
+        let jobs: BTreeSet<u32> = known.iter().filter_map(|known| known.job).collect();
         if jobs.is_empty() {
             return Ok(Tasks::new());
         }
@@ -142,28 +180,38 @@ impl Slurm {
     /// Where the replicas are: what their shims report, and of the others what Slurm says.
     async fn look(&self, known: &[Known]) -> Result<Vec<Replica>, Error> {
         let mut reports = read(known)?;
+        let memories = known.iter().map(|known| Memory::load(&known.folder));
+        let memories = memories.collect::<Result<Vec<_>, _>>()?;
         let open: Vec<&Known> = known
             .iter()
             .zip(&reports)
-            .filter(|(_, report)| !is_final(report.as_ref()))
-            .map(|(known, _)| known)
+            .zip(&memories)
+            .filter(|((_, report), memory)| !is_final(report.as_ref()) && memory.end.is_none())
+            .map(|((known, _), _)| known)
             .collect();
         let tasks = self.ask(&open).await?;
+        let task_of = |known: &Known| tasks.get(&(known.job?, known.handle.rank));
+        let over: Vec<&Known> = open
+            .into_iter()
+            .filter(|known| known.job.is_some() && is_over(task_of(known)))
+            .collect();
         for _ in 0..LATE_REPORT_LOOKS {
-            let late = |(known, report): (&Known, &Option<Report>)| {
-                !is_final(report.as_ref()) && is_over(tasks.get(&task(known)))
+            let late = |known: &&Known| {
+                !Report::read(&known.folder).is_ok_and(|report| is_final(report.as_ref()))
             };
-            if !known.iter().zip(&reports).any(late) {
+            if !over.iter().any(late) {
                 break;
             }
-            reports = read(known)?;
             sleep(LOOK).await;
         }
-        let seen = |(known, report): (&Known, Option<Report>)| match report {
-            Some(report) if is_final(Some(&report)) => known.with_end(&report),
-            report => known.without_end(report.as_ref(), tasks.get(&task(known))),
+        if !over.is_empty() {
+            reports = read(known)?;
+        }
+        let seen = |((known, report), memory): ((&Known, Option<Report>), Memory)| match report {
+            Some(report) if is_final(Some(&report)) => Ok(known.with_end(&report, &memory)),
+            report => known.without_end(report.as_ref(), task_of(known), memory),
         };
-        known.iter().zip(reports).map(seen).collect()
+        known.iter().zip(reports).zip(memories).map(seen).collect()
     }
 
     /// Whether a followed replica has ended. Its report says so at once; Slurm is asked now and
@@ -178,57 +226,6 @@ impl Slurm {
         }
         let seen = self.look(std::slice::from_ref(known)).await;
         seen.is_ok_and(|seen| seen.iter().all(|replica| replica.status.is_final()))
-    }
-}
-
-impl Known {
-    /// A replica whose shim has said how it ended. A task that began while it was cancelled is
-    /// ended by Slurm, and then its shim may not know why.
-    fn with_end(&self, report: &Report) -> Result<Replica, Error> {
-        let replica = report.replica(self.handle.rank);
-        if replica.status == Status::Failed && self.memory()?.cancelled {
-            return Ok(Replica { status: Status::Cancelled, error: None, ..replica });
-        }
-        Ok(replica)
-    }
-
-    /// A replica whose shim has not said how it ended.
-    fn without_end(&self, report: Option<&Report>, task: Option<&Task>) -> Result<Replica, Error> {
-        let rank = self.handle.rank;
-        let host = task.and_then(|task| task.host.clone());
-        let pending = Replica { host, ..Replica::pending(rank) };
-        let reported = report.map_or(pending, |report| report.replica(rank));
-        let ended = |status, error: Option<String>| Replica { status, error, ..reported.clone() };
-        Ok(match task.map(|task| &task.state) {
-            Some(State::Waits(reason)) => ended(Status::Pending, reason.clone()),
-            Some(State::Runs) => reported,
-            Some(State::Cancelled) => ended(Status::Cancelled, None),
-            _ if self.memory()?.cancelled => ended(Status::Cancelled, None),
-            Some(State::Over(why)) => ended(Status::Failed, Some(self.with_task_log(why))),
-            None => {
-                let why = "Slurm no longer knows it, and its shim left no report: its node failed, \
-                           or does not share the state folder";
-                ended(Status::Failed, Some(self.with_task_log(why)))
-            }
-        })
-    }
-
-    /// A reason with the last line of a shim that could not begin.
-    fn with_task_log(&self, why: &str) -> String {
-        let text = fs::read(self.folder.join(submit::TASK_LOG)).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        match text.lines().rev().map(str::trim).find(|line| !line.is_empty()) {
-            Some(line) => format!("{why}: {line}"),
-            None => why.to_owned(),
-        }
-    }
-
-    fn memory(&self) -> Result<Memory, Error> {
-        Ok(read_json(&self.folder.join(MEMORY_FILE))?.unwrap_or_default())
-    }
-
-    fn remember(&self, memory: &Memory) -> Result<(), Error> {
-        write_json(&self.folder.join(MEMORY_FILE), memory)
     }
 }
 
@@ -257,22 +254,40 @@ impl Launcher for Slurm {
         let program = shim::find(&spec.program, spec.env.get("PATH").map(OsStr::new))?;
         let spec = LaunchSpec { program, ..spec.clone() };
         let mut record = LaunchRecord::new(spec.launch_id(), NAME, &spec, "");
-        // Until the job's number is kept nobody could cancel it: should that fail, its tasks find
-        // no folder, and end.
         let mut draft = Draft::new(&self.state, &record.id);
         self.state.create(&record, &spec.files)?;
-        record.native = self.submit(&record, &spec).await?.to_string();
-        self.state.save(&record)?;
+        self.prepare(&record)?;
+        // From here on there may be a job, whatever comes back.
         draft.keep();
-        Ok(record.handles().collect())
+        let submission = Submission::begin(&self.state, &record);
+        let refused = match self.submit(&record).await {
+            Ok(Ok(job)) => {
+                record.native = job.to_string();
+                match self.state.save(&record) {
+                    Ok(()) => {
+                        submission.over();
+                        return Ok(record.handles().collect());
+                    }
+                    Err(error) => error,
+                }
+            }
+            Ok(Err(refused)) => {
+                submission.over();
+                self.state.remove(&record.id)?;
+                return Err(refused);
+            }
+            Err(error) => error,
+        };
+        drop(submission);
+        Err(self.give_up(&record, refused).await)
     }
 
     async fn poll(&self, handles: &[Handle]) -> Result<Vec<Replica>, Error> {
-        self.look(&self.known(handles)?).await
+        self.look(&self.known(handles).await?).await
     }
 
     async fn logs(&self, handle: &Handle, options: LogOptions) -> Result<LogLines, Error> {
-        let known = self.known(std::slice::from_ref(handle))?.remove(0);
+        let known = self.known(std::slice::from_ref(handle)).await?.remove(0);
         let Log::File { mut path, .. } = Log::in_folder(&known.folder) else {
             return Ok(Box::pin(futures_util::stream::empty()));
         };
@@ -288,7 +303,7 @@ impl Launcher for Slurm {
     }
 
     async fn cancel(&self, handles: &[Handle]) -> Result<(), Error> {
-        self.cancel_known(&self.known(handles)?).await
+        self.cancel_known(&self.known(handles).await?).await
     }
 
     async fn collect(
@@ -300,8 +315,10 @@ impl Launcher for Slurm {
     }
 }
 
-fn task(known: &Known) -> (u32, u32) {
-    (known.job, known.handle.rank)
+/// When a replica was seen to have ended by Slurm's word, in milliseconds since 1970; none where its
+/// shim said so itself, or nobody has looked.
+pub(crate) fn ended_at_ms(folder: &Path) -> Result<Option<u64>, Error> {
+    Ok(Memory::load(folder)?.end.map(|end| end.seen_at_ms))
 }
 
 fn read(known: &[Known]) -> Result<Vec<Option<Report>>, Error> {

@@ -23,6 +23,9 @@ exec \"$1\" replica-shim --dir \"$2/$SLURM_ARRAY_TASK_ID\"
 /// What a shim that can't begin says, as the script has it; in the replica's folder.
 pub(super) const TASK_LOG: &str = "slurm.log";
 
+/// By when `sbatch` has answered, or was given up.
+pub(super) const ANSWERED: Duration = Duration::from_secs(120);
+
 /// What Slurm's time limit is beyond the replica's own: the shim ends it in order before.
 const TIME_MARGIN: Duration = Duration::from_secs(60);
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use conformance::Fixture;
 use hearth_launchers::shim::Shim;
 use hearth_launchers::slurm::{Config, Slurm};
-use hearth_launchers::{LaunchSpec, Launcher as _, StateDir};
+use hearth_launchers::{LaunchSpec, Launcher as _, StateDir, Status};
 
 use hearth_tests::SlurmCluster;
 
@@ -27,13 +27,18 @@ fn fixture(cluster: &SlurmCluster) -> Fixture {
     })
 }
 
-/// A job whose number nobody keeps could not be cancelled: it must find nothing to run.
+/// Slurm may have taken a job whose number nobody has: it is cancelled by its name, and until then
+/// it must find nothing to run.
 #[tokio::test]
-async fn a_launch_that_is_given_up_leaves_nothing() {
+async fn a_launch_that_is_given_up_runs_nothing_and_is_cancelled_by_its_name() {
     let folder = tempfile::tempdir().unwrap();
-    let sbatch = folder.path().join("sbatch");
-    std::fs::write(&sbatch, "#!/bin/sh\nexec sleep 60\n").unwrap();
-    std::fs::set_permissions(&sbatch, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let asked = folder.path().join("asked");
+    let scancel = format!("echo $1 >> {}", asked.display());
+    for (name, script) in [("sbatch", "exec sleep 60"), ("scancel", &scancel)] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
     let commands = Some(folder.path().to_owned());
     let state = StateDir::new(folder.path().join("state"));
     let config = Config { commands, ..Config::default() };
@@ -41,7 +46,17 @@ async fn a_launch_that_is_given_up_leaves_nothing() {
     let spec = LaunchSpec::new("job", 2, "true");
     let launch = slurm.launch(&spec);
     assert!(tokio::time::timeout(Duration::from_secs(1), launch).await.is_err());
-    assert_eq!(std::fs::read_dir(state.path()).unwrap().count(), 0);
+    let record = state.list().unwrap().remove(0);
+    let handles: Vec<_> = record.handles().collect();
+    let replicas = slurm.poll(&handles).await.unwrap();
+    assert!(replicas.iter().all(|r| r.status == Status::Cancelled), "{replicas:?}");
+    let shim = Shim::args(&state.replica_folder(&record.id, 1));
+    let mut shim =
+        std::process::Command::new(Shim::find(None).unwrap().program()).args(shim).spawn();
+    assert_eq!(shim.as_mut().unwrap().wait().unwrap().code(), Some(143));
+    slurm.cancel(&handles).await.unwrap();
+    let asked = std::fs::read_to_string(&asked).unwrap();
+    assert_eq!(asked.trim(), format!("--name={}", record.id));
 }
 
 /// One cluster serves all cases: it takes longer to start than they do to run.
@@ -60,6 +75,8 @@ async fn a_real_cluster_does_what_every_launcher_does_and_what_is_its_own() {
     own::what_waits_can_be_cancelled_and_never_runs(&fixture, &cluster).await;
 
     own::a_job_that_vanishes_is_told_from_one_that_was_cancelled(&fixture, &cluster).await;
+
+    own::a_launch_that_was_broken_off_is_found_by_its_name(&fixture, &cluster).await;
 
     own::without_slurm_the_remedy_is_named(&fixture, &cluster).await;
 

@@ -164,6 +164,14 @@ pub(crate) async fn what_waits_can_be_cancelled_and_never_runs(
     own.until(&handles, Status::Cancelled).await;
     let folder = own.state.replica_folder(&handles[0].launch, 0);
     assert!(!folder.join("ran").exists());
+    // By somebody else, and then forgotten by Slurm: it stays as it was seen.
+    let handles = own.launch(&spec).await;
+    let mut record = own.record(&handles[0]);
+    let _ = cluster.said("scancel", &[&record.native]);
+    own.until(&handles, Status::Cancelled).await;
+    record.native = "4000000".to_owned();
+    own.state.save(&record).unwrap();
+    own.until(&handles, Status::Cancelled).await;
 }
 
 /// Ends that no shim reports: Slurm's word counts, as long as it knows one.
@@ -199,6 +207,58 @@ pub(crate) async fn a_job_that_vanishes_is_told_from_one_that_was_cancelled(
     own.state.save(&record).unwrap();
     own.slurm.cancel(&handles).await.unwrap();
     own.until(&handles, Status::Cancelled).await;
+}
+
+/// Its command was killed before it had kept the job's number, or before it had it.
+pub(crate) async fn a_launch_that_was_broken_off_is_found_by_its_name(
+    fixture: &Fixture,
+    cluster: &SlurmCluster,
+) {
+    let own = Own::new(cluster, "broken-off", cluster.commands());
+    let handles = own.launch(&fixture.script(2, "exec sleep 60")).await;
+    let record = own.record(&handles[0]);
+    let lost = LaunchRecord { native: String::new(), ..record.clone() };
+    own.state.save(&lost).unwrap();
+    own.until(&handles, Status::Running).await;
+    assert_eq!(own.record(&handles[0]), record, "its number is kept from then on");
+    own.state.save(&lost).unwrap();
+    own.slurm.cancel(&handles).await.unwrap();
+    own.until(&handles, Status::Cancelled).await;
+
+    // Accepted by Slurm, and its answer never read.
+    let slow = cluster.shared().join("slow");
+    fs::create_dir(&slow).unwrap();
+    for (name, after) in [("sbatch", "sleep 60"), ("squeue", ""), ("scancel", "")] {
+        let real = cluster.commands().unwrap_or_default().join(name);
+        let script = format!("#!/bin/sh\n{} \"$@\" || exit\n{after}\n", real.display());
+        fs::write(slow.join(name), script).unwrap();
+        fs::set_permissions(slow.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let own = Own::new(cluster, "given-up", Some(slow));
+    let _ = cluster.said("scontrol", &["update", "PartitionName=later", "State=DOWN"]);
+    let mut spec = fixture.script(2, "touch {folder}/ran");
+    spec.placement.pool = Some("later".to_owned());
+    let queued = |id: &str| cluster.said("squeue", &["--noheader", &format!("--name={id}")]).0;
+    {
+        let launch = own.slurm.launch(&spec);
+        tokio::pin!(launch);
+        let began = Instant::now();
+        loop {
+            let pause = Duration::from_millis(100);
+            assert!(tokio::time::timeout(pause, &mut launch).await.is_err());
+            let records = own.state.list().unwrap();
+            if records.first().is_some_and(|record| !queued(record.id.as_str()).is_empty()) {
+                break;
+            }
+            assert!(began.elapsed() < LIMIT);
+        }
+    }
+    let record = own.state.list().unwrap().remove(0);
+    assert_eq!(record.native, "");
+    let handles: Vec<Handle> = record.handles().collect();
+    own.until(&handles, Status::Cancelled).await;
+    own.slurm.cancel(&handles).await.unwrap();
+    assert_eq!(queued(record.id.as_str()), "");
 }
 
 /// Last of all: it takes the node away from whoever is on it.
