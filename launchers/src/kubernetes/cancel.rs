@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::connect::{ask_for, manager};
 use super::memory::Memory;
-use super::{Known, Kubernetes, PACE, status};
+use super::{Known, Kubernetes, PACE, is_whole, status};
 use crate::{Error, Handle, LaunchId, LaunchRecord};
 
 /// What Kubernetes may take beyond the replicas' own grace, before pods are removed by force, and
@@ -22,10 +22,14 @@ impl Kubernetes {
         let seen = self.look(known).await?;
         let mut open = BTreeMap::<LaunchId, Vec<&Known>>::new();
         for (known, seen) in known.iter().zip(&seen) {
-            if !seen.replica.status.is_final() {
-                let host = seen.replica.host.clone();
-                let memory = Memory { cancelled: true, host, outcome: None };
-                memory.save(&self.state, &known.handle)?;
+            let whole = is_whole(&known.record);
+            if !whole || !seen.replica.status.is_final() {
+                let kept = Memory::load(&self.state, &known.handle)?;
+                if kept.outcome.is_none() {
+                    let host = seen.replica.host.clone();
+                    let memory = Memory { cancelled: true, host, ..kept };
+                    memory.save(&self.state, &known.handle)?;
+                }
                 open.entry(known.handle.launch.clone()).or_default().push(known);
             }
         }
@@ -45,6 +49,10 @@ impl Kubernetes {
         let Some(record) = replicas.first().map(|known| &known.record) else { return Ok(()) };
         if replicas.len() == record.spec.replicas as usize {
             return self.delete_job(record).await;
+        }
+        if !is_whole(record) {
+            let id = &record.id;
+            return Err(manager(format!("the launch of {id} was broken off: cancel all of it")));
         }
         let pods = self.list_pods(&[record]).await?.remove(&record.id).unwrap_or_default();
         let pod_of = |known: &Known| status::pod_of(&pods, known.handle.rank);
@@ -78,17 +86,19 @@ impl Kubernetes {
     }
 
     /// The Job stays until its pods have ended; their ends are awaited by [`Self::see_them_end`].
-    async fn delete_job(&self, record: &LaunchRecord) -> Result<(), Error> {
+    pub(super) async fn delete_job(&self, record: &LaunchRecord) -> Result<(), Error> {
         let (jobs, params) = (self.jobs(record).await?, DeleteParams::foreground());
         let name = record.id.as_str();
         ask_for("delete the Job", jobs.delete(name, &params)).await?;
-        // It goes with its Job, unless the launch was given up before the two were bound.
         let secrets = self.secrets(record).await?;
         let gone = DeleteParams::background();
-        if let Err(error) = ask_for("delete the Secret", secrets.delete(name, &gone)).await {
-            tracing::debug!(%error, launch = name, "left to its Job");
+        match ask_for("delete the Secret", secrets.delete(name, &gone)).await {
+            Err(error) if is_whole(record) => {
+                tracing::debug!(%error, launch = name, "left to its Job");
+                Ok(())
+            }
+            deleted => deleted.map(drop),
         }
-        Ok(())
     }
 
     /// Waits until the replicas' pods are gone; removes those by force that outlast their grace,
@@ -98,7 +108,15 @@ impl Kubernetes {
         let patience = record.spec.grace + MARGIN;
         let (started, mut pause, mut forced) = (Instant::now(), PACE.first, false);
         loop {
-            let pods = self.list_pods(&[record]).await?.remove(&record.id).unwrap_or_default();
+            let mut listed = match self.list_pods(&[record]).await {
+                // A server that is away for a moment is asked again.
+                Err(Error::Manager { .. }) if started.elapsed() <= patience => {
+                    sleep(PACE.last).await;
+                    continue;
+                }
+                listed => listed?,
+            };
+            let pods = listed.remove(&record.id).unwrap_or_default();
             let left: Vec<(&Handle, &Pod)> = replicas
                 .iter()
                 .filter_map(|known| {

@@ -65,6 +65,23 @@ pub(super) async fn ask<T>(
     }
 }
 
+/// As [`ask`]. The inner error is the server's refusal, after which nothing has come of it; the
+/// outer one leaves that open.
+pub(super) async fn ask_whether<T>(
+    what: &str,
+    question: impl Future<Output = kube::Result<T>>,
+) -> Result<Result<T, Error>, Error> {
+    let answered = async {
+        match question.await {
+            Err(kube::Error::Api(status)) if (400..500).contains(&status.code) => {
+                Ok(Err(refused(what, &kube::Error::Api(status))))
+            }
+            answer => answer.map(Ok),
+        }
+    };
+    ask(what, answered).await
+}
+
 /// As [`ask`]; what isn't there is none.
 pub(super) async fn ask_for<T>(
     what: &str,

@@ -1,6 +1,6 @@
 //! What is kept of a replica on this host: pods and Jobs vanish, and with them how they ended.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,15 +20,21 @@ pub(super) struct Memory {
     pub(super) host: Option<String>,
     /// How it ended.
     pub(super) outcome: Option<Outcome>,
+    /// When that was seen first, in milliseconds since 1970.
+    pub(super) ended_at_ms: Option<u64>,
 }
 
 impl Memory {
     pub(super) fn load(state: &StateDir, handle: &Handle) -> Result<Self, Error> {
-        Ok(read_json(&path(state, handle))?.unwrap_or_default())
+        Self::of(&state.replica_folder(&handle.launch, handle.rank))
+    }
+
+    pub(super) fn of(folder: &Path) -> Result<Self, Error> {
+        Ok(read_json(&folder.join(FILE))?.unwrap_or_default())
     }
 
     pub(super) fn save(&self, state: &StateDir, handle: &Handle) -> Result<(), Error> {
-        write_json(&path(state, handle), self)
+        write_json(&state.replica_folder(&handle.launch, handle.rank).join(FILE), self)
     }
 
     /// The replica's end, once it is known.
@@ -44,8 +50,4 @@ impl Memory {
         };
         Some(Seen { replica, result: outcome.result })
     }
-}
-
-fn path(state: &StateDir, handle: &Handle) -> PathBuf {
-    state.replica_folder(&handle.launch, handle.rank).join(FILE)
 }

@@ -12,19 +12,20 @@ mod memory;
 mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Secret};
-use kube::api::{Api, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::{Client, Resource as _};
 use tokio::sync::OnceCell;
 use tokio::time::sleep;
 
 use crate::collect::{self, Pace};
+use crate::state::now_ms;
 use crate::{
     Capabilities, Error, Handle, LaunchId, LaunchRecord, LaunchSpec, Launcher, LogLines,
     LogOptions, Outcome, Replica, StateDir,
@@ -60,6 +61,7 @@ impl Default for Config {
 }
 
 /// Launches into a Kubernetes cluster (1.29 or newer).
+#[derive(Clone)]
 pub struct Kubernetes {
     state: StateDir,
     config: Config,
@@ -108,32 +110,34 @@ impl Kubernetes {
         Ok(handles.iter().filter_map(known).collect())
     }
 
-    /// Creates the Secret, then the Job, then makes the Job the Secret's owner: with the Job go
-    /// the keys.
-    async fn create(&self, record: &LaunchRecord, spec: &LaunchSpec) -> Result<(), Error> {
-        let (jobs, params) = (self.jobs(record).await?, PostParams::default());
-        let job = manifest::job(&record.id, spec, self.config.keep);
-        let Some(secret) = manifest::secret(&record.id, spec) else {
-            return ask("create the Job", jobs.create(&params, &job)).await.map(drop);
-        };
-        let name = record.id.as_str();
-        let secrets = self.secrets(record).await?;
+    /// Lets a Job run that was held back for its files: creates the Secret, which is the Job's from
+    /// the first, so that with the Job go the keys whatever breaks off in between.
+    async fn hand_over(
+        &self,
+        record: &LaunchRecord,
+        job: &Job,
+        mut secret: Secret,
+    ) -> Result<(), Error> {
+        secret.metadata.owner_references = job.owner_ref(&()).map(|owner| vec![owner]);
+        let (secrets, params) = (self.secrets(record).await?, PostParams::default());
         ask("create the Secret with the replicas' files", secrets.create(&params, &secret)).await?;
-        let created = async {
-            let job = ask("create the Job", jobs.create(&params, &job)).await?;
-            let owner = job.owner_ref(&()).into_iter().collect::<Vec<_>>();
-            let patch = serde_json::json!({"metadata": {"ownerReferences": owner}});
-            let (params, patch) = (PatchParams::default(), Patch::Merge(&patch));
-            ask("bind the Secret to the Job", secrets.patch(name, &params, &patch)).await
-        };
-        if let Err(error) = created.await {
-            // Whatever came to be goes; a Job that never was is no error.
-            let gone = DeleteParams::background();
-            let _ = connect::ask_for("delete the Job", jobs.delete(name, &gone)).await;
-            let _ = connect::ask_for("delete the Secret", secrets.delete(name, &gone)).await;
-            return Err(error);
+        let run = serde_json::json!({"spec": {"suspend": false}});
+        let (params, patch) = (PatchParams::default(), Patch::Merge(&run));
+        let jobs = self.jobs(record).await?;
+        ask("let the Job run", jobs.patch(record.id.as_str(), &params, &patch)).await.map(drop)
+    }
+
+    /// Removes what came of a launch that failed. Where that fails too the launch is kept, so that
+    /// it can be done later. Returns why it failed.
+    async fn give_up(&self, record: &LaunchRecord, error: Error) -> Error {
+        match self.delete_job(record).await {
+            Ok(()) => self.state.remove(&record.id).err().unwrap_or(error),
+            Err(_) => connect::manager(format!(
+                "{error}; what came of it could not be removed: hearth replicas cancel {NAME}/{} \
+                 does that",
+                record.id
+            )),
         }
-        Ok(())
     }
 
     /// The pods of some launches: one list for all that lie in one namespace.
@@ -202,16 +206,37 @@ impl Kubernetes {
                 }
                 Some(pod) => status::by_pod(handle.rank, pod, &record.spec),
                 None if memory.cancelled => status::cancelled(handle.rank, memory.host.clone()),
+                None if !is_whole(record) && !jobs.contains_key(&handle.launch) => {
+                    // Nothing to be remembered: it may come yet, or has to be removed.
+                    all.push(status::broken_off(handle.rank, record.age()));
+                    continue;
+                }
                 None => status::without_pod(handle.rank, jobs.get(&handle.launch)),
             };
             if seen.replica.status.is_final() {
                 memory.host.clone_from(&seen.replica.host);
                 memory.outcome = Some(seen.outcome());
+                memory.ended_at_ms = Some(now_ms());
                 memory.save(&self.state, handle)?;
             }
             all.push(seen);
         }
         Ok(all)
+    }
+
+    async fn open_log(&self, known: &Known, options: LogOptions) -> Result<LogLines, Error> {
+        let Some(pod) = self.pod_with_log(known, options.follow).await? else {
+            return Ok(stream::empty().boxed());
+        };
+        let params = LogParams {
+            container: Some(manifest::CONTAINER.to_owned()),
+            follow: options.follow,
+            tail_lines: options.tail.map(|lines| i64::try_from(lines).unwrap_or(i64::MAX)),
+            ..LogParams::default()
+        };
+        let pods = self.pods(&known.record).await?;
+        let reader = ask("read the pod's log", pods.log_stream(&pod, &params)).await?;
+        Ok(logs::lines(reader).boxed())
     }
 
     /// The pod's name once it has a log; none when it ended without one.
@@ -256,16 +281,37 @@ impl Launcher for Kubernetes {
         manifest::check(spec)?;
         let (_, default) = self.connection().await?;
         let namespace = spec.placement.pool.as_ref().unwrap_or(default);
-        let id = spec.launch_id();
-        let native = format!("{namespace}/{id}");
-        let record = LaunchRecord::new(id, NAME, spec, &native);
+        // Its Job is added once the cluster has all of it.
+        let mut record = LaunchRecord::new(spec.launch_id(), NAME, spec, namespace);
+        // Before anything is written: a cluster that does not answer is the usual fault.
+        self.list_jobs(&[&record]).await?;
         // The files go to the cluster alone.
         self.state.create(&record, &[])?;
-        if let Err(error) = self.create(&record, spec).await {
-            self.state.remove(&record.id)?;
-            return Err(error);
+        let secret = manifest::secret(&record.id, spec);
+        let mut job = manifest::job(&record.id, spec, self.config.keep);
+        if let Some(job) = &mut job.spec {
+            job.suspend = secret.as_ref().map(|_| true);
         }
-        Ok(record.handles().collect())
+        let jobs = self.jobs(&record).await?;
+        let params = PostParams::default();
+        let created = connect::ask_whether("create the Job", jobs.create(&params, &job)).await;
+        let made = match (created, secret) {
+            (Ok(Err(refused)), _) => {
+                self.state.remove(&record.id)?;
+                return Err(refused);
+            }
+            (Ok(Ok(job)), Some(secret)) => self.hand_over(&record, &job, secret).await,
+            (Ok(Ok(_)), None) => Ok(()),
+            (Err(error), _) => Err(error),
+        };
+        let kept = made.and_then(|()| {
+            record.native = format!("{namespace}/{}", record.id);
+            self.state.save(&record)
+        });
+        match kept {
+            Ok(()) => Ok(record.handles().collect()),
+            Err(error) => Err(self.give_up(&record, error).await),
+        }
     }
 
     async fn poll(&self, handles: &[Handle]) -> Result<Vec<Replica>, Error> {
@@ -275,18 +321,13 @@ impl Launcher for Kubernetes {
 
     async fn logs(&self, handle: &Handle, options: LogOptions) -> Result<LogLines, Error> {
         let known = self.known(std::slice::from_ref(handle))?.remove(0);
-        let Some(pod) = self.pod_with_log(&known, options.follow).await? else {
-            return Ok(stream::empty().boxed());
-        };
-        let params = LogParams {
-            container: Some(manifest::CONTAINER.to_owned()),
-            follow: options.follow,
-            tail_lines: options.tail.map(|lines| i64::try_from(lines).unwrap_or(i64::MAX)),
-            ..LogParams::default()
-        };
-        let pods = self.pods(&known.record).await?;
-        let reader = ask("read the pod's log", pods.log_stream(&pod, &params)).await?;
-        Ok(logs::lines(reader).boxed())
+        if !options.follow {
+            return self.open_log(&known, options).await;
+        }
+        // One that has not begun must not keep those waiting that are followed beside it.
+        let kubernetes = self.clone();
+        let opened = async move { kubernetes.open_log(&known, options).await };
+        Ok(stream::once(opened).try_flatten().boxed())
     }
 
     async fn cancel(&self, handles: &[Handle]) -> Result<(), Error> {
@@ -314,7 +355,17 @@ impl std::fmt::Debug for Kubernetes {
     }
 }
 
-/// A record's namespace; its `native` is `NAMESPACE/JOB`.
+/// When a replica was seen to have ended, in milliseconds since 1970; none where nobody has looked.
+pub(crate) fn ended_at_ms(folder: &Path) -> Result<Option<u64>, Error> {
+    Ok(Memory::of(folder)?.ended_at_ms)
+}
+
+/// Whether the cluster has all of a launch, as far as is known.
+fn is_whole(record: &LaunchRecord) -> bool {
+    record.native.contains('/')
+}
+
+/// A record's namespace; its `native` is `NAMESPACE/JOB`, or `NAMESPACE` until the Job is there.
 fn namespace(record: &LaunchRecord) -> &str {
     record.native.split_once('/').map_or(record.native.as_str(), |(namespace, _)| namespace)
 }

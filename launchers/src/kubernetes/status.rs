@@ -1,11 +1,16 @@
 //! What a pod's life means for its replica. Pure.
 
+use std::time::Duration;
+
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, Pod};
 use serde_json::Value;
 
 use super::manifest::{CONTAINER, INDEX_ANNOTATION};
 use crate::{LaunchSpec, Outcome, Replica, Status};
+
+/// By when all of a launch is in the cluster, or was given up.
+const CREATED: Duration = Duration::from_secs(120);
 
 /// Most bytes of a result that the kubelet keeps.
 const MAX_RESULT_BYTES: usize = 4096;
@@ -94,8 +99,22 @@ pub(super) fn without_pod(rank: u32, job: Option<&Job>) -> Seen {
                     "its pod is no longer in the cluster: somebody deleted it, or its node is lost",
                 )
             } else {
-                Replica::pending(rank)
+                let suspended = job.spec.as_ref().is_some_and(|spec| spec.suspend == Some(true));
+                let error = suspended.then(|| "its Job is suspended".to_owned());
+                Replica { error, ..Replica::pending(rank) }
             }
+        }
+    };
+    Seen { replica, result: None }
+}
+
+/// A replica whose launch goes on at this moment, or was broken off: nothing of it is to be seen.
+pub(super) fn broken_off(rank: u32, age: Duration) -> Seen {
+    let replica = match age < CREATED {
+        true => Replica::pending(rank),
+        false => {
+            let error = "its launch was broken off: cancel it, which removes what is left of it";
+            Replica { error: Some(error.to_owned()), ..bare(rank, Status::Failed) }
         }
     };
     Seen { replica, result: None }

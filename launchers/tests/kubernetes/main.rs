@@ -11,7 +11,8 @@ use std::time::Duration;
 use futures_util::TryStreamExt as _;
 use hearth_launchers::kubernetes::{Config, Kubernetes};
 use hearth_launchers::{
-    Error, Files, Handle, LaunchSpec, Launcher as _, LogOptions, Owner, Replica, StateDir, Status,
+    Error, Files, Handle, LaunchRecord, LaunchSpec, Launcher as _, LogOptions, Owner, Replica,
+    StateDir, Status,
 };
 use serde_json::json;
 
@@ -265,6 +266,76 @@ async fn double_refuses_and_nothing_is_left() {
     assert!(error.contains("credentials"), "{error}");
     assert_eq!(double.objects("secrets").len() + double.objects("jobs").len(), 0);
     assert_eq!(StateDir::new(double.state()).list().unwrap(), []);
+}
+
+fn with_a_key(spec: LaunchSpec) -> LaunchSpec {
+    let key = Files::from([("tls.key".to_owned(), b"key".to_vec())]);
+    LaunchSpec { files: vec![key; spec.replicas as usize], ..spec }
+}
+
+#[tokio::test]
+async fn double_fails_in_the_middle_and_no_key_is_left() {
+    let double = Double::start().await;
+    let kubernetes = launcher(&double);
+    let state = StateDir::new(double.state());
+    let spec = with_a_key(script(2, "exit 0"));
+    double.fail("POST", "secrets", true);
+    let error = kubernetes.launch(&spec).await.unwrap_err().to_string();
+    assert!(error.contains("create the Secret") && error.contains("timed out"), "{error}");
+    assert_eq!(double.objects("secrets").len() + double.objects("jobs").len(), 0);
+    assert_eq!(state.list().unwrap(), []);
+    // And it can't be undone either: the launch is kept, so that a cancel can do that.
+    double.fail("POST", "secrets", false);
+    double.fail("PATCH", "jobs", true);
+    double.fail("DELETE", "jobs", true);
+    let error = kubernetes.launch(&spec).await.unwrap_err().to_string();
+    assert!(error.contains("hearth replicas cancel kubernetes/job-"), "{error}");
+    let secret = double.objects("secrets").remove(0);
+    assert_eq!(secret["metadata"]["ownerReferences"][0]["kind"], "Job");
+    let handles: Vec<Handle> = state.list().unwrap()[0].handles().collect();
+    let replica = kubernetes.poll(&handles).await.unwrap().remove(0);
+    assert_eq!((replica.status, replica.error.as_deref()), {
+        (Status::Pending, Some("its Job is suspended"))
+    });
+    assert_eq!(double.objects("pods"), [json!(null); 0]);
+    double.fail("DELETE", "jobs", false);
+    kubernetes.cancel(&handles).await.unwrap();
+    assert_eq!(double.objects("secrets").len() + double.objects("jobs").len(), 0);
+    let replicas = kubernetes.poll(&handles).await.unwrap();
+    assert!(replicas.iter().all(|replica| replica.status == Status::Cancelled), "{replicas:?}");
+}
+
+/// Its command was killed before the Job's creation was answered.
+#[tokio::test]
+async fn double_is_asked_to_remove_what_may_have_come_of_a_launch_that_was_broken_off() {
+    let double = Double::start().await;
+    let kubernetes = launcher(&double);
+    let spec = script(1, "exit 0");
+    let record = LaunchRecord::new(spec.launch_id(), "kubernetes", &spec, "default");
+    StateDir::new(double.state()).create(&record, &[]).unwrap();
+    let handles: Vec<Handle> = record.handles().collect();
+    let status = async || kubernetes.poll(&handles).await.unwrap()[0].status;
+    assert_eq!(status().await, Status::Pending);
+    kubernetes.cancel(&handles).await.unwrap();
+    for kind in ["jobs", "secrets"] {
+        assert_eq!(double.count("DELETE", &format!("/{kind}/{}", record.id)), 1, "{kind}");
+    }
+    assert_eq!(status().await, Status::Cancelled);
+}
+
+/// A rank without a pod must not keep the lines of the others.
+#[tokio::test]
+async fn double_is_followed_without_waiting_for_the_first_pod() {
+    let double = Double::start().await;
+    let kubernetes = launcher(&double);
+    let mut spec = script(1, "exit 0");
+    spec.placement.image = Some("double/too-large".to_owned());
+    let handles = kubernetes.launch(&spec).await.unwrap();
+    let follow = LogOptions { tail: None, follow: true };
+    let opened = tokio::time::timeout(Duration::from_secs(5), kubernetes.logs(&handles[0], follow));
+    let mut lines = opened.await.expect("the lines come later").unwrap();
+    kubernetes.cancel(&handles).await.unwrap();
+    assert_eq!(lines.try_next().await.unwrap(), None, "they end with it");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What the double keeps: objects as they were sent, and the processes that stand for containers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -13,6 +13,8 @@ type Key = (String, String, String);
 pub(super) struct Cluster {
     pub(super) folder: PathBuf,
     pub(super) requests: Vec<(String, String)>,
+    /// Methods and kinds whose requests fail.
+    pub(super) failing: BTreeSet<(String, String)>,
     objects: BTreeMap<Key, Value>,
     /// By namespace and pod.
     pub(super) containers: BTreeMap<(String, String), Container>,
@@ -24,6 +26,7 @@ impl Cluster {
         Self {
             folder,
             requests: Vec::new(),
+            failing: BTreeSet::new(),
             objects: BTreeMap::new(),
             containers: BTreeMap::new(),
             created: 0,
@@ -72,7 +75,7 @@ impl Cluster {
             .collect()
     }
 
-    /// Merges the members of `metadata`.
+    /// Merges the members of `metadata` and `spec`.
     pub(super) fn patch(
         &mut self,
         kind: &str,
@@ -81,8 +84,10 @@ impl Cluster {
         patch: &Value,
     ) -> Option<Value> {
         let object = self.get_mut(kind, namespace, name)?;
-        for (key, value) in patch["metadata"].as_object().unwrap() {
-            object["metadata"][key] = value.clone();
+        for part in ["metadata", "spec"] {
+            for (key, value) in patch[part].as_object().into_iter().flatten() {
+                object[part][key] = value.clone();
+            }
         }
         Some(object.clone())
     }

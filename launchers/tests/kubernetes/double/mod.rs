@@ -95,6 +95,16 @@ impl Double {
         cluster.requests.iter().filter(fits).count()
     }
 
+    /// From now on requests of this method for objects of this kind fail, or no longer do.
+    pub(crate) fn fail(&self, method: &str, kind: &str, fails: bool) {
+        let request = (method.to_owned(), kind.to_owned());
+        let mut cluster = self.cluster.lock().unwrap();
+        match fails {
+            true => cluster.failing.insert(request),
+            false => cluster.failing.remove(&request),
+        };
+    }
+
     /// Removes an object behind the launcher's back.
     pub(crate) fn remove(&self, kind: &str, name: &str) {
         self.cluster.lock().unwrap().delete(kind, "default", name, false);
@@ -128,6 +138,10 @@ async fn answer(
     locked.requests.push((method.to_string(), uri.path().to_owned()));
     let path = uri.path().trim_start_matches("/apis/batch/v1/").trim_start_matches("/api/v1/");
     let parts: Vec<&str> = path.split('/').collect();
+    let kind = parts.get(2).copied().unwrap_or_default();
+    if locked.failing.contains(&(method.to_string(), kind.to_owned())) {
+        return status(StatusCode::INTERNAL_SERVER_ERROR, "etcdserver: request timed out");
+    }
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let selector = params.label_selector.as_deref().unwrap_or_default();
     match (method.as_str(), parts.as_slice()) {
@@ -141,7 +155,7 @@ async fn answer(
                 return status(StatusCode::FORBIDDEN, "jobs.batch is forbidden: exceeded quota");
             }
             let created = locked.create(kind, namespace, body);
-            if *kind == "jobs" {
+            if *kind == "jobs" && created["spec"]["suspend"] != true {
                 let name = created["metadata"]["name"].as_str().unwrap();
                 kubelet::run_job(&mut locked, &cluster, namespace, name);
             }
@@ -161,7 +175,12 @@ async fn answer(
         }
         ("PATCH", ["namespaces", namespace, kind, name]) => {
             match locked.patch(kind, namespace, name, &body) {
-                Some(patched) => json_answer(StatusCode::OK, &patched),
+                Some(patched) => {
+                    if *kind == "jobs" && body["spec"]["suspend"] == false {
+                        kubelet::run_job(&mut locked, &cluster, namespace, name);
+                    }
+                    json_answer(StatusCode::OK, &patched)
+                }
                 None => status(StatusCode::NOT_FOUND, &format!("{kind} {name:?} not found")),
             }
         }
