@@ -30,7 +30,11 @@ impl Pace {
     }
 }
 
-/// Polls until all have ended.
+/// How long a manager that has answered before may be away.
+const PATIENCE: Duration = Duration::from_secs(10 * 60);
+
+/// Polls until all have ended. A manager that is away meanwhile, as it is while it is started anew,
+/// is asked again: what it watches over goes on without it.
 ///
 /// # Errors
 /// [`Error::CollectTimeout`] names those that still run, and those of [`Launcher::poll`].
@@ -41,20 +45,43 @@ pub(crate) async fn wait(
     pace: Pace,
 ) -> Result<Vec<Replica>, Error> {
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let mut running = handles.to_vec();
+    let late = |running| Error::CollectTimeout { timeout: timeout.unwrap_or_default(), running };
     let mut pause = pace.first;
+    let mut answered: Option<Instant> = None;
     loop {
-        let replicas = launcher.poll(handles).await?;
-        let open = replicas.iter().zip(handles).filter(|(replica, _)| !replica.status.is_final());
-        let running: Vec<Handle> = open.map(|(_, handle)| handle.clone()).collect();
-        if running.is_empty() {
-            return Ok(replicas);
+        let Some(answer) = until(deadline, launcher.poll(handles)).await else {
+            return Err(late(running));
+        };
+        match answer {
+            Ok(replicas) => {
+                answered = Some(Instant::now());
+                let all = replicas.iter().zip(handles);
+                let open = all.filter(|(replica, _)| !replica.status.is_final());
+                running = open.map(|(_, handle)| handle.clone()).collect();
+                if running.is_empty() {
+                    return Ok(replicas);
+                }
+            }
+            Err(error @ Error::Manager { .. })
+                if answered.is_some_and(|at| at.elapsed() < PATIENCE) =>
+            {
+                tracing::warn!(%error, "asked again until it answers");
+            }
+            Err(error) => return Err(error),
         }
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        if left.is_some_and(|left| left.is_zero()) {
-            return Err(Error::CollectTimeout { timeout: timeout.unwrap_or_default(), running });
+        if until(deadline, sleep(pause)).await.is_none() {
+            return Err(late(running));
         }
-        sleep(left.map_or(pause, |left| pause.min(left))).await;
         pause = pace.after(pause);
+    }
+}
+
+/// None when the time is over before.
+async fn until<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) => tokio::time::timeout_at(deadline, future).await.ok(),
+        None => Some(future.await),
     }
 }
 
@@ -104,4 +131,84 @@ fn read_result(path: &Path) -> Result<Option<Value>, String> {
     serde_json::from_slice(&text)
         .map(Some)
         .map_err(|error| format!("its result is not JSON: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::{Capabilities, LaunchId, LaunchSpec, LogLines, LogOptions, Status};
+
+    const PACE: Pace = Pace { first: Duration::from_millis(1), last: Duration::from_millis(1) };
+
+    /// Answers in turn; none is a manager that refuses. After the last it is silent.
+    struct Scripted(Mutex<VecDeque<Option<Status>>>);
+
+    fn scripted(answers: &[Option<Status>]) -> Scripted {
+        Scripted(Mutex::new(answers.to_vec().into()))
+    }
+
+    #[async_trait]
+    impl Launcher for Scripted {
+        fn name(&self) -> &'static str {
+            "scripted"
+        }
+
+        fn capabilities(&self) -> Capabilities {
+            unreachable!()
+        }
+
+        async fn launch(&self, _: &LaunchSpec) -> Result<Vec<Handle>, Error> {
+            unreachable!()
+        }
+
+        async fn poll(&self, handles: &[Handle]) -> Result<Vec<Replica>, Error> {
+            let answer = self.0.lock().unwrap().pop_front();
+            let Some(answer) = answer else { return std::future::pending().await };
+            let reason = "it is away".to_owned();
+            let status = answer.ok_or(Error::Manager { launcher: "scripted", reason })?;
+            let replica = |handle: &Handle| Replica { status, ..Replica::pending(handle.rank) };
+            Ok(handles.iter().map(replica).collect())
+        }
+
+        async fn logs(&self, _: &Handle, _: LogOptions) -> Result<LogLines, Error> {
+            unreachable!()
+        }
+
+        async fn cancel(&self, _: &[Handle]) -> Result<(), Error> {
+            unreachable!()
+        }
+
+        async fn collect(&self, _: &[Handle], _: Option<Duration>) -> Result<Vec<Outcome>, Error> {
+            unreachable!()
+        }
+    }
+
+    fn handles() -> Vec<Handle> {
+        vec![Handle { launcher: "scripted".to_owned(), launch: LaunchId::draw("job"), rank: 0 }]
+    }
+
+    #[tokio::test]
+    async fn a_manager_that_is_away_for_a_moment_is_asked_again() {
+        let (running, done) = (Some(Status::Running), Some(Status::Succeeded));
+        let launcher = scripted(&[running, None, None, running, None, done]);
+        let replicas = wait(&launcher, &handles(), None, PACE).await.unwrap();
+        assert_eq!(replicas[0].status, Status::Succeeded);
+        let never = wait(&scripted(&[None, done]), &handles(), None, PACE).await.unwrap_err();
+        assert!(matches!(never, Error::Manager { .. }), "{never}");
+    }
+
+    #[tokio::test]
+    async fn a_timeout_holds_while_the_manager_is_silent() {
+        let launcher = scripted(&[Some(Status::Running)]);
+        let limit = Some(Duration::from_millis(50));
+        let handles = handles();
+        let waited = wait(&launcher, &handles, limit, PACE);
+        let error = tokio::time::timeout(Duration::from_secs(20), waited).await.unwrap();
+        assert!(matches!(error, Err(Error::CollectTimeout { .. })), "{error:?}");
+    }
 }

@@ -1,7 +1,7 @@
 //! `hearth launch`: replicas of the worker, or of any program, through a launcher.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hearth_fabric::identity::{Authority, Identity, pki};
 use hearth_fabric::registry::RegistryUrl;
@@ -11,7 +11,7 @@ use hearth_launchers::{
 };
 use serde::Serialize;
 
-use super::replicas::{self, ended};
+use super::replicas;
 use crate::App;
 use crate::args::LaunchArgs;
 use crate::context::Context;
@@ -22,10 +22,8 @@ use crate::signals::Interrupts;
 
 /// Launches that ended before this are forgotten.
 const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
-/// How long old launches are looked for.
-const FORGET: Duration = Duration::from_secs(2);
-/// Old launches that one command looks at.
-const LOOKED_AT: usize = 32;
+/// Old launches that one command forgets.
+const AT_ONCE: usize = 32;
 /// Launchers whose replicas are on this host.
 const LOCAL: [&str; 2] = ["process", "systemd"];
 const KUBERNETES: &str = "kubernetes";
@@ -66,8 +64,7 @@ pub(super) async fn run(args: &LaunchArgs, app: &App) -> Result<Status, Failure>
         handles = launcher.launch(&spec) => handles?,
     };
     show(&handles, &args.launcher, app)?;
-    // An engine that does not answer must not hold the command up.
-    let _ = tokio::time::timeout(FORGET, forget_old(&launchers)).await;
+    forget_old(&launchers);
     Ok(Status::Done)
 }
 
@@ -249,15 +246,49 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// What can't be looked at is kept: the launch itself is done.
-async fn forget_old(launchers: &Launchers) {
+/// Those whose end is known, and was long ago. What can't be read is kept: the launch itself is
+/// done.
+fn forget_old(launchers: &Launchers) {
     let records = launchers.state().list().unwrap_or_default();
-    let old = records.iter().filter(|record| record.age() > KEEP).take(LOOKED_AT);
-    for record in old {
-        if ended(launchers, record).await.unwrap_or(false)
-            && let Err(error) = launchers.state().remove(&record.id)
-        {
+    let before = SystemTime::now() - KEEP;
+    let old = records.iter().filter(|record| {
+        let ended = launchers.ended_at(record).ok().flatten();
+        ended.is_some_and(|ended| ended < before)
+    });
+    for record in old.take(AT_ONCE) {
+        if let Err(error) = launchers.state().remove(&record.id) {
             tracing::warn!(%error, launch = %record.id, "an old launch can't be forgotten");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hearth_launchers::shim::{ProcessId, Report};
+    use hearth_launchers::{LaunchRecord, Options, StateDir};
+
+    use super::*;
+
+    #[test]
+    fn a_week_counts_from_a_launchs_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = StateDir::new(folder.path());
+        let spec = LaunchSpec::new("job", 1, "true");
+        let day = 24 * 3600 * 1000;
+        let now = LaunchRecord::new(LaunchId::draw("now"), "process", &spec, "").created_at_ms;
+        let make = |name: &str, ended_at_ms: Option<u64>| {
+            let record = LaunchRecord::new(LaunchId::draw(name), "process", &spec, "");
+            // All began three weeks ago.
+            let record = LaunchRecord { created_at_ms: now - 21 * day, ..record };
+            state.create(&record, &[]).unwrap();
+            let report = Report { ended_at_ms, ..Report::begin(ProcessId::own().unwrap()) };
+            report.write(&state.replica_folder(&record.id, 0)).unwrap();
+            record.id
+        };
+        let kept = [make("unknown", None), make("young", Some(now - 6 * day))];
+        let old = make("old", Some(now - 8 * day));
+        forget_old(&Launchers::new(state.clone(), Options::default()));
+        assert!(kept.iter().all(|id| state.load(id).unwrap().is_some()));
+        assert_eq!(state.load(&old).unwrap(), None);
     }
 }

@@ -6,6 +6,7 @@ mod show;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
 use hearth_launchers::Status as Replicas;
 use hearth_launchers::{
@@ -15,6 +16,7 @@ use hearth_launchers::{
 use crate::App;
 use crate::args::{ReplicasCommand, StateArgs, Target};
 use crate::exit::{Failure, Status};
+use crate::output;
 use crate::signals::Interrupts;
 
 /// Launches that are asked for at once.
@@ -58,7 +60,7 @@ pub(super) fn launchers(args: &StateArgs, app: &App) -> Result<Launchers, Failur
 }
 
 /// Whether all of a launch have ended.
-pub(super) async fn ended(launchers: &Launchers, record: &LaunchRecord) -> Result<bool, Failure> {
+async fn ended(launchers: &Launchers, record: &LaunchRecord) -> Result<bool, Failure> {
     let handles: Vec<Handle> = record.handles().collect();
     let replicas = launchers.by_name(&record.launcher)?.poll(&handles).await?;
     Ok(replicas.iter().all(|replica| replica.status.is_final()))
@@ -119,6 +121,40 @@ async fn states(
     Ok(handles.iter().filter_map(|handle| found.remove_entry(handle)).collect())
 }
 
+/// As [`states`]. Where the engine of one launch can't be asked that one is left out, with a note.
+async fn states_of_those_that_answer(
+    launchers: &Launchers,
+    records: &[LaunchRecord],
+) -> Result<Vec<(Handle, Replica)>, Failure> {
+    let all: Vec<Handle> = records.iter().flat_map(LaunchRecord::handles).collect();
+    // One question to each engine, where each of them answers.
+    if let Ok(states) = states(launchers, &all).await {
+        return Ok(states);
+    }
+    let one = async |record: &LaunchRecord| {
+        let handles: Vec<Handle> = record.handles().collect();
+        states(launchers, &handles).await
+    };
+    let each: Vec<_> = stream::iter(records).map(one).buffered(AT_ONCE).collect().await;
+    let mut found = Vec::new();
+    for (record, states) in records.iter().zip(each) {
+        match states {
+            Ok(states) => found.extend(states),
+            Err(failure) => left_out(record, &failure),
+        }
+    }
+    Ok(found)
+}
+
+fn left_out(record: &LaunchRecord, failure: &Failure) {
+    output::say(format_args!(
+        "warning: {}/{} is left out: {}",
+        record.launcher,
+        record.id,
+        failure.headline()
+    ));
+}
+
 async fn list(launchers: &Launchers, app: &App) -> Result<Status, Failure> {
     let records = launchers.state().list()?;
     // One engine that is away must not hide the launches of the others, nor make them wait.
@@ -136,11 +172,11 @@ async fn list(launchers: &Launchers, app: &App) -> Result<Status, Failure> {
 }
 
 async fn poll(launchers: &Launchers, targets: &[Target], app: &App) -> Result<Status, Failure> {
-    let handles = match targets {
-        [] => launchers.state().list()?.iter().flat_map(LaunchRecord::handles).collect(),
-        _ => expand(launchers, targets)?,
+    let found = match targets {
+        [] => states_of_those_that_answer(launchers, &launchers.state().list()?).await?,
+        _ => states(launchers, &expand(launchers, targets)?).await?,
     };
-    show::replicas(&states(launchers, &handles).await?, app)?;
+    show::replicas(&found, app)?;
     Ok(Status::Done)
 }
 
@@ -162,27 +198,15 @@ async fn collect(
     app: &App,
 ) -> Result<Status, Failure> {
     let handles = expand(launchers, targets)?;
-    let deadline = timeout.map(|timeout| tokio::time::Instant::now() + timeout);
+    // Side by side: each has all of the time.
+    let groups = by_launcher(&handles).into_iter();
+    let each = groups.map(|(name, group)| collect_group(launchers, name, group, timeout));
     let mut found: BTreeMap<Handle, Outcome> = BTreeMap::new();
     let mut late: Vec<Handle> = Vec::new();
-    for (launcher, group) in by_launcher(&handles) {
-        let launcher = launchers.by_name(launcher)?;
-        let left = deadline.map(|at| at.saturating_duration_since(tokio::time::Instant::now()));
-        let ended: Vec<Handle> = match launcher.collect(&group, left).await {
-            Ok(outcomes) => {
-                found.extend(group.into_iter().zip(outcomes));
-                continue;
-            }
-            Err(Error::CollectTimeout { running, .. }) => {
-                let ended = group.into_iter().filter(|handle| !running.contains(handle)).collect();
-                late.extend(running);
-                ended
-            }
-            Err(error) => return Err(error.into()),
-        };
-        // What came is kept.
-        let outcomes = launcher.collect(&ended, None).await?;
-        found.extend(ended.into_iter().zip(outcomes));
+    for collected in join_all(each).await {
+        let (ended, running) = collected?;
+        found.extend(ended);
+        late.extend(running);
     }
     let outcomes: Vec<_> = handles.iter().filter_map(|handle| found.remove_entry(handle)).collect();
     show::outcomes(&outcomes, app)?;
@@ -194,6 +218,25 @@ async fn collect(
     Ok(if all { Status::Done } else { Status::Failed })
 }
 
+/// The outcomes of those that ended in time, and those that did not.
+async fn collect_group(
+    launchers: &Launchers,
+    launcher: &str,
+    group: Vec<Handle>,
+    timeout: Option<Duration>,
+) -> Result<(Vec<(Handle, Outcome)>, Vec<Handle>), Failure> {
+    let launcher = launchers.by_name(launcher)?;
+    let running = match launcher.collect(&group, timeout).await {
+        Ok(outcomes) => return Ok((group.into_iter().zip(outcomes).collect(), Vec::new())),
+        Err(Error::CollectTimeout { running, .. }) => running,
+        Err(error) => return Err(error.into()),
+    };
+    // What came is kept.
+    let ended: Vec<Handle> = group.into_iter().filter(|one| !running.contains(one)).collect();
+    let outcomes = launcher.collect(&ended, None).await?;
+    Ok((ended.into_iter().zip(outcomes).collect(), running))
+}
+
 async fn forget(
     launchers: &Launchers,
     targets: &[Target],
@@ -202,9 +245,14 @@ async fn forget(
 ) -> Result<Status, Failure> {
     let mut records = Vec::new();
     if all_ended {
-        for record in launchers.state().list()? {
-            if ended(launchers, &record).await? {
-                records.push(record);
+        let all = launchers.state().list()?;
+        let one = async |record: &LaunchRecord| ended(launchers, record).await;
+        let each: Vec<_> = stream::iter(&all).map(one).buffered(AT_ONCE).collect().await;
+        for (record, ended) in all.iter().zip(each) {
+            match ended {
+                Ok(true) => records.push(record.clone()),
+                Ok(false) => {}
+                Err(failure) => left_out(record, &failure),
             }
         }
     }
