@@ -12,7 +12,7 @@ use hearth_launchers::{Handle, Launcher, LogOptions, Replica, StateDir, Status};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::super::owned::{Exit, LastLines, Origin, Run};
+use super::super::owned::{Exit, LastLines, Origin, Run, UNUSABLE};
 use super::spec::Plan;
 use crate::executors::{Error, chain};
 
@@ -200,9 +200,6 @@ impl Life {
     }
 }
 
-/// A worker's exit status for a config that can't be used.
-const CONFIGURATION: i32 = 2;
-
 fn exit(replica: &Replica, last_words: &str) -> Exit {
     let how = match (replica.status, replica.exit_code, &replica.error) {
         (Status::Cancelled, ..) => "was cancelled".to_owned(),
@@ -214,7 +211,7 @@ fn exit(replica: &Replica, last_words: &str) -> Exit {
         true => how,
         false => format!("{how} ({last_words})"),
     };
-    Exit { reason, lasting: replica.exit_code == Some(CONFIGURATION) }
+    Exit { reason, lasting: replica.exit_code == Some(UNUSABLE) }
 }
 
 /// Asks the launcher about all live replicas, now and then.

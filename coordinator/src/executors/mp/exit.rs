@@ -3,10 +3,8 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
-use super::super::owned::Exit;
+use super::super::owned::{Exit, UNUSABLE};
 
-/// A worker's exit status for a config that can't be used.
-const CONFIGURATION: i32 = 2;
 const KILLED: i32 = 9;
 
 /// How often the kernel has killed a process of this host for want of memory; none where it does
@@ -32,7 +30,7 @@ pub(super) fn exit(status: ExitStatus, starved: bool, last_words: &str) -> Exit 
     if !last_words.is_empty() {
         reason += &format!(" ({last_words})");
     }
-    Exit { reason, lasting: status.code() == Some(CONFIGURATION) }
+    Exit { reason, lasting: status.code() == Some(UNUSABLE) }
 }
 
 #[cfg(test)]

@@ -50,6 +50,9 @@ pub(super) trait Run: Send {
     async fn stop(self: Box<Self>);
 }
 
+/// A worker's exit status for a config that can't be used: another start must fail as well.
+pub(super) const UNUSABLE: i32 = 2;
+
 /// How a worker's life ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Exit {
