@@ -98,7 +98,8 @@ pub struct Placement {
     pub pool: Option<String>,
     /// Hosts by name.
     pub hosts: Vec<String>,
-    /// Labels that a host must have (Kubernetes' node selector, Slurm's constraint by key).
+    /// Labels that a host must have (Kubernetes' node selector; Slurm's features, whose values are
+    /// empty).
     pub labels: BTreeMap<String, String>,
     /// The container image (Kubernetes).
     pub image: Option<String>,

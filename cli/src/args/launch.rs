@@ -59,8 +59,8 @@ pub(crate) struct LaunchArgs {
     /// Host that they may run on; may be given several times
     #[arg(long = "host", value_name = "HOST", help_heading = WHERE)]
     pub(crate) hosts: Vec<String>,
-    /// Label that hosts must have; may be given several times
-    #[arg(long = "label", value_name = "K=V", value_parser = pair, help_heading = WHERE)]
+    /// Label that hosts must have (with Slurm a feature, K alone); may be given several times
+    #[arg(long = "label", value_name = "K[=V]", value_parser = label, help_heading = WHERE)]
     pub(crate) labels: Vec<(String, String)>,
     /// Container image, with kubernetes
     #[arg(long, value_name = "IMAGE", help_heading = WHERE)]
@@ -216,6 +216,15 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// `K=V`, or `K` with an empty value.
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    match key.is_empty() {
+        true => Err("give NAME, or NAME=VALUE".to_owned()),
+        false => Ok((key.to_owned(), value.to_owned())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,5 +251,8 @@ mod tests {
         }
         assert!(pair("=x").is_err() && pair("x").is_err());
         assert_eq!(pair("A=b=c"), Ok(("A".to_owned(), "b=c".to_owned())));
+        assert_eq!(label("a100"), Ok(("a100".to_owned(), String::new())));
+        assert_eq!(label("card=h200"), Ok(("card".to_owned(), "h200".to_owned())));
+        assert!(label("").is_err() && label("=x").is_err());
     }
 }

@@ -52,6 +52,13 @@ pub(super) fn check(spec: &LaunchSpec) -> Result<(), Error> {
     if !spec.resources.cores.is_empty() {
         return cant("cores", "give a number as cpus; which cores is Slurm's choice");
     }
+    if let Some((key, value)) = spec.placement.labels.iter().find(|(_, value)| !value.is_empty()) {
+        return Err(Error::Spec {
+            field: "labels",
+            value: format!("{key}={value}"),
+            remedy: format!("Slurm's features have no values: give {key} alone"),
+        });
+    }
     let plain = |text: &str| {
         let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
         !text.is_empty() && !text.starts_with('-') && text.bytes().all(fits)
@@ -192,6 +199,9 @@ mod tests {
         assert!(refused(|s| s.owner = Owner::Caller).contains("timeout"));
         assert!(refused(|s| s.placement.image = Some("i".into())).contains("image"));
         assert!(refused(|s| s.placement.hosts = vec!["a".into(), "b".into()]).contains("one host"));
+        let label =
+            |s: &mut LaunchSpec| s.placement.labels = [("a100".into(), "yes".into())].into();
+        assert!(refused(label).contains("give a100 alone"));
         assert!(refused(|s| s.placement.pool = Some("a --wrap=x".into())).contains("a --wrap=x"));
         let devices = |s: &mut LaunchSpec| {
             s.resources.gpus = Some(Gpus::Devices(vec!["0".into(), "1".into()]));
