@@ -130,14 +130,8 @@ impl Reader {
     /// Reads on; false when there is nothing more for now.
     fn read(&mut self) -> io::Result<bool> {
         loop {
-            if let Some(file) = &mut self.file {
-                let mut chunk = vec![0; CHUNK];
-                let count = file.read(&mut chunk)?;
-                if count > 0 {
-                    self.pending.drain(..std::mem::take(&mut self.given));
-                    self.pending.extend_from_slice(&chunk[..count]);
-                    return Ok(true);
-                }
+            if self.read_own()? {
+                return Ok(true);
             }
             if let Some(next) = self.next.pop_front() {
                 self.file = Some(next);
@@ -146,7 +140,23 @@ impl Reader {
             if !self.rotated()? {
                 return Ok(false);
             }
+            // Once more, now that nothing is added to it: what came after the last look.
+            if self.read_own()? {
+                return Ok(true);
+            }
         }
+    }
+
+    /// Reads on in the file that is open; false at its end.
+    fn read_own(&mut self) -> io::Result<bool> {
+        let Some(file) = &mut self.file else { return Ok(false) };
+        let mut chunk = vec![0; CHUNK];
+        let count = file.read(&mut chunk)?;
+        if count > 0 {
+            self.pending.drain(..std::mem::take(&mut self.given));
+            self.pending.extend_from_slice(&chunk[..count]);
+        }
+        Ok(count > 0)
     }
 
     /// Whether there are files newer than the one that is read; they are then the next.
@@ -178,6 +188,8 @@ fn files(path: &Path) -> io::Result<VecDeque<File>> {
     loop {
         let one = if age == 0 { path.to_owned() } else { aged(path, age) };
         match File::open(one) {
+            // One that was rotated between two looks is met twice.
+            Ok(file) if files.front().is_some_and(|newer| is_same(newer, &file)) => {}
             Ok(file) => files.push_front(file),
             // For a moment of each rotation there is an older file and no newest one.
             Err(error) if error.kind() == io::ErrorKind::NotFound && age == 0 => {}
@@ -186,6 +198,11 @@ fn files(path: &Path) -> io::Result<VecDeque<File>> {
         }
         age += 1;
     }
+}
+
+fn is_same(one: &File, other: &File) -> bool {
+    let inode = |file: &File| file.metadata().map(|metadata| metadata.ino());
+    matches!((inode(one), inode(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Drops the files before the last `tail` lines and goes to the chunk where these begin. Says how
@@ -251,6 +268,44 @@ mod tests {
         let long = "x".repeat(200_000);
         fs::write(&path, format!("{long}\n{long}\nend\n")).unwrap();
         assert_eq!(all(&path, Some(2)).await, [long, "end".to_owned()]);
+    }
+
+    /// A writer that appends and rotates all the time, as fast as it can: whatever falls between
+    /// two looks of the reader, no line is lost.
+    #[test]
+    fn no_line_is_lost_between_the_last_look_and_a_rotation() {
+        const LINES: usize = 300;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        fs::write(&path, "").unwrap();
+        let mut reader = Reader::open(&path, LogOptions::default()).unwrap();
+        let began = std::time::Instant::now();
+        // No further ahead than one rotation, so that nothing is overwritten that was not read.
+        let (told, hear) = std::sync::mpsc::sync_channel(0);
+        let writer = std::thread::spawn({
+            let path = path.clone();
+            move || {
+                for number in 0..LINES {
+                    let mut file = File::options().append(true).create(true).open(&path).unwrap();
+                    writeln!(file, "{number}").unwrap();
+                    fs::rename(&path, aged(&path, 1)).unwrap();
+                    File::create(&path).unwrap();
+                    told.send(()).unwrap();
+                }
+            }
+        });
+        for number in 0..LINES {
+            let line = loop {
+                if let Some(line) = reader.line() {
+                    break line;
+                }
+                let _ = reader.read().unwrap();
+                assert!(began.elapsed() < Duration::from_secs(60), "line {number} is lost");
+            };
+            assert_eq!(line, number.to_string());
+            let _ = hear.recv();
+        }
+        writer.join().unwrap();
     }
 
     #[tokio::test]

@@ -26,6 +26,10 @@ const OWNER_GRACE: Duration = Duration::from_millis(1_500);
 const SAME_MOMENT: Duration = Duration::from_millis(200);
 /// For the last of the output.
 const DRAIN: Duration = Duration::from_secs(1);
+/// How long the last report is tried to be written where that fails, as on a full disk, and how
+/// often: without it nobody knows how the replica ended.
+const REPORTED: Duration = Duration::from_secs(5 * 60);
+const AGAIN: Duration = Duration::from_millis(500);
 const TIMED_OUT: u8 = 124;
 const CANCELLED: u8 = 143;
 const UNUSABLE: u8 = 2;
@@ -54,15 +58,15 @@ pub(super) fn run(folder: &Path) -> ExitCode {
         Ok(runtime) => runtime.block_on(supervise(folder, &plan, &report)),
         Err(error) => Err(io::Error::other(error.to_string())),
     };
-    let report = ended.unwrap_or_else(|error| {
+    let (report, reason) = ended.unwrap_or_else(|error| {
         let report = report.end(Status::Failed, Some(format!("its shim could not work: {error}")));
         tell(&report, folder);
-        report
+        (report, None)
     });
     if let Ok(runtime) = runtime {
         runtime.shutdown_background();
     }
-    exit_code(&report)
+    exit_code(&report, reason)
 }
 
 /// Why a shim does not begin.
@@ -100,8 +104,13 @@ fn complain(error: &str) {
     eprintln!("error: {error}");
 }
 
-/// From the program's start to the last report, which is written.
-async fn supervise(folder: &Path, plan: &Plan, begun: &Report) -> io::Result<Report> {
+/// From the program's start to the last report, which is written; with why it was ended before its
+/// time.
+async fn supervise(
+    folder: &Path,
+    plan: &Plan,
+    begun: &Report,
+) -> io::Result<(Report, Option<Reason>)> {
     let mut requests = Requests::listen(plan)?;
     let kills = OomKills::now();
     let mut guard = Guard::start(folder)?;
@@ -125,15 +134,21 @@ async fn supervise(folder: &Path, plan: &Plan, begun: &Report) -> io::Result<Rep
     }
     let refused = stage::refusal(folder);
     let ended = conclude(running, status, reason, plan, kills, refused);
-    tell(&ended, folder);
+    let began = Instant::now();
+    while !tell(&ended, folder) && folder.is_dir() && began.elapsed() < REPORTED {
+        sleep(AGAIN).await;
+    }
     guard.dismiss();
-    Ok(ended)
+    Ok((ended, reason))
 }
 
-fn tell(report: &Report, folder: &Path) {
-    if let Err(error) = report.write(folder) {
+/// Says whether the report could be written.
+fn tell(report: &Report, folder: &Path) -> bool {
+    let written = report.write(folder);
+    if let Err(error) = &written {
         complain(&format!("the report can't be written: {error}"));
     }
+    written.is_ok()
 }
 
 /// Waits for the program's end, and brings it about when it is time.
@@ -223,13 +238,12 @@ fn conclude(
     }
 }
 
-fn exit_code(report: &Report) -> ExitCode {
-    let timed_out = || report.error.as_ref().is_some_and(|e| e.starts_with("ran longer"));
+fn exit_code(report: &Report, reason: Option<Reason>) -> ExitCode {
     let own = |code: i32| u8::try_from(code).unwrap_or(1);
     ExitCode::from(match (report.status, report.exit_code, report.signal) {
         (Status::Succeeded, ..) => 0,
         (Status::Cancelled, ..) => CANCELLED,
-        _ if timed_out() => TIMED_OUT,
+        _ if reason == Some(Reason::TimedOut) => TIMED_OUT,
         (_, Some(code), _) if code != 0 => own(code),
         (_, _, Some(signal)) => own(128 + signal),
         _ => 1,
