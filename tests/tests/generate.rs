@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use hearth_tests::{Fleet, FleetOptions, Picture, Process, reference, source, until};
+use serde_json::json;
 
 const SCHEDULERS: [&str; 6] = ["ddim", "euler", "euler_a", "dpmpp_2m", "dpmpp_2m_karras", "pndm"];
 
@@ -113,6 +114,27 @@ fn ctrl_c_cancels_the_request_on_its_worker() {
     assert!(generate.log().contains("cancelled; 0 of 2 kept"), "{}", generate.log());
     assert_eq!((fleet.stats("running"), fleet.stats("cancelled")), (vec![0], vec![2]));
     assert!(fleet.workers[0].ended().is_none());
+}
+
+#[test]
+fn ctrl_c_cancels_any_call_on_its_worker() {
+    let fleet = Fleet::start(FleetOptions::default());
+    let call = json!({
+        "request": {"prompt": "red heart", "seed": 1, "model": "emoji", "num_inference_steps": 900},
+        "part": {"index": 0, "of": 1},
+    });
+    let log = fleet.dir().join("rpc.log");
+    let args = ["rpc", "generate", "--args", &call.to_string()];
+    let mut rpc = Process::start(&mut fleet.command(&args), &log);
+    until("steps are taken", Duration::from_secs(20), || {
+        (fleet.stats("steps")[0] > 2).then_some(())
+    });
+    rpc.signal("INT");
+    assert_eq!(rpc.wait(Duration::from_secs(10)).code(), Some(130), "{}", rpc.log());
+    until("the worker is idle", Duration::from_secs(2), || {
+        (fleet.stats("running")[0] == 0).then_some(())
+    });
+    assert!(fleet.stats("steps")[0] < 900);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `hearth rpc`: any method, on all workers or one; a row per rank.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hearth_coordinator::{Envelope, Exec, RawEnvelope, ReplyFrom, RpcOptions};
 use hearth_protocol::message::Attachment;
@@ -16,6 +17,10 @@ use crate::args::RpcArgs;
 use crate::exit::{Failure, Status};
 use crate::output::table::{Rows, Tint};
 use crate::output::text;
+use crate::signals::Interrupts;
+
+/// How long an interrupted call may take to be cancelled.
+const CANCELLED: Duration = Duration::from_secs(1);
 
 #[derive(Serialize)]
 struct Row {
@@ -28,7 +33,7 @@ struct Row {
     attachments: Vec<Part>,
     elapsed_ms: f64,
     #[serde(skip)]
-    elapsed: std::time::Duration,
+    elapsed: Duration,
 }
 
 #[derive(Serialize)]
@@ -44,6 +49,7 @@ struct Part {
 }
 
 pub(super) async fn run(args: &RpcArgs, app: &App) -> Result<Status, Failure> {
+    let mut interrupts = Interrupts::listen()?;
     let given: Value = serde_json::from_str(&args.args).map_err(|error| {
         Failure::usage(format!("--args {:?} is no JSON ({error}): give an object", args.args))
     })?;
@@ -70,8 +76,20 @@ pub(super) async fn run(args: &RpcArgs, app: &App) -> Result<Status, Failure> {
     if !looks_only(&args.method) {
         app.output.note(format_args!("{} on {}", args.method, link.target));
     }
-    let called = link.engine.collective_with(&args.method, given.into(), attached, options).await;
+    let called = tokio::select! {
+        biased;
+        () = interrupts.next() => None,
+        called = link.engine.collective_with(&args.method, given.into(), attached, options) => Some(called),
+    };
+    if called.is_none() {
+        // The calls were cancelled when they were dropped; that is on its way once another is answered.
+        link.engine.check_health(CANCELLED).await;
+    }
     link.close().await;
+    let Some(called) = called else {
+        app.output.note("interrupted: the calls are cancelled");
+        return Ok(Status::Interrupted);
+    };
 
     let row = |envelope| Row::new(envelope, args.output.as_deref());
     let rows: Vec<Row> = called?.into_iter().map(row).collect::<Result<_, _>>()?;
