@@ -180,7 +180,7 @@ fn files_of_weights_are_remembered_once_each() {
     };
     // In a node, where no initializer is counted.
     let model = |tensors: Vec<u8>| field(7, &field(1, &field(5, &tensors)));
-    let many = model(tensor("weights.bin", "100").repeat(300_000));
+    let many = model(tensor("weights.bin", "100").repeat(50_000));
     assert_eq!(Folder::with(&many).check().unwrap().external.len(), 1);
     let furthest = ["7", "101", "3"].map(|offset| tensor("weights.bin", offset)).concat();
     let refusal = Folder::with(&model(furthest)).check().unwrap_err();
@@ -200,4 +200,19 @@ fn holes_and_files_beyond_protobuf_are_not_read_through() {
         let refusal = folder.check().unwrap_err();
         assert!(refusal.contains(reason), "{refusal}");
     }
+}
+
+#[test]
+fn many_subgraphs_among_many_weights_are_widened_in_their_own_time() {
+    let weight = |index: u32| {
+        let name = field(8, format!("weight_{index}").as_bytes());
+        field(5, &[name, number(2, 10), number(14, 1)].concat())
+    };
+    let branch = field(1, &field(5, &field(6, &field(2, b"branch"))));
+    let weights: Vec<u8> = (0..20_000).flat_map(weight).collect();
+    let model = field(7, &[weights, branch.repeat(20_000)].concat());
+    let begun = std::time::Instant::now();
+    assert!(crate::session::widen::widen(&model).is_some());
+    // Had each of them a list of the weights of its own, it would be minutes and gigabytes.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
 }

@@ -39,7 +39,7 @@ fn rewritten(model: &[u8], worth: impl Fn(&Graph) -> bool) -> Option<Vec<u8>> {
     for field in proto::fields(model)? {
         match (field.number, field.bytes()) {
             (7, Some(payload)) => {
-                let graph = graph(payload, &HashSet::new())?;
+                let graph = graph(payload, None)?;
                 widened |= worth(&graph);
                 put_bytes(&mut out, 7, &graph.bytes);
             }
@@ -59,17 +59,29 @@ struct Graph {
     inside: usize,
 }
 
-/// Rewrites a `GraphProto`; `outer` are the weights of the graphs around it.
-fn graph(payload: &[u8], outer: &HashSet<Vec<u8>>) -> Option<Graph> {
+/// The weights that are widened, by name: a graph's own, and those of the graphs around it.
+struct Scope<'a> {
+    own: HashSet<&'a [u8]>,
+    outer: Option<&'a Scope<'a>>,
+}
+
+impl Scope<'_> {
+    fn contains(&self, name: &[u8]) -> bool {
+        self.own.contains(name) || self.outer.is_some_and(|outer| outer.contains(name))
+    }
+}
+
+/// Rewrites a `GraphProto` among the weights of the graphs around it.
+fn graph(payload: &[u8], outer: Option<&Scope<'_>>) -> Option<Graph> {
     let fields = proto::fields(payload)?;
-    let mut wide = outer.clone();
+    let mut wide = Scope { own: HashSet::new(), outer };
     let mut bytes = Vec::with_capacity(payload.len() * 5 / 4);
     let (mut weights, mut inside) = (0, 0);
     for tensor in fields.iter().filter(|field| field.number == 5) {
         let tensor = Tensor::read(tensor.bytes()?)?;
         if tensor.data_type == FLOAT16 && tensor.external {
             put_bytes(&mut bytes, 1, &cast_node(tensor.name, &wide_name(tensor.name), FLOAT));
-            wide.insert(tensor.name.to_vec());
+            wide.own.insert(tensor.name);
             weights += 1;
         }
     }
@@ -115,7 +127,7 @@ fn wide_name(name: &[u8]) -> Vec<u8> {
 }
 
 /// Rewrites a `NodeProto`: its inputs, and what its attributes say about types.
-fn node(payload: &[u8], wide: &HashSet<Vec<u8>>) -> Option<Vec<u8>> {
+fn node(payload: &[u8], wide: &Scope<'_>) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(payload.len() + 16);
     for field in proto::fields(payload)? {
         match (field.number, field.bytes()) {
@@ -128,7 +140,7 @@ fn node(payload: &[u8], wide: &HashSet<Vec<u8>>) -> Option<Vec<u8>> {
 }
 
 /// Rewrites an `AttributeProto`: constants, subgraphs, and the type that `Cast` and others give.
-fn attribute(payload: &[u8], wide: &HashSet<Vec<u8>>) -> Option<Vec<u8>> {
+fn attribute(payload: &[u8], wide: &Scope<'_>) -> Option<Vec<u8>> {
     let fields = proto::fields(payload)?;
     let named =
         |name: &[u8]| fields.iter().any(|field| field.number == 1 && field.bytes() == Some(name));
@@ -143,7 +155,7 @@ fn attribute(payload: &[u8], wide: &HashSet<Vec<u8>>) -> Option<Vec<u8>> {
                 tensor => put_bytes(&mut out, field.number, &tensor.widened(payload)?),
             },
             (6 | 11, Value::Bytes(payload)) => {
-                put_bytes(&mut out, field.number, &graph(payload, wide)?.bytes);
+                put_bytes(&mut out, field.number, &graph(payload, Some(wide))?.bytes);
             }
             (22 | 23, _) => return None,
             _ => out.extend_from_slice(field.raw),
@@ -153,7 +165,7 @@ fn attribute(payload: &[u8], wide: &HashSet<Vec<u8>>) -> Option<Vec<u8>> {
 }
 
 /// Rewrites a `ValueInfoProto` of an input or output; a weight that is listed keeps its type.
-fn value_info(payload: &[u8], wide: &HashSet<Vec<u8>>) -> Option<Vec<u8>> {
+fn value_info(payload: &[u8], wide: &Scope<'_>) -> Option<Vec<u8>> {
     let fields = proto::fields(payload)?;
     let name = fields.iter().find(|field| field.number == 1).and_then(Field::bytes);
     if name.is_some_and(|name| wide.contains(name)) {
