@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -75,6 +76,16 @@ impl Workers<'_> {
     /// [`Error::Spec`] for a registry that nobody can join, [`Error::Identity`] where a
     /// certificate can't be issued, [`Error::State`] where a file of the settings can't be read.
     pub fn spec(&self) -> Result<LaunchSpec, Error> {
+        let mut spec = self.bare_spec()?;
+        spec.files = self.files(0..self.count)?;
+        Ok(spec)
+    }
+
+    /// The launch without the files of its ranks, for one that is to have but some of them.
+    ///
+    /// # Errors
+    /// [`Error::Spec`] for a registry that nobody can join.
+    pub fn bare_spec(&self) -> Result<LaunchSpec, Error> {
         if let RegistryUrl::Static(_) = self.registry {
             return Err(Error::Spec {
                 field: "registry",
@@ -86,10 +97,17 @@ impl Workers<'_> {
         let mut spec = LaunchSpec::new(self.name, self.count, &self.program);
         spec.args = self.flags();
         spec.env = self.variables();
-        let shared = self.registry_files()?;
-        let files = (0..self.count).map(|rank| self.files(rank, &shared));
-        spec.files = files.collect::<Result<_, _>>()?;
         Ok(spec)
+    }
+
+    /// The files of these ranks, in which each has a fresh certificate.
+    ///
+    /// # Errors
+    /// [`Error::Identity`] where a certificate can't be issued, [`Error::State`] where a file of the
+    /// settings can't be read.
+    pub fn files(&self, ranks: Range<u32>) -> Result<Vec<Files>, Error> {
+        let shared = self.registry_files()?;
+        ranks.map(|rank| self.files_of(rank, &shared)).collect()
     }
 
     fn flags(&self) -> Vec<String> {
@@ -158,7 +176,7 @@ impl Workers<'_> {
         Ok(files)
     }
 
-    fn files(&self, rank: u32, shared: &Files) -> Result<Files, Error> {
+    fn files_of(&self, rank: u32, shared: &Files) -> Result<Files, Error> {
         let issued = self.authority.issue(Role::Worker, &self.id(rank), VALIDITY, &[])?;
         let own = [
             (CA_FILE, issued.ca_pem),

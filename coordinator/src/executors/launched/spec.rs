@@ -51,6 +51,15 @@ impl Plan {
 
     /// All replicas.
     pub(super) fn all(&self) -> Result<LaunchSpec, Error> {
+        self.launch(None)
+    }
+
+    /// One replica in place of one that has ended: as that one was, with a fresh certificate.
+    pub(super) fn one(&self, rank: u32) -> Result<LaunchSpec, Error> {
+        self.launch(Some(rank))
+    }
+
+    fn launch(&self, alone: Option<u32>) -> Result<LaunchSpec, Error> {
         let Self { section, home, capabilities, .. } = self;
         let private = home.fixed_ranks();
         let program = match section.program.as_os_str().is_empty() {
@@ -77,19 +86,17 @@ impl Plan {
             threads,
             args: self.args(),
         };
-        let mut spec = workers.spec()?;
+        let mut spec = workers.bare_spec()?;
         spec.env.extend(section.env.clone());
         spec.working_dir.clone_from(&self.working_dir);
         spec.resources.clone_from(&self.resources);
         let PlacementSection { pool, hosts, labels, image } = section.placement.clone();
         spec.placement = Placement { pool, hosts, labels, image };
         (spec.grace, spec.owner) = (GRACE, self.owner);
-        Ok(spec)
-    }
-
-    /// One replica in place of one that has ended: as that one was.
-    pub(super) fn one(&self, rank: u32) -> Result<LaunchSpec, Error> {
-        Ok(self.all()?.alone(rank))
+        Ok(match alone {
+            None => LaunchSpec { files: workers.files(0..count)?, ..spec },
+            Some(rank) => LaunchSpec { files: workers.files(rank..rank + 1)?, ..spec.alone(rank) },
+        })
     }
 
     /// What an owned worker is told beyond what every launched one is.

@@ -116,3 +116,17 @@ async fn a_manager_that_is_away_is_asked_again_and_a_refusal_is_not() {
     let (value, remedy) = ("-1".to_owned(), "give more".to_owned());
     assert!(lasting(Error::Spec { field: "cpus", value, remedy }).await);
 }
+
+#[tokio::test]
+async fn one_that_is_started_again_is_told_its_rank_and_has_its_own_files_alone() {
+    let (launcher, replicas, _base) = three().await;
+    drop(replicas.start(1).await.unwrap());
+    drop(replicas.start(1).await.unwrap());
+    let launched = launcher.launched.lock().unwrap();
+    let [all, again] = &launched[..] else { panic!("{} launches", launched.len()) };
+    assert_eq!((again.replicas, again.first_rank, again.files.len()), (1, 1, 1));
+    let here = std::path::Path::new("/");
+    assert_eq!(again.args_of(0, here, here), all.args_of(1, here, here));
+    assert_eq!(again.env_of(0, here, here), all.env_of(1, here, here));
+    assert!(all.args_of(1, here, here)[1].ends_with("-1"), "its id");
+}
