@@ -5,6 +5,7 @@
 //! request; that is the coordinator's. [`files`] keeps small
 //! files that must never be seen half written.
 
+pub mod causes;
 pub mod config;
 pub mod files;
 pub mod identity;

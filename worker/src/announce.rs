@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use hearth_fabric::causes;
 use hearth_fabric::registry::{AnnounceStatus, Announcement, Error};
 use hearth_protocol::record::WorkerState;
 
@@ -44,17 +45,6 @@ pub(crate) async fn keep(announcement: &Announcement, shared: &Shared) -> Arc<Er
     }
 }
 
-/// An error and its causes, in one line.
-fn text(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text += &format!(": {next}");
-        cause = next.source();
-    }
-    text.replace('\n', " ")
-}
-
 /// Takes note of how the registration stands; gives a refusal back.
 fn note(status: &AnnounceStatus, shared: &Shared) -> Option<Arc<Error>> {
     match status {
@@ -66,7 +56,7 @@ fn note(status: &AnnounceStatus, shared: &Shared) -> Option<Arc<Error>> {
             }
         }
         AnnounceStatus::Pending { reason } => {
-            let reason = reason.as_deref().map(text);
+            let reason = reason.as_deref().map(|error| causes::in_one_line(error));
             let mut known = shared.pending();
             // The same one comes again with each try.
             if let Some(error) = &reason

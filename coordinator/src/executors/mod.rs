@@ -308,17 +308,6 @@ fn share_of_cores(count: u32) -> usize {
     (cores / count.max(1) as usize).max(1)
 }
 
-/// An error and its causes in one line.
-fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text += &format!(": {next}");
-        cause = next.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hearth_fabric::causes;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config as Connection};
 
@@ -21,7 +22,7 @@ const REMEDY: &str = "name a kubeconfig (KUBECONFIG, or ~/.kube/config), or run 
 pub(super) async fn client(config: &Config) -> Result<(Client, String), Error> {
     let absent = |error: &(dyn std::error::Error + 'static)| Error::ManagerAbsent {
         launcher: NAME,
-        reason: format!("{}: {REMEDY}", chain(error)),
+        reason: format!("{}: {REMEDY}", causes::in_one_line(error)),
     };
     let mut connection = match &config.kubeconfig {
         Some(path) => from_file(path.clone(), config.context.clone()).await?,
@@ -46,7 +47,11 @@ pub(super) async fn client(config: &Config) -> Result<(Client, String), Error> {
 async fn from_file(path: PathBuf, context: Option<String>) -> Result<Connection, Error> {
     let absent = |error: &(dyn std::error::Error + 'static)| Error::ManagerAbsent {
         launcher: NAME,
-        reason: format!("{} is no kubeconfig that can be used: {}", path.display(), chain(error)),
+        reason: format!(
+            "{} is no kubeconfig that can be used: {}",
+            path.display(),
+            causes::in_one_line(error)
+        ),
     };
     let file = Kubeconfig::read_from(&path).map_err(|error| absent(&error))?;
     let options = KubeConfigOptions { context, ..Default::default() };
@@ -99,7 +104,7 @@ pub(super) async fn ask_for<T>(
 
 fn refused(what: &str, error: &kube::Error) -> Error {
     let kube::Error::Api(status) = error else {
-        return manager(format!("can't {what}: {}", chain(error)));
+        return manager(format!("can't {what}: {}", causes::in_one_line(error)));
     };
     let remedy = match status.code {
         401 => "; the credentials in the kubeconfig are not (or no longer) valid",
@@ -111,18 +116,4 @@ fn refused(what: &str, error: &kube::Error) -> Error {
 
 pub(super) fn manager(reason: String) -> Error {
     Error::Manager { launcher: NAME, reason }
-}
-
-/// An error with its causes in one line, without saying anything twice.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

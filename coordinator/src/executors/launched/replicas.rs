@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
+use hearth_fabric::causes;
 use hearth_fabric::task::OwnedTask;
 use hearth_launchers::{Handle, Launcher, LogOptions, Replica, StateDir, Status};
 use tokio::sync::watch;
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::owned::{Exit, LastLines, Origin, Run, UNUSABLE};
 use super::spec::Plan;
-use crate::executors::{Error, chain};
+use crate::executors::Error;
 
 /// Between two questions to the launcher, about all replicas at once.
 const POLL: Duration = Duration::from_millis(500);
@@ -105,7 +106,7 @@ impl Replicas {
             return;
         }
         if let Err(error) = self.kept.remove(&handle.launch) {
-            tracing::warn!(%handle, error = chain(&error), "what is kept of it stays");
+            tracing::warn!(%handle, error = causes::in_one_line(&error), "what is kept of it stays");
         }
     }
 }
@@ -117,7 +118,7 @@ impl Origin for Replicas {
         let handle = match waiting {
             Some(handle) => handle,
             None => self.launch_one(rank).await.map_err(|error| Exit {
-                reason: format!("can't be launched: {}", chain(&error)),
+                reason: format!("can't be launched: {}", causes::in_one_line(&error)),
                 lasting: is_lasting(&error),
             })?,
         };
@@ -136,7 +137,7 @@ impl Origin for Replicas {
         match self.launcher.cancel(&live).await {
             Ok(()) => self.state.live().clear(),
             Err(error) => {
-                let error = chain(&error);
+                let error = causes::in_one_line(&error);
                 tracing::error!(replicas = live.len(), error, "replicas can't be cancelled");
             }
         }
@@ -239,7 +240,7 @@ async fn poll(launcher: Arc<dyn Launcher>, state: Arc<State>, cancel: Cancellati
             }
             Err(error) => {
                 // Said once: a manager may be away for long, and replicas go on meanwhile.
-                let error = chain(&error);
+                let error = causes::in_one_line(&error);
                 if error != last_error {
                     tracing::warn!(error, "the launcher does not say how replicas are");
                     last_error = error;

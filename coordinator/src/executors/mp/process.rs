@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use hearth_fabric::causes;
 use hearth_fabric::task::OwnedTask;
 use tokio::process::{Child, ChildStdin, Command};
 
 use super::super::owned::{Exit, Home, LastLines, Origin, Run};
 use super::exit;
 use crate::config::ExecutorSection;
-use crate::executors::{Error, chain, share_of_cores, worker_program};
+use crate::executors::{Error, share_of_cores, worker_program};
 
 /// How long a worker whose lifeline was cut may take to end, before it is killed.
 const END_LIMIT: Duration = Duration::from_secs(2);
@@ -92,7 +93,7 @@ impl Origin for Processes {
         match self.spawn(rank) {
             Ok(process) => Ok(Box::new(process)),
             Err(error) => Err(Exit {
-                reason: format!("can't be started: {}", chain(&error)),
+                reason: format!("can't be started: {}", causes::in_one_line(&error)),
                 lasting: is_lasting(&error),
             }),
         }
