@@ -22,6 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import manifest
 
+from .tiny import shorten
+
 INSIDE = ("unet", "controlnet")
 UNUSED = {"vae_encoder"}
 
@@ -41,6 +43,7 @@ def main():
                 continue
             (args.out / path.parent.name).mkdir(parents=True)
             halve(path, args.out / path.parent.name / path.name, external=False)
+            shorten.shorten(args.out / path.parent.name / path.name)
         return
     if args.only:
         return halve(args.folder / args.only / "model.onnx", args.out, external=False)

@@ -122,6 +122,12 @@ CASES = {
         case(guidance_scale=5.0, num_inference_steps=3, lora={"ink": 1.0}, seed=1),
         case(guidance_scale=4.0, num_inference_steps=3, lora={"glow": 0.5, "ink": -0.5}, negative_prompt="cat", clip_skip=1, seed=2),
     ],
+    "tiny-sd3-lora": [
+        case(guidance_scale=5.0, num_inference_steps=3, lora={"ink": 0.8}, max_sequence_length=16, width=16, height=16),
+        case(guidance_scale=1.0, num_inference_steps=3, lora={"ink": -0.5}, max_sequence_length=16, width=24, height=16, seed=1),
+        case(pipeline="StableDiffusion3Img2ImgPipeline", strength=0.7, num_inference_steps=3, lora={"ink": 1.0}, max_sequence_length=16,
+             width=16, height=16, seed=2, **CHANGE),
+    ],
     "tiny-flux-lora": [
         case(guidance_scale=3.5, num_inference_steps=3, lora={"ink": 0.0}, max_sequence_length=16, width=32, height=32),
         case(guidance_scale=3.5, num_inference_steps=3, lora={"ink": 1.0}, max_sequence_length=16, width=48, height=32, seed=1),

@@ -203,6 +203,7 @@ fn controlnets_of_sdxl_equal_diffusers() {
 fn lora_adapters_equal_diffusers() {
     check_model("tiny-lora");
     check_model("tiny-sdxl-lora");
+    check_laid_over("tiny-sd3-lora", "tiny-sd3");
     check_model("tiny-flux-lora");
 }
 

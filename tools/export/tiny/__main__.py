@@ -13,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import onnx
 from optimum.exporters.onnx import main_export
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -22,7 +23,7 @@ import manifest
 from .. import clip_skip, controlnet, lora, own
 from . import adapters, families, shorten
 
-ADAPTED = {"tiny-lora", "tiny-sdxl-lora", "tiny-flux-lora"}
+ADAPTED = {"tiny-lora", "tiny-sdxl-lora", "tiny-sd3-lora", "tiny-flux-lora"}
 OUT = Path(__file__).resolve().parents[3] / "tests" / "models"
 
 
@@ -43,22 +44,18 @@ def export(name, out):
             shorten.shorten(out / "unet" / "model.onnx")
     elif controlnet.exports(pipeline):
         controlnet.export(pipeline, out)
-        if name in ADAPTED:
-            adapt(name, pipeline, out)
-        for graph in out.rglob("*.onnx"):
-            shorten.shorten(graph)
-        if name in families.OVER:
-            return keep_own(out, OUT / families.OVER[name])
     else:
         with tempfile.TemporaryDirectory() as source:
             pipeline.save_pretrained(source)
             main_export(source, out, task="text-to-image", library_name="diffusers", opset=18)
-        if name in ADAPTED:
-            adapt(name, pipeline, out)
-            for graph in out.rglob("*.onnx"):
-                shorten.shorten(graph)
+    if name in ADAPTED:
+        adapt(name, pipeline, out)
     if name in families.CLIP_SKIP:
         clip_skip.extend(out / "text_encoder" / "model.onnx")
+    for graph in out.rglob("*.onnx"):
+        shorten.shorten(graph)
+    if name in families.OVER:
+        return keep_own(out, OUT / families.OVER[name])
     for path in out.rglob("*.json"):
         forget_source(path)
     manifest.write(out)
@@ -73,13 +70,18 @@ def adapt(name, pipeline, out):
 
 
 def keep_own(out, other):
-    """Leaves what is laid over a copy of `other`: the UNet and the ControlNets."""
+    """Leaves what is laid over a copy of `other`: parts that it hasn't, and graphs with more inputs."""
     for part in out.iterdir():
-        if part.is_dir() and part.name != "unet" and (other / part.name).is_dir():
+        if part.is_dir() and (other / part.name).is_dir() and inputs(part) == inputs(other / part.name):
             shutil.rmtree(part)
     for path in out.rglob("*.json"):
         forget_source(path)
     print(f"{out.name}: {sum(path.stat().st_size for path in out.rglob('*') if path.is_file()) / 1e6:.2f} MB over {other.name}")
+
+
+def inputs(part):
+    path = part / "model.onnx"
+    return [port.name for port in onnx.load(path).graph.input] if path.exists() else None
 
 
 def forget_source(path):

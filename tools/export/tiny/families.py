@@ -229,12 +229,13 @@ def unconditional(**more):
 
 
 # Laid over another folder, of which they have the other parts.
-OVER = {"tiny-inpaint-controlnet": "tiny-inpaint", "tiny-sdxl-controlnet": "tiny-sdxl"}
+OVER = {"tiny-inpaint-controlnet": "tiny-inpaint", "tiny-sdxl-controlnet": "tiny-sdxl", "tiny-sd3-lora": "tiny-sd3"}
 BUILDERS = {
     "tiny-lcm": lcm,
     "tiny-inpaint": inpaint,
     "tiny-lora": lora,
     "tiny-sdxl-lora": sdxl,
+    "tiny-sd3-lora": sd3,
     "tiny-flux-lora": flux_dev,
     "tiny-controlnet": controlnet,
     "tiny-inpaint-controlnet": inpaint_controlnet,
