@@ -40,8 +40,6 @@ def export(name, out):
     pipeline = families.build(name)
     if own.exports(pipeline):
         own.export(pipeline, out)
-        if name in families.SHORT:
-            shorten.shorten(out / "unet" / "model.onnx")
     elif controlnet.exports(pipeline):
         controlnet.export(pipeline, out)
     else:

@@ -249,7 +249,5 @@ BUILDERS = {
     "tiny-ddpm-learned": ddpm_learned,
     "tiny-consistency": consistency,
 }
-# Those whose graphs have short names.
-SHORT = {"tiny-ddpm-learned"}
 # Those of which diffusers is asked for other layers than the last.
 CLIP_SKIP = {"tiny-lcm"}
