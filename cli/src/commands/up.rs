@@ -58,10 +58,24 @@ pub(super) async fn run(args: &UpArgs, app: &App) -> Result<Status, Failure> {
             return Err(failure);
         }
     };
+    let others = others(&link.engine.fleet().borrow(), spec.workers);
     link.close().await;
     app.output.note("ending the fleet; Ctrl-C again does not wait for requests");
     fleet.stop(interrupts.next()).await;
+    if !others.is_empty() {
+        let others = others.join(", ");
+        app.output.note(format_args!(
+            "not ended, as others started them: {others}. See hearth replicas list"
+        ));
+    }
     ended
+}
+
+/// Workers that came into the fleet from elsewhere, as by `hearth launch`.
+fn others(view: &FleetView, own: u32) -> Vec<String> {
+    let own: BTreeSet<_> = (0..own).map(local::worker_name).collect();
+    let there = view.workers.iter().filter(|worker| worker.status.is_connected());
+    there.map(|worker| worker.id.to_string()).filter(|id| !own.contains(id)).collect()
 }
 
 /// The models to serve, each under its own name.

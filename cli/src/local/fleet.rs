@@ -212,7 +212,8 @@ fn issue(pki: &Path, spec: &Spec) -> Result<(), Failure> {
     write(Role::Admin, "cli", "admin")
 }
 
-fn worker_name(index: u32) -> String {
+/// What the fleet's own workers are called.
+pub(crate) fn worker_name(index: u32) -> String {
     format!("w{index}")
 }
 
