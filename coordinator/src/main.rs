@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     if args.check_config {
         return ExitCode::SUCCESS;
     }
-    let log = match log::init(&config.log) {
+    let log = match log::init_daemon(&config.log) {
         Ok(log) => log,
         Err(error) => return fail(&error, true),
     };
@@ -58,9 +58,10 @@ fn main() -> ExitCode {
             Ok(runtime) => runtime,
             Err(error) => return fail(&error, false),
         };
-    let ended = runtime.block_on(run(&config, backends, args, log));
+    let ended = runtime.block_on(run(&config, backends, args, log.clone()));
     // A read of standard input may not keep the process.
     runtime.shutdown_background();
+    log.flush();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

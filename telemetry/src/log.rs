@@ -1,15 +1,20 @@
 //! Log lines of a process: text for people, JSON for machines, on standard error.
 //!
 //! Standard output stays free for results. The level can be changed while the process runs,
-//! through the [`Handle`] that [`init`] returns.
+//! through the [`Handle`] that [`init`] and [`init_daemon`] return.
 
-use std::io::IsTerminal;
+mod queue;
+
+use std::io::{self, IsTerminal};
 
 use serde::Deserialize;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
+
+use self::queue::Queue;
 
 /// The `[log]` section of a config.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -53,15 +58,26 @@ pub enum Format {
 
 /// Changes the level of the running process.
 #[derive(Debug, Clone)]
-pub struct Handle(reload::Handle<EnvFilter, Registry>);
+pub struct Handle {
+    filter: reload::Handle<EnvFilter, Registry>,
+    /// None where who logs writes.
+    queue: Option<Queue>,
+}
 
 impl Handle {
+    /// Waits about a second for what was logged so far to be written: the last act of a daemon.
+    pub fn flush(&self) {
+        if let Some(queue) = &self.queue {
+            queue.flush();
+        }
+    }
+
     /// Takes up a new level, in the syntax of [`LogSettings::level`].
     ///
     /// # Errors
     /// [`Error::Level`] if it can't be read; the old level then stays.
     pub fn set_level(&self, level: &str) -> Result<(), Error> {
-        self.0.reload(parse_level(level)?).map_err(Error::Reload)
+        self.filter.reload(parse_level(level)?).map_err(Error::Reload)
     }
 }
 
@@ -79,6 +95,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The system gives no thread.
+    #[error("the log's thread can't be started")]
+    Thread(#[source] io::Error),
     /// The process logs already.
     #[error("logging is set up already")]
     AlreadySet(#[source] tracing_subscriber::util::TryInitError),
@@ -87,26 +106,44 @@ pub enum Error {
     Reload(#[source] reload::Error),
 }
 
-/// Starts logging for this process. `main` calls it once, since it looks at the terminal and at
-/// `NO_COLOR`.
+/// Starts logging for this process; each line is written before its caller goes on. `main` calls it
+/// once, since it looks at the terminal and at `NO_COLOR`.
 ///
 /// # Errors
 /// [`Error::Level`] for a level that can't be read, [`Error::AlreadySet`] at the second call.
 pub fn init(settings: &LogSettings) -> Result<Handle, Error> {
+    start(settings, None, io::stderr)
+}
+
+/// Starts logging for a daemon: a thread of its own writes, so that a reader that has paused keeps
+/// nobody waiting; see [`Handle::flush`].
+///
+/// # Errors
+/// As [`init`]; [`Error::Thread`].
+pub fn init_daemon(settings: &LogSettings) -> Result<Handle, Error> {
+    let queue = Queue::start(io::stderr()).map_err(Error::Thread)?;
+    let writer = queue.clone();
+    start(settings, Some(queue), move || writer.clone())
+}
+
+fn start<W>(settings: &LogSettings, queue: Option<Queue>, writer: W) -> Result<Handle, Error>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let on_terminal = std::io::stderr().is_terminal();
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
 
     let (filter, filter_handle) = reload::Layer::new(parse_level(&settings.level)?);
     let lines = match Style::choose(settings.format, on_terminal, no_color) {
-        Style::Text { color } => fmt::layer().with_writer(std::io::stderr).with_ansi(color).boxed(),
-        Style::Json => fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed(),
+        Style::Text { color } => fmt::layer().with_writer(writer).with_ansi(color).boxed(),
+        Style::Json => fmt::layer().json().flatten_event(true).with_writer(writer).boxed(),
     };
     tracing_subscriber::registry()
         .with(filter)
         .with(lines)
         .try_init()
         .map_err(Error::AlreadySet)?;
-    Ok(Handle(filter_handle))
+    Ok(Handle { filter: filter_handle, queue })
 }
 
 /// What [`Format`] comes to on a given standard error.

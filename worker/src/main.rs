@@ -130,7 +130,7 @@ fn main() -> ExitCode {
     if args.check_config {
         return ExitCode::SUCCESS;
     }
-    let log = match log::init(&config.log) {
+    let log = match log::init_daemon(&config.log) {
         Ok(log) => log,
         Err(error) => return fail(&error, true),
     };
@@ -140,9 +140,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error, false),
     };
-    let ended = runtime.block_on(run(config, args, log));
+    let ended = runtime.block_on(run(config, args, log.clone()));
     // Neither a hung device nor a read of standard input may keep the process.
     runtime.shutdown_background();
+    log.flush();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
