@@ -13,6 +13,7 @@ mod announce;
 mod claim;
 mod observe;
 mod owner;
+mod pem;
 mod session;
 #[cfg(test)]
 #[path = "../../tests/support/etcd.rs"]
@@ -171,12 +172,15 @@ fn tls_options(tls: bool, settings: &Settings) -> Result<Option<TlsOptions>, Err
         let problem = "etcds:// needs the file of the authority that signed etcd's certificate";
         return Err(Error::Settings { name: "cacert", problem: problem.to_owned() });
     };
-    let options = TlsOptions::new().ca_certificate(Certificate::from_pem(read("cacert", cacert)?));
+    let authorities = read("cacert", cacert)?;
+    pem::certificates("cacert", cacert, &authorities)?;
+    let options = TlsOptions::new().ca_certificate(Certificate::from_pem(authorities));
     match (&settings.cert, &settings.key) {
         (None, None) => Ok(Some(options)),
         (Some(cert), Some(key)) => {
-            let identity = Identity::from_pem(read("cert", cert)?, read("key", key)?);
-            Ok(Some(options.identity(identity)))
+            let (chain, private) = (read("cert", cert)?, read("key", key)?);
+            pem::pair((cert, &chain), (key, &private))?;
+            Ok(Some(options.identity(Identity::from_pem(chain, private))))
         }
         (cert, _) => {
             let name = if cert.is_some() { "key" } else { "cert" };
