@@ -23,6 +23,8 @@ pub struct Defaults {
     pub height: Option<u32>,
     /// The longest side accepted, in pixels, instead of twice the default.
     pub max_size: Option<u32>,
+    /// Whether the UNet takes latents of any size (`tools/export/any_size.py` makes it so).
+    pub any_size: bool,
     /// How the VAE cuts large pictures; what a worker's config says comes first.
     pub vae_tiling: VaeTiling,
 }

@@ -190,6 +190,21 @@ fn a_predicted_variance_goes_with_schedulers_that_take_it() {
     assert!(message.contains("take ddpm or dpmpp_2m with variance_type"), "{message}");
 }
 
+/// What `export.any_size` of the tools says of a UNet that it has changed.
+#[test]
+fn a_folder_says_that_its_unet_takes_any_size() {
+    let factor = |model: &str, settings: &str| {
+        let copy = copy_of(&repository().join("tests/models").join(model));
+        fs::write(copy.path().join("hearth.json"), settings).unwrap();
+        load(copy.path()).unwrap().description().size_factor
+    };
+    for model in ["tiny-lcm", "tiny-sdxl-lora"] {
+        assert_eq!(factor(model, "{}"), 4);
+        assert_eq!(factor(model, r#"{"any_size": true}"#), 2);
+    }
+    assert_eq!(factor("tiny-lora", r#"{"any_size": true}"#), 4);
+}
+
 /// Sets a key of a JSON file.
 fn edit(path: &Path, key: &str, value: impl Into<Value>) {
     let mut json: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();

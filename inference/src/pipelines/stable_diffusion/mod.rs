@@ -74,7 +74,7 @@ pub(super) fn load(
         tasks,
         fields,
         size: cells.map(|side| side * vae.cell()),
-        size_factor: vae.cell() * unet.factor(),
+        size_factor: size_factor(folder, &unet, &vae, &nets),
         fixed_size: fixed.is_some(),
         smallest: both.smallest(),
         max_prompt_tokens: encoder.max_tokens(),
@@ -123,6 +123,19 @@ pub(super) fn is_inpainting(unet: &UnetConfig, vae: &VaeConfig) -> Result<bool, 
         2 * latent + 1
     );
     Err(parts::bad(UNET, reason))
+}
+
+/// What widths and heights are multiples of. ControlNets halve exactly, whatever the UNet does.
+pub(super) fn size_factor(
+    folder: &Folder,
+    unet: &UnetConfig,
+    vae: &VaeConfig,
+    nets: &[String],
+) -> u32 {
+    match folder.defaults().any_size && nets.is_empty() {
+        true => vae.cell(),
+        false => vae.cell() * unet.factor(),
+    }
 }
 
 /// What such a model does.

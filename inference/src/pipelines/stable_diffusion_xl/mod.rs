@@ -112,7 +112,7 @@ pub(super) fn load(
         tasks,
         fields,
         size: cells.map(|side| side * vae.cell()),
-        size_factor: vae.cell() * unet.factor(),
+        size_factor: stable_diffusion::size_factor(folder, &unet, &vae, &nets),
         fixed_size: fixed.is_some(),
         smallest: both.smallest(),
         max_prompt_tokens: text.max_tokens(),
