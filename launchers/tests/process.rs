@@ -152,6 +152,29 @@ async fn a_cancel_after_a_reboot_kills_nobody_elses_session() {
     daemon.wait().unwrap();
 }
 
+/// As on a disk that is full until somebody makes room.
+#[tokio::test]
+async fn a_last_report_that_cannot_be_written_is_written_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = fixture(folder.path());
+    let script = "until test -e {folder}/go; do sleep 0.02; done; cd {folder}; \
+                  rm status.json; mkdir -p status.json/in-the-way";
+    let handles = fixture.launcher().launch(&fixture.script(1, script)).await.unwrap();
+    let own = fixture.state.replica_folder(&handles[0].launch, 0);
+    let shim = report(&fixture, &handles[0]).shim;
+    std::fs::write(own.join("go"), "").unwrap();
+    let said = || std::fs::read_to_string(own.join("shim.log")).unwrap();
+    while !said().contains("can't be written") {
+        assert!(shim.runs(), "{}", said());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    std::fs::remove_dir_all(own.join("status.json")).unwrap();
+    while shim.runs() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(fixture.poll_one(&handles[0]).await.status, Status::Succeeded);
+}
+
 fn report(fixture: &Fixture, handle: &Handle) -> Report {
     let folder = fixture.state.replica_folder(&handle.launch, handle.rank);
     Report::read(&folder).unwrap().unwrap()

@@ -1,6 +1,6 @@
 //! The shim itself: starts the program, waits, ends it when it has to end, and says how it was.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus, Stdio};
@@ -99,9 +99,9 @@ fn begin(folder: &Path) -> Result<(Plan, Report), Unbegun> {
     Ok((plan, report))
 }
 
-#[expect(clippy::print_stderr, reason = "an engine keeps it; there is nobody else to tell")]
+/// An engine keeps it; there is nobody else to tell, also where it can't be written.
 fn complain(error: &str) {
-    eprintln!("error: {error}");
+    let _ = writeln!(io::stderr().lock(), "error: {error}");
 }
 
 /// From the program's start to the last report, which is written; with why it was ended before its
