@@ -9,16 +9,15 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hearth_fabric::registry::OwnerClaim;
 use hearth_launchers::{Launcher, Launchers, Options, StateDir};
 use hearth_protocol::{CallError, WorkerId};
 use tokio::sync::watch;
 
-use super::owned::{Home, Owned};
+use super::owned::{Home, Origin as _, Owned};
 use super::{Error, Start};
 use crate::executor::{CallStream, Executor, OutgoingCall};
 use crate::fleet::FleetView;
@@ -31,7 +30,6 @@ const CLAIM: Duration = Duration::from_secs(15);
 /// Starts replicas through a launcher and calls them; they end with it.
 pub struct LaunchedExecutor {
     owned: Owned,
-    claim: Mutex<Option<OwnerClaim>>,
     /// Cancels what is left when this is dropped.
     _guard: Guard,
 }
@@ -84,21 +82,15 @@ impl LaunchedExecutor {
             }
         }
 
-        let replicas = Arc::new(Replicas::new(launcher, plan, state));
+        let replicas = Arc::new(Replicas::new(launcher, plan, state, claim));
         // From here on, whatever happens, nothing that was launched is left.
         let guard = Guard::new(Arc::clone(&replicas));
-        let started = async {
-            // Not cut off by a stop: what a launch has begun would be nobody's.
-            replicas.launch_all().await?;
-            Owned::start(start, home, replicas).await
-        };
-        match started.await {
-            Ok(owned) => Ok(Self { owned, claim: Mutex::new(Some(claim)), _guard: guard }),
-            Err(error) => {
-                claim.withdraw().await;
-                Err(error)
-            }
+        // Not cut off by a stop: what a launch has begun would be nobody's.
+        if let Err(error) = replicas.launch_all().await {
+            replicas.stop().await;
+            return Err(error);
         }
+        Ok(Self { owned: Owned::start(start, home, replicas).await?, _guard: guard })
     }
 }
 
@@ -119,9 +111,5 @@ impl Executor for LaunchedExecutor {
     /// Ends the replicas and waits until they have ended.
     async fn close(&self) {
         self.owned.close().await;
-        let claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(claim) = claim {
-            claim.withdraw().await;
-        }
     }
 }

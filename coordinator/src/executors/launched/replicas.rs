@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use hearth_fabric::causes;
+use hearth_fabric::registry::OwnerClaim;
 use hearth_fabric::task::OwnedTask;
 use hearth_launchers::{Handle, Launcher, LogOptions, Replica, StateDir, Status};
 use tokio::sync::watch;
@@ -37,6 +38,8 @@ pub(super) struct Replicas {
     /// What the launcher keeps of its launches.
     kept: StateDir,
     state: Arc<State>,
+    /// The engine's name, which is held for as long as they may run.
+    claim: Mutex<Option<OwnerClaim>>,
     _poller: OwnedTask,
 }
 
@@ -65,7 +68,12 @@ impl State {
 }
 
 impl Replicas {
-    pub(super) fn new(launcher: Arc<dyn Launcher>, plan: Plan, kept: StateDir) -> Self {
+    pub(super) fn new(
+        launcher: Arc<dyn Launcher>,
+        plan: Plan,
+        kept: StateDir,
+        claim: OwnerClaim,
+    ) -> Self {
         let state = Arc::new(State {
             live: Mutex::default(),
             waiting: Mutex::default(),
@@ -75,7 +83,7 @@ impl Replicas {
         let poller = OwnedTask::spawn("replicas", |cancel| {
             poll(Arc::clone(&launcher), Arc::clone(&state), cancel)
         });
-        Self { launcher, plan, kept, state, _poller: poller }
+        Self { launcher, plan, kept, state, claim: Mutex::new(Some(claim)), _poller: poller }
     }
 
     /// Launches them all.
@@ -131,15 +139,20 @@ impl Origin for Replicas {
     /// launch, what ran them goes as well.
     async fn stop(&self) {
         let live: Vec<Handle> = self.state.live().iter().cloned().collect();
-        if live.is_empty() {
-            return;
-        }
-        match self.launcher.cancel(&live).await {
-            Ok(()) => self.state.live().clear(),
-            Err(error) => {
-                let error = causes::in_one_line(&error);
-                tracing::error!(replicas = live.len(), error, "replicas can't be cancelled");
+        if !live.is_empty() {
+            match self.launcher.cancel(&live).await {
+                Ok(()) => self.state.live().clear(),
+                Err(error) => {
+                    let error = causes::in_one_line(&error);
+                    tracing::error!(replicas = live.len(), error, "replicas can't be cancelled");
+                }
             }
+        }
+        // After them, and before the folder goes where a private registry is: whoever holds a name
+        // makes anew what is missing of it.
+        let claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(claim) = claim {
+            claim.withdraw().await;
         }
     }
 }

@@ -69,8 +69,8 @@ impl Launcher for Fake {
     }
 }
 
-/// Three replicas that are launched, and the folder that they are in.
-async fn three() -> (Arc<Fake>, Replicas, tempfile::TempDir) {
+/// Three replicas that are launched, and where they are.
+async fn three() -> (Arc<Fake>, Replicas, Place) {
     let base = tempfile::tempdir().unwrap();
     let text = format!(
         "[executor]\nbackend = \"launched\"\nworkers = 3\nruntime_dir = {:?}\n",
@@ -80,15 +80,22 @@ async fn three() -> (Arc<Fake>, Replicas, tempfile::TempDir) {
     let home = Arc::new(Home::make(&Start::bare(&config, "test/0"), "launched").unwrap());
     let launcher = Arc::new(Fake::default());
     let kept = StateDir::new(home.folder().join("replicas"));
-    let plan = Plan::new(&config.executor, home, &*launcher).unwrap();
-    let replicas = Replicas::new(Arc::clone(&launcher) as _, plan, kept);
+    let plan = Plan::new(&config.executor, Arc::clone(&home), &*launcher).unwrap();
+    let claim = home.registry.own(&home.owner());
+    claim.held().await;
+    let replicas = Replicas::new(Arc::clone(&launcher) as _, plan, kept, claim);
     replicas.launch_all().await.unwrap();
-    (launcher, replicas, base)
+    (launcher, replicas, Place { home, _base: base })
+}
+
+struct Place {
+    home: Arc<Home>,
+    _base: tempfile::TempDir,
 }
 
 #[tokio::test]
 async fn all_are_ended_with_one_call() {
-    let (launcher, replicas, _base) = three().await;
+    let (launcher, replicas, _place) = three().await;
     for rank in 0..3 {
         replicas.start(rank).await.unwrap().stop().await;
     }
@@ -104,7 +111,7 @@ async fn all_are_ended_with_one_call() {
 
 #[tokio::test]
 async fn a_manager_that_is_away_is_asked_again_and_a_refusal_is_not() {
-    let (launcher, replicas, _base) = three().await;
+    let (launcher, replicas, _place) = three().await;
     drop(replicas.start(1).await.unwrap());
     let lasting = async |error| {
         *launcher.refusal.lock().unwrap() = Some(error);
@@ -119,7 +126,7 @@ async fn a_manager_that_is_away_is_asked_again_and_a_refusal_is_not() {
 
 #[tokio::test]
 async fn one_that_is_started_again_is_told_its_rank_and_has_its_own_files_alone() {
-    let (launcher, replicas, _base) = three().await;
+    let (launcher, replicas, _place) = three().await;
     drop(replicas.start(1).await.unwrap());
     drop(replicas.start(1).await.unwrap());
     let launched = launcher.launched.lock().unwrap();
@@ -129,4 +136,14 @@ async fn one_that_is_started_again_is_told_its_rank_and_has_its_own_files_alone(
     assert_eq!(again.args_of(0, here, here), all.args_of(1, here, here));
     assert_eq!(again.env_of(0, here, here), all.env_of(1, here, here));
     assert!(all.args_of(1, here, here)[1].ends_with("-1"), "its id");
+}
+
+#[tokio::test]
+async fn nothing_is_made_anew_in_a_folder_that_was_removed() {
+    let (_launcher, replicas, place) = three().await;
+    replicas.stop().await;
+    place.home.remove();
+    // The holder of a name looks four times a second.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert!(!place.home.folder().exists());
 }
