@@ -10,6 +10,9 @@ use crate::exit::{Failure, Status};
 use crate::output::table::Rows;
 use crate::output::text;
 
+/// Inputs of a graph that stand in its row.
+const NAMED: usize = 48;
+
 pub(super) fn run(dir: &Path, app: &App) -> Result<Status, Failure> {
     super::check(dir)?;
     let report = super::watched(app, |progress| pipelines::inspect(dir, progress))?;
@@ -30,12 +33,11 @@ fn shown(report: &Report, app: &App) -> Result<String, Failure> {
     if !report.parts.is_empty() {
         let mut rows = Rows::new(&app.output, &["part", "bytes", "weights", "inputs"]);
         for part in &report.parts {
-            let name = |port: &String| port.split(' ').next().unwrap_or_default().to_owned();
             rows.add(vec![
                 part.part.clone().into(),
                 text::bytes(part.bytes).into(),
                 part.precision.unwrap_or("-").into(),
-                part.inputs.iter().map(name).collect::<Vec<_>>().join(", ").into(),
+                names(&part.inputs).into(),
             ]);
         }
         blocks.push(rows.text());
@@ -47,6 +49,16 @@ fn shown(report: &Report, app: &App) -> Result<String, Failure> {
         blocks.push(remarks.join("\n"));
     }
     Ok(blocks.join("\n\n"))
+}
+
+/// The first of the inputs by their names, and how many more there are.
+fn names(inputs: &[String]) -> String {
+    let name = |port: &String| port.split(' ').next().unwrap_or_default().to_owned();
+    let mut names: Vec<_> = inputs.iter().take(NAMED).map(name).collect();
+    if let more @ 1.. = inputs.len().saturating_sub(NAMED) {
+        names.push(format!("and {more} more (--json)"));
+    }
+    names.join(", ")
 }
 
 /// What is known, line by line: first what needs words, then the rest by its name.
