@@ -69,9 +69,8 @@ fn part_of(error: &Error, root: &Path) -> String {
         ) => what.clone(),
         other => chain(other),
     };
-    let root = format!("{}/", root.display());
-    let place = match text.split_once(&root) {
-        Some((_, place)) => place,
+    let place = match text.split_once(&root.display().to_string()) {
+        Some((_, place)) => place.strip_prefix('/').unwrap_or_default(),
         None => text.split_once(": ").map_or(text.as_str(), |(place, _)| place),
     };
     let part = place.split(['/', ':', ' ', ';']).next().unwrap_or_default();
