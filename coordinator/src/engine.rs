@@ -246,10 +246,11 @@ impl Engine {
         place: Place,
     ) -> Result<Submission, CallError> {
         let shared = &self.shared;
-        let permit = self.place(place, started + self.limit(&request)).await?;
-        let request = self.before(request).await?;
+        let deadline = started + self.limit(&request);
+        let request = self.before(request, deadline).await?;
         request.check()?;
         let model = shared.dispatcher.model(request.model.as_deref())?;
+        let permit = self.place(place, deadline).await?;
         let accepted = Accepted {
             engine: self.clone(),
             dispatcher: shared.dispatcher.clone(),
@@ -272,19 +273,20 @@ impl Engine {
         place: Place,
         deadline: Instant,
     ) -> Result<OwnedSemaphorePermit, CallError> {
-        let room = Arc::clone(&self.shared.room);
-        let taken = match place {
-            Place::Free => room.try_acquire_owned().ok(),
+        let (room, queue) = (Arc::clone(&self.shared.room), self.shared.options.queue);
+        let under_way = format!("{queue} requests are under way, the most at once");
+        match place {
+            Place::Free => room.try_acquire_owned().map_err(|_| {
+                CallError::new(ErrorKind::QueueFull, format!("{under_way}: try later"))
+            }),
             Place::Awaited => {
                 let taken = tokio::time::timeout_at(deadline, room.acquire_owned()).await;
-                taken.ok().and_then(Result::ok)
+                taken.ok().and_then(Result::ok).ok_or_else(|| {
+                    let message = format!("{under_way}, until its time was over: allow more time");
+                    CallError::new(ErrorKind::DeadlineExceeded, message)
+                })
             }
-        };
-        taken.ok_or_else(|| {
-            let queue = self.shared.options.queue;
-            let message = format!("{queue} requests are under way, the most at once: try later");
-            CallError::new(ErrorKind::QueueFull, message)
-        })
+        }
     }
 
     /// The time that a request may take.
@@ -294,14 +296,18 @@ impl Engine {
     }
 
     /// Shows a request to the hooks, within the time that it may take.
-    async fn before(&self, request: GenerationRequest) -> Result<GenerationRequest, CallError> {
+    async fn before(
+        &self,
+        request: GenerationRequest,
+        deadline: Instant,
+    ) -> Result<GenerationRequest, CallError> {
         let shared = &self.shared;
         if shared.hooks.is_empty() {
             return Ok(request);
         }
         let limit = self.limit(&request);
         let shown = hooks::request(&shared.hooks, request);
-        tokio::time::timeout(limit, shown).await.unwrap_or_else(|_| {
+        tokio::time::timeout_at(deadline, shown).await.unwrap_or_else(|_| {
             let message = format!("the program's hooks were not done with it within {limit:?}");
             Err(CallError::new(ErrorKind::DeadlineExceeded, message))
         })

@@ -100,7 +100,7 @@ async fn step_keeps_the_order_and_one_failure_hides_no_other() {
 #[tokio::test]
 async fn steps_wait_for_a_place_and_the_end_of_a_request_gives_it_back() {
     let cluster = Cluster::new();
-    let _worker = cluster.worker(0).await;
+    let worker = cluster.worker(0).await;
     let limits = EngineOptions { queue: 2, ..EngineOptions::default() };
     let engine = Engine::builder(cluster.executor(&cluster.url(), None)).options(limits).build();
     engine.wait_ready(1, SOON).await.unwrap();
@@ -109,12 +109,16 @@ async fn steps_wait_for_a_place_and_the_end_of_a_request_gives_it_back() {
     assert!(one.iter().chain(&other).all(Result::is_ok), "{one:?}, {other:?}");
 
     let impatient = GenerationRequest { deadline_ms: Some(50), ..request(1) };
+    worker.will(Behaviour::Hang);
     let held = [engine.submit(request(1)).await.unwrap(), engine.submit(request(1)).await.unwrap()];
     let refused = engine.submit(request(1)).await.err().unwrap();
     assert_eq!(refused.kind, ErrorKind::QueueFull);
+    let late = engine.step(vec![impatient.clone()]).await.remove(0);
+    assert_eq!(late.unwrap_err().kind, ErrorKind::DeadlineExceeded);
     for submission in held {
-        submission.finish().await.unwrap();
-        engine.submit(impatient.clone()).await.unwrap();
+        submission.cancel().await;
+        submission.finish().await.unwrap_err();
+        drop(engine.submit(impatient.clone()).await.unwrap());
     }
 }
 

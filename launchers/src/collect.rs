@@ -30,6 +30,8 @@ impl Pace {
     }
 }
 
+/// What the first answer may take, however little time is given.
+const FIRST_LOOK: Duration = Duration::from_secs(10);
 /// How long a manager that has answered before may be away.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
@@ -44,13 +46,19 @@ pub(crate) async fn wait(
     timeout: Option<Duration>,
     pace: Pace,
 ) -> Result<Vec<Replica>, Error> {
-    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let begun = Instant::now();
+    let deadline = timeout.map(|timeout| begun + timeout);
     let mut running = handles.to_vec();
     let late = |running| Error::CollectTimeout { timeout: timeout.unwrap_or_default(), running };
     let mut pause = pace.first;
     let mut answered: Option<Instant> = None;
     loop {
-        let Some(answer) = until(deadline, launcher.poll(handles)).await else {
+        // What has ended already is told however little time there is.
+        let patience = deadline.map(|deadline| match answered {
+            Some(_) => deadline,
+            None => deadline.max(begun + FIRST_LOOK),
+        });
+        let Some(answer) = until(patience, launcher.poll(handles)).await else {
             return Err(late(running));
         };
         match answer {

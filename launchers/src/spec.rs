@@ -72,6 +72,7 @@ pub struct Resources {
     pub cpus: Option<f64>,
     /// These cores of the host by number, dealt out by rank: `[0, 1, 2, 3]` over two replicas is two
     /// each. Which ones is the launcher's choice when empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cores: Vec<usize>,
     /// Graphics cards.
     pub gpus: Option<Gpus>,

@@ -158,7 +158,7 @@ fn a_worker_that_can_not_start_names_the_file_or_key() {
     assert!(status == 1 && log.contains(&addr), "{status}: {log}");
 
     let (status, log) = start(&emoji_model, &[], &[("HEARTH_WORKER__SLOTZ", "1")]);
-    assert!(status == 2 && log.contains("slotz"), "{status}: {log}");
+    assert!(status == 2 && log.contains("HEARTH_WORKER__SLOTZ"), "{status}: {log}");
 
     let mut args = base(&emoji_model);
     args[7] = fleet.pki("nobody").display().to_string();

@@ -33,10 +33,10 @@ def main():
         raise SystemExit(f"{args.folder} has ControlNets, which take sizes that are halved exactly")
     # what lies beside the graph stays there
     model = onnx.load(path, load_external_data=False)
-    changed = open_sizes(model.graph, str(path))
-    onnx.save(model, path)
     settings = args.folder / "hearth.json"
     own = json.loads(settings.read_text()) if settings.is_file() else {}
+    changed = open_sizes(model.graph, str(path))
+    onnx.save(model, path)
     settings.write_text(json.dumps(own | {"any_size": True}, indent=2) + "\n")
     if (args.folder / "manifest.json").is_file():
         manifest.write(args.folder)
@@ -55,8 +55,8 @@ def open_sizes(graph, name):
         if beside is None:
             raise SystemExit(f"{name}: what {node.name} doubles is not joined with anything; export it by optimum, without --optimize")
         resize(graph, node, beside, number)
-    if not doublings:
-        raise SystemExit(f"{name} doubles nothing, or takes any size already")
+    if not any(node.op_type == "Resize" for node in graph.node):
+        raise SystemExit(f"{name} doubles nothing")
     return len(doublings)
 
 

@@ -157,7 +157,9 @@ async fn run(config: Config, args: Args, log: log::Handle) -> Result<(), Error> 
     let (stop, now) = (CancellationToken::new(), CancellationToken::new());
     let worker = Worker::bind(config).await?;
     if args.lifeline == Some(Lifeline::Now) {
-        owner::end_with_standard_input(stop.clone(), now.clone()).map_err(Error::system)?;
+        let log = log.clone();
+        owner::end_with_standard_input(stop.clone(), now.clone(), move || log.flush())
+            .map_err(Error::system)?;
     }
     let lifeline = args.lifeline == Some(Lifeline::Drain);
     let signals = {

@@ -19,11 +19,15 @@ const LEAVE: Duration = Duration::from_millis(1500);
 
 /// Ends this process when standard input is closed: in good order but without a drain, for nobody
 /// waits for what runs; and firmly where that takes longer than a moment. A thread of its own sees
-/// to it, so that it happens whatever the runtime is at.
+/// to it, so that it happens whatever the runtime is at; `flush` has what was logged written.
 ///
 /// # Errors
 /// When the system gives no thread.
-pub fn end_with_standard_input(stop: CancellationToken, now: CancellationToken) -> io::Result<()> {
+pub fn end_with_standard_input(
+    stop: CancellationToken,
+    now: CancellationToken,
+    flush: impl Fn() + Send + 'static,
+) -> io::Result<()> {
     let watch = move || {
         let (mut stdin, mut buffer) = (io::stdin().lock(), [0; 64]);
         loop {
@@ -38,6 +42,7 @@ pub fn end_with_standard_input(stop: CancellationToken, now: CancellationToken) 
         stop.cancel();
         std::thread::sleep(LEAVE);
         tracing::warn!("leaving in good order took too long");
+        flush();
         std::process::exit(1);
     };
     std::thread::Builder::new().name("lifeline".to_owned()).spawn(watch).map(drop)

@@ -251,7 +251,8 @@ fn absolute(path: &Path) -> PathBuf {
 fn forget_old(launchers: &Launchers) {
     let records = launchers.state().list().unwrap_or_default();
     let before = SystemTime::now() - KEEP;
-    let old = records.iter().filter(|record| {
+    // An end can't be before its launch, so most need no look.
+    let old = records.iter().filter(|record| record.age() > KEEP).filter(|record| {
         let ended = launchers.ended_at(record).ok().flatten();
         ended.is_some_and(|ended| ended < before)
     });

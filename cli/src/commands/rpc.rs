@@ -49,7 +49,6 @@ struct Part {
 }
 
 pub(super) async fn run(args: &RpcArgs, app: &App) -> Result<Status, Failure> {
-    let mut interrupts = Interrupts::listen()?;
     let given: Value = serde_json::from_str(&args.args).map_err(|error| {
         Failure::usage(format!("--args {:?} is no JSON ({error}): give an object", args.args))
     })?;
@@ -71,15 +70,20 @@ pub(super) async fn run(args: &RpcArgs, app: &App) -> Result<Status, Failure> {
         })?;
     }
     let given = codec::encode(&given).map_err(anyhow::Error::from)?;
+    let mut interrupts = Interrupts::listen()?;
     let link = super::link(app)?;
-    link.workers().await?;
-    if !looks_only(&args.method) {
-        app.output.note(format_args!("{} on {}", args.method, link.target));
-    }
+    let call = async {
+        link.workers().await?;
+        if !looks_only(&args.method) {
+            app.output.note(format_args!("{} on {}", args.method, link.target));
+        }
+        let called = link.engine.collective_with(&args.method, given.into(), attached, options);
+        Ok::<_, Failure>(called.await?)
+    };
     let called = tokio::select! {
         biased;
         () = interrupts.next() => None,
-        called = link.engine.collective_with(&args.method, given.into(), attached, options) => Some(called),
+        called = call => Some(called),
     };
     if called.is_none() {
         // The calls were cancelled when they were dropped; that is on its way once another is answered.

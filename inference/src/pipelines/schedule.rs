@@ -119,10 +119,12 @@ impl Schedule {
         if !self.corrects || !settings.request.control_image.is_empty() {
             return Cow::Borrowed(&self.config);
         }
-        let config = self.config.clone().with("steps_offset", 1);
+        // A scheduler that is made from another's config is not told what that one had by default.
+        let unsaid = settings.request.scheduler.is_none();
+        let config = self.config.clone().correct("steps_offset", 1, unsaid);
         Cow::Owned(match settings.request.mask_image {
-            Some(_) => config.with("skip_prk_steps", true),
-            None => config.with("clip_sample", false),
+            Some(_) => config.correct("skip_prk_steps", true, unsaid),
+            None => config.correct("clip_sample", false, unsaid),
         })
     }
 

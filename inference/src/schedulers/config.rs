@@ -67,11 +67,12 @@ impl SchedulerConfig {
         given.and_then(|steps| u32::try_from(steps).ok()).unwrap_or(default)
     }
 
-    /// The same config with another value of `key`, where its class has that key, or the file does.
-    pub(crate) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+    /// The same config with another value of `key`, where the file says it; with `unsaid` also
+    /// where the class has that key, and the file leaves it at its default.
+    pub(crate) fn correct(mut self, key: &str, value: impl Into<Value>, unsaid: bool) -> Self {
         let class = names::find(&self.class_name);
         let has = class.is_ok_and(|(class, ..)| class.about().keys.contains(&key));
-        if has || self.values.contains_key(key) {
+        if (unsaid && has) || self.values.contains_key(key) {
             self.values.insert(key.to_owned(), value.into());
         }
         self

@@ -29,7 +29,7 @@ pub(super) fn of_session(
         let builder = ort::session::Session::builder(environment)?
             .with_execution_providers([device.provider()])?
             .with_optimization_level(GraphOptimizationLevel::All)?;
-        let mut builder = runtime.threads.of(builder)?;
+        let mut builder = runtime.threads.of(builder, device)?;
         if device == Device::Cpu {
             builder = builder.with_config_entry(OWN_WEIGHTS, "1")?;
         }

@@ -10,9 +10,14 @@ use std::thread::available_parallelism;
 
 use ort::session::builder::SessionBuilder;
 
+use super::Device;
+
 /// Microseconds that a thread looks for more work: about as long as it takes to wake it.
 const LOOK_US: &str = "20";
 const LOOK_FOR: &str = "session.intra_op.spin_duration_us";
+
+/// Threads of a graph on a GPU at most: little is left for them, and there is a pool for each graph.
+const BESIDE_GPU: usize = 4;
 
 /// How many threads.
 #[derive(Debug, Clone, Copy)]
@@ -25,9 +30,13 @@ impl Threads {
     }
 
     /// Has the session compute with these threads.
-    pub(super) fn of(self, builder: SessionBuilder) -> ort::Result<SessionBuilder> {
+    pub(super) fn of(self, builder: SessionBuilder, device: Device) -> ort::Result<SessionBuilder> {
         // A count of 0 would tie each thread to a core, and those of all workers to the same cores.
-        Ok(builder.with_intra_threads(self.0)?.with_config_entry(LOOK_FOR, LOOK_US)?)
+        let count = match device {
+            Device::Cpu => self.0,
+            Device::Cuda(_) => self.0.min(BESIDE_GPU),
+        };
+        Ok(builder.with_intra_threads(count)?.with_config_entry(LOOK_FOR, LOOK_US)?)
     }
 }
 

@@ -55,6 +55,12 @@ fn an_encoder_that_draws_by_itself_is_left_alone() {
     let request = Generation { image: Some(image.into()), ..red_heart(2) };
     let refused = generate(pipeline.as_mut(), &request, 1).unwrap_err().to_string();
     assert!(refused.contains("no vae_encoder that gives latent_parameters"), "{refused}");
+
+    // What does nothing but change pictures can't do without.
+    let refiner = copy_of(&repository().join("tests/models/tiny-sdxl-refiner"));
+    let encoder = refiner.path().join("vae_encoder/model.onnx");
+    surgery::rename_output(&encoder, "latent_parameters", "latent_sample");
+    assert!(refusal(refiner.path()).contains("nothing encodes them"));
 }
 
 /// Stable Diffusion's pipelines divide by the scaling factor and heed nothing else of the VAE.
@@ -98,7 +104,7 @@ fn an_asymmetric_vae_fills_no_parts() {
 fn an_inpainting_model_without_an_encoder_is_refused() {
     let copy = copy_of(&repository().join("tests/models/tiny-inpaint"));
     fs::remove_dir_all(copy.path().join("vae_encoder")).unwrap();
-    assert!(refusal(copy.path()).contains("the UNet fills parts of pictures"));
+    assert!(refusal(copy.path()).contains("the UNet changes or fills pictures"));
 }
 
 /// diffusers' pipelines of Flux make the nearest smaller size of one that they can't.

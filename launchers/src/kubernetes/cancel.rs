@@ -34,14 +34,19 @@ impl Kubernetes {
             }
         }
         let open: Vec<Vec<&Known>> = open.into_values().collect();
+        // One launch that can't be ended keeps no other.
+        let (mut asked, mut refused) = (Vec::new(), Ok(()));
         for replicas in &open {
-            self.ask_to_end(replicas).await?;
+            match self.ask_to_end(replicas).await {
+                Ok(()) => asked.push(replicas),
+                Err(error) => refused = refused.and(Err(error)),
+            }
         }
-        for replicas in &open {
-            self.see_them_end(replicas).await?;
+        for replicas in asked {
+            refused = refused.and(self.see_them_end(replicas).await);
         }
         // Takes their ends down.
-        self.look(known).await.map(drop)
+        refused.and(self.look(known).await.map(drop))
     }
 
     /// Deletes what runs the replicas of one launch.

@@ -265,8 +265,10 @@ impl Launcher for SystemdLauncher {
                 refused = refused.and(Err(error));
                 continue;
             }
-            self.bus_of(&records[&handle.launch]).stop(&unit::name(handle)).await?;
-            open.push(handle);
+            match self.bus_of(&records[&handle.launch]).stop(&unit::name(handle)).await {
+                Ok(()) => open.push(handle),
+                Err(error) => refused = refused.and(Err(error)),
+            }
         }
         let grace = records.values().map(|record| record.spec.grace).max().unwrap_or_default();
         let deadline = Instant::now() + grace + unit::SHIM_GRACE + MANAGER_GRACE;

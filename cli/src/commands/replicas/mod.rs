@@ -121,38 +121,40 @@ async fn states(
     Ok(handles.iter().filter_map(|handle| found.remove_entry(handle)).collect())
 }
 
-/// As [`states`]. Where the engine of one launch can't be asked that one is left out, with a note.
+/// As [`states`]. Where the engine of one launch can't be asked that one is left out, with a note;
+/// then not all is done.
 async fn states_of_those_that_answer(
     launchers: &Launchers,
     records: &[LaunchRecord],
-) -> Result<Vec<(Handle, Replica)>, Failure> {
+) -> Result<(Vec<(Handle, Replica)>, Status), Failure> {
     let all: Vec<Handle> = records.iter().flat_map(LaunchRecord::handles).collect();
     // One question to each engine, where each of them answers.
     if let Ok(states) = states(launchers, &all).await {
-        return Ok(states);
+        return Ok((states, Status::Done));
     }
     let one = async |record: &LaunchRecord| {
         let handles: Vec<Handle> = record.handles().collect();
         states(launchers, &handles).await
     };
     let each: Vec<_> = stream::iter(records).map(one).buffered(AT_ONCE).collect().await;
-    let mut found = Vec::new();
+    let (mut found, mut told) = (Vec::new(), Status::Done);
     for (record, states) in records.iter().zip(each) {
         match states {
             Ok(states) => found.extend(states),
-            Err(failure) => left_out(record, &failure),
+            Err(failure) => told = left_out(record, &failure),
         }
     }
-    Ok(found)
+    Ok((found, told))
 }
 
-fn left_out(record: &LaunchRecord, failure: &Failure) {
+fn left_out(record: &LaunchRecord, failure: &Failure) -> Status {
     output::say(format_args!(
         "warning: {}/{} is left out: {}",
         record.launcher,
         record.id,
         failure.headline()
     ));
+    Status::Failed
 }
 
 async fn list(launchers: &Launchers, app: &App) -> Result<Status, Failure> {
@@ -172,12 +174,12 @@ async fn list(launchers: &Launchers, app: &App) -> Result<Status, Failure> {
 }
 
 async fn poll(launchers: &Launchers, targets: &[Target], app: &App) -> Result<Status, Failure> {
-    let found = match targets {
+    let (found, told) = match targets {
         [] => states_of_those_that_answer(launchers, &launchers.state().list()?).await?,
-        _ => states(launchers, &expand(launchers, targets)?).await?,
+        _ => (states(launchers, &expand(launchers, targets)?).await?, Status::Done),
     };
     show::replicas(&found, app)?;
-    Ok(Status::Done)
+    Ok(told)
 }
 
 async fn cancel(launchers: &Launchers, targets: &[Target], app: &App) -> Result<Status, Failure> {
@@ -243,7 +245,7 @@ async fn forget(
     all_ended: bool,
     app: &App,
 ) -> Result<Status, Failure> {
-    let mut records = Vec::new();
+    let (mut records, mut told) = (Vec::new(), Status::Done);
     if all_ended {
         let all = launchers.state().list()?;
         let one = async |record: &LaunchRecord| ended(launchers, record).await;
@@ -252,7 +254,7 @@ async fn forget(
             match ended {
                 Ok(true) => records.push(record.clone()),
                 Ok(false) => {}
-                Err(failure) => left_out(record, &failure),
+                Err(failure) => told = left_out(record, &failure),
             }
         }
     }
@@ -280,5 +282,5 @@ async fn forget(
     } else {
         names.iter().try_for_each(|name| app.output.line(name))?;
     }
-    Ok(Status::Done)
+    Ok(told)
 }

@@ -106,7 +106,8 @@ impl Claim {
                 }
                 _ = check.tick() => true,
             };
-            let record = desk.record.borrow_and_update().clone();
+            // One that came since is seen in the next round.
+            let record = desk.record.borrow().clone();
             let mut silent = || {
                 pending = true;
                 desk.pending(layout.silent());

@@ -87,7 +87,9 @@ fn scaling_factor() -> f32 {
 impl UnetConfig {
     pub(in crate::pipelines) fn read(folder: &Folder) -> Result<Self, Error> {
         let config: Self = match folder.lacks_configs() && folder.path(UNET).is_err() {
-            true => Self::of_stable_diffusion_1(folder.class().contains("Inpaint")),
+            true => Self::of_stable_diffusion_1(
+                folder.class().contains("Inpaint") && !folder.class().ends_with("Legacy"),
+            ),
             false => folder.json(UNET)?,
         };
         check_levels(UNET, &config.block_out_channels)?;

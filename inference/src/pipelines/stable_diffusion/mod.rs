@@ -54,7 +54,8 @@ pub(super) fn load(
         .controlled(runtime, folder, vae.latent_channels)?;
     let embedding = embedding::width(&denoiser, &unet)?;
     let both = Vae::load(runtime, folder, options, &vae)?;
-    let mut tasks = tasks(&both, folder, inpainting_model)?;
+    let kind = if inpainting_model { Kind::Fills } else { Kind::Plain };
+    let mut tasks = tasks(&both, folder, kind)?;
     if vae.decodes_masks() {
         tasks.retain(|task| *task != "inpainting");
     }
@@ -138,16 +139,27 @@ pub(super) fn size_factor(
     }
 }
 
+/// What a UNet was trained for.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    /// Pictures from words.
+    Plain,
+    /// Parts of pictures.
+    Fills,
+    /// Pictures that another model began.
+    Refines,
+}
+
 /// What such a model does.
-pub(super) fn tasks(
-    vae: &Vae,
-    folder: &Folder,
-    inpainting_model: bool,
-) -> Result<Vec<&'static str>, Error> {
+pub(super) fn tasks(vae: &Vae, folder: &Folder, kind: Kind) -> Result<Vec<&'static str>, Error> {
     let mut tasks = vae.tasks(folder.family());
-    tasks.retain(|task| !inpainting_model || *task == "inpainting");
+    tasks.retain(|task| match kind {
+        Kind::Plain => true,
+        Kind::Fills => *task == "inpainting",
+        Kind::Refines => *task != "text-to-image",
+    });
     if tasks.is_empty() {
-        let reason = "the UNet fills parts of pictures, and nothing encodes them: there is no \
+        let reason = "the UNet changes or fills pictures, and nothing encodes them: there is no \
                       vae_encoder/model.onnx that gives latent_parameters; export the folder again";
         return Err(parts::bad("vae_encoder", reason.to_owned()));
     }

@@ -17,8 +17,9 @@ use super::parts::{
     VaeConfig,
 };
 use super::schedule::Schedule;
+use super::stable_diffusion::{self, Kind};
 use super::state::Layout;
-use super::{Error, LoadOptions, stable_diffusion};
+use super::{Error, LoadOptions};
 use crate::folder::Folder;
 use crate::session::Runtime;
 
@@ -102,14 +103,17 @@ pub(super) fn load(
         true => ["aesthetic_score", "negative_aesthetic_score"].as_slice(),
         false => &["target_size"],
     });
-    let mut tasks = stable_diffusion::tasks(&both, folder, inpainting_model)?;
-    tasks.retain(|task| !refiner || *task != "text-to-image");
+    let kind = match (inpainting_model, refiner) {
+        (true, _) => Kind::Fills,
+        (false, true) => Kind::Refines,
+        (false, false) => Kind::Plain,
+    };
     let mut description = Facts {
         folder,
         device,
         files,
         schedule,
-        tasks,
+        tasks: stable_diffusion::tasks(&both, folder, kind)?,
         fields,
         size: cells.map(|side| side * vae.cell()),
         size_factor: stable_diffusion::size_factor(folder, &unet, &vae, &nets),

@@ -61,20 +61,26 @@ fn look(folder: &Folder, options: &LoadOptions) -> Seen {
 
 /// The part of the folder that an error is about; `.` for the whole.
 fn part_of(error: &Error, root: &Path) -> String {
+    let first = |place: &str| {
+        let part = place.split(['/', ':', ' ', ';']).next().unwrap_or_default();
+        if part.is_empty() || part.contains('.') { ".".to_owned() } else { part.to_owned() }
+    };
     let text = match error {
         Error::Scheduler(_) => return "scheduler".to_owned(),
-        Error::Model { part, .. } => part.clone(),
+        Error::Model { part, .. } => return first(part),
         Error::Folder(
             folder::Error::Missing { what, .. } | folder::Error::OtherName { what, .. },
-        ) => what.clone(),
+        ) => return first(what),
         other => chain(other),
     };
-    let place = match text.split_once(&root.display().to_string()) {
-        Some((_, place)) => place.strip_prefix('/').unwrap_or_default(),
-        None => text.split_once(": ").map_or(text.as_str(), |(place, _)| place),
-    };
-    let part = place.split(['/', ':', ' ', ';']).next().unwrap_or_default();
-    if part.is_empty() || part.contains('.') { ".".to_owned() } else { part.to_owned() }
+    let root = root.display().to_string();
+    match text.split_once(&format!("{root}/")) {
+        Some((before, place)) if before.is_empty() || before.ends_with(' ') => first(place),
+        _ => match text.split_once(": ").map_or(text.as_str(), |(place, _)| place) {
+            place if place == root => ".".to_owned(),
+            place => first(place),
+        },
+    }
 }
 
 /// What is wrong, in one line.
