@@ -70,9 +70,10 @@ impl Form {
     }
 
     fn dtype(&self, port: &Port) -> Dtype {
-        let cast = self.casts.iter().find(|cast| cast.name == port.name);
+        if let Some(cast) = self.casts.iter().find(|cast| cast.name == port.name) {
+            return cast.to;
+        }
         match port.dtype {
-            _ if cast.is_some() => cast.map_or(port.dtype, |cast| cast.to),
             Dtype::F16 if self.wide.is_some() => Dtype::F32,
             own => own,
         }

@@ -92,36 +92,24 @@ impl Clip {
         let unknown = vocab.get(&special.unknown).copied().unwrap_or(special.end);
         let bpe = BPE::builder()
             .vocab_and_merges(vocab.into_iter().collect::<Vocab>(), merges)
-            .unk_token(special.unknown)
+            .unk_token(special.unknown.clone())
             .end_of_word_suffix(WORD_END.into())
             .build()
             .map_err(|error| malformed(error.to_string()))?;
         let words = Regex::new(WORDS).map_err(|error| malformed(error.to_string()))?;
-        let rule = Rule::Slow { bpe: Box::new(bpe), words, unknown };
-        Ok(Self {
-            rule,
-            byte_letters: byte_letters(),
-            max_length: special.max_length,
-            start: special.start,
-            end: special.end,
-            pad: special.pad,
-            added: special.added,
-        })
+        Ok(Self::new(Rule::Slow { bpe: Box::new(bpe), words, unknown }, special))
     }
 
     /// Loads `tokenizer.json` in place of vocabulary and merges.
     fn load_whole(folder: &Path) -> Result<Self, Error> {
         let tokenizer = t5::whole(&folder.join(t5::FILE))?;
         let special = Special::load(folder, &tokenizer.get_vocab(true).into_iter().collect())?;
-        Ok(Self {
-            rule: Rule::Whole(Box::new(tokenizer)),
-            byte_letters: byte_letters(),
-            max_length: special.max_length,
-            start: special.start,
-            end: special.end,
-            pad: special.pad,
-            added: special.added,
-        })
+        Ok(Self::new(Rule::Whole(Box::new(tokenizer)), special))
+    }
+
+    fn new(rule: Rule, special: Special) -> Self {
+        let Special { max_length, start, end, pad, added, .. } = special;
+        Self { rule, byte_letters: byte_letters(), max_length, start, end, pad, added }
     }
 
     /// The length of a padded prompt in tokens, start and end included.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hearth_fabric::files;
 use hearth_fabric::quic::{IncomingCall, Payload, Responder};
 use hearth_inference::pipelines::Description;
 use hearth_protocol::generation::Task;
@@ -88,7 +89,7 @@ async fn admit(
     let brings_files = !args.request.inputs().is_empty();
     let headers = request.attachments.clone();
     let take = move || take_inputs(&mut args, &headers, payload).map(|()| args);
-    let args = if brings_files { apart(take).await? } else { take()? };
+    let args = if brings_files { in_turn(take).await? } else { take()? };
     let (part, images) = (args.part, args.request.images());
     if part.index >= part.of || part.of != images {
         let message =
@@ -106,21 +107,21 @@ async fn admit(
     let resolved = shared.models.resolve(args.request.model.as_deref(), Instant::now().into())?;
     let description = resolved.description;
     let check = move || check(args, description.as_deref());
-    let args = if brings_files { apart(check).await? } else { check()? };
+    let args = if brings_files { in_turn(check).await? } else { check()? };
     let model = resolved.name;
     shared.parts.subscribe(Wanted { args, key, model, deadline })
 }
 
 /// Hashes or decodes a request's files, which takes longer than other calls may wait: beside the
 /// network's thread.
-async fn apart<T: Send + 'static>(
+async fn in_turn<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, CallError> + Send + 'static,
 ) -> Result<T, CallError> {
     let failed = "checking the request's files failed";
     let failed = || CallError::new(ErrorKind::Internal, failed);
     // It goes with the work, which a caller that leaves does not end.
     let turn = FILES.acquire().await.map_err(|_| failed())?;
-    let done = tokio::task::spawn_blocking(move || {
+    let done = files::apart(move || {
         let _turn = turn;
         work()
     });
