@@ -3,8 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use hearth_api::{CallError, ErrorKind};
 use hearth_fabric::{identity, registry};
-use hearth_protocol::{CallError, ErrorKind};
 
 /// How the command ends, as the shell sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,13 +187,21 @@ impl From<hearth_launchers::Error> for Failure {
     fn from(error: hearth_launchers::Error) -> Self {
         use hearth_launchers::Error as E;
         let status = match error {
-            E::Identity(error) => return error.into(),
             E::CollectTimeout { .. } => Status::Deadline,
             E::UnknownReplica { .. } => Status::Usage,
             _ if error.is_configuration() => Status::Usage,
             _ => Status::Failed,
         };
         Self::of(status, &error)
+    }
+}
+
+impl From<hearth_engine::workers::Error> for Failure {
+    fn from(error: hearth_engine::workers::Error) -> Self {
+        match error {
+            hearth_engine::workers::Error::Launch(error) => error.into(),
+            hearth_engine::workers::Error::Identity(error) => error.into(),
+        }
     }
 }
 

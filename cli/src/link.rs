@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_coordinator::{
+use hearth_api::{CallError, ErrorKind};
+use hearth_engine::{
     Engine, ExternalExecutor, ExternalOptions, FleetView, WorkerStatus, WorkerView,
 };
 use hearth_fabric::identity::Identity;
 use hearth_fabric::quic;
 use hearth_fabric::registry::{self, Registry};
-use hearth_protocol::{CallError, ErrorKind};
 use tokio::time::{Instant, timeout_at};
 
 use crate::context::Context;
@@ -213,7 +213,7 @@ fn is_open(view: &FleetView) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use hearth_coordinator::InFlight;
+    use hearth_engine::InFlight;
     use hearth_protocol::record::ModelRecord;
 
     use super::*;

@@ -61,7 +61,7 @@ fn start_log(global: &Global) -> Result<(), Failure> {
     let level = match (global.quiet, global.verbose) {
         (true, _) => "error",
         // What the transport and the registry meet is in the fleet's view, and told from there.
-        (_, 0) => "warn,hearth_fabric=error,hearth_coordinator=error,quinn=error",
+        (_, 0) => "warn,hearth_fabric=error,hearth_engine=error,quinn=error",
         (_, 1) => "info,quinn=warn",
         (_, 2) => "debug,quinn=info,quinn_proto=info,rustls=info,h2=info",
         (_, _) => "trace",

@@ -5,18 +5,19 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hearth_base::config;
+use hearth_base::task::OwnedTask;
+use hearth_daemon::probe::{self, Listen, Probe, Readiness};
+use hearth_daemon::systemd;
+use hearth_engine::metrics::{CoordinatorMetrics, FleetFigures};
+use hearth_engine::{Backends, Engine, FleetView, Start, WorkerStatus, executors};
 use hearth_fabric::identity::CurrentIdentity;
-use hearth_fabric::task::OwnedTask;
 use hearth_protocol::version;
-use hearth_telemetry::metrics::{BuildInfo, CoordinatorMetrics, FleetFigures, Registry as Metrics};
-use hearth_telemetry::probe::{self, Listen, Probe, Readiness};
-use hearth_telemetry::systemd;
+use hearth_telemetry::metrics::{BuildInfo, Registry as Metrics};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, ConfigError};
-use crate::fleet::{FleetView, WorkerStatus};
-use crate::{Backends, Engine, Start, executors};
+use crate::config::Config;
 
 /// What the workers' logs call this program.
 const AGENT: &str = concat!("hearth-coordinator/", env!("CARGO_PKG_VERSION"));
@@ -39,7 +40,7 @@ const PROBE_LIMIT: Duration = Duration::from_secs(1);
 pub enum Error {
     /// The config.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] config::Error),
     /// The executor.
     #[error("the executor can't start")]
     Executor(#[from] executors::Error),
@@ -73,10 +74,11 @@ pub async fn run(
     let (readiness, watched) = watch::channel(Readiness::NotReady("starting".to_owned()));
     let (counted, metrics) = metrics();
     let probe = start_probe(config.http.listen, watched, counted).await?;
-    let start = Start { identity, stop: stop.clone(), ..Start::bare(config, AGENT) };
-    let backend = &config.executor.backend;
+    let start =
+        Start { identity, stop: stop.clone(), ..Start::without_identity(&config.engine, AGENT) };
+    let backend = &config.engine.executor.backend;
     tracing::info!(version = VERSION, backend, "starts");
-    let starting = Engine::start_as(config, backends, start, Some(metrics.clone()));
+    let starting = Engine::start_with(&config.engine, backends, start, Some(metrics.clone()));
     let engine = match extending(starting).await {
         Err(executors::Error::Stopped) => {
             tracing::info!("asked to end while it started");
@@ -84,10 +86,10 @@ pub async fn run(
         }
         engine => engine?,
     };
-    let registry = engine.view().registry.clone();
+    let registry = engine.fleet().borrow().registry.clone();
     tracing::info!(registry, "started");
     systemd::ready();
-    follow(&engine, config.executor.min_workers, &readiness, &metrics, &stop).await;
+    follow(&engine, config.engine.executor.min_workers, &readiness, &metrics, &stop).await;
 
     tracing::info!("stopping");
     systemd::stopping();

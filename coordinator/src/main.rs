@@ -6,14 +6,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use hearth_coordinator::Backends;
+use hearth_base::failure::fail;
+use hearth_base::files;
+use hearth_base::task::OwnedTask;
 use hearth_coordinator::app;
 use hearth_coordinator::config::Config;
-use hearth_coordinator::executors;
-use hearth_fabric::files;
+use hearth_daemon::lifecycle::{EndRequests, ReloadRequests};
+use hearth_engine::{Backends, executors};
 use hearth_fabric::identity::{CurrentIdentity, Identity};
-use hearth_fabric::task::OwnedTask;
-use hearth_telemetry::lifecycle::{EndRequests, ReloadRequests, fail};
 use hearth_telemetry::log;
 use tokio_util::sync::CancellationToken;
 
@@ -77,7 +77,7 @@ async fn run(
     args: Args,
     log: log::Handle,
 ) -> Result<(), app::Error> {
-    let identity = match config.tls_dir() {
+    let identity = match config.engine.tls_dir() {
         Some(dir) => {
             Some(CurrentIdentity::from(Identity::load(&dir).map_err(executors::Error::from)?))
         }
@@ -119,7 +119,7 @@ async fn reload_when_asked(
     let reload = move || -> anyhow::Result<Option<String>> {
         let config = Config::load(args.config.as_deref(), &backends)?;
         log.set_level(&config.log.level)?;
-        Ok(match (&identity, config.tls_dir()) {
+        Ok(match (&identity, config.engine.tls_dir()) {
             (Some(identity), Some(dir)) => Some(identity.reload(&dir)?.fingerprint()),
             _ => None,
         })
@@ -128,7 +128,7 @@ async fn reload_when_asked(
     loop {
         requests.next().await;
         let once = Arc::clone(&reload);
-        let reloaded = files::apart(move || once()).await;
+        let reloaded = files::run_blocking(move || once()).await;
         match reloaded.unwrap_or_else(|error| Err(error.into())) {
             Ok(certificate) => {
                 tracing::info!(certificate, "certificate and log level are reloaded");

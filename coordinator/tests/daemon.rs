@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+#[path = "../../engine/tests/support/mod.rs"]
 mod support;
 
 use std::io::{Read as _, Write as _};

@@ -8,16 +8,17 @@ use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use hearth_api::{CallError, ErrorKind, Incarnation};
+use hearth_base::task::OwnedTask;
 use hearth_fabric::identity::{Authority, CurrentIdentity, Identity};
 use hearth_fabric::quic::{
     CallEvent, CloseReason, Connection, Connector, EndpointKeys, Error, IncomingCall, Listener,
     Peer, Service, Settings, Target,
 };
-use hearth_fabric::task::OwnedTask;
+use hearth_protocol::codec;
 use hearth_protocol::message::{Accepted, Attachment, Phase, Progress, Request, Trailer};
 use hearth_protocol::role::Role;
 use hearth_protocol::version::Welcome;
-use hearth_protocol::{CallError, ErrorKind, Incarnation, codec};
 use tokio::sync::Notify;
 
 const MIB: usize = 1 << 20;

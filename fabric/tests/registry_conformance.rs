@@ -12,11 +12,11 @@ mod worker;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hearth_api::{OwnerId, Rank};
 use hearth_fabric::registry::{
     Announcement, Error, OwnerState, RankWish, Registry, RegistryUrl, Settings, open,
 };
 use hearth_protocol::record::{ModelRecord, WorkerState};
-use hearth_protocol::{OwnerId, Rank};
 use tempfile::TempDir;
 use worker::{id, rank_of, record, sees, status_where, view_where};
 

@@ -12,11 +12,11 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use hearth_api::{OwnerId, Rank};
 use hearth_fabric::registry::{
     AnnounceStatus, Error, OwnerState, RankWish, Registry, RegistryUrl, Settings, open,
 };
 use hearth_protocol::record::WorkerState;
-use hearth_protocol::{OwnerId, Rank};
 use tempfile::TempDir;
 use worker::{SOON, id, is_registered, rank_of, record, sees, status_where, view_where};
 

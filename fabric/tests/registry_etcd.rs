@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use etcd_client::{Permission, PermissionType};
+use hearth_api::Rank;
 use hearth_fabric::identity::Authority;
 use hearth_fabric::registry::{
     AnnounceStatus, Announcement, Error, Observation, RankWish, Registry, RegistryUrl, Settings,
     View, open,
 };
-use hearth_protocol::Rank;
 use hearth_protocol::role::Role;
 use tempfile::TempDir;
 use worker::{id, is_registered, rank_of, record, sees, status_where, view_where};

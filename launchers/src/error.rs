@@ -4,8 +4,6 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hearth_fabric::identity;
-
 use crate::Handle;
 
 /// Why a launcher can't do what it is asked.
@@ -95,9 +93,6 @@ pub enum Error {
         /// Those that run.
         running: Vec<Handle>,
     },
-    /// A certificate can't be issued.
-    #[error(transparent)]
-    Identity(#[from] identity::Error),
     /// A file of the state folder.
     #[error("{} can't be used", path.display())]
     State {

@@ -37,7 +37,6 @@ pub mod slurm;
 mod spec;
 mod state;
 pub mod systemd;
-pub mod workers;
 
 pub use error::Error;
 pub use handle::{Handle, LaunchId};

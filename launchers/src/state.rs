@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use hearth_fabric::files;
+use hearth_base::files;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 

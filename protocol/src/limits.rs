@@ -1,5 +1,7 @@
 //! Bounds on what a peer may send. Each is checked before memory is taken.
 
+pub use hearth_api::limits::PAYLOAD;
+
 /// Longest structured frame, in bytes.
 pub const STRUCTURED: u32 = 1 << 20;
 
@@ -9,35 +11,5 @@ pub const BULK: u32 = 1 << 20;
 /// Most attachments of one message.
 pub const ATTACHMENTS: usize = 64;
 
-/// Most attachment bytes of one message, all attachments together.
-pub const PAYLOAD: u64 = 256 << 20;
-
-/// Most bytes of one file that a request brings along.
-pub const INPUT: u64 = 32 << 20;
-
-/// Most control images of one request.
-pub const CONTROL_IMAGES: usize = 8;
-
 /// Deepest nesting of a structured frame.
 pub const DEPTH: usize = 32;
-
-/// Most dimensions of a tensor.
-pub const TENSOR_RANK: usize = 8;
-
-/// Longest prompt, in characters.
-pub const PROMPT_CHARS: usize = 10_000;
-
-/// Most entries of a list of timesteps or sigmas.
-pub const STEPS: usize = 1000;
-
-/// Most images of one request.
-pub const IMAGES: u32 = 64;
-
-/// Most entries of a request's `metadata`, and the most bytes of one entry.
-pub const METADATA: (usize, usize) = (32, 1024);
-
-/// Longest text of an error, in bytes; what a peer's own words make longer loses its middle.
-pub const ERROR_TEXT: usize = 2048;
-
-/// Most causes of an error.
-pub const ERROR_CAUSES: usize = 16;

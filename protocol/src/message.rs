@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-use crate::error::{CallError, ErrorKind};
-use crate::ids::{Incarnation, RequestId};
 use crate::limits;
-use crate::tensor::TensorHeader;
+use hearth_api::tensor::TensorHeader;
+use hearth_api::{CallError, ErrorKind};
+use hearth_api::{Incarnation, RequestId};
 
 /// What a caller asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

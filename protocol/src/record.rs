@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Group, Incarnation, Rank, WorkerId};
 use crate::version::ProtocolRange;
+use hearth_api::{Group, Incarnation, Rank, WorkerId};
 
 /// One worker's announcement, the value of `/hearth/v1/<group>/workers/<worker_id>`.
 ///

@@ -20,8 +20,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{CallError, ErrorKind};
-use crate::ids::{Group, Incarnation, Rank, WorkerId};
+use hearth_api::{CallError, ErrorKind};
+use hearth_api::{Group, Incarnation, Rank, WorkerId};
 
 /// The TLS application protocol: `hearth/<major>`.
 pub const ALPN: &[u8] = b"hearth/1";

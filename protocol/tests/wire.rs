@@ -8,23 +8,22 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::Path;
 
+use hearth_api::FinishReason;
+use hearth_api::request::{GenerationRequest, Input, Lora, NoiseDevice, OutputFormat, Task};
+use hearth_api::tensor::{Dtype, TensorHeader};
+use hearth_api::{CallError, ErrorKind, Incarnation, Rank};
 use hearth_protocol::codec::{decode, encode};
-use hearth_protocol::generation::{
-    GenerationRequest, Input, Lora, NoiseDevice, OutputFormat, Task,
-};
 use hearth_protocol::message::{
     Accepted, Attachment, Phase, Preview, Progress, Reply, Request, Span, Trailer,
 };
 use hearth_protocol::methods::{
-    AttachArgs, AttachValue, AttachedPart, CancelArgs, DrainValue, FinishReason, GenerateArgs,
-    Generated, GetRank, Health, InferArgs, InferValue, LoadModelArgs, LoadModelValue, ModelInfo,
-    ModelState, Part, ProfileArgs, ProfileValue, RequestState, RequestSummary, SequenceLength,
-    SleepArgs, SleepValue, TaskDefaults, UnloadModelArgs, UnloadModelValue, WakeArgs, WakeValue,
+    AttachArgs, AttachValue, AttachedPart, CancelArgs, DrainValue, GenerateArgs, Generated,
+    GetRank, Health, InferArgs, InferValue, LoadModelArgs, LoadModelValue, ModelInfo, ModelState,
+    Part, ProfileArgs, ProfileValue, RequestState, RequestSummary, SequenceLength, SleepArgs,
+    SleepValue, TaskDefaults, UnloadModelArgs, UnloadModelValue, WakeArgs, WakeValue,
 };
 use hearth_protocol::record::{Capacity, ModelRecord, WorkerRecord, WorkerState};
-use hearth_protocol::tensor::{Dtype, TensorHeader};
 use hearth_protocol::version::{Hello, ProtocolRange, Welcome};
-use hearth_protocol::{CallError, ErrorKind, Incarnation, Rank};
 use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -304,7 +303,7 @@ fn graphs_themselves() {
 
 #[test]
 fn a_request_taken_up_again() {
-    let request_id: hearth_protocol::RequestId = "r-1".parse().unwrap();
+    let request_id: hearth_api::RequestId = "r-1".parse().unwrap();
     check("attach_args", &AttachArgs { request_id: request_id.clone(), index: Some(1) });
     let part = Part { index: 1, of: 2 };
     let error = Some(CallError::new(ErrorKind::Cancelled, "the request was cancelled"));

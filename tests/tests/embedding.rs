@@ -5,15 +5,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hearth_api::CallError;
+use hearth_base::task::OwnedTask;
 use hearth_fabric::identity::{Authority, Identity};
 use hearth_fabric::quic::{CallEvent, Connection, Connector, Settings, Target};
 use hearth_fabric::registry::{self, RegistryUrl};
-use hearth_fabric::task::OwnedTask;
+use hearth_protocol::codec;
 use hearth_protocol::message::{Attachment, Request};
 use hearth_protocol::methods::Health;
 use hearth_protocol::record::WorkerState;
 use hearth_protocol::role::Role;
-use hearth_protocol::{CallError, codec};
 use hearth_worker::methods::{Answer, Call};
 use hearth_worker::{Config, Overrides, Worker};
 use tokio_util::sync::CancellationToken;

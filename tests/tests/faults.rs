@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hearth_coordinator::{Engine, ExternalExecutor, ExternalOptions, RequestEvent, Submission};
+use hearth_api::request::GenerationRequest;
+use hearth_engine::{Engine, ExternalExecutor, ExternalOptions, RequestEvent, Submission};
 use hearth_fabric::identity::Identity;
 use hearth_fabric::quic::Settings;
 use hearth_fabric::registry::{self, RegistryUrl};
-use hearth_protocol::generation::GenerationRequest;
 use hearth_tests::{Fleet, FleetOptions, Process, until};
 
 fn fleet(workers: usize) -> Fleet {
@@ -113,7 +113,7 @@ async fn a_coordinator_that_comes_back_finds_what_it_asked_for() {
     let run = || async { second.submit(request("again", 1, 100)).await?.finish().await };
     let attached = run().await.expect("the same request");
     let kept = run().await.expect("the kept result");
-    let sha = |output: &hearth_coordinator::RequestOutput| {
+    let sha = |output: &hearth_engine::RequestOutput| {
         output.images[0].as_ref().expect("a picture").sha256.clone()
     };
     assert_eq!(sha(&attached), sha(&kept));

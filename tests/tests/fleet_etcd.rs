@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hearth_coordinator::{Engine, ExternalExecutor, ExternalOptions, RpcOptions};
+use hearth_engine::{Engine, ExternalExecutor, ExternalOptions, RpcOptions};
 use hearth_fabric::identity::Identity;
 use hearth_fabric::quic::Settings;
 use hearth_fabric::registry::{self, RegistryUrl};

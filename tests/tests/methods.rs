@@ -10,8 +10,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use hearth_coordinator::blocking::Engine;
-use hearth_coordinator::{Backends, Config, RpcOptions};
+use hearth_engine::blocking::Engine;
+use hearth_engine::{Backends, Config, RpcOptions};
 use hearth_tests::{Fleet, FleetOptions, source, until};
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hearth_fabric::causes;
+use hearth_base::causes;
 use hearth_fabric::registry::{AnnounceStatus, Announcement, Error};
 use hearth_protocol::record::WorkerState;
 

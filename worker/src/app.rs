@@ -5,19 +5,21 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
-use hearth_fabric::files::KeptFile;
+use hearth_api::Incarnation;
+use hearth_base::files::KeptFile;
+use hearth_base::task::OwnedTask;
 use hearth_fabric::identity::{CurrentIdentity, Identity};
 use hearth_fabric::quic::{EndpointKeys, Listener, Settings};
 use hearth_fabric::registry::{self, Registry};
-use hearth_fabric::task::OwnedTask;
 use hearth_inference::progress::Progress;
-use hearth_protocol::Incarnation;
 use hearth_protocol::record::{Capacity, WorkerRecord, WorkerState};
 use hearth_protocol::version::ProtocolRange;
-use hearth_telemetry::metrics::{BuildInfo, Registry as Metrics, WorkerMetrics};
-use hearth_telemetry::probe::{self, Listen, Probe, Readiness};
+use hearth_telemetry::metrics::{BuildInfo, Registry as Metrics};
+
+use crate::metrics::WorkerMetrics;
+use hearth_daemon::probe::{self, Listen, Probe, Readiness};
+use hearth_daemon::systemd;
 use hearth_telemetry::procinfo::Process;
-use hearth_telemetry::systemd;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -160,7 +162,7 @@ impl Worker {
         let record = WorkerRecord {
             worker_id: id,
             group: shared.group.clone(),
-            rank: hearth_protocol::Rank(0),
+            rank: hearth_api::Rank(0),
             incarnation: shared.incarnation,
             endpoints: advertise::endpoints(config.worker.advertise, bound),
             device: config.worker.device.clone(),

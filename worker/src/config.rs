@@ -6,11 +6,12 @@ mod values;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub use hearth_fabric::config::{Error as ConfigError, RegistrySection, TlsSection};
+pub use hearth_base::config::Error as ConfigError;
+pub use hearth_fabric::config::{RegistrySection, TlsSection};
 
-use hearth_fabric::config;
+use hearth_api::{OwnerId, WorkerId};
+use hearth_base::config;
 use hearth_fabric::registry::RegistryUrl;
-use hearth_protocol::{OwnerId, WorkerId};
 use hearth_telemetry::log::LogSettings;
 use serde::{Deserialize, Serialize};
 
@@ -140,8 +141,8 @@ impl Config {
 mod tests {
     use std::time::Duration;
 
-    use hearth_protocol::Rank;
-    use hearth_telemetry::probe::Listen;
+    use hearth_api::Rank;
+    use hearth_daemon::probe::Listen;
 
     use super::*;
 

@@ -5,8 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use hearth_daemon::probe;
 use hearth_fabric::registry;
-use hearth_telemetry::probe;
 
 use crate::config::ConfigError;
 use crate::engine::LoadError;

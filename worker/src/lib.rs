@@ -13,7 +13,9 @@ mod app;
 pub mod config;
 mod engine;
 mod error;
+
 pub mod methods;
+mod metrics;
 mod models;
 pub mod owner;
 mod parts;

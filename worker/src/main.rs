@@ -7,10 +7,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use hearth_fabric::files;
+use hearth_base::failure::fail;
+use hearth_base::files;
+use hearth_base::task::OwnedTask;
+use hearth_daemon::lifecycle::{EndRequests, ReloadRequests};
 use hearth_fabric::identity::CurrentIdentity;
-use hearth_fabric::task::OwnedTask;
-use hearth_telemetry::lifecycle::{EndRequests, ReloadRequests, fail};
 use hearth_telemetry::log;
 use hearth_worker::{Config, Error, Overrides, Worker, owner};
 use tokio_util::sync::CancellationToken;
@@ -194,7 +195,7 @@ async fn reload_when_asked(
     loop {
         requests.next().await;
         let once = Arc::clone(&reload);
-        let reloaded = files::apart(move || once()).await;
+        let reloaded = files::run_blocking(move || once()).await;
         match reloaded.unwrap_or_else(|error| Err(error.into())) {
             Ok(identity) => {
                 let certificate = identity.fingerprint();

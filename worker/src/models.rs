@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use hearth_api::{CallError, ErrorKind};
 use hearth_inference::pipelines::Description;
 use hearth_inference::progress::Progress;
-use hearth_protocol::{CallError, ErrorKind};
 use tokio::sync::watch;
 
 /// Most models of one worker.

@@ -8,9 +8,9 @@ use std::io::{self, Read as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hearth_api::OwnerId;
 use hearth_fabric::quic::Peer;
 use hearth_fabric::registry::{OwnerState, OwnerWatch};
-use hearth_protocol::OwnerId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 

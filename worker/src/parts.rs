@@ -12,11 +12,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use hearth_api::{CallError, ErrorKind, RequestId};
 use hearth_inference::session::Interrupt;
 use hearth_protocol::message::Phase;
 use hearth_protocol::methods::{GenerateArgs, Generated, Part, RequestState, RequestSummary};
-use hearth_protocol::{CallError, ErrorKind, RequestId};
-use hearth_telemetry::metrics::{Outcome, WorkerMetrics};
+use hearth_telemetry::metrics::Outcome;
+
+use crate::metrics::WorkerMetrics;
 use tokio::sync::watch;
 
 use crate::engine::Order;

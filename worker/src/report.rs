@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::metrics::WorkerFigures;
+use hearth_daemon::probe::Readiness;
+use hearth_daemon::systemd;
 use hearth_protocol::record::WorkerState;
-use hearth_telemetry::metrics::WorkerFigures;
-use hearth_telemetry::probe::Readiness;
-use hearth_telemetry::systemd;
 use tokio::sync::watch;
 
 use crate::state::Shared;

@@ -4,12 +4,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use hearth_api::{CallError, ErrorKind};
 use hearth_fabric::quic::{IncomingCall, Peer, Service};
 use hearth_inference::session::Interrupt;
 use hearth_protocol::message::{Request, Trailer};
 use hearth_protocol::methods::Method;
 use hearth_protocol::version::Welcome;
-use hearth_protocol::{CallError, ErrorKind};
 
 use crate::methods::{self, Answer, Call, Handler, Methods};
 use crate::owner::Binding;

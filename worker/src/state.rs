@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hearth_fabric::files::KeptFile;
+use crate::metrics::WorkerMetrics;
+use hearth_api::{CallError, ErrorKind, Group, Incarnation, Rank, WorkerId};
+use hearth_base::files::KeptFile;
 use hearth_fabric::identity::CurrentIdentity;
 use hearth_protocol::record::{Capacity, WorkerState};
-use hearth_protocol::{CallError, ErrorKind, Group, Incarnation, Rank, WorkerId};
-use hearth_telemetry::metrics::WorkerMetrics;
 use hearth_telemetry::procinfo::Process;
 use tokio::sync::watch;
 

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use hearth_coordinator::RpcOptions;
+use hearth_engine::RpcOptions;
 use hearth_protocol::methods::Stats;
 use hearth_protocol::role::Role;
 

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use hearth_coordinator::GenerationRequest;
+use hearth_engine::GenerationRequest;
 use serde::{Deserialize, Serialize};
 
 use super::Effort;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
-use hearth_protocol::{RequestId, WorkerId};
+use hearth_api::{RequestId, WorkerId};
 
 use super::values::positive_duration;
 

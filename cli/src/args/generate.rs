@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use hearth_protocol::generation::{Lora, NoiseDevice, OutputFormat, Task};
+use hearth_api::request::{Lora, NoiseDevice, OutputFormat, Task};
 
 use super::details::DetailArgs;
 use super::values::{Size, device, finite, positive_duration, seed, whole};

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use hearth_coordinator::config::Size;
+use hearth_engine::config::Size;
 use hearth_launchers::{Error, Gpus, Handle, LaunchId, RANK_VARIABLE};
 
 use super::values::positive_duration;

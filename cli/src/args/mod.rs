@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use hearth_api::RequestId;
 use hearth_launchers::shim::Stage;
-use hearth_protocol::RequestId;
 use hearth_protocol::role::Role;
 use hearth_protocol::version::{ALPN, MINOR};
 

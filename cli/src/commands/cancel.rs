@@ -1,6 +1,6 @@
 //! `hearth cancel`: ends a request, whoever asked for it.
 
-use hearth_protocol::ErrorKind;
+use hearth_api::ErrorKind;
 use hearth_protocol::methods::CancelValue;
 use serde::Serialize;
 

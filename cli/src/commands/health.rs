@@ -1,7 +1,7 @@
 //! `hearth health`: whether each worker can serve.
 
+use hearth_api::{CallError, Rank};
 use hearth_protocol::methods::Health;
-use hearth_protocol::{CallError, Rank};
 use serde::Serialize;
 
 use crate::App;
@@ -28,7 +28,7 @@ pub(super) async fn run(args: &HealthArgs, app: &App) -> Result<Status, Failure>
     let answers = link.engine.check_health(args.timeout).await;
     link.close().await;
 
-    let row = |answer: hearth_coordinator::WorkerHealth| Row {
+    let row = |answer: hearth_engine::WorkerHealth| Row {
         worker: answer.worker.to_string(),
         rank: answer.rank,
         healthy: answer.is_healthy(),

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use hearth_engine::workers::{Ranks, Workers};
 use hearth_fabric::identity::{Authority, Identity, pki};
 use hearth_fabric::registry::RegistryUrl;
-use hearth_launchers::workers::{Ranks, Workers};
 use hearth_launchers::{
     Gpus, Handle, LaunchId, LaunchSpec, Launchers, Owner, Placement, Resources,
 };

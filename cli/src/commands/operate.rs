@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use hearth_coordinator::Engine;
+use hearth_api::{CallError, ErrorKind, Rank, WorkerId};
+use hearth_engine::Engine;
 use hearth_protocol::methods::{DrainValue, Health, Method};
 use hearth_protocol::record::WorkerState;
-use hearth_protocol::{CallError, ErrorKind, Rank, WorkerId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;

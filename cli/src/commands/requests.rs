@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hearth_coordinator::RpcOptions;
+use hearth_engine::RpcOptions;
 use hearth_protocol::methods::{Method, RequestList, RequestState, RequestSummary};
 use serde::Serialize;
 use serde_json::Value;

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hearth_coordinator::{Envelope, Exec, RawEnvelope, ReplyFrom, RpcOptions};
+use hearth_api::tensor::TensorHeader;
+use hearth_api::{CallError, Rank};
+use hearth_engine::{Envelope, Exec, RawEnvelope, ReplyFrom, RpcOptions};
+use hearth_protocol::codec;
 use hearth_protocol::message::Attachment;
 use hearth_protocol::methods::Method;
-use hearth_protocol::tensor::TensorHeader;
-use hearth_protocol::{CallError, Rank, codec};
 use serde::Serialize;
 use serde_json::Value;
 

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use hearth_api::{CallError, Rank, WorkerId};
 use hearth_protocol::methods::{
     LoadModelArgs, LoadModelValue, Method, UnloadModelArgs, UnloadModelValue,
 };
-use hearth_protocol::{CallError, Rank, WorkerId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_coordinator::{Engine, FleetView};
+use hearth_api::{CallError, Rank, WorkerId};
+use hearth_engine::{Engine, FleetView};
 use hearth_protocol::methods::Method;
-use hearth_protocol::{CallError, Rank, WorkerId};
 use serde_json::Value;
 use tokio::task::JoinSet;
 

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use hearth_api::limits;
+use hearth_api::tensor::{Dtype, TensorHeader};
 use hearth_media::npy;
-use hearth_protocol::limits;
 use hearth_protocol::message::Attachment;
-use hearth_protocol::tensor::{Dtype, TensorHeader};
 
 use super::input;
 use crate::args::TensorFile;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hearth_coordinator::{FleetView, RpcOptions};
-use hearth_protocol::WorkerId;
+use hearth_api::WorkerId;
+use hearth_engine::{FleetView, RpcOptions};
 use hearth_protocol::methods::{Method, Stats};
 use serde_json::{Value, json};
 
@@ -224,7 +224,7 @@ impl Up<'_> {
 }
 
 fn states(view: &FleetView) -> BTreeMap<WorkerId, String> {
-    let state = |worker: &hearth_coordinator::WorkerView| {
+    let state = |worker: &hearth_engine::WorkerView| {
         let reason = worker.status.reason().map(|reason| format!(": {reason}"));
         (worker.id.clone(), format!("{}{}", worker.status, reason.unwrap_or_default()))
     };

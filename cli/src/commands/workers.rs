@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use hearth_coordinator::{FleetView, RpcOptions, WorkerStatus, WorkerView};
-use hearth_protocol::WorkerId;
+use hearth_api::WorkerId;
+use hearth_engine::{FleetView, RpcOptions, WorkerStatus, WorkerView};
 use hearth_protocol::methods::{Method, Stats};
 use serde::Serialize;
 use serde_json::Value;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use hearth_telemetry::lifecycle;
+use hearth_base::failure;
 use rustix::process::{Pid, Signal};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio_util::sync::CancellationToken;
@@ -142,10 +142,10 @@ pub(super) fn last_words(log: &Path) -> Vec<String> {
     let bytes = read_end(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    let error = lines.iter().rposition(|line| lifecycle::is_error(line));
+    let error = lines.iter().rposition(|line| failure::is_error(line));
     let from = error.unwrap_or_else(|| lines.len().saturating_sub(TAIL_LINES));
     let said = lines[from..].iter().take(TAIL_LINES);
-    said.map(|line| lifecycle::bare(line).to_owned()).collect()
+    said.map(|line| failure::bare(line).to_owned()).collect()
 }
 
 fn read_end(log: &Path) -> io::Result<Vec<u8>> {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_coordinator::FleetView;
+use hearth_engine::FleetView;
 use hearth_fabric::identity::Authority;
 use hearth_protocol::role::Role;
 use tokio::net::TcpStream;

@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hearth_fabric::files;
+use hearth_base::files;
 use serde::{Deserialize, Serialize};
 
 use crate::args::Global;

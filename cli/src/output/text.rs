@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use hearth_protocol::CallError;
+use hearth_api::CallError;
 
 /// `4.2 MB`; powers of ten, as disks are sold.
 pub(crate) fn bytes(count: u64) -> String {
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn causes_follow_on_the_same_line() {
         let why = std::io::Error::other("Add node.\nName: x\n");
-        let error = CallError::new(hearth_protocol::ErrorKind::ModelFailed, "the graph failed");
+        let error = CallError::new(hearth_api::ErrorKind::ModelFailed, "the graph failed");
         assert_eq!(reasons(&error.caused_by(&why)), "the graph failed: Add node. Name: x");
         assert_eq!([count(1, "worker"), count(0, "worker")], ["1 worker", "0 workers"]);
     }

@@ -18,7 +18,7 @@ use super::{
     CA_FILE, CERTIFICATE_FILE, Error, Identity, KEY_FILE, Paths, SpiffeId, certificate,
     certificates, read_error, spiffe,
 };
-use crate::files;
+use hearth_base::files;
 
 /// The authority's key.
 pub const CA_KEY_FILE: &str = "ca.key";

@@ -3,10 +3,10 @@
 use std::io;
 use std::net::SocketAddr;
 
+use hearth_api::{CallError, ErrorKind};
 use hearth_protocol::codec::CodecError;
 use hearth_protocol::frame::{FrameError, FrameKind};
 use hearth_protocol::message::code;
-use hearth_protocol::{CallError, ErrorKind};
 
 /// A failure of the transport or of the peer.
 #[derive(Debug, thiserror::Error)]

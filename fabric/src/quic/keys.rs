@@ -11,7 +11,7 @@ use quinn_proto::HashedConnectionIdGenerator;
 use ring::hmac;
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use crate::files;
+use hearth_base::files;
 
 const RESET_LEN: usize = 64;
 const CID_LEN: usize = 8;

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_protocol::{CallError, ErrorKind, limits};
+use hearth_api::{CallError, ErrorKind};
+use hearth_protocol::limits;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Error;

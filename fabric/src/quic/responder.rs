@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hearth_api::{CallError, Incarnation};
 use hearth_protocol::frame::FrameKind;
 use hearth_protocol::message::{
     Accepted, Attachment, Preview, Progress, Reply, Trailer, check_attachments, code,
 };
-use hearth_protocol::{CallError, Incarnation};
 use tokio::sync::Semaphore;
 
 use super::Error;

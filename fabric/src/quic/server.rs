@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
+use hearth_api::{CallError, Incarnation};
 use hearth_protocol::frame::FrameKind;
 use hearth_protocol::message::{Request, code};
 use hearth_protocol::version::{Hello, ProtocolRange, Welcome};
-use hearth_protocol::{CallError, Incarnation};
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::{CancellationToken, ReusableBoxFuture};
@@ -24,7 +24,7 @@ use super::responder::Responder;
 use super::stream::{FrameReader, FrameWriter};
 use super::{EndpointKeys, Error, GrantedBuffers, Settings, runtime, settings, socket, tls};
 use crate::identity::{CurrentIdentity, Identity, SpiffeId, peer_id};
-use crate::task::note_panic;
+use hearth_base::task::note_panic;
 
 /// Connections that a worker holds at once.
 const CONNECTIONS: usize = 512;

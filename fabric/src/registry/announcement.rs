@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_protocol::Rank;
+use hearth_api::Rank;
 use hearth_protocol::record::WorkerRecord;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Error, encode};
-use crate::task::OwnedTask;
+use hearth_base::task::OwnedTask;
 
 /// How long a withdrawal may take; what is left then goes by expiry.
 pub(super) const WITHDRAWAL: Duration = Duration::from_secs(3);

@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hearth_api::{OwnerId, Rank, WorkerId};
 use hearth_protocol::record::WorkerRecord;
-use hearth_protocol::{OwnerId, Rank, WorkerId};
 
 use super::state::StateFolder;
 use super::{Announcement, Error, Observation, OwnerClaim, OwnerWatch, RankWish, Registry};

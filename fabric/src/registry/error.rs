@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use hearth_protocol::{Group, Rank, WorkerId};
+use hearth_api::{Group, Rank, WorkerId};
 
 use super::{MAX_RECORD_BYTES, MAX_WORKERS};
 

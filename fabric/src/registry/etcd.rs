@@ -24,8 +24,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use etcd_client::{Certificate, ConnectOptions, Identity, TlsOptions};
+use hearth_api::{Group, OwnerId, Rank, WorkerId};
 use hearth_protocol::record::WorkerRecord;
-use hearth_protocol::{Group, OwnerId, Rank, WorkerId};
 
 use super::state::StateFolder;
 use super::{

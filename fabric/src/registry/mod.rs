@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hearth_api::{OwnerId, Rank};
 use hearth_protocol::record::WorkerRecord;
-use hearth_protocol::{OwnerId, Rank};
 
 pub use announcement::{AnnounceStatus, Announcement};
 pub use error::Error;

@@ -1,12 +1,12 @@
 //! A name that an engine holds in the registry for as long as it lives, so that workers which
 //! belong to it can tell when it is gone.
 
-use hearth_protocol::OwnerId;
+use hearth_api::OwnerId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::announcement::WITHDRAWAL;
-use crate::task::OwnedTask;
+use hearth_base::task::OwnedTask;
 
 /// Whether an owner's name is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

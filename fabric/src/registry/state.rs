@@ -8,12 +8,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hearth_protocol::{Rank, WorkerId};
+use hearth_api::{Rank, WorkerId};
 use serde::{Deserialize, Serialize};
 
 use super::Error;
 use super::lock::Lock;
-use crate::files::{self, KeptFile};
+use hearth_base::files::{self, KeptFile};
 
 const LOCK_FILE: &str = "lock";
 const STATE_FILE: &str = "registry.json";
@@ -63,7 +63,7 @@ impl StateFolder {
     /// Locks the folder and reads what is remembered about the registry `target`.
     pub(super) async fn lock(self, target: &str) -> Result<State, Error> {
         let (path, target) = (self.path.clone(), target.to_owned());
-        let locked = files::apart(move || self.lock_now(target)).await;
+        let locked = files::run_blocking(move || self.lock_now(target)).await;
         locked.unwrap_or_else(|source| Err(Error::State { path, source }))
     }
 

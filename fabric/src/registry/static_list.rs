@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use hearth_api::{OwnerId, Rank};
 use hearth_protocol::record::WorkerRecord;
-use hearth_protocol::{OwnerId, Rank};
 use tokio_util::sync::CancellationToken;
 
 use super::view::Publisher;

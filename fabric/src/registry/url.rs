@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use hearth_protocol::Group;
+use hearth_api::Group;
 
 use super::Error;
 

@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hearth_protocol::WorkerId;
+use hearth_api::WorkerId;
 use hearth_protocol::record::WorkerRecord;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Error, MAX_WORKERS};
-use crate::task::OwnedTask;
+use hearth_base::task::OwnedTask;
 
 /// The workers of a group, as last heard.
 #[derive(Debug, Clone, Default)]

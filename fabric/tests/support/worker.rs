@@ -12,10 +12,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hearth_api::{Group, Incarnation, Rank, WorkerId};
 use hearth_fabric::registry::{AnnounceStatus, Announcement, Observation, View};
 use hearth_protocol::record::{Capacity, WorkerRecord, WorkerState};
 use hearth_protocol::version::ProtocolRange;
-use hearth_protocol::{Group, Incarnation, Rank, WorkerId};
 
 /// More than any wait should take on a busy machine; what is measured is asserted apart.
 pub const SOON: Duration = Duration::from_secs(15);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hearth_fabric::causes;
+use hearth_base::causes;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config as Connection};
 

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::RequestId;
 use crate::methods::Part;
 use crate::record::WorkerState;
+use hearth_api::RequestId;
 
 /// The arguments of `cancel`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::CallError;
-use crate::generation::GenerationRequest;
-use crate::ids::RequestId;
+use hearth_api::{CallError, FinishReason, GenerationRequest, RequestId};
 
 /// The arguments of `generate`.
 ///
@@ -84,18 +82,4 @@ pub struct AttachedPart {
     /// Why it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<CallError>,
-}
-
-/// How a request's item ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FinishReason {
-    /// With a result.
-    Done,
-    /// The caller cancelled it.
-    Cancelled,
-    /// Its deadline passed.
-    Deadline,
-    /// It failed.
-    Error,
 }

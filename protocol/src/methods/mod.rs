@@ -13,9 +13,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use control::{CancelArgs, CancelValue, DrainValue, RequestList, RequestState, RequestSummary};
-pub use generate::{
-    AttachArgs, AttachValue, AttachedPart, FinishReason, GenerateArgs, Generated, Part,
-};
+pub use generate::{AttachArgs, AttachValue, AttachedPart, GenerateArgs, Generated, Part};
 pub use infer::{InferArgs, InferValue, ProfileArgs, ProfileValue};
 pub use models::{
     LoadModelArgs, LoadModelValue, SleepArgs, SleepValue, UnloadModelArgs, UnloadModelValue,

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Group, Incarnation, Rank, WorkerId};
 use crate::record::{Capacity, WorkerState};
+use hearth_api::{Group, Incarnation, Rank, WorkerId};
 
 /// Who answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,12 +1,10 @@
 //! Counters of a daemon, in the form that Prometheus scrapes.
 //!
-//! A daemon makes one [`Registry`], lets each typed set ([`WorkerMetrics`], [`CoordinatorMetrics`])
-//! register in it, and hands it to the [probe](crate::probe). The sets are cheap to clone and never
-//! block. `docs/metrics.md` lists them all; every label has few values, whatever peers send.
+//! A daemon makes one [`Registry`], lets each typed set of metrics register in it, and hands it to
+//! its probe. Which metrics there are is the worker's and the engine's: here is what they share.
+//! Every label has few values, whatever peers send; `docs/metrics.md` lists all metrics.
 
-mod coordinator;
 mod process;
-mod worker;
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -17,9 +15,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{self, Unit};
-
-pub use coordinator::{CallTimer, CoordinatorMetrics, FleetFigures, RequestTimer};
-pub use worker::{WorkerFigures, WorkerMetrics};
 
 /// The media type of [`Registry::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -52,8 +47,8 @@ impl Registry {
         registry
     }
 
-    /// Where metrics get their prefix.
-    fn own(&mut self) -> &mut registry::Registry {
+    /// Where metrics get their prefix, `hearth_`.
+    pub fn own(&mut self) -> &mut registry::Registry {
         self.0.sub_registry_with_prefix("hearth")
     }
 
@@ -105,20 +100,30 @@ struct OutcomeLabel {
     outcome: Outcome,
 }
 
+/// The label of what is counted by state.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct StateLabel {
-    state: &'static str,
+pub struct StateLabel {
+    /// The state.
+    pub state: &'static str,
 }
 
 /// Requests that ended, of either daemon.
 #[derive(Debug, Clone)]
-struct Requests {
+pub struct Requests {
     ended: Family<OutcomeLabel, Counter>,
     duration: Histogram,
 }
 
+impl Default for Requests {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Requests {
-    fn new() -> Self {
+    /// No request yet; each outcome is shown from the start.
+    #[must_use]
+    pub fn new() -> Self {
         let ended = Family::<OutcomeLabel, Counter>::default();
         for outcome in Outcome::ALL {
             // There from the start, so that a rate over the first one is right.
@@ -127,7 +132,8 @@ impl Requests {
         Self { ended, duration: Histogram::new(REQUEST_BUCKETS) }
     }
 
-    fn register(&self, registry: &mut registry::Registry) {
+    /// Shows them in `registry` from now on.
+    pub fn register(&self, registry: &mut registry::Registry) {
         registry.register("requests", "Requests that ended, by outcome", self.ended.clone());
         registry.register_with_unit(
             "request_duration",
@@ -137,15 +143,14 @@ impl Requests {
         );
     }
 
-    fn ended(&self, outcome: Outcome, duration: Duration) {
+    /// Counts one that ended.
+    pub fn ended(&self, outcome: Outcome, duration: Duration) {
         self.ended.get_or_create(&OutcomeLabel { outcome }).inc();
         self.duration.observe(duration.as_secs_f64());
     }
 }
 
-fn saturating(count: impl TryInto<i64>) -> i64 {
+/// A count as a gauge has it.
+pub fn saturating(count: impl TryInto<i64>) -> i64 {
     count.try_into().unwrap_or(i64::MAX)
 }
-
-#[cfg(test)]
-mod tests;

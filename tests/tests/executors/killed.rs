@@ -4,9 +4,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use hearth_api::OwnerId;
 use hearth_fabric::identity::Authority;
 use hearth_fabric::registry::{self, RegistryUrl};
-use hearth_protocol::OwnerId;
 use hearth_tests::{Fleet, FleetOptions, Process, SlurmCluster, program, until};
 
 use super::place::{
@@ -28,10 +28,7 @@ fn coordinator_command(dir: &Path, config: &str) -> Command {
 /// The coordinator says that it is ready.
 fn until_ready(coordinator: &Process) {
     until("the coordinator is ready", SOON, || {
-        coordinator
-            .log()
-            .contains("\"message\":\"ready\",\"target\":\"hearth_coordinator")
-            .then_some(())
+        coordinator.log().contains("\"message\":\"ready\",\"target\":\"hearth_engine").then_some(())
     });
 }
 

@@ -8,8 +8,8 @@ mod place;
 
 use std::time::{Duration, Instant};
 
-use hearth_coordinator::blocking;
-use hearth_coordinator::{
+use hearth_engine::blocking;
+use hearth_engine::{
     Backends, Config, ErrorKind, Exec, GenerationRequest, Rank, ReplyFrom, RpcOptions, WorkerStatus,
 };
 use hearth_tests::SlurmCluster;
@@ -96,7 +96,7 @@ async fn death(place: &Place) {
         assert!(place.engine.step(vec![request(1)]).await[0].is_ok());
         return;
     }
-    let died = |view: &hearth_coordinator::FleetView| {
+    let died = |view: &hearth_engine::FleetView| {
         let exit = view.workers[1].last_exit.as_deref();
         exit.is_some_and(|exit| exit.contains("signal 9"))
     };
@@ -190,7 +190,7 @@ fn a_program_without_async_code_brings_workers_and_takes_them_down() {
     assert_eq!(until_workers(dir.path(), WORKERS).len(), WORKERS);
     assert!(engine.step(vec![request(1)])[0].is_ok());
     let events: Vec<_> = engine.submit(request(2)).expect("a request").collect();
-    assert!(matches!(events.last(), Some(hearth_coordinator::RequestEvent::Finished(_))));
+    assert!(matches!(events.last(), Some(hearth_engine::RequestEvent::Finished(_))));
     drop(engine);
     assert!(workers_of(dir.path()).is_empty());
 }
@@ -204,13 +204,13 @@ async fn a_start_that_fails_says_why_and_leaves_nothing() {
         let text = owning(backend, dir.path()).replace("models/emoji", "models/none");
         let config = Config::parse(&text, &backends).expect("a config");
         let started = Instant::now();
-        let failed = hearth_coordinator::Engine::start(&config, &backends, "test/0").await;
+        let failed = hearth_engine::Engine::start(&config, &backends, "test/0").await;
         // A model that is not there may be found out before or after the registration.
         let said = match failed {
             Err(error) => error.to_string(),
             Ok(engine) => {
                 let view = engine.fleet();
-                let failed = |worker: &hearth_coordinator::WorkerView| {
+                let failed = |worker: &hearth_engine::WorkerView| {
                     matches!(worker.status, WorkerStatus::Failed { .. })
                 };
                 let said = view
@@ -229,7 +229,7 @@ async fn a_start_that_fails_says_why_and_leaves_nothing() {
 
         let text = text.replace("hearth-worker", "hearth-werker");
         let config = Config::parse(&text, &backends).expect("a config");
-        let failed = hearth_coordinator::Engine::start(&config, &backends, "test/0").await;
+        let failed = hearth_engine::Engine::start(&config, &backends, "test/0").await;
         let mut said = String::new();
         let mut next = failed.as_ref().err().map(|error| error as &dyn std::error::Error);
         while let Some(error) = next {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hearth_coordinator::executor::{CallStream, Executor, OutgoingCall};
-use hearth_coordinator::{
+use hearth_engine::executor::{CallStream, Executor, OutgoingCall};
+use hearth_engine::{
     Backends, CallError, Config, Engine, ExternalExecutor, FleetView, LaunchedExecutor, RpcOptions,
     Start, WorkerId,
 };

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hearth_api::CallError;
 use hearth_fabric::identity::Identity;
+use hearth_protocol::codec;
 use hearth_protocol::frame::{FrameHeader, FrameKind, HEADER_LEN};
 use hearth_protocol::message::{Reply, Request};
 use hearth_protocol::version::{ALPN, Hello, ProtocolRange};
-use hearth_protocol::{CallError, codec};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream, TransportConfig};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use hearth_protocol::ErrorKind;
+use hearth_api::ErrorKind;
 use hearth_protocol::frame::FrameKind;
 use hearth_protocol::methods::{Health, Stats};
 

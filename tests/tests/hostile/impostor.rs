@@ -5,17 +5,18 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use hearth_coordinator::{
+use hearth_api::Incarnation;
+use hearth_base::task::OwnedTask;
+use hearth_engine::{
     Backends, Config, Engine, ErrorKind, Exec, GenerationRequest, Rank, RpcOptions,
 };
 use hearth_fabric::identity::Identity;
 use hearth_fabric::registry::{self, Announcement, RankWish, Registry, RegistryUrl};
-use hearth_fabric::task::OwnedTask;
+use hearth_protocol::codec;
 use hearth_protocol::frame::FrameKind;
 use hearth_protocol::message::{Reply, Request, Trailer};
 use hearth_protocol::record::WorkerRecord;
 use hearth_protocol::version::{ALPN, Welcome};
-use hearth_protocol::{Incarnation, codec};
 use hearth_tests::Fleet;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, RecvStream, SendStream, ServerConfig, TransportConfig};

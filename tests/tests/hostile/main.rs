@@ -13,13 +13,14 @@ use client::{
     Credentials, LIMIT, connect, credentials, end, endpoint, frame, greet, message, raw_frame,
     refusal, reply, request, send,
 };
+use hearth_api::request::GenerationRequest;
+use hearth_api::{ErrorKind, Incarnation};
 use hearth_fabric::identity::Identity;
 use hearth_fabric::quic::{CallEvent, Connection as Peer, Connector, Settings, Target};
+use hearth_protocol::codec;
 use hearth_protocol::frame::{FrameHeader, FrameKind};
-use hearth_protocol::generation::GenerationRequest;
 use hearth_protocol::message::{Attachment, Request};
 use hearth_protocol::methods::{GenerateArgs, Part, Stats};
-use hearth_protocol::{ErrorKind, Incarnation, codec};
 use hearth_tests::{Fleet, FleetOptions, until};
 use rcgen::{CertificateParams, Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;

@@ -7,16 +7,34 @@ use crate::tree::{Rule, tree};
 /// Each crate of the workspace, by its folder, with the crates of the workspace that it may know.
 /// Depend downward only; a worker and a coordinator meet on the wire and nowhere else.
 const MAY_KNOW: &[(&str, &[&str])] = &[
-    ("protocol", &[]),
-    ("telemetry", &[]),
-    ("media", &[]),
-    ("fabric", &["protocol"]),
-    ("inference", &["media"]),
-    ("launchers", &["protocol", "fabric"]),
+    ("base", &[]),
+    ("api", &[]),
+    ("protocol", &["api"]),
+    ("telemetry", &["base"]),
+    ("media", &["api"]),
+    ("daemon", &["base", "telemetry"]),
+    ("fabric", &["base", "api", "protocol"]),
+    ("inference", &["api", "media"]),
+    ("launchers", &["base"]),
     ("tests/tidy", &[]),
-    ("worker", &["protocol", "fabric", "telemetry", "media", "inference"]),
-    ("coordinator", &["protocol", "fabric", "telemetry", "media", "launchers"]),
-    ("cli", &["protocol", "fabric", "telemetry", "media", "inference", "launchers", "coordinator"]),
+    ("worker", &["base", "api", "protocol", "fabric", "telemetry", "daemon", "media", "inference"]),
+    ("engine", &["base", "api", "protocol", "fabric", "telemetry", "media", "launchers"]),
+    ("coordinator", &["base", "api", "protocol", "fabric", "telemetry", "daemon", "engine"]),
+    (
+        "cli",
+        &[
+            "base",
+            "api",
+            "protocol",
+            "fabric",
+            "telemetry",
+            "daemon",
+            "media",
+            "inference",
+            "launchers",
+            "engine",
+        ],
+    ),
 ];
 
 /// The crates that may know all others.
@@ -71,16 +89,17 @@ fn crates_depend_downward() {
 }
 
 #[test]
-fn the_protocol_knows_no_runtime() {
+fn api_and_protocol_know_no_runtime() {
     let mut rule = Rule::new(
         "The protocol is what two processes agree on; without a runtime, a clock or a socket it \
          can be tested to the byte and used by any program.",
         "Put code that needs one into fabric.",
     );
-    let manifest = parse("protocol/Cargo.toml");
-    for (name, _) in dependencies(&manifest) {
-        if RUNTIMES.contains(&name.as_str()) {
-            rule.broken_manifest("protocol", &format!("depends on {name}"));
+    for folder in ["api", "protocol"] {
+        for (name, _) in dependencies(&parse(&format!("{folder}/Cargo.toml"))) {
+            if RUNTIMES.contains(&name.as_str()) {
+                rule.broken_manifest(folder, &format!("depends on {name}"));
+            }
         }
     }
     rule.check();

@@ -22,13 +22,16 @@ const VENDORS: &[(&str, &[&str])] = &[
     ("ort::", &["inference/src/session/"]),
     ("quinn::", &["fabric/src/quic/", "bench/src/peers/bare_quic.rs"]),
     ("etcd_client::", &["fabric/src/registry/etcd"]),
-    ("figment::", &["fabric/src/config"]),
-    ("sd_notify::", &["telemetry/src/systemd.rs"]),
-    ("prometheus_client::", &["telemetry/src/"]),
-    ("axum::", &["telemetry/src/probe/", "coordinator/src/gateway/"]),
-    ("hyper::", &["telemetry/src/probe/", "coordinator/src/gateway/"]),
-    ("hyper_util::", &["telemetry/src/probe/", "coordinator/src/gateway/"]),
-    ("reqwest::", &["telemetry/src/export/", "coordinator/src/artifacts/"]),
+    ("figment::", &["base/src/config/"]),
+    ("sd_notify::", &["daemon/src/systemd.rs"]),
+    ("prometheus_client::", &["telemetry/src/", "worker/src/metrics/", "engine/src/metrics/"]),
+    ("axum::", &["daemon/src/", "coordinator/src/routes/"]),
+    ("hyper::", &["daemon/src/"]),
+    ("hyper_util::", &["daemon/src/"]),
+    (
+        "reqwest::",
+        &["telemetry/src/export/", "tasks/src/", "engine/src/remote/", "coordinator/src/webhooks/"],
+    ),
     ("kube::", &["launchers/src/kubernetes"]),
     ("zbus::", &["launchers/src/systemd"]),
 ];
@@ -50,8 +53,7 @@ fn each_vendor_has_one_home() {
 }
 
 /// Code that decides, by the start of its path: schedulers, the planner, the fleet's state.
-const PURE: &[&str] =
-    &["inference/src/schedulers", "coordinator/src/planner", "coordinator/src/fleet"];
+const PURE: &[&str] = &["inference/src/schedulers", "engine/src/planner", "engine/src/fleet"];
 
 #[test]
 fn deciding_code_is_pure() {
@@ -88,9 +90,9 @@ fn deciding_code_is_pure() {
 fn every_task_has_an_owner() {
     let mut rule = Rule::new(
         "A task nobody owns outlives what it works for, and its panic is seen by nobody.",
-        "Spawn it through fabric/src/task.rs or a JoinSet that its owner joins.",
+        "Spawn it through base/src/task.rs or a JoinSet that its owner joins.",
     );
-    for file in tree().rust().filter(|file| file.path != "fabric/src/task.rs" && !is_own(file)) {
+    for file in tree().rust().filter(|file| file.path != "base/src/task.rs" && !is_own(file)) {
         for name in ["tokio::spawn(", "task::spawn(", "task::spawn_local("] {
             rule.forbid(file, name, "starts a task without an owner");
         }

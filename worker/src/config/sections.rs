@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hearth_api::Group;
+use hearth_daemon::probe::Listen;
 use hearth_inference::folder::VaeTiling;
-use hearth_protocol::Group;
-use hearth_telemetry::probe::Listen;
 use serde::Deserialize;
 
 use super::{Advertise, RankSetting};

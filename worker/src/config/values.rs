@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use hearth_api::Rank;
 use hearth_fabric::registry::RankWish;
-use hearth_protocol::Rank;
 use serde::Deserialize;
 
 /// `auto`, or a rank.

@@ -7,12 +7,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use hearth_api::CallError;
+use hearth_api::FinishReason;
+use hearth_api::request::GenerationRequest;
 use hearth_inference::pipelines::{Output, Settings};
 use hearth_media::{Infotext, OutputFormat, TextChunk};
-use hearth_protocol::CallError;
-use hearth_protocol::generation::GenerationRequest;
 use hearth_protocol::message::Phase;
-use hearth_protocol::methods::{FinishReason, Generated};
+use hearth_protocol::methods::Generated;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -96,8 +97,8 @@ fn encode(
     Ok(Finished { value, bytes: Bytes::from(bytes) })
 }
 
-fn media_format(format: hearth_protocol::generation::OutputFormat) -> OutputFormat {
-    use hearth_protocol::generation::OutputFormat as Wire;
+fn media_format(format: hearth_api::request::OutputFormat) -> OutputFormat {
+    use hearth_api::request::OutputFormat as Wire;
     match format {
         Wire::Png => OutputFormat::Png,
         Wire::Jpeg => OutputFormat::Jpeg,

@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
+use hearth_api::tensor::Dtype as Wire;
+use hearth_api::{CallError, ErrorKind, limits};
 use hearth_inference::pipelines::Pipeline;
 use hearth_inference::session::{Dtype, Error, RawInput};
-use hearth_protocol::tensor::Dtype as Wire;
-use hearth_protocol::{CallError, ErrorKind, limits};
 
 use super::order::{Infer, Inferred};
 

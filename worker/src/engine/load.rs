@@ -7,11 +7,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use hearth_api::{CallError, ErrorKind};
 use hearth_inference::folder::{Digested, VaeTiling};
 use hearth_inference::pipelines::{self, LoadOptions, Pipeline};
 use hearth_inference::progress::Progress;
 use hearth_inference::session::{self, Device, Interrupt, Runtime, Search};
-use hearth_protocol::{CallError, ErrorKind};
 
 use super::order::{Order, Profile};
 use super::profile;

@@ -22,10 +22,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use hearth_api::{CallError, ErrorKind};
 use hearth_inference::pipelines::{Error, Output, Pipeline, State};
 use hearth_media::Media;
 use hearth_protocol::message::Phase;
-use hearth_protocol::{CallError, ErrorKind};
 use tokio::sync::oneshot;
 
 use crate::config::Config;

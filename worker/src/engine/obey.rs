@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+use hearth_api::CallError;
 use hearth_inference::pipelines::Pipeline;
 use hearth_inference::progress::Progress;
-use hearth_protocol::CallError;
 
 use super::load::ToLoad;
 use super::order::{Freed, Infer, Order, Profile, Profiles, Reply};

@@ -1,10 +1,10 @@
 //! What the engine is told to do besides parts, and when the time for it has come.
 
 use bytes::Bytes;
+use hearth_api::CallError;
+use hearth_api::tensor::TensorHeader;
 use hearth_inference::pipelines::{Generation, Pipeline};
 use hearth_inference::session::{Interrupt, RawOutput};
-use hearth_protocol::CallError;
-use hearth_protocol::tensor::TensorHeader;
 use tokio::sync::oneshot;
 
 use super::LoadError;

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use bytes::Bytes;
+use hearth_api::{CallError, ErrorKind, limits};
 use hearth_inference::session::Interrupt;
 use hearth_inference::{Error, pipelines::Pipeline};
-use hearth_protocol::{CallError, ErrorKind, limits};
 
 use super::load::Loader;
 use super::order::{Profile, Profiles};

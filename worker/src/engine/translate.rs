@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use hearth_api::CallError;
+use hearth_api::request::{GenerationRequest, Input, NoiseDevice, OutputFormat};
 use hearth_inference::noise::Device;
 use hearth_inference::pipelines::{
     Generation, Invalid, Latents, Lora, OutputType, UnreadableLatents,
 };
 use hearth_inference::schedulers::SchedulerSpec;
 use hearth_media::{Image, npy};
-use hearth_protocol::CallError;
-use hearth_protocol::generation::{GenerationRequest, Input, NoiseDevice, OutputFormat};
 
 /// Most bytes of a request's control images once they are decoded.
 const CONTROL_BYTES: usize = 192 << 20;
@@ -23,7 +23,7 @@ pub(crate) fn to_generation(request: &GenerationRequest) -> Result<Generation, C
     let scheduler = request.scheduler.as_deref().map(SchedulerSpec::parse).transpose();
     let scheduler =
         scheduler.map_err(|error| CallError::invalid("scheduler", error.to_string()))?;
-    let adapter = |lora: &hearth_protocol::generation::Lora| Lora {
+    let adapter = |lora: &hearth_api::request::Lora| Lora {
         name: lora.name.clone(),
         scale: single(lora.scale),
     };

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use hearth_api::{CallError, ErrorKind};
 use hearth_fabric::quic::{IncomingCall, Responder};
 use hearth_protocol::message::{Request, Trailer};
 use hearth_protocol::methods::{AttachArgs, AttachValue, AttachedPart, Part};
-use hearth_protocol::{CallError, ErrorKind};
 
 use super::generate::{Over, Teller, deadline_of, late};
 use super::{arguments, attachment, value};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hearth_protocol::CallError;
+use hearth_api::CallError;
 use hearth_protocol::message::Request;
 use hearth_protocol::methods::{CancelArgs, CancelValue, DrainValue, RequestList};
 

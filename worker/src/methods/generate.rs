@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_fabric::files;
+use hearth_api::request::Task;
+use hearth_api::{CallError, ErrorKind};
+use hearth_base::files;
 use hearth_fabric::quic::{IncomingCall, Payload, Responder};
 use hearth_inference::pipelines::Description;
-use hearth_protocol::generation::Task;
 use hearth_protocol::message::{Accepted, Attachment, Phase, Preview, Progress, Request, Trailer};
 use hearth_protocol::methods::GenerateArgs;
-use hearth_protocol::{CallError, ErrorKind};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -121,7 +121,7 @@ async fn in_turn<T: Send + 'static>(
     let failed = || CallError::new(ErrorKind::Internal, failed);
     // It goes with the work, which a caller that leaves does not end.
     let turn = FILES.acquire().await.map_err(|_| failed())?;
-    let done = files::apart(move || {
+    let done = files::run_blocking(move || {
         let _turn = turn;
         work()
     });

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use hearth_api::CallError;
+use hearth_api::request::GenerationRequest;
+use hearth_api::tensor::TensorHeader;
 use hearth_fabric::quic::Payload;
 use hearth_inference::session::{Interrupt, RawOutput};
-use hearth_protocol::CallError;
-use hearth_protocol::generation::GenerationRequest;
 use hearth_protocol::message::{Attachment, Request};
 use hearth_protocol::methods::{InferArgs, InferValue, ProfileArgs, ProfileValue};
-use hearth_protocol::tensor::TensorHeader;
 use tokio::sync::oneshot;
 
 use super::{Answer, arguments, attachment, value, word};
@@ -87,7 +87,7 @@ pub(crate) async fn profile(
     let generation = to_generation(&request)?;
     let Some(description) = resolved.description else {
         let message = format!("model {model:?} is not in memory: hearth load brings it there");
-        return Err(CallError::new(hearth_protocol::ErrorKind::NotReady, message));
+        return Err(CallError::new(hearth_api::ErrorKind::NotReady, message));
     };
     description.check(&generation).map_err(|error| invalid(&error))?;
     shared.models.close(&model, Closing::Profile)?;

@@ -16,11 +16,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hearth_api::{CallError, ErrorKind};
 use hearth_fabric::quic::{Payload, Peer, Responder};
+use hearth_protocol::codec;
 use hearth_protocol::message::{Attachment, Request, Trailer};
 use hearth_protocol::methods::Method;
 use hearth_protocol::role::Role;
-use hearth_protocol::{CallError, ErrorKind, codec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;

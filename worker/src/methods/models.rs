@@ -5,13 +5,13 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hearth_fabric::files;
+use hearth_api::{CallError, ErrorKind};
+use hearth_base::files;
 use hearth_protocol::message::Request;
 use hearth_protocol::methods::{
     LoadModelArgs, LoadModelValue, SleepArgs, SleepValue, UnloadModelArgs, UnloadModelValue,
     WakeArgs, WakeValue,
 };
-use hearth_protocol::{CallError, ErrorKind};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::{Answer, answer, arguments, word};
@@ -98,7 +98,7 @@ async fn look(
             let _turn = turn;
             look()
         };
-        files::apart(work).await.map_err(look_failed)?
+        files::run_blocking(work).await.map_err(look_failed)?
     };
     tokio::time::timeout(limit, looked).await.unwrap_or_else(|_| {
         let names: Vec<_> = dirs.iter().map(|dir| dir.display().to_string()).collect();

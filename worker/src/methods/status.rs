@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
-use hearth_protocol::CallError;
+use hearth_api::CallError;
 use hearth_protocol::methods::{GetRank, Health, ModelList, Stats};
 use hearth_protocol::record::WorkerState;
 

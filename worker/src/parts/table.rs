@@ -6,10 +6,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hearth_api::{CallError, ErrorKind, RequestId};
 use hearth_inference::session::Interrupt;
 use hearth_protocol::message::Phase;
 use hearth_protocol::methods::{GenerateArgs, RequestState};
-use hearth_protocol::{CallError, ErrorKind, RequestId};
 use tokio::sync::watch;
 
 use super::{Ended, Finished, Job, PartKey, PartView, Wanted};

@@ -1,8 +1,9 @@
 //! The table's rules, with a clock in hand.
 
 use bytes::Bytes;
-use hearth_protocol::generation::GenerationRequest;
-use hearth_protocol::methods::{FinishReason, Generated, Part};
+use hearth_api::FinishReason;
+use hearth_api::request::GenerationRequest;
+use hearth_protocol::methods::{Generated, Part};
 
 use super::*;
 

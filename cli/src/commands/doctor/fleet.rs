@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use hearth_coordinator::FleetView;
+use hearth_engine::FleetView;
 
 use super::Finding;
 use crate::App;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use hearth_protocol::generation::OutputFormat;
+use hearth_api::request::OutputFormat;
 
 use crate::exit::Failure;
 use crate::output::file;

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use hearth_protocol::generation::GenerationRequest;
-use hearth_protocol::limits;
+use hearth_api::limits;
+use hearth_api::request::GenerationRequest;
 use serde_json::{Map, Value};
 
 use crate::args::DetailArgs;
@@ -176,7 +176,7 @@ fn base64(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use hearth_protocol::generation::Input;
+    use hearth_api::request::Input;
 
     use super::*;
 

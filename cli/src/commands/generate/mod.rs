@@ -8,7 +8,7 @@ mod request;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-use hearth_coordinator::{GenerationRequest, RequestEvent};
+use hearth_engine::{GenerationRequest, RequestEvent};
 
 use crate::App;
 use crate::args::{AttachArgs, GenerateArgs, ModelSource};

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use hearth_coordinator::{ImageOutput, RequestEvent, RequestOutput};
+use hearth_api::FinishReason;
+use hearth_api::{CallError, ErrorKind, Rank, RequestId};
+use hearth_engine::{ImageOutput, RequestEvent, RequestOutput};
 use hearth_protocol::message::Phase;
-use hearth_protocol::methods::FinishReason;
-use hearth_protocol::{CallError, ErrorKind, Rank, RequestId};
 use serde::Serialize;
 
 use super::destination::Destination;

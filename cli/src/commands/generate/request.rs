@@ -3,8 +3,8 @@
 use std::io::{IsTerminal as _, Read};
 use std::path::{Path, PathBuf};
 
-use hearth_protocol::generation::{GenerationRequest, Input};
-use hearth_protocol::{RequestId, limits};
+use hearth_api::request::{GenerationRequest, Input};
+use hearth_api::{RequestId, limits};
 use uuid::Uuid;
 
 use super::fields::Given;

@@ -5,16 +5,16 @@ use std::io::{self, Read as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hearth_api::{Rank, WorkerId};
 use hearth_protocol::record::WorkerRecord;
-use hearth_protocol::{Rank, WorkerId};
 use tokio::time::MissedTickBehavior;
 
 use super::{Layout, answered, failed};
-use crate::files;
 use crate::registry::announcement::Desk;
 use crate::registry::lock::Lock;
 use crate::registry::state::{State, StateFolder};
 use crate::registry::{AnnounceStatus, Error, MAX_WORKERS, RankWish, encode};
+use hearth_base::files;
 
 /// How often the files are checked: somebody may clean the directory up.
 const CHECK: Duration = Duration::from_secs(1);
@@ -79,7 +79,7 @@ impl Claim {
         record: &WorkerRecord,
     ) -> Result<Self, Error> {
         let (of, last, id) = (Arc::clone(layout), state.rank(), record.worker_id.clone());
-        let taken = files::apart(move || take(&of, &id, last, wish)).await;
+        let taken = files::run_blocking(move || take(&of, &id, last, wish)).await;
         let (rank, locks) = taken.map_err(failed(&layout.root))??;
         state.remember_rank(rank).await;
         let claim = Self { rank, locks: Arc::new(locks) };
@@ -137,7 +137,7 @@ impl Claim {
         let record = WorkerRecord { rank: self.rank, ..record.clone() };
         let (path, json) = (layout.record(&record.worker_id), encode(&record)?);
         let target = path.clone();
-        let written = files::apart(move || files::replace(&target, &json, 0o600)).await;
+        let written = files::run_blocking(move || files::replace(&target, &json, 0o600)).await;
         written.unwrap_or_else(Err).map_err(failed(&path))
     }
 
@@ -145,7 +145,7 @@ impl Claim {
     async fn look(&self, layout: &Arc<Layout>, record: &WorkerRecord) -> Result<(), Error> {
         let (of, locks, rank) = (Arc::clone(layout), Arc::clone(&self.locks), self.rank);
         let id = record.worker_id.clone();
-        let ours = files::apart(move || {
+        let ours = files::run_blocking(move || {
             locks.worker.is_at(&of.lock(&id))
                 && locks.rank.is_at(&of.rank(rank))
                 && of.record(&id).exists()
@@ -160,7 +160,7 @@ impl Claim {
     async fn leave(self, layout: &Layout, record: &WorkerRecord) {
         let path = layout.record(&record.worker_id);
         let at = path.clone();
-        let removed = files::apart(move || fs::remove_file(at)).await;
+        let removed = files::run_blocking(move || fs::remove_file(at)).await;
         if let Err(error) = removed.unwrap_or_else(Err)
             && error.kind() != io::ErrorKind::NotFound
         {

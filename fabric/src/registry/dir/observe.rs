@@ -8,14 +8,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_protocol::WorkerId;
+use hearth_api::WorkerId;
 use hearth_protocol::record::WorkerRecord;
 use tokio_util::sync::CancellationToken;
 
 use super::{Layout, answered, failed};
-use crate::files;
 use crate::registry::view::Publisher;
 use crate::registry::{Error, MAX_RECORD_BYTES, MAX_WORKERS, decode, lock};
+use hearth_base::files;
 
 /// Between two looks.
 const PERIOD: Duration = Duration::from_millis(200);
@@ -39,7 +39,7 @@ pub(super) async fn follow(layout: Arc<Layout>, publisher: Publisher, cancel: Ca
     let mut seen = Arc::new(Seen::new());
     loop {
         let (of, last) = (Arc::clone(&layout), Arc::clone(&seen));
-        let looking = files::apart(move || look(&of, &last));
+        let looking = files::run_blocking(move || look(&of, &last));
         let looked = tokio::select! {
             biased;
             () = cancel.cancelled() => return,

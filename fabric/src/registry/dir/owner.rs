@@ -5,15 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_protocol::OwnerId;
+use hearth_api::OwnerId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Layout, answered};
-use crate::files;
 use crate::registry::OwnerState;
 use crate::registry::lock::{self, Lock};
 use crate::registry::owner::{Holder, tell};
+use hearth_base::files;
 
 /// Between two looks.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -27,7 +27,7 @@ pub(super) async fn keep(layout: Arc<Layout>, holder: Holder) {
         let taken = tokio::select! {
             biased;
             () = holder.withdraw.cancelled() => return,
-            taken = files::apart(move || take(last, &folder, &at)) => taken.unwrap_or_else(Err),
+            taken = files::run_blocking(move || take(last, &folder, &at)) => taken.unwrap_or_else(Err),
         };
         lock = taken.unwrap_or_else(|error| {
             tracing::warn!(path = %path.display(), %error, "the owner's name is not held");
@@ -65,7 +65,7 @@ pub(super) async fn follow(
     let path = layout.owner(&owner);
     loop {
         let at = path.clone();
-        let looking = files::apart(move || lock::is_held(&at));
+        let looking = files::run_blocking(move || lock::is_held(&at));
         let held = tokio::select! {
             biased;
             () = cancel.cancelled() => return,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::ExponentialBackoff;
-use hearth_protocol::Rank;
+use hearth_api::Rank;
 use hearth_protocol::record::WorkerRecord;
 use tokio::time::{Instant, MissedTickBehavior};
 

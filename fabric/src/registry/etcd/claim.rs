@@ -4,8 +4,8 @@
 //! that want a rank one gets it.
 
 use etcd_client::{Compare, CompareOp, KeyValue, PutOptions, Txn, TxnOp};
+use hearth_api::{Rank, WorkerId};
 use hearth_protocol::record::WorkerRecord;
-use hearth_protocol::{Rank, WorkerId};
 
 use super::Cluster;
 use super::session::Session;

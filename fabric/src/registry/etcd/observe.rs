@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use etcd_client::{EventType, KeyValue, WatchOptions, WatchResponse};
-use hearth_protocol::WorkerId;
+use hearth_api::WorkerId;
 use hearth_protocol::record::WorkerRecord;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -173,7 +173,7 @@ fn name<'a>(cluster: &Cluster, pair: &'a KeyValue) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use hearth_protocol::Group;
+    use hearth_api::Group;
 
     use super::super::{Etcd, test_server};
     use super::*;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_protocol::OwnerId;
+use hearth_api::OwnerId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
+use hearth_api::{CallError, ErrorKind, RequestId};
 use hearth_protocol::methods::{Part, RequestSummary};
-use hearth_protocol::{CallError, ErrorKind, RequestId};
 
 use super::{Admitted, Entry, KEPT_FOR, Table, stopped};
 use crate::parts::PartKey;

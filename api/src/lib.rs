@@ -1,0 +1,19 @@
+//! What people, the wire and models all speak of: requests and their fields, ids, tasks, element
+//! types, formats, errors.
+//!
+//! Everything here is plain data: no runtime, no socket, no file and no clock. [`request`] is the
+//! generation request in all its forms (JSON, `MessagePack`), [`error`] what goes wrong with a call,
+//! [`ids`] how things are named, [`tensor`] what raw tensors consist of, [`limits`] the bounds on
+//! all of them. How these travel is `hearth-protocol`'s.
+
+pub mod error;
+pub mod ids;
+pub mod limits;
+pub mod request;
+mod result;
+pub mod tensor;
+
+pub use error::{CallError, ErrorKind};
+pub use ids::{Group, Incarnation, OwnerId, Rank, RequestId, WorkerId};
+pub use request::GenerationRequest;
+pub use result::FinishReason;

@@ -1,0 +1,282 @@
+//! `[executor]`: how workers are reached, and, where the engine owns them, what they are made of.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hearth_api::WorkerId;
+use serde::Deserialize;
+
+use super::ConfigError;
+use super::size::Size;
+use crate::known_as;
+
+/// `[executor]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExecutorSection {
+    /// The executor's name: `external`, `mp`, `launched`, or one that the program registered.
+    #[serde(alias = "distributed_executor_backend")]
+    pub backend: String,
+    /// Ready workers without which the coordinator is not ready.
+    pub min_workers: usize,
+    /// How long a start waits for them, and then goes on with those that are there.
+    #[serde(with = "humantime_serde")]
+    pub wait: Duration,
+    /// `external`: the names of the workers to connect to; all of the registry's when empty.
+    /// `mp`, `launched`: how many workers there are to be.
+    #[serde(alias = "replicas")]
+    pub workers: Workers,
+
+    /// `mp`, `launched`: the worker program; `hearth-worker` beside this program, or on PATH, when
+    /// empty.
+    pub program: PathBuf,
+    /// `mp`: the workers' config file.
+    pub worker_config: PathBuf,
+    /// `mp`, `launched`: further arguments of each worker.
+    pub args: Vec<String>,
+    /// `mp`, `launched`: further variables of each worker.
+    pub env: BTreeMap<String, String>,
+    /// `mp`, `launched`: the device of each rank, or one for all.
+    pub devices: Vec<String>,
+    /// `mp`, `launched`: the folder of the authority that issues the certificates of the workers and
+    /// of their engine; a throw-away one when empty.
+    pub authority: PathBuf,
+    /// `mp`, `launched`: where the engine's private folder is made.
+    pub runtime_dir: PathBuf,
+    /// `mp`, `launched`: how long workers may take to register at the start.
+    #[serde(with = "humantime_serde")]
+    pub start_timeout: Duration,
+
+    /// `launched`: the launcher's name.
+    pub launcher: String,
+    /// `launched`: cores of each replica.
+    pub cpus: Option<f64>,
+    /// `launched`: graphics cards of each replica.
+    #[serde(alias = "num_gpus")]
+    pub gpus: Option<GpuWish>,
+    /// `launched`: memory of each replica.
+    pub memory: Option<Size>,
+    /// `launched`: where replicas may run.
+    pub placement: PlacementSection,
+    /// `launched`: how long replicas outlive their owner's registry key and connection.
+    #[serde(with = "humantime_serde")]
+    pub owner_grace: Duration,
+
+    /// What an executor that the program registered is told.
+    pub options: BTreeMap<String, serde_json::Value>,
+}
+
+/// Which workers, or how many.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "a number of workers, or a list of their names")]
+pub enum Workers {
+    /// So many.
+    Count(u32),
+    /// Those of these names.
+    Names(Vec<WorkerId>),
+}
+
+/// Graphics cards of each replica.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged, expecting = "a number of graphics cards, or a list of their ids")]
+pub enum GpuWish {
+    /// So many each.
+    Count(u32),
+    /// These, dealt out by rank.
+    Devices(Vec<String>),
+}
+
+/// `[executor.placement]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PlacementSection {
+    /// Slurm's partition, Kubernetes' namespace, systemd's manager (`user`, `system`).
+    pub pool: Option<String>,
+    /// Hosts by name.
+    pub hosts: Vec<String>,
+    /// Labels that a host must have.
+    pub labels: BTreeMap<String, String>,
+    /// The container image.
+    pub image: Option<String>,
+}
+
+impl Default for ExecutorSection {
+    fn default() -> Self {
+        Self {
+            backend: "external".to_owned(),
+            min_workers: 0,
+            wait: Duration::from_secs(30),
+            workers: Workers::Names(Vec::new()),
+            program: PathBuf::new(),
+            worker_config: PathBuf::new(),
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            devices: Vec::new(),
+            authority: PathBuf::new(),
+            runtime_dir: PathBuf::new(),
+            start_timeout: Duration::from_secs(300),
+            launcher: "process".to_owned(),
+            cpus: None,
+            gpus: None,
+            memory: None,
+            placement: PlacementSection::default(),
+            owner_grace: Duration::from_secs(30),
+            options: BTreeMap::new(),
+        }
+    }
+}
+
+/// Most workers that one engine owns.
+const MAX_OWNED: u32 = 4096;
+
+impl ExecutorSection {
+    /// Checks the keys against the backend: one that the backend would pass over is an error.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] names the key, the value and what would be right.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let backend = known_as::backend(&self.backend);
+        let unused: &[&'static str] = match backend {
+            "external" => &[OWNING, LAUNCHED, &["executor.options"]].concat(),
+            "mp" => &[LAUNCHED, &["executor.options"]].concat(),
+            "launched" => &["executor.worker_config", "executor.options"],
+            _ => &[],
+        };
+        let plain = Self::default();
+        for &key in unused {
+            if self.differs(key, &plain) {
+                let reason =
+                    format!("the backend {:?} makes no use of it: remove it", self.backend);
+                return Err(ConfigError::value(key, reason));
+            }
+        }
+        let owning = self.owns_workers();
+        match &self.workers {
+            Workers::Count(count) if owning && !(1..=MAX_OWNED).contains(count) => {
+                let reason = format!("{count}: give 1 to {MAX_OWNED}");
+                return Err(ConfigError::value("executor.workers", reason));
+            }
+            Workers::Names(_) if owning => {
+                let reason = format!("{:?} starts workers: say how many, as in 2", self.backend);
+                return Err(ConfigError::value("executor.workers", reason));
+            }
+            Workers::Count(_) if backend == "external" => {
+                let reason = "\"external\" connects to workers that are there: name them, as in \
+                              [\"w0\", \"w1\"], or leave it out for all (min_workers says how many \
+                              to wait for)";
+                return Err(ConfigError::value("executor.workers", reason));
+            }
+            _ => {}
+        }
+        let (devices, count) = (self.devices.len(), self.count() as usize);
+        if owning && devices > 1 && devices != count {
+            let reason = format!("{devices} devices for {count} workers: name one each, or one");
+            return Err(ConfigError::value("executor.devices", reason));
+        }
+        if backend == "launched" && devices > 1 {
+            let reason = "replicas of a launcher have one device: give gpus, or one device for all";
+            return Err(ConfigError::value("executor.devices", reason));
+        }
+        let most = if owning { count } else { usize::MAX };
+        if self.min_workers > most {
+            let reason = format!("{} of {count} workers: give at most as many", self.min_workers);
+            return Err(ConfigError::value("executor.min_workers", reason));
+        }
+        if owning && self.start_timeout.is_zero() {
+            return Err(ConfigError::value("executor.start_timeout", "0s: give a time, as in 5m"));
+        }
+        Ok(())
+    }
+
+    /// Takes the names of workers from the variable that other executors read them from.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] for what is no worker's name.
+    pub fn take_names_of_environment(&mut self) -> Result<(), ConfigError> {
+        self.take_names(&std::env::var(known_as::ACTOR_NAMES).unwrap_or_default())
+    }
+
+    /// Takes the workers' names from a text with commas, where the config names none.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] for what is no worker's name.
+    pub(super) fn take_names(&mut self, text: &str) -> Result<(), ConfigError> {
+        if self.owns_workers() || self.workers != Workers::Names(Vec::new()) {
+            return Ok(());
+        }
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let names = names.map(WorkerId::new).collect::<Result<_, _>>();
+        self.workers = Workers::Names(names.map_err(|error| {
+            ConfigError::value("executor.workers", format!("{}: {error}", known_as::ACTOR_NAMES))
+        })?);
+        Ok(())
+    }
+
+    /// Whether the workers are processes that the engine starts, and ends.
+    #[must_use]
+    pub fn owns_workers(&self) -> bool {
+        matches!(known_as::backend(&self.backend), "mp" | "launched")
+    }
+
+    /// How many workers the engine is to own.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        match self.workers {
+            Workers::Count(count) => count,
+            Workers::Names(_) => 0,
+        }
+    }
+
+    /// The workers to connect to; none for all.
+    #[must_use]
+    pub fn names(&self) -> Option<Vec<WorkerId>> {
+        match &self.workers {
+            Workers::Names(names) if !names.is_empty() => Some(names.clone()),
+            _ => None,
+        }
+    }
+
+    fn differs(&self, key: &str, plain: &Self) -> bool {
+        match key {
+            "executor.program" => self.program != plain.program,
+            "executor.worker_config" => self.worker_config != plain.worker_config,
+            "executor.args" => self.args != plain.args,
+            "executor.env" => self.env != plain.env,
+            "executor.devices" => self.devices != plain.devices,
+            "executor.authority" => self.authority != plain.authority,
+            "executor.runtime_dir" => self.runtime_dir != plain.runtime_dir,
+            "executor.cpus" => self.cpus != plain.cpus,
+            "executor.gpus" => self.gpus != plain.gpus,
+            "executor.memory" => self.memory != plain.memory,
+            "executor.placement" => self.placement != plain.placement,
+            "executor.options" => self.options != plain.options,
+            "executor.start_timeout" => self.start_timeout != plain.start_timeout,
+            "executor.launcher" => self.launcher != plain.launcher,
+            "executor.owner_grace" => self.owner_grace != plain.owner_grace,
+            _ => false,
+        }
+    }
+}
+
+/// Keys of the backends that start workers.
+const OWNING: &[&str] = &[
+    "executor.program",
+    "executor.worker_config",
+    "executor.args",
+    "executor.env",
+    "executor.devices",
+    "executor.authority",
+    "executor.runtime_dir",
+    "executor.start_timeout",
+];
+
+/// Keys of `launched` alone.
+const LAUNCHED: &[&str] = &[
+    "executor.launcher",
+    "executor.cpus",
+    "executor.gpus",
+    "executor.memory",
+    "executor.placement",
+    "executor.owner_grace",
+];

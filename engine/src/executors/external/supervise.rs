@@ -1,0 +1,242 @@
+//! One worker's task: connects, learns who is there, holds the connection, connects again.
+//!
+//! It never gives up while the registry lists the worker, and it never ends a connection that
+//! lives, except that of a run which the registry says is over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use hearth_api::{CallError, ErrorKind, Incarnation, RequestId};
+use hearth_fabric::quic::Connector;
+use hearth_protocol::methods::{GetRank, Health, Method, ModelList, Stats};
+use hearth_protocol::record::ModelRecord;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::dial::dial;
+use super::link::Link;
+use super::shared::Shared;
+use crate::fleet::{Description, Key, Wanted};
+
+/// Pauses between tries: short at first, and then short enough to be back soon after a network is.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often a worker is asked what no fresh record says.
+const ASK_EVERY: Duration = Duration::from_secs(2);
+/// How long its answer may take.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
+
+/// Keeps the connection for `key` until `cancel`.
+pub(super) async fn supervise(
+    key: Key,
+    wanted: watch::Receiver<Wanted>,
+    connector: Connector,
+    shared: Arc<Shared>,
+    cancel: CancellationToken,
+) {
+    let mut supervisor = Supervisor { key, wanted, connector, shared, last_error: None };
+    let forever = async {
+        loop {
+            let (held, announced) = supervisor.connect().await;
+            supervisor.hold(held, announced).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => {}
+        () = forever => {}
+    }
+}
+
+struct Supervisor {
+    key: Key,
+    wanted: watch::Receiver<Wanted>,
+    connector: Connector,
+    shared: Arc<Shared>,
+    /// So that a lasting cause is logged once.
+    last_error: Option<String>,
+}
+
+/// A link in use. Dropped, it is taken out of use and closed, whatever ends the task.
+struct Held {
+    link: Arc<Link>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.shared.remove(&self.link);
+        self.link.connection.close();
+    }
+}
+
+impl Supervisor {
+    /// Tries until there is a connection. Also gives the run that was announced at that time.
+    async fn connect(&mut self) -> (Held, Option<Incarnation>) {
+        let mut pauses = pauses();
+        loop {
+            let target = self.wanted.borrow_and_update().clone();
+            if !target.listed {
+                changed(&mut self.wanted).await;
+                continue;
+            }
+            let mut wanted = self.wanted.clone();
+            let tried = tokio::select! {
+                biased;
+                () = moved(&mut wanted, &target) => {
+                    pauses = self::pauses();
+                    continue;
+                }
+                tried = self.try_connect(&target) => tried,
+            };
+            match tried {
+                Ok(held) => return (held, target.incarnation),
+                Err(error) => self.failed(&error),
+            }
+            let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
+            tokio::select! {
+                biased;
+                () = moved(&mut wanted, &target) => pauses = self::pauses(),
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn try_connect(&self, target: &Wanted) -> Result<Held, CallError> {
+        let connection =
+            dial(&self.connector, &target.addresses, target.fingerprint.as_deref()).await?;
+        let link = Arc::new(Link::new(connection));
+        let description = match must_ask(target, &link) {
+            true => Some(describe(&link).await?),
+            false => None,
+        };
+        let held = Held { link: Arc::clone(&link), shared: Arc::clone(&self.shared) };
+        // In use before the view says so.
+        self.shared.update(|fleet| {
+            let connected = fleet.connected(&self.key, link.introduction(), description);
+            if connected.is_ok() {
+                self.shared.add(Arc::clone(&link));
+            }
+            connected.map_err(|reason| CallError::new(ErrorKind::Protocol, reason))
+        })?;
+        tracing::info!(worker = %link.worker, address = %link.connection.remote_address(), "connected");
+        Ok(held)
+    }
+
+    fn failed(&mut self, error: &CallError) {
+        let error = error.to_string();
+        if self.last_error.as_ref() != Some(&error) {
+            tracing::warn!(worker = ?self.key, error, "no connection, trying on");
+            self.last_error = Some(error.clone());
+        }
+        self.shared.update(|fleet| fleet.failed(&self.key, error));
+    }
+
+    /// Holds a connection until it ends.
+    async fn hold(&mut self, held: Held, announced: Option<Incarnation>) {
+        self.last_error = None;
+        let reason = self.watch(&held.link, announced).await;
+        tracing::warn!(worker = %held.link.worker, reason, "the connection has ended");
+        drop(held);
+        self.shared.update(|fleet| fleet.lost(&self.key, reason));
+        self.shared.lost.notify_one();
+    }
+
+    /// Waits for the end of a connection, or for the word that its run is over.
+    async fn watch(&mut self, link: &Arc<Link>, mut announced: Option<Incarnation>) -> String {
+        loop {
+            let now = self.wanted.borrow_and_update().clone();
+            // A record that was there before the connection may be of the run before.
+            if now.incarnation != announced {
+                announced = now.incarnation;
+                if announced.is_some_and(|run| run != link.incarnation) {
+                    return "a new run of the worker is announced".to_owned();
+                }
+            }
+            let asking = must_ask(&now, link);
+            tokio::select! {
+                biased;
+                reason = link.ended() => return reason,
+                () = changed(&mut self.wanted) => {}
+                description = ask_later(link), if asking => match description {
+                    Ok(description) => {
+                        self.shared.update(|fleet| fleet.described(&self.key, description));
+                    }
+                    // A worker that is gone is noticed by the connection.
+                    Err(error) => tracing::debug!(worker = %link.worker, %error, "no answer"),
+                },
+            }
+        }
+    }
+}
+
+/// Whether the registry's record does not say what the connected run is and does.
+fn must_ask(wanted: &Wanted, link: &Link) -> bool {
+    wanted.stale || wanted.incarnation != Some(link.incarnation)
+}
+
+async fn ask_later(link: &Arc<Link>) -> Result<Description, CallError> {
+    tokio::time::sleep(ASK_EVERY).await;
+    describe(link).await
+}
+
+/// Asks a worker what a record would say of it.
+async fn describe(link: &Arc<Link>) -> Result<Description, CallError> {
+    let id = RequestId::new(uuid::Uuid::now_v7().to_string())
+        .map_err(|error| CallError::new(ErrorKind::Internal, error.to_string()))?;
+    let asked = async {
+        tokio::try_join!(
+            link.ask::<GetRank>(&id, Method::GetRank, ASK_LIMIT),
+            link.ask::<Health>(&id, Method::CheckHealth, ASK_LIMIT),
+            link.ask::<ModelList>(&id, Method::ListModels, ASK_LIMIT),
+            link.ask::<Stats>(&id, Method::Stats, ASK_LIMIT),
+        )
+    };
+    let late = |_| {
+        let message = format!("the worker did not say within {ASK_LIMIT:?} what it serves");
+        CallError::new(ErrorKind::DeadlineExceeded, message)
+    };
+    let (rank, health, list, stats) =
+        tokio::time::timeout(ASK_LIMIT, asked).await.map_err(late)??;
+    let models = list.models.into_iter();
+    Ok(Description {
+        rank: rank.rank,
+        state: health.state,
+        models: models
+            .map(|m| ModelRecord { name: m.name, aliases: m.aliases, digest: m.digest })
+            .collect(),
+        capacity: stats.capacity,
+        started_at: stats.started_at_ms / 1000,
+    })
+}
+
+/// Waits until another connection is wanted than the one to `target`.
+async fn moved(wanted: &mut watch::Receiver<Wanted>, target: &Wanted) {
+    let differs = |now: &Wanted| {
+        now.addresses != target.addresses
+            || now.fingerprint != target.fingerprint
+            || now.incarnation != target.incarnation
+            || now.listed != target.listed
+    };
+    if wanted.wait_for(differs).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Waits for a change. Without a sender the task is about to be cancelled.
+async fn changed(wanted: &mut watch::Receiver<Wanted>) {
+    if wanted.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn pauses() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(FIRST_PAUSE)
+        .with_max_delay(LONGEST_PAUSE)
+        .without_max_times()
+        .with_jitter()
+        .build()
+}

@@ -1,0 +1,127 @@
+//! What is launched: the worker program with its certificate, registry and owner.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hearth_launchers::{Capabilities, Gpus, LaunchSpec, Launcher, Owner, Placement, Resources};
+
+use super::super::owned::Home;
+use super::super::owned::workers::{Ranks, Workers};
+use crate::config::{ExecutorSection, GpuWish, PlacementSection, Size};
+use crate::executors::{Error, WORKER, worker_program};
+
+/// Time that a replica has to leave in good order: the engine has ended its requests before.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Makes the specs of an engine's replicas.
+pub(super) struct Plan {
+    section: ExecutorSection,
+    home: Arc<Home>,
+    owner: Owner,
+    capabilities: Capabilities,
+    /// Where replicas run; none for the launcher's choice.
+    working_dir: Option<PathBuf>,
+    /// What they may use. The launcher's choices are made once, so that one that is started again
+    /// is given what it had.
+    resources: Resources,
+}
+
+impl Plan {
+    /// Checks what a launch would not: replicas on other hosts need a registry that they reach.
+    pub(super) fn new(
+        section: &ExecutorSection,
+        home: Arc<Home>,
+        launcher: &dyn Launcher,
+    ) -> Result<Self, Error> {
+        let capabilities = launcher.capabilities();
+        if capabilities.supports_many_hosts && home.fixed_ranks() {
+            return Err(Error::PrivateRegistry { launcher: launcher.name() });
+        }
+        let owner = if capabilities.supports_owner { Owner::Caller } else { Owner::Nobody };
+        // So that a model's path means what it means here.
+        let here = || std::env::current_dir().ok();
+        let working_dir = capabilities.shares_files.then(here).flatten();
+        let mut asked = LaunchSpec::new(home.name(), section.count(), WORKER);
+        asked.env.clone_from(&section.env);
+        asked.resources = resources(section);
+        let resources = launcher.choose(&asked)?;
+        Ok(Self { section: section.clone(), home, owner, capabilities, working_dir, resources })
+    }
+
+    /// All replicas.
+    pub(super) fn all(&self) -> Result<LaunchSpec, Error> {
+        self.launch(None)
+    }
+
+    /// One replica in place of one that has ended: as that one was, with a fresh certificate.
+    pub(super) fn one(&self, rank: u32) -> Result<LaunchSpec, Error> {
+        self.launch(Some(rank))
+    }
+
+    fn launch(&self, alone: Option<u32>) -> Result<LaunchSpec, Error> {
+        let Self { section, home, capabilities, .. } = self;
+        let private = home.fixed_ranks();
+        let program = match section.program.as_os_str().is_empty() {
+            true if capabilities.shares_files => worker_program(),
+            true => PathBuf::from(WORKER),
+            false => section.program.clone(),
+        };
+        let count = section.count();
+        // Replicas of one host share its cores, unless each has its own.
+        let threads = match section.cpus {
+            None if !capabilities.supports_many_hosts => crate::executors::share_of_cores(count),
+            _ => 0,
+        };
+        let workers = Workers {
+            name: home.name(),
+            count,
+            program,
+            prefix: home.name(),
+            authority: home.authority(),
+            registry: &home.section.url()?,
+            settings: &home.section.settings()?,
+            ranks: if private { Ranks::OfReplica } else { Ranks::Free },
+            listen: if private { "127.0.0.1:0" } else { "[::]:0" },
+            threads,
+            args: self.args(),
+        };
+        let mut spec = workers.bare_spec()?;
+        spec.env.extend(section.env.clone());
+        spec.working_dir.clone_from(&self.working_dir);
+        spec.resources.clone_from(&self.resources);
+        let PlacementSection { pool, hosts, labels, image } = section.placement.clone();
+        spec.placement = Placement { pool, hosts, labels, image };
+        (spec.grace, spec.owner) = (GRACE, self.owner);
+        Ok(match alone {
+            None => LaunchSpec { files: workers.files(0..count)?, ..spec },
+            Some(rank) => LaunchSpec { files: workers.files(rank..rank + 1)?, ..spec.alone(rank) },
+        })
+    }
+
+    /// What an owned worker is told beyond what every launched one is.
+    fn args(&self) -> Vec<String> {
+        let Self { section, home, .. } = self;
+        let owner = home.owner().to_string();
+        let grace = humantime::format_duration(section.owner_grace).to_string();
+        let mut args = vec!["--owner".to_owned(), owner, "--owner-grace".to_owned(), grace];
+        match (&section.devices[..], &section.gpus) {
+            ([one], _) => args.extend(["--device".to_owned(), one.clone()]),
+            // A replica sees its own card as the first.
+            ([], Some(_)) => args.extend(["--device", "cuda:0"].map(str::to_owned)),
+            _ => {}
+        }
+        args.extend(section.args.iter().cloned());
+        args
+    }
+}
+
+/// What the config asks for.
+fn resources(section: &ExecutorSection) -> Resources {
+    let gpus = section.gpus.as_ref().map(|wish| match wish {
+        GpuWish::Count(count) => Gpus::Count(*count),
+        GpuWish::Devices(devices) => Gpus::Devices(devices.clone()),
+    });
+    let memory = section.memory.map(|Size(bytes)| bytes);
+    Resources { cpus: section.cpus, gpus, memory, ..Resources::default() }
+}

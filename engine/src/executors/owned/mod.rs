@@ -1,0 +1,190 @@
+//! Workers that an engine owns: started for it, started again when they die, ended with it.
+//!
+//! [`home`] is where they find each other: certificates, registry, folder. [`keeper`] looks after
+//! one rank each, by the rule in [`restart`]; how a worker comes to life is an [`Origin`]'s. Calls
+//! go over an [`ExternalExecutor`] that sees these workers alone.
+
+mod folder;
+mod home;
+mod keeper;
+mod lines;
+mod restart;
+#[cfg(feature = "launchers")]
+pub mod workers;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hearth_api::{CallError, Rank, WorkerId};
+use hearth_base::task::OwnedTask;
+use hearth_fabric::quic::Settings;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub(super) use home::Home;
+pub(super) use lines::LastLines;
+
+use super::{Error, ExternalExecutor, ExternalOptions, Start};
+use crate::executor::{CallStream, Executor, OutgoingCall};
+use crate::fleet::{Condition, FleetView, WorkerStatus};
+use keeper::Keeper;
+
+/// How workers come to life.
+#[async_trait]
+pub(super) trait Origin: Send + Sync + 'static {
+    /// Starts the worker of a rank.
+    async fn start(&self, rank: u32) -> Result<Box<dyn Run>, Exit>;
+
+    /// Ends all that was started and may still run, and waits until it has ended. Each worker's
+    /// [`Run::stop`] was called before, and none is started any more.
+    async fn stop(&self) {}
+}
+
+/// A worker's life.
+#[async_trait]
+pub(super) trait Run: Send {
+    /// Waits until it has ended by itself. Dropping the future loses nothing.
+    async fn ended(&mut self) -> Exit;
+
+    /// Ends it, and waits until it has; or leaves it to [`Origin::stop`].
+    async fn stop(self: Box<Self>);
+}
+
+/// A worker's exit status for a config that can't be used: another start must fail as well.
+pub(super) const UNUSABLE: i32 = 2;
+
+/// How a worker's life ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Exit {
+    /// `was killed by signal 9`, `ended with status 2 (…)`.
+    pub(super) reason: String,
+    /// Whether another start must fail as well.
+    pub(super) lasting: bool,
+}
+
+/// Calls workers that it owns.
+pub(super) struct Owned {
+    external: ExternalExecutor,
+    keepers: Mutex<Option<OwnedTask>>,
+    origin: Arc<dyn Origin>,
+    home: Arc<Home>,
+    ids: Vec<WorkerId>,
+}
+
+impl Owned {
+    /// Starts `executor.workers` workers and waits until they are registered. Where one can't be,
+    /// or the start is asked to end, those that were started are ended.
+    ///
+    /// # Errors
+    /// [`Error::Worker`] for one that ended for good, [`Error::Late`], [`Error::Stopped`].
+    pub(super) async fn start(
+        start: &Start,
+        home: Arc<Home>,
+        origin: Arc<dyn Origin>,
+    ) -> Result<Self, Error> {
+        let (count, timeout) = (start.executor.count(), start.executor.start_timeout);
+        let ids: Vec<_> = (0..count).map(|rank| home.worker_id(rank)).collect();
+        let external = ExternalExecutor::start(ExternalOptions {
+            registry: Arc::clone(&home.registry),
+            identity: home.identity.clone(),
+            agent: start.agent.clone(),
+            settings: Settings::default(),
+            only: Some(ids.clone()),
+        });
+        let external = match external {
+            Ok(external) => external,
+            Err(error) => {
+                origin.stop().await;
+                return Err(error);
+            }
+        };
+        let wards = external.wards();
+        let keepers: Vec<_> = (0..count)
+            .zip(&ids)
+            .map(|(rank, id)| {
+                let place = home.fixed_ranks().then_some(Rank(rank));
+                wards.tell(id, place, Condition::Started);
+                let (id, wards, origin) = (id.clone(), wards.clone(), Arc::clone(&origin));
+                Keeper { id, rank, place, wards, origin }
+            })
+            .collect();
+        let keepers = OwnedTask::spawn("owned workers", |cancel| keep_all(keepers, cancel));
+        let owned = Self { external, keepers: Mutex::new(Some(keepers)), origin, home, ids };
+        let registered = tokio::select! {
+            biased;
+            () = start.stop.cancelled() => Err(Error::Stopped),
+            registered = owned.registered(timeout) => registered,
+        };
+        match registered {
+            Ok(()) => Ok(owned),
+            Err(error) => {
+                owned.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn registered(&self, timeout: Duration) -> Result<(), Error> {
+        let mut fleet = self.external.fleet();
+        let settled = fleet.wait_for(|view| {
+            let of = |id| view.worker(id).map(|worker| &worker.status);
+            let failed = |id| matches!(of(id), Some(WorkerStatus::Failed { .. }));
+            let there = |id| of(id).is_some_and(WorkerStatus::is_connected);
+            self.ids.iter().any(failed) || self.ids.iter().all(there)
+        });
+        let late = tokio::time::timeout(timeout, settled).await.is_err();
+        let view = Arc::clone(&fleet.borrow());
+        for worker in &view.workers {
+            if let WorkerStatus::Failed { reason } = &worker.status {
+                let (worker, reason) = (worker.id.clone(), reason.clone());
+                return Err(Error::Worker { worker, reason });
+            }
+        }
+        match late {
+            false => Ok(()),
+            true => Err(Error::Late { timeout, fleet: crate::fleet::lines(&view) }),
+        }
+    }
+}
+
+/// Keeps every rank until `cancel`, then stops them side by side.
+async fn keep_all(keepers: Vec<Keeper>, cancel: CancellationToken) {
+    let mut tasks = JoinSet::new();
+    for keeper in keepers {
+        tasks.spawn(keeper.keep(cancel.clone()));
+    }
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a worker's keeper failed");
+        }
+    }
+}
+
+#[async_trait]
+impl Executor for Owned {
+    fn fleet(&self) -> watch::Receiver<Arc<FleetView>> {
+        self.external.fleet()
+    }
+
+    async fn call(
+        &self,
+        worker: &WorkerId,
+        call: &OutgoingCall,
+    ) -> Result<Box<dyn CallStream>, CallError> {
+        self.external.call(worker, call).await
+    }
+
+    /// Ends the workers, waits until they have ended, and removes what was made for them.
+    async fn close(&self) {
+        // First, so that no connection is missed that is about to end.
+        self.external.close().await;
+        let keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(keepers) = keepers {
+            keepers.stop().await;
+            self.origin.stop().await;
+            self.home.remove();
+        }
+    }
+}
