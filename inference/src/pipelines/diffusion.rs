@@ -64,7 +64,7 @@ impl Pipeline for Diffusion {
         let settings = self.description.settle(request)?;
         let schedule = &self.description.schedule;
         let scheduler = schedule.build(&settings)?;
-        let calls = schedule.calls(&settings, scheduler.as_ref())?;
+        let calls = schedule.calls(&settings, scheduler.schedule())?;
 
         let mut warnings = self.description.without_effect(&settings);
         warnings.extend(lora::unread(&settings.prompt));
@@ -76,7 +76,7 @@ impl Pipeline for Diffusion {
         let mut noise_stream = NoiseStream::on(request.noise_device, seed);
         let begun = Start {
             settings: &settings,
-            scheduler: scheduler.as_ref(),
+            schedule: scheduler.schedule(),
             call: calls.start,
             shape,
             layout: self.layout,
@@ -88,7 +88,7 @@ impl Pipeline for Diffusion {
         .begin()?;
         let Begun { latents, beside, blend } = begun;
         let session_time = self.busy_before_steps() - busy;
-        let draws = calls.clone().any(|call| scheduler.step_noise(call).is_some());
+        let draws = calls.clone().any(|call| scheduler.schedule().step_noise(call).is_some());
         let noise = vec![0.0; if draws { latents.len() } else { 0 }];
         let ends_clean = schedule.ends_clean(&settings);
         let control = Control::of(&settings, &self.description).map(Arc::new);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::{Invalid, Settings};
-use crate::schedulers::{self, DynamicShift, Run, Scheduler, SchedulerConfig};
+use crate::schedulers::{self, About, DynamicShift, Kind, Run, Scheduler, SchedulerConfig};
 
 /// What a model was trained to predict, and so which schedulers fit it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,11 +30,6 @@ const NO_VARIANCE: &str = "it takes the variance that a model predicts, and this
 /// What is said where it does, to schedulers that take none.
 const VARIANCE: &str = "this model predicts the noise's variance too; take ddpm or dpmpp_2m with \
                         variance_type learned_range or learned, as the model was trained";
-const CONSISTENCY: &str = "CMStochasticIterativeScheduler";
-/// They tell the model the logarithm or the angle of a noise level, not a timestep (Karras et al.
-/// 2022, table 1).
-const EDM: [&str; 3] =
-    ["EDMEulerScheduler", "EDMDPMSolverMultistepScheduler", "CosineDPMSolverMultistepScheduler"];
 
 /// A folder's scheduler config, and what the family adds to it.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,35 +68,41 @@ impl Schedule {
     ///
     /// # Errors
     /// A scheduler, or a list of steps, that doesn't fit the model.
-    pub(super) fn build(&self, settings: &Settings) -> Result<Box<dyn Scheduler>, Invalid> {
+    pub(super) fn build(&self, settings: &Settings) -> Result<Scheduler, Invalid> {
         let (spec, config) = (settings.request.scheduler.as_ref(), self.config_for(settings));
-        if self.trained == Trained::Flow {
-            // Asked plainly first: what a flow needs besides, others refuse in other words.
-            let plain = Run { steps: settings.num_inference_steps as usize, ..Run::default() };
-            let built = schedulers::build(&config, spec, &plain);
-            if built.is_ok_and(|scheduler| !scheduler.is_flow()) {
-                return Err(Invalid::new("scheduler", &settings.scheduler, self.no_flow()));
+        let run = self.run(settings);
+        let built = run.and_then(|run| {
+            schedulers::build(&config, spec, &run).map_err(|error| match error {
+                schedulers::Error::NotTaken { field, .. }
+                    if field == "sigmas" && settings.request.sigmas.is_none() =>
+                {
+                    Invalid::new("scheduler", &settings.scheduler, GIVEN)
+                }
+                other => refusal(settings, &other),
+            })
+        });
+        let scheduler = match built {
+            Err(_) if self.trained == Trained::Flow => {
+                // Asked plainly: what a flow needs besides, others refuse in other words.
+                let plain = Run { steps: settings.num_inference_steps as usize, ..Run::default() };
+                match schedulers::build(&config, spec, &plain) {
+                    Ok(scheduler) if !scheduler.schedule().is_flow() => scheduler,
+                    Ok(_) | Err(_) => built?,
+                }
             }
-        }
-        let run = self.run(settings)?;
-        let scheduler = schedulers::build(&config, spec, &run).map_err(|error| match error {
-            schedulers::Error::NotTaken { field, .. }
-                if field == "sigmas" && settings.request.sigmas.is_none() =>
-            {
-                Invalid::new("scheduler", &settings.scheduler, GIVEN)
-            }
-            other => refusal(settings, &other),
-        })?;
-        let consistency = self.class(settings) == CONSISTENCY;
+            built => built?,
+        };
+        let consistency = self.kind(settings) == Some(Kind::Consistency);
+        let schedule = scheduler.schedule();
         let message = match self.trained {
-            _ if scheduler.takes_variance() && !self.variance => NO_VARIANCE,
-            _ if self.variance && !scheduler.takes_variance() => VARIANCE,
-            Trained::Flow if !scheduler.is_flow() => self.no_flow(),
+            Trained::Flow if !schedule.is_flow() => self.no_flow(),
+            _ if schedule.takes_variance() && !self.variance => NO_VARIANCE,
+            _ if self.variance && !schedule.takes_variance() => VARIANCE,
             Trained::Consistency if !consistency => {
                 "this is a consistency model; its own scheduler is the one that fits, so leave it \
                  out"
             }
-            Trained::Diffusion if scheduler.is_flow() => {
+            Trained::Diffusion if schedule.is_flow() => {
                 "it is for flow-matching models (Stable Diffusion 3, Flux); use another, or leave \
                  it out"
             }
@@ -140,10 +141,10 @@ impl Schedule {
     pub(super) fn calls(
         &self,
         settings: &Settings,
-        scheduler: &dyn Scheduler,
+        schedule: &schedulers::Schedule,
     ) -> Result<Range<usize>, Invalid> {
         let request = &settings.request;
-        let timesteps = scheduler.timesteps();
+        let timesteps = schedule.timesteps();
         let end = match request.denoising_end.filter(|&end| end < 1.0) {
             None => timesteps.len(),
             Some(end) => {
@@ -156,10 +157,10 @@ impl Schedule {
                 let cut_off = self.cut_off(start);
                 let mut left = timesteps.iter().filter(|&&time| f64::from(time) < cut_off).count();
                 // a step of two calls is not cut in two
-                left += usize::from(scheduler.order() == 2 && left.is_multiple_of(2));
+                left += usize::from(schedule.order() == 2 && left.is_multiple_of(2));
                 timesteps.len().saturating_sub(left)
             }
-            (None, Some(strength)) => self.first_call(settings, strength, scheduler)?,
+            (None, Some(strength)) => self.first_call(settings, strength, schedule)?,
             (None, None) => 0,
         };
         if start < end {
@@ -177,7 +178,7 @@ impl Schedule {
         &self,
         settings: &Settings,
         strength: f64,
-        scheduler: &dyn Scheduler,
+        schedule: &schedulers::Schedule,
     ) -> Result<usize, Invalid> {
         let steps = settings.num_inference_steps as usize;
         Ok(match self.trained {
@@ -185,9 +186,9 @@ impl Schedule {
             // diffusers rounds the other way here
             Trained::Flow => {
                 let skipped = (steps as f64 - steps as f64 * strength).max(0.0) as usize;
-                skipped * scheduler.order()
+                skipped * schedule.order()
             }
-            _ => self.run(settings)?.first_call(scheduler, strength),
+            _ => self.run(settings)?.first_call(schedule, strength),
         })
     }
 
@@ -200,7 +201,8 @@ impl Schedule {
     /// What is to be feared of a scheduler that asks the model in other words than it was trained in.
     pub(super) fn doubt(&self, settings: &Settings) -> Option<String> {
         let class = self.class(settings);
-        let [asked, own] = [class, self.config.class_name()].map(|class| EDM.contains(&class));
+        let own = schedulers::about(&self.config, None).map(|about| about.kind);
+        let [asked, own] = [self.kind(settings), own].map(|kind| kind == Some(Kind::Edm));
         let doubt = "the picture may be noise: leave scheduler out";
         match (asked, own) {
             (true, false) => Some(format!("{class} is for models trained with EDM; {doubt}")),
@@ -211,7 +213,8 @@ impl Schedule {
 
     /// Whether the scheduler itself makes a schedule for a share of the way.
     fn takes_strength(&self, settings: &Settings) -> bool {
-        self.distilled && matches!(self.class(settings), "LCMScheduler" | "TCDScheduler")
+        let takes = |class: &About| class.takes.contains(&"strength");
+        self.distilled && self.about(settings).is_some_and(takes)
     }
 
     /// The timestep at which a share of the schedule is done.
@@ -245,20 +248,23 @@ impl Schedule {
             run.mu = shift.map_err(failed)?.map(|shift| shift.mu(tokens as usize));
         }
         // Other classes that can follow a flow make their own noise levels.
-        if self.given_sigmas
-            && run.sigmas.is_none()
-            && self.class(settings).starts_with("FlowMatch")
-        {
+        if self.given_sigmas && run.sigmas.is_none() && self.kind(settings) == Some(Kind::Flow) {
             run.sigmas = Some(falling(steps));
         }
         Ok(run)
     }
 
     /// Diffusers' class of the scheduler.
-    pub(super) fn class<'a>(&self, settings: &'a Settings) -> &'a str {
-        let name = settings.scheduler.split(':').next().unwrap_or_default();
-        let row = schedulers::table().into_iter().find(|row| row.name == name);
-        row.map_or(name, |row| row.class)
+    pub(super) fn class(&self, settings: &Settings) -> &str {
+        self.about(settings).map_or(self.config.class_name(), |class| class.name)
+    }
+
+    fn kind(&self, settings: &Settings) -> Option<Kind> {
+        self.about(settings).map(|class| class.kind)
+    }
+
+    fn about(&self, settings: &Settings) -> Option<&'static About> {
+        schedulers::about(&self.config, settings.request.scheduler.as_ref())
     }
 }
 

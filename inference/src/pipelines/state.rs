@@ -16,7 +16,7 @@ use crate::schedulers::Scheduler;
 pub struct State {
     pub(super) settings: Settings,
     pub(super) seed: u64,
-    pub(super) scheduler: Box<dyn Scheduler>,
+    pub(super) scheduler: Scheduler,
     /// This picture's own stream: initial noise first, then the steps' noise.
     pub(super) noise_stream: NoiseStream,
     pub(super) conditioning: Arc<Conditioning>,
@@ -199,7 +199,8 @@ impl State {
     /// Takes the scheduler's step with the model's prediction, and noise where it wants some.
     pub(super) fn advance(&mut self, prediction: &[f32]) {
         let last = self.call + 1 == self.calls.end;
-        let noise = self.scheduler.step_noise(self.call).filter(|_| !(last && self.ends_clean));
+        let noise =
+            self.scheduler.schedule().step_noise(self.call).filter(|_| !(last && self.ends_clean));
         let noise = noise.map(|draw| {
             self.noise_stream.fill(draw, &mut self.noise);
             self.noise.as_slice()
@@ -208,7 +209,7 @@ impl State {
         self.call += 1;
         if let Some(blend) = &mut self.blend {
             let next = Some(self.call).filter(|call| *call < self.calls.end);
-            blend.apply(self.scheduler.as_ref(), next, &mut self.latents);
+            blend.apply(self.scheduler.schedule(), next, &mut self.latents);
         }
     }
 }

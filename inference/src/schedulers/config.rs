@@ -1,23 +1,25 @@
-//! A model folder's `scheduler_config.json`, parsed once.
+//! A model folder's `scheduler_config.json`, parsed once, when the folder is loaded.
 //!
 //! Every key of any diffusers scheduler is understood, since a folder's config may have been
-//! written for another class than the one asked for; a key of none is refused. Values are checked
-//! when a class reads them (`fields`), as each class has its own.
+//! written for another class than the one asked for; a key of none is refused. What a value means
+//! is the class's to say that a run is built with (`fields`), so values stay as JSON has them.
 
 use serde_json::{Map, Value};
 
+use super::about::About;
+use super::class::Class;
 use super::error::Error;
-use super::{consistency, names};
+use super::fields::MAX_TRAIN_TIMESTEPS;
+use super::keys::check_key;
+use super::table;
 use crate::brief::{MESSAGE, VALUE, brief};
-use crate::nearest::nearest;
-
-/// Each is a few numbers of every schedule that is made.
-const MAX_TRAIN_TIMESTEPS: u64 = 100_000;
 
 /// A folder's scheduler: its class and the keys it sets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SchedulerConfig {
     class_name: String,
+    /// None for a class that Hearth doesn't have: the folder is of use with another one.
+    class: Option<&'static Class>,
     values: Map<String, Value>,
 }
 
@@ -44,15 +46,17 @@ impl SchedulerConfig {
         }
         values.retain(|key, _| !key.starts_with('_'));
         for (key, value) in &values {
-            check_known(key, value)?;
+            check_key(key, value)?;
         }
         if let Some(steps) = values.get("num_train_timesteps")
-            && !steps.as_u64().is_some_and(|steps| (1..=MAX_TRAIN_TIMESTEPS).contains(&steps))
+            && !steps
+                .as_u64()
+                .is_some_and(|steps| (1..=MAX_TRAIN_TIMESTEPS as u64).contains(&steps))
         {
             let expected = format!("a whole number from 1 to {MAX_TRAIN_TIMESTEPS}");
             return Err(Error::invalid("num_train_timesteps", steps, expected));
         }
-        Ok(Self { class_name, values })
+        Ok(Self { class: find_class(&class_name), class_name, values })
     }
 
     /// The diffusers class that the folder's config was written for.
@@ -63,15 +67,14 @@ impl SchedulerConfig {
     /// The number of steps that the model was trained with; no run has more.
     pub fn num_train_timesteps(&self) -> u32 {
         let given = self.get("num_train_timesteps").and_then(Value::as_u64);
-        let default = if self.class_name == consistency::ABOUT.name { 40 } else { 1000 };
-        given.and_then(|steps| u32::try_from(steps).ok()).unwrap_or(default)
+        let default = self.class.map_or(&About::USUAL, |class| &class.about).train_timesteps;
+        given.unwrap_or(default as u64).try_into().unwrap_or(u32::MAX)
     }
 
     /// The same config with another value of `key`, where the file says it; with `unsaid` also
     /// where the class has that key, and the file leaves it at its default.
     pub(crate) fn correct(mut self, key: &str, value: impl Into<Value>, unsaid: bool) -> Self {
-        let class = names::find(&self.class_name);
-        let has = class.is_ok_and(|(class, ..)| class.about().keys.contains(&key));
+        let has = self.class.is_some_and(|class| class.about.keys().any(|own| own == key));
         if (unsaid && has) || self.values.contains_key(key) {
             self.values.insert(key.to_owned(), value.into());
         }
@@ -80,7 +83,17 @@ impl SchedulerConfig {
 
     /// The same values as another class's config.
     pub(crate) fn of_class(self, class_name: &str) -> Self {
-        Self { class_name: class_name.to_owned(), ..self }
+        Self { class_name: class_name.to_owned(), class: find_class(class_name), ..self }
+    }
+
+    /// The class to build where the caller chooses none.
+    pub(super) fn class(&self) -> Result<&'static Class, Error> {
+        self.class.ok_or_else(|| table::unknown(&self.class_name))
+    }
+
+    /// What the folder sets.
+    pub(super) fn values(&self) -> &Map<String, Value> {
+        &self.values
     }
 
     /// The value of `key`, if the folder sets it.
@@ -89,16 +102,8 @@ impl SchedulerConfig {
     }
 }
 
-/// Refuses a key that no scheduler of diffusers has.
-pub(super) fn check_known(key: &str, value: &Value) -> Result<(), Error> {
-    if KEYS.contains(&key) {
-        return Ok(());
-    }
-    Err(Error::UnknownKey {
-        key: brief(key.into(), VALUE),
-        value: brief(value.to_string(), VALUE),
-        nearest: nearest(key, KEYS.iter().copied()),
-    })
+fn find_class(name: &str) -> Option<&'static Class> {
+    table::find(name).ok().map(|meaning| meaning.class)
 }
 
 /// Puts quotes around the `Infinity`, `-Infinity` and `NaN` that Python writes and JSON forbids.
@@ -128,100 +133,6 @@ fn quote_python_floats(json: &str) -> String {
     }
     quoted
 }
-
-/// The keys of all scheduler classes of diffusers 0.39.
-const KEYS: &[&str] = &[
-    "algorithm_type",
-    "alpha_cum_end",
-    "alpha_cum_start",
-    "base_image_seq_len",
-    "base_shift",
-    "beta_end",
-    "beta_schedule",
-    "beta_start",
-    "block_length",
-    "clip_denoised",
-    "clip_sample",
-    "clip_sample_range",
-    "correct_steps",
-    "corrector_k",
-    "corrector_order",
-    "corrector_selection",
-    "corrector_selection_tau",
-    "corrector_steps",
-    "disable_corrector",
-    "dynamic_thresholding_ratio",
-    "editing_threshold",
-    "entropy_bound",
-    "eta",
-    "euler_at_final",
-    "final_sigmas_type",
-    "flow_shift",
-    "gamma",
-    "gamma_cum_end",
-    "gamma_cum_start",
-    "interpolation_type",
-    "invert_sigmas",
-    "lambda_min_clipped",
-    "lower_order_final",
-    "mask_token_id",
-    "masking_schedule",
-    "max_image_seq_len",
-    "max_shift",
-    "minimal_topk",
-    "noise_sampler_seed",
-    "num_inference_steps",
-    "num_train_timesteps",
-    "num_vec_classes",
-    "original_inference_steps",
-    "predict_x0",
-    "prediction_type",
-    "predictor_order",
-    "rescale_betas_zero_snr",
-    "rho",
-    "s",
-    "s_noise",
-    "sample_max_value",
-    "sampling_eps",
-    "scale_factors",
-    "scaler",
-    "scheduler_type",
-    "set_alpha_to_one",
-    "shift",
-    "shift_terminal",
-    "sigma_data",
-    "sigma_max",
-    "sigma_min",
-    "sigma_schedule",
-    "skip_prk_steps",
-    "snr",
-    "snr_shift_scale",
-    "solver_order",
-    "solver_p",
-    "solver_type",
-    "stage_range",
-    "stages",
-    "steps_offset",
-    "stochastic_sampling",
-    "t_max",
-    "t_min",
-    "tau_func",
-    "threshold",
-    "thresholding",
-    "time_shift_type",
-    "timestep_scaling",
-    "timestep_spacing",
-    "timestep_type",
-    "trained_betas",
-    "upscale_mode",
-    "use_beta_sigmas",
-    "use_dynamic_shifting",
-    "use_exponential_sigmas",
-    "use_flow_sigmas",
-    "use_karras_sigmas",
-    "use_lu_lambdas",
-    "variance_type",
-];
 
 #[cfg(test)]
 mod tests {

@@ -83,6 +83,10 @@ pub enum Error {
         known: String,
     },
 
+    /// A snapshot that is not of the run that it is to be restored into.
+    #[error("the scheduler's snapshot doesn't fit this run: {0}; start the run from its beginning")]
+    Snapshot(String),
+
     /// A `--scheduler` value that doesn't read as `name:key=value,key=value`.
     #[error("scheduler `{text}`: {problem}; write name or name:key=value,key=value")]
     Syntax {

@@ -1,14 +1,15 @@
-//! Reads a class's keys from what the caller overrides, what the folder says and the class's
-//! defaults, in this order, and checks type and range as it goes.
+//! Reads a class's keys from what the caller overrides, what a short name sets, what the folder
+//! says and the class's defaults, in this order, and checks type and range as it goes.
 
 use std::fmt::Display;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::config::SchedulerConfig;
+use super::about::About;
 use super::error::Error;
-use super::names::Class;
-use super::spec::SchedulerSpec;
+
+/// No model was trained on more timesteps; each is a few numbers of every schedule that is built.
+pub(super) const MAX_TRAIN_TIMESTEPS: usize = 100_000;
 
 /// Positive numbers below this are none, as far as steps in single precision go.
 const LEAST: f64 = 1e-12;
@@ -16,23 +17,19 @@ const MOST: f64 = 1e12;
 
 /// The keys of one scheduler that is about to be built.
 pub(super) struct Fields<'a> {
-    class: Class,
-    config: &'a SchedulerConfig,
-    spec: Option<&'a SchedulerSpec>,
+    about: &'static About,
+    /// The first that has a key says its value.
+    layers: Vec<&'a Map<String, Value>>,
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(
-        class: Class,
-        config: &'a SchedulerConfig,
-        spec: Option<&'a SchedulerSpec>,
-    ) -> Self {
-        Self { class, config, spec }
+    pub(super) fn new(about: &'static About, layers: Vec<&'a Map<String, Value>>) -> Self {
+        Self { about, layers }
     }
 
     /// Whether the class has `key`.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.class.about().keys.contains(&key)
+        self.about.keys().any(|own| own == key)
     }
 
     pub(super) fn bool(&self, key: &'static str, default: bool) -> Result<bool, Error> {
@@ -61,6 +58,12 @@ impl<'a> Fields<'a> {
             })
     }
 
+    /// The number of timesteps that the model was trained with, from `least` up.
+    pub(super) fn train_timesteps(&self, least: usize) -> Result<usize, Error> {
+        let default = self.about.train_timesteps;
+        self.integer("num_train_timesteps", default, least..=MAX_TRAIN_TIMESTEPS)
+    }
+
     /// A number; NaN is refused, infinities are the caller's to judge.
     pub(super) fn number(&self, key: &'static str, default: f64) -> Result<f64, Error> {
         Ok(self.optional_number(key)?.unwrap_or(default))
@@ -68,23 +71,14 @@ impl<'a> Fields<'a> {
 
     /// A number, or null for none.
     pub(super) fn optional_number(&self, key: &'static str) -> Result<Option<f64>, Error> {
-        match self.given(key) {
-            None => Ok(None),
-            Some(value) => {
-                number(value).map(Some).ok_or_else(|| Error::invalid(key, value, "a number"))
-            }
-        }
+        self.given(key).map(|value| read_number(key, value)).transpose()
     }
 
     /// A number that the folder may set for another class than this one, if it does: diffusers
     /// reads some keys off whatever config it was built from.
     pub(super) fn passing_number(&self, key: &'static str) -> Result<Option<f64>, Error> {
-        match self.anyones(key).filter(|value| !value.is_null()) {
-            None => Ok(None),
-            Some(value) => {
-                number(value).map(Some).ok_or_else(|| Error::invalid(key, value, "a number"))
-            }
-        }
+        let value = self.get_of_any(key).filter(|value| !value.is_null());
+        value.map(|value| read_number(key, value)).transpose()
     }
 
     /// A positive number whose square single precision holds.
@@ -138,11 +132,20 @@ impl<'a> Fields<'a> {
     /// An error: diffusers doesn't take this value either, or its result has no meaning.
     pub(super) fn rejected(&self, key: &str, value: impl Display, reason: &str) -> Error {
         Error::Rejected {
-            class: self.class.about().name.into(),
+            class: self.about.name.into(),
             key: key.into(),
             value: value.to_string(),
             reason: reason.into(),
         }
+    }
+
+    /// Why a rule that diffusers would run into NaN is refused.
+    pub(super) fn not_finite(&self, step: usize) -> Error {
+        let reason = format!(
+            "step {step} would not be finite: two steps fall on one noise level, or a level is out \
+             of the rule's range; take fewer steps, another spacing, curve or final_sigmas_type"
+        );
+        self.rejected("num_inference_steps", "as given", &reason)
     }
 
     /// What is set for `key`, if anything but null.
@@ -152,12 +155,16 @@ impl<'a> Fields<'a> {
 
     fn get(&self, key: &'static str) -> Option<&Value> {
         debug_assert!(self.has(key), "{key} is missing in the class's keys");
-        self.anyones(key)
+        self.get_of_any(key)
     }
 
-    fn anyones(&self, key: &str) -> Option<&Value> {
-        self.spec.and_then(|spec| spec.get(key)).or_else(|| self.config.get(key))
+    fn get_of_any(&self, key: &str) -> Option<&Value> {
+        self.layers.iter().find_map(|layer| layer.get(key))
     }
+}
+
+fn read_number(key: &str, value: &Value) -> Result<f64, Error> {
+    number(value).ok_or_else(|| Error::invalid(key, value, "a number"))
 }
 
 /// A JSON number, or Python's infinity as `config` quotes it.

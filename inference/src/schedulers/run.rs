@@ -1,7 +1,7 @@
 //! What one run asks of its scheduler, and where a run that starts from an image begins.
 
-use super::Scheduler;
 use super::error::Error;
+use super::schedule::Schedule;
 
 /// As many steps as the common schedules have; bounds a caller's list before anything is made of
 /// it.
@@ -52,15 +52,15 @@ impl Default for Run {
 
 impl Run {
     /// The call that an image-to-image run of `strength` (0 to 1) begins with: an index into
-    /// [`Scheduler::timesteps`], its length where no step is left.
+    /// [`Schedule::timesteps`], its length where no step is left.
     ///
     /// As diffusers' `get_timesteps`: of n steps the last ⌊n · strength⌋ are taken.
-    pub fn first_call(&self, scheduler: &dyn Scheduler, strength: f64) -> usize {
-        let calls = scheduler.timesteps().len();
+    pub fn first_call(&self, schedule: &Schedule, strength: f64) -> usize {
+        let calls = schedule.timesteps().len();
         // a given list's steps are counted as calls, as diffusers counts them
         let steps = if self.has_list() { calls } else { self.steps };
         let taken = ((steps as f64 * strength) as usize).min(steps);
-        ((steps - taken) * scheduler.order()).min(calls)
+        ((steps - taken) * schedule.order()).min(calls)
     }
 
     /// The fields that are given and that not every class takes.
@@ -74,6 +74,15 @@ impl Run {
         ]
         .into_iter()
         .filter_map(|(name, given)| given.then_some(name))
+    }
+
+    /// Checks the number of steps where the class's schedule doesn't bound it itself.
+    pub(super) fn check_steps(&self, train_timesteps: usize) -> Result<(), Error> {
+        if (1..=train_timesteps).contains(&self.steps) {
+            return Ok(());
+        }
+        let expected = format!("a whole number from 1 to {train_timesteps}, num_train_timesteps");
+        Err(Error::invalid("num_inference_steps", self.steps, expected))
     }
 
     pub(super) fn has_list(&self) -> bool {

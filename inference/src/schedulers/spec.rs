@@ -4,16 +4,17 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::config::check_known;
+use super::class::Class;
 use super::error::Error;
-use super::names::{self, Class};
+use super::keys::check_key;
+use super::table::{self, Meaning};
 
 /// A scheduler chosen by name, with overrides of config keys.
 ///
 /// Displays as it parses, with the canonical name: `dpmpp_2m_karras:solver_type=heun`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SchedulerSpec {
-    class: Class,
+    class: &'static Class,
     name: &'static str,
     from_name: Map<String, Value>,
     given: Map<String, Value>,
@@ -29,7 +30,7 @@ impl SchedulerSpec {
     /// An unknown name, a key that the class doesn't have, a part that isn't `key=value`.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let (name, overrides) = text.split_once(':').unwrap_or((text, ""));
-        let (class, name, from_name) = names::find(name)?;
+        let Meaning { class, name, overrides: from_name } = table::find(name)?;
         let from_name = from_name.iter().map(|(key, word)| ((*key).into(), value(word))).collect();
         let mut given = Map::new();
         for part in split_outside_brackets(overrides) {
@@ -38,7 +39,7 @@ impl SchedulerSpec {
                 problem: format!("`{}` has no `=`", part.trim()),
             })?;
             let (key, value) = (key.trim(), value(word.trim()));
-            check_known(key, &value)?;
+            check_key(key, &value)?;
             check_own(class, key, &value)?;
             if given.insert(key.into(), value).is_some() {
                 let problem = format!("`{key}` is given twice");
@@ -48,8 +49,13 @@ impl SchedulerSpec {
         Ok(Self { class, name, from_name, given })
     }
 
-    pub(super) fn class(&self) -> Class {
+    pub(super) fn class(&self) -> &'static Class {
         self.class
+    }
+
+    /// What the caller sets, and what the short name sets below it.
+    pub(super) fn layers(&self) -> [&Map<String, Value>; 2] {
+        [&self.given, &self.from_name]
     }
 
     /// The value that the caller, or else the short name, sets for `key`.
@@ -72,15 +78,16 @@ impl fmt::Display for SchedulerSpec {
     }
 }
 
-fn check_own(class: Class, key: &str, value: &Value) -> Result<(), Error> {
-    if class.about().keys.contains(&key) {
+fn check_own(class: &Class, key: &str, value: &Value) -> Result<(), Error> {
+    let keys: Vec<_> = class.about.keys().collect();
+    if keys.contains(&key) {
         return Ok(());
     }
     Err(Error::ForeignKey {
-        class: class.about().name.into(),
+        class: class.about.name.into(),
         key: key.into(),
         value: value.to_string(),
-        known: class.about().keys.join(", "),
+        known: keys.join(", "),
     })
 }
 
@@ -114,16 +121,20 @@ mod tests {
     #[test]
     fn names_and_aliases_mean_their_class() {
         for (text, shown, class) in [
-            ("ddim", "ddim", Class::Ddim),
-            ("EulerDiscreteScheduler", "EulerDiscreteScheduler", Class::Euler),
-            ("Euler a", "euler_a", Class::EulerAncestral),
-            ("euler_ancestral", "euler_a", Class::EulerAncestral),
-            ("DPM++ 2M Karras", "dpmpp_2m_karras", Class::DpmMultistep),
-            ("dpm++_2m", "dpmpp_2m", Class::DpmMultistep),
-            ("PLMS", "pndm", Class::Pndm),
+            ("ddim", "ddim", "DDIMScheduler"),
+            ("EulerDiscreteScheduler", "EulerDiscreteScheduler", "EulerDiscreteScheduler"),
+            ("Euler a", "euler_a", "EulerAncestralDiscreteScheduler"),
+            ("euler_ancestral", "euler_a", "EulerAncestralDiscreteScheduler"),
+            ("DPM++ 2M Karras", "dpmpp_2m_karras", "DPMSolverMultistepScheduler"),
+            ("dpm++_2m", "dpmpp_2m", "DPMSolverMultistepScheduler"),
+            ("PLMS", "pndm", "PNDMScheduler"),
         ] {
             let spec = SchedulerSpec::parse(text).unwrap();
-            assert_eq!((spec.to_string().as_str(), spec.class()), (shown, class), "{text}");
+            assert_eq!(
+                (spec.to_string().as_str(), spec.class().about.name),
+                (shown, class),
+                "{text}"
+            );
         }
     }
 

@@ -101,10 +101,11 @@ impl Description {
         // Whether a scheduler takes these steps and overrides is known by building it; that is
         // a table of a thousand numbers.
         let scheduler = self.schedule.build(&settings)?;
-        self.schedule.calls(&settings, scheduler.as_ref())?;
+        self.schedule.calls(&settings, scheduler.schedule())?;
         if request.sigmas.is_some() {
             // Whether the level that the run ends at is in the list depends on the scheduler.
-            let steps = scheduler.timesteps().len().div_ceil(scheduler.order());
+            let schedule = scheduler.schedule();
+            let steps = schedule.timesteps().len().div_ceil(schedule.order());
             settings.num_inference_steps = u32::try_from(steps).unwrap_or(u32::MAX);
         }
         Ok(settings)

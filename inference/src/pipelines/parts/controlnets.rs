@@ -96,7 +96,7 @@ impl ControlNets {
         let Some(control) = &state.control else { return Ok(None) };
         let global_pool = self.nets.first().is_some_and(ControlNet::pools);
         let guess_mode = control.guess_mode || (global_pool && control.pooled_guesses);
-        let calls = state.scheduler.timesteps().len() - state.calls.start;
+        let calls = state.scheduler.schedule().timesteps().len() - state.calls.start;
         let mut last: Option<usize> = None;
         // One value for all places, until one of them has values for each.
         let mut spread = false;

@@ -114,24 +114,24 @@ impl Memory {
         scaled: &mut [f32],
         time_scale: f32,
     ) {
-        let (scheduler, elements) = (&state.scheduler, state.latents.len());
+        let (schedule, elements) = (state.scheduler.schedule(), state.latents.len());
         let beside = &state.beside[..self.beside];
         if let Some(sample) = self.bound.in_place(SAMPLE) {
-            scheduler.scale_model_input(state.call, &state.latents, &mut sample[..elements]);
+            schedule.scale_model_input(state.call, &state.latents, &mut sample[..elements]);
             sample[elements..elements + self.beside].copy_from_slice(beside);
             let elements = elements + self.beside;
             for copy in 1..self.copies {
                 sample.copy_within(..elements, copy * elements);
             }
         } else {
-            scheduler.scale_model_input(state.call, &state.latents, scaled);
+            schedule.scale_model_input(state.call, &state.latents, scaled);
             for copy in 0..self.copies {
                 let at = copy * (elements + self.beside);
                 self.bound.write(SAMPLE, at, scaled);
                 self.bound.write(SAMPLE, at + elements, beside);
             }
         }
-        self.bound.fill(TIMESTEP, scheduler.timesteps()[state.call] / time_scale);
+        self.bound.fill(TIMESTEP, schedule.timesteps()[state.call] / time_scale);
         let current = self.conditioning.as_ref();
         if !current.is_some_and(|current| Arc::ptr_eq(current, &state.conditioning)) {
             for (index, input) in takes.of(&state.conditioning).enumerate() {

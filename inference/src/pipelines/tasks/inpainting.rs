@@ -4,7 +4,7 @@ use hearth_media::Image;
 
 use super::{Start, planes};
 use crate::pipelines::Error;
-use crate::schedulers::Scheduler;
+use crate::schedulers::Schedule;
 
 /// Grey levels from this on are the part to make anew.
 const LIGHT: u8 = 128;
@@ -27,13 +27,13 @@ impl Blend {
     /// noise where that is none.
     pub(in crate::pipelines) fn apply(
         &mut self,
-        scheduler: &dyn Scheduler,
+        schedule: &Schedule,
         next: Option<usize>,
         latents: &mut [f32],
     ) {
         let known = match next {
             Some(call) => {
-                scheduler.add_noise(call, &self.known, &self.noise, &mut self.noisy);
+                schedule.add_noise(call, &self.known, &self.noise, &mut self.noisy);
                 &self.noisy
             }
             None => &self.known,
@@ -59,7 +59,7 @@ impl Start<'_> {
             Some(known) if goes_on => known.clone(),
             Some(known) if !whole => self.noised(known, &noise),
             _ => {
-                let sigma = self.scheduler.init_noise_sigma();
+                let sigma = self.schedule.init_noise_sigma();
                 noise.iter().map(|value| value * sigma).collect()
             }
         };

@@ -12,14 +12,14 @@ use super::parts::VaeEncoder;
 use super::state::Layout;
 use super::{Error, Latents, Settings};
 use crate::noise::NoiseStream;
-use crate::schedulers::Scheduler;
+use crate::schedulers::Schedule;
 use crate::session::Interrupt;
 
 /// What a picture starts from.
 pub(super) struct Start<'a> {
     pub(super) settings: &'a Settings,
-    pub(super) scheduler: &'a dyn Scheduler,
-    /// The scheduler's call that comes first.
+    pub(super) schedule: &'a Schedule,
+    /// The schedule's call that comes first.
     pub(super) call: usize,
     /// Channels, rows and columns of the latents.
     pub(super) shape: [usize; 3],
@@ -70,7 +70,7 @@ impl Start<'_> {
             None => self.draw(),
         };
         if request.denoising_start.is_none() {
-            let sigma = self.scheduler.init_noise_sigma();
+            let sigma = self.schedule.init_noise_sigma();
             latents.iter_mut().for_each(|value| *value *= sigma);
         }
         latents
@@ -94,7 +94,7 @@ impl Start<'_> {
 
     fn noised(&self, known: &[f32], noise: &[f32]) -> Vec<f32> {
         let mut noisy = vec![0.0; known.len()];
-        self.scheduler.add_noise(self.call, known, noise, &mut noisy);
+        self.schedule.add_noise(self.call, known, noise, &mut noisy);
         noisy
     }
 
