@@ -13,11 +13,11 @@ pub(super) struct Class {
     /// What is known without building it.
     pub(super) about: About,
     /// Builds the schedule of one run and the rule of its steps.
-    pub(super) build: fn(&Fields<'_>, &Run) -> Result<Built, Error>,
+    pub(super) build: fn(&Fields<'_>, &Run) -> Result<Assembly, Error>,
 }
 
 /// What a class builds for one run.
-pub(super) type Built = (Schedule, Box<dyn Rule>);
+pub(super) type Assembly = (Schedule, Box<dyn Rule>);
 
 impl PartialEq for Class {
     /// Names are unique, as a test of the table sees to.

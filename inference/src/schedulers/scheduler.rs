@@ -42,13 +42,13 @@ impl Scheduler {
         let Self { schedule, rule, memory } = self;
         let noise = noise.filter(|_| schedule.step_noise(call).is_some());
         rule.step(Step { schedule, call, output: model_output, sample, noise }, memory);
-        memory.kept.taken += 1;
+        memory.state.taken += 1;
     }
 
     /// What it remembers of the calls that were taken.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.memory.kept.clone()
+        self.memory.state.clone()
     }
 
     /// Goes on where `snapshot` was taken, in a scheduler that was built from the same config, spec
@@ -58,7 +58,7 @@ impl Scheduler {
     /// A snapshot that can't be of such a run.
     pub fn restore(&mut self, snapshot: Snapshot, length: usize) -> Result<(), Error> {
         snapshot.check(self.schedule.timesteps.len(), length)?;
-        self.memory.kept = snapshot;
+        self.memory.state = snapshot;
         Ok(())
     }
 }

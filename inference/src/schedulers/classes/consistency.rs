@@ -3,7 +3,7 @@
 
 use crate::noise::Draw;
 use crate::schedulers::about::{About, Kind};
-use crate::schedulers::class::{Built, Class};
+use crate::schedulers::class::{Assembly, Class};
 use crate::schedulers::error::Error;
 use crate::schedulers::fields::Fields;
 use crate::schedulers::levels::{given_timesteps, karras, multiples};
@@ -36,7 +36,7 @@ struct Consistency {
     clip: bool,
 }
 
-fn build(fields: &Fields<'_>, run: &Run) -> Result<Built, Error> {
+fn build(fields: &Fields<'_>, run: &Run) -> Result<Assembly, Error> {
     let train = fields.train_timesteps(2)?;
     let indices = match &run.timesteps {
         Some(given) => given_timesteps(given, train)?.iter().map(|t| *t as f64).collect(),

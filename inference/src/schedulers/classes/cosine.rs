@@ -4,7 +4,7 @@
 
 use crate::noise::{Draw, Stretch};
 use crate::schedulers::about::{About, Kind};
-use crate::schedulers::class::{Built, Class};
+use crate::schedulers::class::{Assembly, Class};
 use crate::schedulers::error::Error;
 use crate::schedulers::fields::Fields;
 use crate::schedulers::keys;
@@ -28,7 +28,7 @@ pub(crate) const CLASS: Class = Class {
     build,
 };
 
-fn build(fields: &Fields<'_>, run: &Run) -> Result<Built, Error> {
+fn build(fields: &Fields<'_>, run: &Run) -> Result<Assembly, Error> {
     let ends = EdmLevels::read(fields, run, [0.3, 500.0], "exponential")?;
     let mut sigmas = ends.levels(run.steps);
     let last = read_final_sigma(fields, ends.min as f32)?;

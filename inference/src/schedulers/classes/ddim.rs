@@ -2,7 +2,7 @@
 
 use crate::noise::Draw;
 use crate::schedulers::about::About;
-use crate::schedulers::class::{Built, Class};
+use crate::schedulers::class::{Assembly, Class};
 use crate::schedulers::error::Error;
 use crate::schedulers::fields::Fields;
 use crate::schedulers::keys;
@@ -42,7 +42,7 @@ struct Coefficients {
     noise: f32,
 }
 
-fn build(fields: &Fields<'_>, run: &Run) -> Result<Built, Error> {
+fn build(fields: &Fields<'_>, run: &Run) -> Result<Assembly, Error> {
     let training = Training::read(fields, &Defaults::PLAIN)?;
     let timesteps = whole_timesteps(fields, &training, run)?;
     let clean = Clean::read(fields, &training, &timesteps, Limit::read(fields, true)?)?;

@@ -3,7 +3,7 @@
 
 use crate::noise::Draw;
 use crate::schedulers::about::About;
-use crate::schedulers::class::{Built, Class};
+use crate::schedulers::class::{Assembly, Class};
 use crate::schedulers::error::Error;
 use crate::schedulers::fields::Fields;
 use crate::schedulers::keys;
@@ -62,7 +62,7 @@ struct Posterior {
     beta: f32,
 }
 
-fn build(fields: &Fields<'_>, run: &Run) -> Result<Built, Error> {
+fn build(fields: &Fields<'_>, run: &Run) -> Result<Assembly, Error> {
     let training = Training::read(fields, &Defaults::DDPM)?;
     let timesteps = whole_timesteps(fields, &training, run)?;
     let clean = Clean::read(fields, &training, &timesteps, Limit::read(fields, true)?)?;

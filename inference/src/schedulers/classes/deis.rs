@@ -2,7 +2,7 @@
 //! 1 to 3 (Zhang & Chen 2022, arXiv 2204.13902, log-rho multistep).
 
 use crate::schedulers::about::About;
-use crate::schedulers::class::{Built, Class};
+use crate::schedulers::class::{Assembly, Class};
 use crate::schedulers::error::Error;
 use crate::schedulers::fields::Fields;
 use crate::schedulers::keys;
@@ -44,7 +44,7 @@ struct Update {
     weights: [f32; 3],
 }
 
-fn build(fields: &Fields<'_>, run: &Run) -> Result<Built, Error> {
+fn build(fields: &Fields<'_>, run: &Run) -> Result<Assembly, Error> {
     // the names of other classes' algorithms and solvers mean this class's own
     let algorithms = ["deis", "dpmsolver", "dpmsolver++"].map(|name| (name, ()));
     fields.choice("algorithm_type", "deis", &algorithms)?;
@@ -100,10 +100,10 @@ impl Update {
 impl Rule for Deis {
     fn step(&self, step: Step<'_>, memory: &mut Memory) {
         self.conversion.remember(&self.levels[step.call], &step, self.orders.most, memory);
-        let kept = &memory.kept;
-        let order = self.orders.at(step.call, self.levels.len() - 1, kept.history.len());
+        let state = &memory.state;
+        let order = self.orders.at(step.call, self.levels.len() - 1, state.history.len());
         let Update { scale, divisor, weights: [w0, w1, w2] } = self.update(step.call, order);
-        let [m0, m1, m2] = kept.newest();
+        let [m0, m1, m2] = state.newest();
         let parts = step.sample.iter_mut().zip(m0);
         match order {
             1 => {

@@ -2,7 +2,7 @@
 //! et al. 2022, arXiv 2206.00927 and 2211.01095).
 
 use crate::schedulers::about::About;
-use crate::schedulers::class::{Built, Class};
+use crate::schedulers::class::{Assembly, Class};
 use crate::schedulers::error::Error;
 use crate::schedulers::fields::Fields;
 use crate::schedulers::keys;
@@ -41,7 +41,7 @@ struct DpmMultistep {
     multistep: Multistep,
 }
 
-fn build(fields: &Fields<'_>, run: &Run) -> Result<Built, Error> {
+fn build(fields: &Fields<'_>, run: &Run) -> Result<Assembly, Error> {
     let algorithm = fields.choice("algorithm_type", "dpmsolver++", &Algorithm::ALL)?;
     let SolverLevels { schedule, levels } = SolverLevels::read(Family::Multistep, fields, run)?;
     let orders = Orders::read(fields, ends_at_zero(fields, algorithm)?)?;
@@ -60,6 +60,6 @@ impl Rule for DpmMultistep {
     fn step(&self, step: Step<'_>, memory: &mut Memory) {
         let Multistep { levels, orders, .. } = &self.multistep;
         self.conversion.remember(&levels[step.call], &step, orders.most, memory);
-        self.multistep.advance(step, &memory.kept);
+        self.multistep.advance(step, &memory.state);
     }
 }

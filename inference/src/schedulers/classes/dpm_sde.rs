@@ -3,7 +3,7 @@
 
 use crate::noise::{Draw, Stretch};
 use crate::schedulers::about::About;
-use crate::schedulers::class::{Built, Class};
+use crate::schedulers::class::{Assembly, Class};
 use crate::schedulers::error::Error;
 use crate::schedulers::fields::Fields;
 use crate::schedulers::keys;
@@ -47,7 +47,7 @@ struct Way {
     to: f32,
 }
 
-fn build(fields: &Fields<'_>, run: &Run) -> Result<Built, Error> {
+fn build(fields: &Fields<'_>, run: &Run) -> Result<Assembly, Error> {
     let training = Training::read(fields, &Defaults::NARROW)?;
     let habits = Habits { own_range_karras: true, double: true, ..Habits::default() };
     let levels = KLevels::read(fields, &training, run, &habits)?;
@@ -111,16 +111,16 @@ impl Rule for DpmSde {
             descend(self.prediction, sigma, -sigma, &mut step);
             return;
         };
-        let kept = &mut memory.kept;
+        let state = &mut memory.state;
         if step.begins() {
-            kept.begin(step.sample);
+            state.begin(step.sample);
         }
         let (down, up) = ancestral_split(from, to);
         let up = up.min(to);
         let t_down = -down.ln();
         let (keep, along) = ((-t_down).exp() / from, (t - t_down).exp_m1());
         step.map(|x, output| along * self.prediction.denoised(at, output, x));
-        for (x, start) in step.sample.iter_mut().zip(&kept.start) {
+        for (x, start) in step.sample.iter_mut().zip(&state.start) {
             *x = keep * start - *x;
         }
         step.add_noise(up);

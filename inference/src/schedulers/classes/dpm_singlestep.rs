@@ -3,7 +3,7 @@
 //! model, each moving on from the step's start with one difference more.
 
 use crate::schedulers::about::About;
-use crate::schedulers::class::{Built, Class};
+use crate::schedulers::class::{Assembly, Class};
 use crate::schedulers::error::Error;
 use crate::schedulers::fields::Fields;
 use crate::schedulers::keys;
@@ -45,7 +45,7 @@ struct DpmSinglestep {
     conversion: Conversion,
 }
 
-fn build(fields: &Fields<'_>, run: &Run) -> Result<Built, Error> {
+fn build(fields: &Fields<'_>, run: &Run) -> Result<Assembly, Error> {
     let algorithm = fields.choice("algorithm_type", "dpmsolver++", &Algorithm::ALL[..4])?;
     let SolverLevels { schedule, levels } = SolverLevels::read(Family::Singlestep, fields, run)?;
     let ends_at_zero = ends_at_zero(fields, algorithm)?;
@@ -97,16 +97,16 @@ impl DpmSinglestep {
 impl Rule for DpmSinglestep {
     fn step(&self, mut step: Step<'_>, memory: &mut Memory) {
         self.conversion.remember(&self.levels[step.call], &step, ORDER, memory);
-        let kept = &mut memory.kept;
+        let state = &mut memory.state;
         // a run that begins within a step has less to look back on
-        let order = self.orders[step.call].min(kept.history.len());
+        let order = self.orders[step.call].min(state.history.len());
         if order == 1 {
-            kept.begin(step.sample);
+            state.begin(step.sample);
         }
         let (update, [r0, r1]) = self.update(step.call, order);
         let Update { keep, along, bend, twist, .. } = update;
-        kept.rewind(step.sample);
-        let [m0, m1, m2] = kept.newest();
+        state.rewind(step.sample);
+        let [m0, m1, m2] = state.newest();
         let sample = step.sample.iter_mut();
         match order {
             1 => sample.zip(m0).for_each(|(x, m0)| *x = keep * *x + along * m0),

@@ -2,7 +2,7 @@
 //! order).
 
 use crate::schedulers::about::{About, Kind};
-use crate::schedulers::class::{Built, Class};
+use crate::schedulers::class::{Assembly, Class};
 use crate::schedulers::error::Error;
 use crate::schedulers::fields::Fields;
 use crate::schedulers::keys;
@@ -25,7 +25,7 @@ struct EdmEuler {
     preconditioning: Preconditioning,
 }
 
-fn build(fields: &Fields<'_>, run: &Run) -> Result<Built, Error> {
+fn build(fields: &Fields<'_>, run: &Run) -> Result<Assembly, Error> {
     let levels = EdmLevels::read(fields, run, [0.002, 80.0], "karras")?;
     let mut sigmas =
         if levels.karras { curve(&levels, run) } else { levels.exponential(run.steps) };

@@ -1,7 +1,7 @@
 //! DPM-Solver++ in its multistep form with EDM's preconditioning and levels.
 
 use crate::schedulers::about::{About, Kind};
-use crate::schedulers::class::{Built, Class};
+use crate::schedulers::class::{Assembly, Class};
 use crate::schedulers::error::Error;
 use crate::schedulers::fields::Fields;
 use crate::schedulers::keys;
@@ -27,7 +27,7 @@ pub(crate) const CLASS: Class = Class {
     build,
 };
 
-fn build(fields: &Fields<'_>, run: &Run) -> Result<Built, Error> {
+fn build(fields: &Fields<'_>, run: &Run) -> Result<Assembly, Error> {
     let ends = EdmLevels::read(fields, run, [0.002, 80.0], "karras")?;
     let algorithm = fields.choice("algorithm_type", "dpmsolver++", &Algorithm::ALL[..3])?;
     let mut sigmas = ends.levels(run.steps);

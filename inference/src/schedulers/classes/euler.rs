@@ -4,7 +4,7 @@
 //! Leaves out the churn of algorithm 2, which diffusers' pipelines never switch on.
 
 use crate::schedulers::about::About;
-use crate::schedulers::class::{Built, Class};
+use crate::schedulers::class::{Assembly, Class};
 use crate::schedulers::error::Error;
 use crate::schedulers::fields::Fields;
 use crate::schedulers::keys;
@@ -36,7 +36,7 @@ struct Euler {
     prediction: Prediction,
 }
 
-fn build(fields: &Fields<'_>, run: &Run) -> Result<Built, Error> {
+fn build(fields: &Fields<'_>, run: &Run) -> Result<Assembly, Error> {
     let training = Training::read(fields, &Defaults::PLAIN)?.keep_sigmas_finite();
     let [epsilon, velocity, sample] = Prediction::ALL;
     let choices = [epsilon, velocity, sample, ("original_sample", Prediction::Sample)];

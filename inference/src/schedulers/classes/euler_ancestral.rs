@@ -3,7 +3,7 @@
 
 use crate::noise::Draw;
 use crate::schedulers::about::About;
-use crate::schedulers::class::{Built, Class};
+use crate::schedulers::class::{Assembly, Class};
 use crate::schedulers::error::Error;
 use crate::schedulers::fields::Fields;
 use crate::schedulers::keys;
@@ -25,7 +25,7 @@ struct EulerAncestral {
     prediction: Prediction,
 }
 
-fn build(fields: &Fields<'_>, run: &Run) -> Result<Built, Error> {
+fn build(fields: &Fields<'_>, run: &Run) -> Result<Assembly, Error> {
     let training = Training::read(fields, &Defaults::PLAIN)?.keep_sigmas_finite();
     training.check_steps(run.steps)?;
     let prediction = Prediction::read_noise_or_velocity(fields)?;

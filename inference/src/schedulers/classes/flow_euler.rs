@@ -3,7 +3,7 @@
 
 use crate::noise::Draw;
 use crate::schedulers::about::{About, Kind};
-use crate::schedulers::class::{Built, Class};
+use crate::schedulers::class::{Assembly, Class};
 use crate::schedulers::error::Error;
 use crate::schedulers::fields::Fields;
 use crate::schedulers::keys;
@@ -31,7 +31,7 @@ pub(crate) const CLASS: Class = Class {
 #[derive(Debug)]
 struct FlowEuler;
 
-fn build(fields: &Fields<'_>, run: &Run) -> Result<Built, Error> {
+fn build(fields: &Fields<'_>, run: &Run) -> Result<Assembly, Error> {
     let train = fields.train_timesteps(1)?;
     let fixed = Shift(fields.positive("shift", 1.0)?);
     let dynamic = dynamic_shift(fields, run)?;

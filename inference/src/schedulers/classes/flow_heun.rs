@@ -2,7 +2,7 @@
 //! the mean of the velocities at both its ends. Two calls a step, but for the last.
 
 use crate::schedulers::about::{About, Kind};
-use crate::schedulers::class::{Built, Class};
+use crate::schedulers::class::{Assembly, Class};
 use crate::schedulers::error::Error;
 use crate::schedulers::fields::Fields;
 use crate::schedulers::levels::{Shift, even_levels, twice};
@@ -23,7 +23,7 @@ pub(crate) const CLASS: Class = Class {
 #[derive(Debug)]
 struct FlowHeun;
 
-fn build(fields: &Fields<'_>, run: &Run) -> Result<Built, Error> {
+fn build(fields: &Fields<'_>, run: &Run) -> Result<Assembly, Error> {
     let train = fields.train_timesteps(1)?;
     let shift = Shift(fields.positive("shift", 1.0)?);
     let levels = even_levels(train, run, shift)?;
@@ -38,6 +38,6 @@ impl Rule for FlowHeun {
     fn step(&self, step: Step<'_>, memory: &mut Memory) {
         let (here, _) = step.sigmas();
         // by way of the clean sample, as diffusers computes it
-        heun_call(step, &mut memory.kept, |x, output| (x - (x - output * here)) / here);
+        heun_call(step, &mut memory.state, |x, output| (x - (x - output * here)) / here);
     }
 }

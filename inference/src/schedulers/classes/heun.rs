@@ -2,7 +2,7 @@
 //! along the mean of the slopes at both its ends. Two calls a step, but for the last.
 
 use crate::schedulers::about::About;
-use crate::schedulers::class::{Built, Class};
+use crate::schedulers::class::{Assembly, Class};
 use crate::schedulers::error::Error;
 use crate::schedulers::fields::Fields;
 use crate::schedulers::keys;
@@ -33,7 +33,7 @@ struct Heun {
     clip: Option<f32>,
 }
 
-fn build(fields: &Fields<'_>, run: &Run) -> Result<Built, Error> {
+fn build(fields: &Fields<'_>, run: &Run) -> Result<Assembly, Error> {
     let training = Training::read(fields, &Defaults::HEUN)?;
     let levels = KLevels::read(fields, &training, run, &Habits::default())?;
     let range = fields.positive("clip_sample_range", 1.0)? as f32;
@@ -50,7 +50,7 @@ fn build(fields: &Fields<'_>, run: &Run) -> Result<Built, Error> {
 impl Rule for Heun {
     fn step(&self, step: Step<'_>, memory: &mut Memory) {
         let (here, _) = step.sigmas();
-        heun_call(step, &mut memory.kept, |x, output| {
+        heun_call(step, &mut memory.state, |x, output| {
             let clean = self.prediction.denoised(here, output, x);
             let clean = self.clip.map_or(clean, |range| clean.max(-range).min(range));
             (x - clean) / here

@@ -2,7 +2,7 @@
 //! Katherine Crowson wrote it). Two calls a step, but for the last.
 
 use crate::schedulers::about::About;
-use crate::schedulers::class::{Built, Class};
+use crate::schedulers::class::{Assembly, Class};
 use crate::schedulers::error::Error;
 use crate::schedulers::fields::Fields;
 use crate::schedulers::levels::{MIDPOINT_KEYS, Midpoints};
@@ -20,7 +20,7 @@ struct Kdpm2 {
     prediction: Prediction,
 }
 
-fn build(fields: &Fields<'_>, run: &Run) -> Result<Built, Error> {
+fn build(fields: &Fields<'_>, run: &Run) -> Result<Assembly, Error> {
     let (schedule, levels) = Midpoints::read(fields, run, geometric_mean)?;
     let prediction = Prediction::read_noise_or_velocity(fields)?;
     Ok((schedule, Box::new(Kdpm2 { levels, prediction })))
@@ -32,7 +32,7 @@ impl Rule for Kdpm2 {
         let number = step.call / 2;
         let to = if step.begins() { middles[number] } else { steps[number + 1] };
         let (at, change) = (self.levels.at(step.call), to - steps[number]);
-        midpoint_call(self.prediction, at, change, &mut step, &mut memory.kept);
+        midpoint_call(self.prediction, at, change, &mut step, &mut memory.state);
     }
 }
 

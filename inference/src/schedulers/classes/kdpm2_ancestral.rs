@@ -3,7 +3,7 @@
 
 use crate::noise::Draw;
 use crate::schedulers::about::About;
-use crate::schedulers::class::{Built, Class};
+use crate::schedulers::class::{Assembly, Class};
 use crate::schedulers::error::Error;
 use crate::schedulers::fields::Fields;
 use crate::schedulers::levels::{MIDPOINT_KEYS, Midpoints};
@@ -21,7 +21,7 @@ struct Kdpm2Ancestral {
     prediction: Prediction,
 }
 
-fn build(fields: &Fields<'_>, run: &Run) -> Result<Built, Error> {
+fn build(fields: &Fields<'_>, run: &Run) -> Result<Assembly, Error> {
     let (schedule, levels) = Midpoints::read(fields, run, middle_of_descent)?;
     let prediction = Prediction::read_noise_or_velocity(fields)?;
     let schedule = schedule.drawing(|call| (call % 2 == 1).then_some(Draw::Normal));
@@ -35,7 +35,7 @@ impl Rule for Kdpm2Ancestral {
         let (down, up) = ancestral_split(steps[number], steps[number + 1]);
         let to = if step.begins() { middles[number] } else { down };
         let (at, change) = (self.levels.at(step.call), to - steps[number]);
-        midpoint_call(self.prediction, at, change, &mut step, &mut memory.kept);
+        midpoint_call(self.prediction, at, change, &mut step, &mut memory.state);
         step.add_noise(up);
     }
 }

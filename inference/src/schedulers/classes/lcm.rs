@@ -2,10 +2,12 @@
 //! next timestep (Luo et al. 2023, algorithm 3).
 
 use crate::schedulers::about::About;
-use crate::schedulers::class::{Built, Class};
+use crate::schedulers::class::{Assembly, Class};
 use crate::schedulers::error::Error;
 use crate::schedulers::fields::Fields;
-use crate::schedulers::levels::{DISTILLED_KEYS, DISTILLED_TAKES, Defaults, Distilled, Training};
+use crate::schedulers::levels::{
+    DISTILLED_KEYS, DISTILLED_TAKES, Defaults, Distillation, Training,
+};
 use crate::schedulers::rules::{Clean, Limit, Memory, Rule, Step};
 use crate::schedulers::run::Run;
 use crate::schedulers::schedule::Mixture;
@@ -39,9 +41,9 @@ struct Jump {
     out: f32,
 }
 
-fn build(fields: &Fields<'_>, run: &Run) -> Result<Built, Error> {
+fn build(fields: &Fields<'_>, run: &Run) -> Result<Assembly, Error> {
     let training = Training::read(fields, &Defaults::LATENT)?;
-    let distilled = Distilled::read(fields, &training, run, false)?;
+    let distilled = Distillation::read(fields, &training, run, false)?;
     let timesteps = &distilled.timesteps;
     let clean = Clean::read(fields, &training, timesteps, Limit::read(fields, false)?)?;
     let scaling = fields.finite("timestep_scaling", 10.0)? as f32;

@@ -2,7 +2,7 @@
 //! Crowson's k-diffusion).
 
 use crate::schedulers::about::About;
-use crate::schedulers::class::{Built, Class};
+use crate::schedulers::class::{Assembly, Class};
 use crate::schedulers::error::Error;
 use crate::schedulers::fields::Fields;
 use crate::schedulers::keys;
@@ -27,7 +27,7 @@ struct Lms {
     prediction: Prediction,
 }
 
-fn build(fields: &Fields<'_>, run: &Run) -> Result<Built, Error> {
+fn build(fields: &Fields<'_>, run: &Run) -> Result<Assembly, Error> {
     let training = Training::read(fields, &Defaults::PLAIN)?;
     let habits = Habits { own_range_karras: true, ..Habits::default() };
     let levels = KLevels::read(fields, &training, run, &habits)?;
@@ -54,9 +54,9 @@ fn weight(sigmas: &[f32], step: usize, order: usize, back: usize) -> f32 {
 
 impl Rule for Lms {
     fn step(&self, step: Step<'_>, memory: &mut Memory) {
-        let Memory { kept, scratch } = memory;
+        let Memory { state, scratch } = memory;
         let (sigma, _) = step.sigmas();
-        let newest = kept.remember(ORDER, step.sample.len());
+        let newest = state.remember(ORDER, step.sample.len());
         for (slope, (x, output)) in newest.iter_mut().zip(step.sample.iter().zip(step.output)) {
             *slope = self.prediction.slope(sigma, *output, *x);
         }
@@ -66,7 +66,7 @@ impl Rule for Lms {
         // As diffusers: in a run that starts late the weights are the full order's from the first
         // step on, and the slopes that are missing count as 0.
         let order = ORDER.min(step.call + 1);
-        for (back, slopes) in kept.history.iter().enumerate().take(order) {
+        for (back, slopes) in state.history.iter().enumerate().take(order) {
             let weight = weight(&step.schedule.sigmas, step.call, order, back);
             sum.iter_mut().zip(slopes).for_each(|(sum, slope)| *sum += weight * slope);
         }

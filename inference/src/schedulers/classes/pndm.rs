@@ -6,7 +6,7 @@
 //! 2: three steps by Runge-Kutta with four calls each (PRK), then the fourth-order multistep rule.
 
 use crate::schedulers::about::About;
-use crate::schedulers::class::{Built, Class};
+use crate::schedulers::class::{Assembly, Class};
 use crate::schedulers::error::Error;
 use crate::schedulers::fields::Fields;
 use crate::schedulers::keys;
@@ -57,7 +57,7 @@ struct Move {
     by_mean: bool,
 }
 
-fn build(fields: &Fields<'_>, run: &Run) -> Result<Built, Error> {
+fn build(fields: &Fields<'_>, run: &Run) -> Result<Assembly, Error> {
     let training = Training::read(fields, &Defaults::PLAIN)?;
     let steps = whole_timesteps(fields, &training, run)?;
     let stride = training.len() / run.steps;
@@ -87,55 +87,55 @@ impl Pndm {
     /// A Runge-Kutta call (the paper's equation 13). Every call moves on from the step's start:
     /// the first three to where the next one looks, the fourth to the step's end, along the mean
     /// of all four.
-    fn runge_kutta(&self, step: &mut Step<'_>, kept: &mut Snapshot) -> Move {
-        let call = kept.taken % CALLS_PER_STEP;
+    fn runge_kutta(&self, step: &mut Step<'_>, state: &mut Snapshot) -> Move {
+        let call = state.taken % CALLS_PER_STEP;
         if call == 0 {
-            remember(step, kept);
-            kept.begin(step.sample);
-            clear(&mut kept.slope, step.sample.len());
+            remember(step, state);
+            state.begin(step.sample);
+            clear(&mut state.slope, step.sample.len());
         } else {
-            kept.rewind(step.sample);
+            state.rewind(step.sample);
         }
         let weight = if matches!(call, 1 | 2) { 1.0 / 3.0 } else { 1.0 / 6.0 };
-        add(&mut kept.slope, weight, step.output);
+        add(&mut state.slope, weight, step.output);
         // the first and the third call look half a step further, the others where they stand
         let ahead = if call.is_multiple_of(2) { self.stride / 2 } else { 0 };
         Move {
-            from: self.calls[kept.taken - call],
+            from: self.calls[state.taken - call],
             to: self.calls[step.call].checked_sub(ahead),
             by_mean: call == CALLS_PER_STEP - 1,
         }
     }
 
     /// A multistep call (the paper's equation 12, and lower orders while little is known).
-    fn multistep(&self, step: &mut Step<'_>, kept: &mut Snapshot) -> Move {
+    fn multistep(&self, step: &mut Step<'_>, state: &mut Snapshot) -> Move {
         let timestep = self.calls[step.call];
-        if kept.taken == 1 {
+        if state.taken == 1 {
             // the first step again, with the mean of the outputs at both its ends
-            kept.rewind(step.sample);
-            kept.slope.clear();
-            kept.slope.extend_from_slice(step.output);
-            let first = kept.history.first().map_or(&[][..], Vec::as_slice);
-            for (mean, first) in kept.slope.iter_mut().zip(first) {
+            state.rewind(step.sample);
+            state.slope.clear();
+            state.slope.extend_from_slice(step.output);
+            let first = state.history.first().map_or(&[][..], Vec::as_slice);
+            for (mean, first) in state.slope.iter_mut().zip(first) {
                 *mean = (*mean + first) / 2.0;
             }
             return Move { from: timestep + self.stride, to: Some(timestep), by_mean: true };
         }
-        if kept.taken == 0 {
-            kept.begin(step.sample);
+        if state.taken == 0 {
+            state.begin(step.sample);
         }
-        remember(step, kept);
-        let (weights, scale): (&[f32], f32) = match kept.history.len() {
+        remember(step, state);
+        let (weights, scale): (&[f32], f32) = match state.history.len() {
             1 => (&[1.0], 1.0),
             2 => (&[3.0, -1.0], 1.0 / 2.0),
             3 => (&[23.0, -16.0, 5.0], 1.0 / 12.0),
             _ => (&[55.0, -59.0, 37.0, -9.0], 1.0 / 24.0),
         };
-        clear(&mut kept.slope, step.sample.len());
-        for (weight, output) in weights.iter().zip(&kept.history) {
-            add(&mut kept.slope, *weight, output);
+        clear(&mut state.slope, step.sample.len());
+        for (weight, output) in weights.iter().zip(&state.history) {
+            add(&mut state.slope, *weight, output);
         }
-        kept.slope.iter_mut().for_each(|mean| *mean *= scale);
+        state.slope.iter_mut().for_each(|mean| *mean *= scale);
         Move { from: timestep, to: timestep.checked_sub(self.stride), by_mean: true }
     }
 
@@ -161,20 +161,20 @@ impl Rule for Pndm {
     /// It depends on the calls taken, not on the place among them, as in diffusers: a run that
     /// starts in the middle has its warm-up there.
     fn step(&self, mut step: Step<'_>, memory: &mut Memory) {
-        let kept = &mut memory.kept;
-        let way = if kept.taken < self.runge_kutta_calls {
-            self.runge_kutta(&mut step, kept)
+        let state = &mut memory.state;
+        let way = if state.taken < self.runge_kutta_calls {
+            self.runge_kutta(&mut step, state)
         } else {
-            self.multistep(&mut step, kept)
+            self.multistep(&mut step, state)
         };
-        let output = if way.by_mean { kept.slope.as_slice() } else { step.output };
+        let output = if way.by_mean { state.slope.as_slice() } else { step.output };
         self.transfer(&way, output, step.sample);
     }
 }
 
-fn remember(step: &Step<'_>, kept: &mut Snapshot) {
+fn remember(step: &Step<'_>, state: &mut Snapshot) {
     let length = step.sample.len();
-    kept.remember(OUTPUTS, length).copy_from_slice(&step.output[..length]);
+    state.remember(OUTPUTS, length).copy_from_slice(&step.output[..length]);
 }
 
 fn clear(mean: &mut Vec<f32>, length: usize) {

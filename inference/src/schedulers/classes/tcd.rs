@@ -2,10 +2,12 @@
 //! (Zheng et al. 2024, arXiv 2402.19159, strategic stochastic sampling; γ is the run's η).
 
 use crate::schedulers::about::About;
-use crate::schedulers::class::{Built, Class};
+use crate::schedulers::class::{Assembly, Class};
 use crate::schedulers::error::Error;
 use crate::schedulers::fields::Fields;
-use crate::schedulers::levels::{DISTILLED_KEYS, DISTILLED_TAKES, Defaults, Distilled, Training};
+use crate::schedulers::levels::{
+    DISTILLED_KEYS, DISTILLED_TAKES, Defaults, Distillation, Training,
+};
 use crate::schedulers::rules::{Clean, Limit, Memory, Rule, Step};
 use crate::schedulers::run::Run;
 use crate::schedulers::schedule::Mixture;
@@ -35,9 +37,9 @@ struct Jump {
     next: Mixture,
 }
 
-fn build(fields: &Fields<'_>, run: &Run) -> Result<Built, Error> {
+fn build(fields: &Fields<'_>, run: &Run) -> Result<Assembly, Error> {
     let training = Training::read(fields, &Defaults::LATENT)?;
-    let distilled = Distilled::read(fields, &training, run, true)?;
+    let distilled = Distillation::read(fields, &training, run, true)?;
     let timesteps = &distilled.timesteps;
     let clean = Clean::read(fields, &training, timesteps, Limit::None)?;
     let alphas = &training.alphas_cumprod;

@@ -2,7 +2,7 @@
 //! 2302.04867). The corrector takes each step again once the model was asked at its end.
 
 use crate::schedulers::about::About;
-use crate::schedulers::class::{Built, Class};
+use crate::schedulers::class::{Assembly, Class};
 use crate::schedulers::error::Error;
 use crate::schedulers::fields::Fields;
 use crate::schedulers::keys;
@@ -43,7 +43,7 @@ struct UniPc {
     uncorrected: Vec<usize>,
 }
 
-fn build(fields: &Fields<'_>, run: &Run) -> Result<Built, Error> {
+fn build(fields: &Fields<'_>, run: &Run) -> Result<Assembly, Error> {
     refuse_nonsense(fields)?;
     let clean = fields.bool("predict_x0", true)?;
     let solvers =
@@ -95,21 +95,21 @@ impl UniPc {
 
 impl Rule for UniPc {
     fn step(&self, step: Step<'_>, memory: &mut Memory) {
-        let Memory { kept, scratch } = memory;
+        let Memory { state, scratch } = memory;
         let prediction = &mut scratch.values;
         prediction.resize(step.sample.len(), 0.0);
         let level = &self.levels[step.call];
         self.conversion.convert(level, &step, prediction, &mut scratch.magnitudes);
-        let known = kept.history.len();
+        let known = state.history.len();
         if known > 0 && self.corrects(step.call) {
-            kept.rewind(step.sample);
+            state.rewind(step.sample);
             let weights = self.corrector(step.call, known);
-            weights.apply(kept.newest(), Some(prediction), step.sample);
+            weights.apply(state.newest(), Some(prediction), step.sample);
         }
-        std::mem::swap(kept.remember(self.most, step.sample.len()), prediction);
-        kept.begin(step.sample);
-        let weights = self.predictor(step.call, kept.history.len());
-        weights.apply(kept.newest(), None, step.sample);
+        std::mem::swap(state.remember(self.most, step.sample.len()), prediction);
+        state.begin(step.sample);
+        let weights = self.predictor(step.call, state.history.len());
+        weights.apply(state.newest(), None, step.sample);
     }
 }
 

@@ -1,7 +1,7 @@
 //! How a run's timesteps and noise levels are laid out, from the keys that classes share.
 
 mod curve;
-mod distilled;
+mod distillation;
 mod edm;
 mod flow;
 mod k_levels;
@@ -14,7 +14,7 @@ mod spacing;
 mod training;
 
 pub(crate) use curve::{Curve, karras};
-pub(crate) use distilled::{DISTILLED_KEYS, DISTILLED_TAKES, Distilled};
+pub(crate) use distillation::{DISTILLED_KEYS, DISTILLED_TAKES, Distillation};
 pub(crate) use edm::EdmLevels;
 pub(crate) use flow::{Shift, dynamic_shift, even_levels, stretch_to};
 pub(crate) use k_levels::{Habits, KLevels, k_schedule, twice, unit_variance};

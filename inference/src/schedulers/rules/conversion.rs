@@ -67,8 +67,8 @@ impl Conversion {
         most: usize,
         memory: &mut Memory,
     ) {
-        let Memory { kept, scratch } = memory;
-        let newest = kept.remember(most, step.sample.len());
+        let Memory { state, scratch } = memory;
+        let newest = state.remember(most, step.sample.len());
         self.convert(level, step, newest, &mut scratch.magnitudes);
     }
 

@@ -34,7 +34,7 @@ pub struct Snapshot {
 /// A snapshot in the making, and scratch room.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    pub(crate) kept: Snapshot,
+    pub(crate) state: Snapshot,
     pub(crate) scratch: Scratch,
 }
 

@@ -86,11 +86,11 @@ impl Multistep {
     }
 
     /// Takes the step along the newest prediction.
-    pub(crate) fn advance(&self, mut step: Step<'_>, kept: &Snapshot) {
-        let order = self.orders.at(step.call, self.steps(), kept.history.len());
+    pub(crate) fn advance(&self, mut step: Step<'_>, state: &Snapshot) {
+        let order = self.orders.at(step.call, self.steps(), state.history.len());
         let (update, [near, far, lean, halve]) = self.update(step.call, order);
         let Update { keep, along, bend, twist, .. } = update;
-        let [m0, m1, m2] = kept.newest();
+        let [m0, m1, m2] = state.newest();
         let sample = step.sample.iter_mut();
         match order {
             1 => sample.zip(m0).for_each(|(x, m0)| *x = keep * *x + along * m0),

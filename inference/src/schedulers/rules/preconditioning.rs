@@ -79,11 +79,11 @@ pub(crate) struct EdmMultistep {
 
 impl Rule for EdmMultistep {
     fn step(&self, step: Step<'_>, memory: &mut Memory) {
-        let Memory { kept, scratch } = memory;
+        let Memory { state, scratch } = memory;
         let (sigma, _) = step.sigmas();
-        let newest = kept.remember(self.multistep.orders.most, step.sample.len());
+        let newest = state.remember(self.multistep.orders.most, step.sample.len());
         self.preconditioning.denoise(sigma, step.sample, step.output, newest);
         self.limit.apply(newest, &mut scratch.magnitudes);
-        self.multistep.advance(step, kept);
+        self.multistep.advance(step, state);
     }
 }

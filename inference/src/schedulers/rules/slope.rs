@@ -12,20 +12,20 @@ pub(crate) fn descend(prediction: Prediction, sigma: f32, change: f32, step: &mu
 
 /// A call of Heun's second-order method: an Euler step, then the same step along the mean of the
 /// slopes at both its ends. `slope` is that of a sample and the model's output.
-pub(crate) fn heun_call(mut step: Step<'_>, kept: &mut Snapshot, slope: impl Fn(f32, f32) -> f32) {
+pub(crate) fn heun_call(mut step: Step<'_>, state: &mut Snapshot, slope: impl Fn(f32, f32) -> f32) {
     let (here, next) = step.sigmas();
     if step.begins() {
-        kept.begin(step.sample);
-        kept.slope.clear();
+        state.begin(step.sample);
+        state.slope.clear();
         let pairs = step.sample.iter().zip(step.output);
-        kept.slope.extend(pairs.map(|(x, output)| slope(*x, *output)));
+        state.slope.extend(pairs.map(|(x, output)| slope(*x, *output)));
         let change = next - here;
-        step.sample.iter_mut().zip(&kept.slope).for_each(|(x, slope)| *x += slope * change);
+        step.sample.iter_mut().zip(&state.slope).for_each(|(x, slope)| *x += slope * change);
         return;
     }
     let change = here - step.schedule.sigmas[step.call - 1];
     step.map(&slope);
-    for (x, (start, first)) in step.sample.iter_mut().zip(kept.start.iter().zip(&kept.slope)) {
+    for (x, (start, first)) in step.sample.iter_mut().zip(state.start.iter().zip(&state.slope)) {
         *x = start + (first + *x) / 2.0 * change;
     }
 }
@@ -37,13 +37,13 @@ pub(crate) fn midpoint_call(
     at: f32,
     change: f32,
     step: &mut Step<'_>,
-    kept: &mut Snapshot,
+    state: &mut Snapshot,
 ) {
     if step.begins() {
-        kept.begin(step.sample);
+        state.begin(step.sample);
     }
     step.map(|x, output| prediction.slope(at, output, x));
-    for (x, start) in step.sample.iter_mut().zip(&kept.start) {
+    for (x, start) in step.sample.iter_mut().zip(&state.start) {
         *x = start + *x * change;
     }
 }

@@ -21,13 +21,13 @@ pub(crate) const DISTILLED_KEYS: Keys = &[
 pub(crate) const DISTILLED_TAKES: &[&str] = &["timesteps", "original_inference_steps", "strength"];
 
 /// Timesteps out of the schedule that a model was distilled on.
-pub(crate) struct Distilled {
+pub(crate) struct Distillation {
     pub(crate) timesteps: Vec<usize>,
     /// How many steps the whole run has, before strength cuts a given list.
     pub(crate) steps: usize,
 }
 
-impl Distilled {
+impl Distillation {
     /// Reads the schedule; `dense`: given `original_inference_steps` mean every timestep, as in
     /// TCD.
     pub(crate) fn read(
@@ -77,7 +77,7 @@ impl Distilled {
     }
 }
 
-impl Distilled {
+impl Distillation {
     /// The run's schedule. Where it draws noise, all calls do but the whole run's last: in a given
     /// list cut by strength, all.
     pub(crate) fn schedule(&self, alphas_cumprod: &[f32], draws: bool) -> Schedule {
