@@ -141,6 +141,9 @@ pub struct CallError {
     pub message: String,
     /// Whether the same request may succeed elsewhere or later.
     pub retryable: bool,
+    /// How long to wait before trying again, in milliseconds, where whoever refused can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
     /// The request's field at fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub param: Option<String>,
@@ -163,6 +166,7 @@ impl CallError {
             kind,
             message: message.into(),
             retryable: kind.is_retryable(),
+            retry_after_ms: None,
             param: None,
             causes: Vec::new(),
             worker: None,

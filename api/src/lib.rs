@@ -3,17 +3,20 @@
 //!
 //! Everything here is plain data: no runtime, no socket, no file and no clock. [`request`] is the
 //! generation request in all its forms (JSON, `MessagePack`), [`error`] what goes wrong with a call,
-//! [`ids`] how things are named, [`tensor`] what raw tensors consist of, [`limits`] the bounds on
-//! all of them. How these travel is `hearth-protocol`'s.
+//! [`ids`] how things are named, [`tensor`] what raw tensors consist of, [`trace`] which trace a call
+//! belongs to, [`limits`] the bounds on all of them. How these travel is `hearth-protocol`'s.
 
 pub mod error;
 pub mod ids;
 pub mod limits;
+mod media;
 pub mod request;
 mod result;
 pub mod tensor;
+pub mod trace;
 
 pub use error::{CallError, ErrorKind};
 pub use ids::{Group, Incarnation, OwnerId, Rank, RequestId, WorkerId};
+pub use media::MediaFacts;
 pub use request::GenerationRequest;
 pub use result::FinishReason;

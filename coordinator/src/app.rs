@@ -23,7 +23,7 @@ use crate::config::Config;
 const AGENT: &str = concat!("hearth-coordinator/", env!("CARGO_PKG_VERSION"));
 
 /// The program's version, and the protocol's.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (protocol hearth/1.1)");
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (protocol hearth/1.2)");
 
 /// How often systemd's watchdog is fed.
 const TICK: Duration = Duration::from_secs(1);

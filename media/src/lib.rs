@@ -25,6 +25,9 @@ pub use self::infotext::Infotext;
 pub use self::png::{TextChunk, text as png_text};
 pub use self::tensor::{Dtype, Tensor};
 
+use hearth_api::MediaFacts;
+use hearth_api::tensor::TensorHeader;
+
 /// One produced item, before it is encoded.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -33,4 +36,23 @@ pub enum Media {
     Image(Image),
     /// Raw numbers, such as latents.
     Tensor(Tensor),
+}
+
+impl Media {
+    /// What it consists of, as results say it.
+    #[must_use]
+    pub fn facts(&self) -> MediaFacts {
+        match self {
+            Self::Image(image) => MediaFacts::Image { width: image.width, height: image.height },
+            Self::Tensor(tensor) => {
+                let dtype = match tensor.dtype {
+                    Dtype::F32 => hearth_api::tensor::Dtype::F32,
+                    Dtype::F16 => hearth_api::tensor::Dtype::F16,
+                    Dtype::U8 => hearth_api::tensor::Dtype::U8,
+                };
+                let shape = tensor.shape.iter().map(|&length| length as u64).collect();
+                MediaFacts::Tensor(TensorHeader { dtype, shape })
+            }
+        }
+    }
 }

@@ -81,14 +81,14 @@ pub struct Accepted {
     pub queue_position: u32,
 }
 
-/// How far a call is.
+/// How far a call is, in steps of its phase.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// What the worker does now.
     pub phase: Phase,
-    /// Denoising steps taken.
+    /// Steps of the phase that are taken.
     pub step: u32,
-    /// Denoising steps in all.
+    /// Steps of the phase in all; 0 where it has none.
     pub steps: u32,
 }
 

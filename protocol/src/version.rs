@@ -17,6 +17,15 @@
 //! |   | models that are `on_demand`, `sleeping` or `unloaded`; a caller of minor 0 reads `unknown` |
 //! |   | element types `f64`, `i8`, `i16`, `u16`, `u32`, `u64`, in calls of `infer` alone |
 //! |   | further fields of records, models and requests, which minor 0 skips |
+//! | 2 | `generate`: the result says what it consists of (`media`), for any kind of media; a worker of
+//!       minor 1 makes pictures alone, whose `width` and `height` go on being sent |
+//! |   | an error may say when to try again (`retry_after_ms`); minor 1 skips it |
+//! |   | progress counts steps of the phase that it names, whatever the phase |
+//! |   | `traceparent` of a request is filled, and spans come in the trailer; minor 1 sends none |
+//!
+//! Minor 2 has room for what is to come: a caller that takes an item in pieces, or a worker's load
+//! in [`Welcome`] and in its record, says so by a capability or reads a further field, and a peer
+//! that doesn't know it skips it.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +36,7 @@ use hearth_api::{Group, Incarnation, Rank, WorkerId};
 pub const ALPN: &[u8] = b"hearth/1";
 
 /// The minor version that this crate speaks.
-pub const MINOR: u16 = 1;
+pub const MINOR: u16 = 2;
 
 /// The minors that a peer speaks, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

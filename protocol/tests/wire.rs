@@ -11,7 +11,7 @@ use std::path::Path;
 use hearth_api::FinishReason;
 use hearth_api::request::{GenerationRequest, Input, Lora, NoiseDevice, OutputFormat, Task};
 use hearth_api::tensor::{Dtype, TensorHeader};
-use hearth_api::{CallError, ErrorKind, Incarnation, Rank};
+use hearth_api::{CallError, ErrorKind, Incarnation, MediaFacts, Rank};
 use hearth_protocol::codec::{decode, encode};
 use hearth_protocol::message::{
     Accepted, Attachment, Phase, Preview, Progress, Reply, Request, Span, Trailer,
@@ -167,12 +167,16 @@ fn a_call() {
         sha256: "00".repeat(32),
         width: 512,
         height: 768,
+        media: None,
         steps: 20,
         timings: BTreeMap::from([("generation".to_owned(), 1234.5)]),
         warnings: vec!["prompt was cut".to_owned()],
         finish_reason: FinishReason::Done,
     };
     check("generated", &value);
+    let image = MediaFacts::Image { width: 512, height: 768 };
+    assert_eq!(value.facts(), image, "a worker of minor 1 makes pictures");
+    check("generated_2", &Generated { media: Some(image), ..value });
     let reply = Reply {
         attempt: 1,
         incarnation: run(),
@@ -208,6 +212,11 @@ fn an_error() {
         attachments: Vec::new(),
     };
     check("reply_error", &reply);
+    let busy = CallError {
+        retry_after_ms: Some(1500),
+        ..CallError::new(ErrorKind::QueueFull, "16 requests wait")
+    };
+    check("reply_error_2", &Reply { error: Some(busy), ..reply });
 }
 
 #[test]

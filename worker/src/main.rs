@@ -16,7 +16,7 @@ use hearth_telemetry::log;
 use hearth_worker::{Config, Error, Overrides, Worker, owner};
 use tokio_util::sync::CancellationToken;
 
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (protocol hearth/1.1)");
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (protocol hearth/1.2)");
 
 /// Keeps diffusion models warm and serves them over QUIC.
 ///

@@ -365,6 +365,7 @@ async fn generate(state: Arc<State>, call: IncomingCall) {
         sha256: String::new(),
         width: 64,
         height: 64,
+        media: None,
         steps: 20,
         timings: [("generation".to_owned(), 7.0)].into(),
         warnings: vec!["a warning".to_owned()],

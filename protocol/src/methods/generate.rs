@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use hearth_api::{CallError, FinishReason, GenerationRequest, RequestId};
+use hearth_api::{CallError, FinishReason, GenerationRequest, MediaFacts, RequestId};
 
 /// The arguments of `generate`.
 ///
@@ -27,7 +27,7 @@ pub struct Part {
     pub of: u32,
 }
 
-/// The value of `generate`; the encoded picture is the reply's one attachment.
+/// The value of `generate`; the encoded item is the reply's one attachment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Generated {
     /// Which image of the request.
@@ -38,11 +38,14 @@ pub struct Generated {
     pub media_type: String,
     /// SHA-256 of the attachment, hex.
     pub sha256: String,
-    /// Width in pixels.
+    /// Width in pixels, of what is no picture 0. For callers of minor 1, which know pictures alone.
     pub width: u32,
-    /// Height in pixels.
+    /// Height in pixels, likewise.
     pub height: u32,
-    /// Denoising steps taken.
+    /// What the attachment consists of; none from a worker of minor 1, where it is a picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media: Option<MediaFacts>,
+    /// Steps taken.
     pub steps: u32,
     /// Milliseconds spent per phase.
     pub timings: BTreeMap<String, f64>,
@@ -50,6 +53,15 @@ pub struct Generated {
     pub warnings: Vec<String>,
     /// How the image ended.
     pub finish_reason: FinishReason,
+}
+
+impl Generated {
+    /// What the attachment consists of, also where the worker is of minor 1.
+    #[must_use]
+    pub fn facts(&self) -> MediaFacts {
+        let picture = MediaFacts::Image { width: self.width, height: self.height };
+        self.media.clone().unwrap_or(picture)
+    }
 }
 
 /// The arguments of `attach`. Leaving an attached call ends none of the parts.

@@ -1,30 +1,23 @@
 //! A worker that lets everybody in and answers for another attempt, or as another run: what a late
 //! reply of before a restart would be, sent on purpose. Its callers must not take it.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use hearth_api::Incarnation;
-use hearth_base::task::OwnedTask;
 use hearth_engine::{
     Backends, Config, Engine, ErrorKind, Exec, GenerationRequest, Rank, RpcOptions,
 };
-use hearth_fabric::identity::Identity;
-use hearth_fabric::registry::{self, Announcement, RankWish, Registry, RegistryUrl};
 use hearth_protocol::codec;
 use hearth_protocol::frame::FrameKind;
 use hearth_protocol::message::{Reply, Request, Trailer};
 use hearth_protocol::record::WorkerRecord;
-use hearth_protocol::version::{ALPN, Welcome};
+use hearth_protocol::version::Welcome;
 use hearth_tests::Fleet;
-use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Endpoint, RecvStream, SendStream, ServerConfig, TransportConfig};
-use rustls::crypto::ring::default_provider;
-use tokio::task::JoinSet;
 
-use super::client::{LIMIT, end, frame, frames};
+use super::client::{LIMIT, frame};
 use super::fleet;
+use super::server::{Answer, RawWorker};
 
 fn run(bits: u128) -> Incarnation {
     Incarnation::from_bits(bits)
@@ -37,8 +30,8 @@ enum Lie {
     Run,
 }
 
-/// What its streams share.
-struct Shared {
+/// What it answers, and what it has answered.
+struct Answers {
     record: WorkerRecord,
     lie: Mutex<Lie>,
     /// Calls that it has answered.
@@ -46,98 +39,41 @@ struct Shared {
 }
 
 struct Impostor {
-    shared: Arc<Shared>,
-    _task: OwnedTask,
-    _announcement: Announcement,
+    answers: Arc<Answers>,
+    _worker: RawWorker,
 }
 
 impl Impostor {
     /// The worker `w1`, beside the fleet's own, with its models.
     async fn start(fleet: &Fleet) -> Self {
-        let identity = Identity::load(&fleet.pki("worker-w1")).expect("a certificate");
-        let endpoint = Endpoint::server(config(&identity), ([127, 0, 0, 1], 0).into());
-        let endpoint = endpoint.expect("a socket");
-        let address = endpoint.local_addr().expect("an address");
-        let url = RegistryUrl::parse(fleet.registry()).expect("a URL");
-        let registry = registry::open(&url, &registry::Settings::default()).expect("a registry");
-        let record = record(&*registry, &identity, address).await;
-        let wish = RankWish::Fixed(record.rank);
-        let announced = registry.announce(record.clone(), wish, &fleet.dir().join("impostor"));
-        let announcement = announced.expect("a place");
-        announcement.registered().await.expect("a rank");
-        let (lie, answered) = (Mutex::new(Lie::Attempt), AtomicU32::new(0));
-        let shared = Arc::new(Shared { record, lie, answered });
-        let serving = Arc::clone(&shared);
-        let task = OwnedTask::spawn("impostor", |_| serve(endpoint, serving));
-        Self { shared, _task: task, _announcement: announcement }
+        let mut kept = None;
+        let worker = RawWorker::start(fleet, |record| {
+            let (lie, answered) = (Mutex::new(Lie::Attempt), AtomicU32::new(0));
+            Arc::clone(kept.insert(Arc::new(Answers { record, lie, answered })))
+        })
+        .await;
+        Self { answers: kept.expect("the worker's answers"), _worker: worker }
     }
 
     fn will(&self, lie: Lie) {
-        *self.shared.lie.lock().expect("no panic") = lie;
+        *self.answers.lie.lock().expect("no panic") = lie;
     }
 
     fn answered(&self) -> u32 {
-        self.shared.answered.load(Ordering::SeqCst)
+        self.answers.answered.load(Ordering::SeqCst)
     }
 }
 
-/// The record of the fleet's one worker, under another name.
-async fn record(registry: &dyn Registry, identity: &Identity, at: SocketAddr) -> WorkerRecord {
-    let observation = registry.observe().expect("a view");
-    let mut view = observation.view();
-    let seen = tokio::time::timeout(LIMIT, view.wait_for(|view| !view.workers.is_empty())).await;
-    let view = seen.expect("in time").expect("a view");
-    WorkerRecord {
-        worker_id: "w1".parse().expect("a name"),
-        rank: Rank(1),
-        incarnation: run(1),
-        endpoints: vec![at],
-        certificate: identity.fingerprint(),
-        ..WorkerRecord::clone(view.workers.values().next().expect("a worker"))
+impl Answer for Answers {
+    fn answer(&self, kind: FrameKind, payload: &[u8]) -> Vec<u8> {
+        match kind {
+            FrameKind::Hello => frame(FrameKind::Welcome, &self.welcome()),
+            _ => self.reply(&codec::decode(payload).expect("a request")),
+        }
     }
 }
 
-fn config(identity: &Identity) -> ServerConfig {
-    let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .expect("TLS 1.3")
-        .with_no_client_auth()
-        .with_single_cert(identity.chain().to_vec(), identity.key())
-        .expect("a certificate");
-    tls.alpn_protocols = vec![ALPN.to_vec()];
-    let tls = QuicServerConfig::try_from(tls).expect("a config");
-    let mut config = ServerConfig::with_crypto(Arc::new(tls));
-    config.transport_config(Arc::new(TransportConfig::default()));
-    config
-}
-
-async fn serve(endpoint: Endpoint, shared: Arc<Shared>) {
-    let mut streams = JoinSet::new();
-    while let Some(incoming) = endpoint.accept().await {
-        let Ok(connection) = incoming.await else { continue };
-        let shared = Arc::clone(&shared);
-        streams.spawn(async move {
-            let mut streams = JoinSet::new();
-            while let Ok((send, receive)) = connection.accept_bi().await {
-                streams.spawn(answer(send, receive, Arc::clone(&shared)));
-            }
-        });
-    }
-}
-
-async fn answer(mut send: SendStream, mut receive: RecvStream, shared: Arc<Shared>) {
-    let Ok(message) = receive.read_to_end(1 << 20).await else { return };
-    let mut bytes = match &frames(&message)[0] {
-        (FrameKind::Hello, _) => frame(FrameKind::Welcome, &shared.welcome()),
-        (_, request) => shared.reply(&codec::decode(request).expect("a request")),
-    };
-    bytes.extend(end());
-    let _ = send.write_all(&bytes).await;
-    let _ = send.finish();
-    let _ = send.stopped().await;
-}
-
-impl Shared {
+impl Answers {
     fn welcome(&self) -> Welcome {
         Welcome {
             minor: hearth_protocol::version::MINOR,

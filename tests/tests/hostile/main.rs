@@ -3,9 +3,12 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail anywhere")]
 #![expect(clippy::print_stdout, reason = "the figures are of interest, shown with --nocapture")]
 
+#[path = "../raw/client.rs"]
 mod client;
 mod floods;
 mod impostor;
+#[path = "../raw/server.rs"]
+mod server;
 
 use std::sync::Arc;
 

@@ -89,6 +89,7 @@ fn encode(
         sha256: hex::encode(Sha256::digest(&bytes)),
         width,
         height,
+        media: Some(output.media.facts()),
         steps: u32::try_from(steps).unwrap_or(u32::MAX),
         timings,
         warnings: output.warnings,

@@ -32,6 +32,7 @@ fn finished(bytes: usize) -> Finished {
         sha256: String::new(),
         width: 1,
         height: 1,
+        media: None,
         steps: 1,
         timings: std::collections::BTreeMap::new(),
         warnings: Vec::new(),
