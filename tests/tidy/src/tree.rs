@@ -129,6 +129,11 @@ impl Rule {
         self.places.push(format!("{}:{line}: {what}", file.path));
     }
 
+    /// The rule is broken, and no line of a file says where.
+    pub(crate) fn note(&mut self, what: &str) {
+        self.places.push(what.to_owned());
+    }
+
     /// The rule is broken wherever the file's code has this name.
     pub(crate) fn forbid(&mut self, file: &File, name: &str, why: &str) {
         for (number, _) in file.code().filter(|(_, line)| names(line, name)) {

@@ -1,0 +1,98 @@
+//! The rule that no crate's files form a circle.
+//!
+//! A file uses another when its code names what the other defines, however it comes by the name: a
+//! re-export is followed to the definition. So neither `mod x;` nor `pub use` counts by itself, but
+//! a parent that defines what its child uses, and uses the child, is a circle of two.
+
+mod graph;
+mod module;
+mod package;
+mod tests;
+mod token;
+
+use std::collections::BTreeMap;
+
+use crate::tree::{File, Rule, tree};
+
+use graph::Circle;
+use package::Package;
+
+/// Circles that still stand, by the starts of their files' paths. An entry goes with its circle.
+const STANDING: &[&[&str]] = &[
+    &["bench/src/cases/"],
+    &["bench/src/python/"],
+    &["cli/src/main.rs", "cli/src/commands/"],
+    &["engine/src/config/", "engine/src/executors/"],
+    &["engine/src/engine.rs", "engine/src/request/"],
+    &["fabric/src/registry/"],
+    &["inference/src/folder/"],
+    &["inference/src/noise/"],
+    &["inference/src/pipelines/"],
+    &["inference/src/session/error.rs", "inference/src/session/interrupt.rs"],
+    &["inference/src/session/form.rs", "inference/src/session/recast.rs"],
+    &["inference/src/tokenizers/"],
+    &["launchers/src/error.rs", "launchers/src/handle.rs"],
+    &["launchers/src/kubernetes/"],
+    &["launchers/src/process/"],
+    &["launchers/src/shim/"],
+    &["launchers/src/slurm/"],
+    &["launchers/src/systemd/"],
+    &["telemetry/src/metrics/"],
+    &["daemon/src/probe/"],
+    &["worker/src/engine/", "worker/src/parts", "worker/src/state.rs"],
+];
+
+#[test]
+fn no_crate_has_a_circle_of_files() {
+    let mut rule = Rule::new(
+        "Files that use each other in a circle can only be read, tested and moved together.",
+        "Put what both sides need into a file of its own, or pass it in.",
+    );
+    let files = tree().rust().collect::<Vec<_>>();
+    let mut standing = STANDING.to_vec();
+    for circle in circles(&files) {
+        let covers = |starts: &[&str]| {
+            circle.files.iter().all(|file| starts.iter().any(|start| file.starts_with(start)))
+        };
+        if STANDING.iter().any(|starts| covers(starts)) {
+            standing.retain(|starts| !covers(starts));
+            continue;
+        }
+        for (from, to, tie) in circle.arrows {
+            let file = files.iter().find(|file| file.path == from).unwrap();
+            let names = tie.names.into_iter().collect::<Vec<_>>().join(", ");
+            rule.broken(file, tie.line, &format!("takes {names} from {to}"));
+        }
+        rule.note("");
+    }
+    for starts in standing {
+        rule.note(&format!("no circle within {}: drop the exception", starts.join(", ")));
+    }
+    rule.check();
+}
+
+/// The circles of all crates among the files.
+fn circles<'a>(files: &[&'a File]) -> Vec<Circle<'a>> {
+    let texts: BTreeMap<_, _> = files
+        .iter()
+        .filter(|file| is_source(&file.path))
+        .map(|file| (file.path.as_str(), file.text.as_str()))
+        .collect();
+    let roots = texts.keys().filter(|path| is_root(path));
+    roots.flat_map(|root| graph::of(&Package::read(root, &texts)).circles()).collect()
+}
+
+/// Whether a file belongs to a crate's own code: it isn't a test, an example or a benchmark.
+fn is_source(path: &str) -> bool {
+    let within = path.split_once("src/").map(|(_, within)| within);
+    within.is_some_and(|within| {
+        !within.ends_with("_tests.rs")
+            && !within.split('/').any(|n| n == "tests.rs" || n == "tests")
+    })
+}
+
+/// Whether a library or program starts with this file.
+fn is_root(path: &str) -> bool {
+    let within = path.split_once("src/").map_or(path, |(_, within)| within);
+    within == "lib.rs" || within == "main.rs" || within.starts_with("bin/")
+}
