@@ -1,8 +1,9 @@
 //! The rules about manifests: which crate may know which.
 
-use toml::{Table, Value};
+use toml::Value;
 
-use crate::tree::{Rule, tree};
+use crate::manifests::{Dependency, dependencies, members, parse};
+use crate::tree::Rule;
 
 /// Each crate of the workspace, by its folder, with the crates of the workspace that it may know.
 /// Depend downward only; a worker and a coordinator meet on the wire and nowhere else.
@@ -76,7 +77,7 @@ fn crates_depend_downward() {
             }
             continue;
         };
-        for (name, _) in dependencies(&manifest) {
+        for Dependency { name, .. } in dependencies(&manifest) {
             if let Some(known) = name.strip_prefix("hearth-")
                 && !allowed.contains(&known)
                 && !(known == SUPPORT && manifest["dependencies"].get(&name).is_none())
@@ -96,7 +97,7 @@ fn api_and_protocol_know_no_runtime() {
         "Put code that needs one into fabric.",
     );
     for folder in ["api", "protocol"] {
-        for (name, _) in dependencies(&parse(&format!("{folder}/Cargo.toml"))) {
+        for Dependency { name, .. } in dependencies(&parse(&format!("{folder}/Cargo.toml"))) {
             if RUNTIMES.contains(&name.as_str()) {
                 rule.broken_manifest(folder, &format!("depends on {name}"));
             }
@@ -113,7 +114,7 @@ fn versions_and_lints_are_the_workspaces() {
          has `[lints] workspace = true`.",
     );
     for (folder, manifest) in members() {
-        for (name, value) in dependencies(&manifest) {
+        for Dependency { name, value, .. } in dependencies(&manifest) {
             if value.get("workspace").and_then(Value::as_bool) != Some(true) {
                 rule.broken_manifest(&folder, &format!("{name} has a version of its own"));
             }
@@ -124,39 +125,4 @@ fn versions_and_lints_are_the_workspaces() {
         }
     }
     rule.check();
-}
-
-impl Rule {
-    fn broken_manifest(&mut self, folder: &str, what: &str) {
-        let path = format!("{folder}/Cargo.toml");
-        let file = tree().files().find(|file| file.path == path).unwrap();
-        self.broken(file, 1, what);
-    }
-}
-
-/// The members of the workspace: folder and manifest.
-fn members() -> Vec<(String, Table)> {
-    let root = parse("Cargo.toml");
-    let members = root["workspace"]["members"].as_array().unwrap();
-    let folders = members.iter().map(|member| member.as_str().unwrap());
-    folders.map(|folder| (folder.to_owned(), parse(&format!("{folder}/Cargo.toml")))).collect()
-}
-
-fn parse(path: &str) -> Table {
-    tree().text(path).parse().unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-/// All dependencies of a manifest, those of builds, tests and single platforms too.
-fn dependencies(manifest: &Table) -> Vec<(String, Value)> {
-    let platforms = manifest.get("target").and_then(Value::as_table);
-    let tables = std::iter::once(manifest)
-        .chain(platforms.into_iter().flat_map(Table::values).filter_map(Value::as_table));
-    let mut found = Vec::new();
-    for table in tables {
-        for kind in ["dependencies", "dev-dependencies", "build-dependencies"] {
-            let entries = table.get(kind).and_then(Value::as_table).into_iter().flatten();
-            found.extend(entries.map(|(name, value)| (name.clone(), value.clone())));
-        }
-    }
-    found
 }

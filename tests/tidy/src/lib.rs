@@ -8,6 +8,9 @@
 
 mod circles;
 mod crates;
+mod dependencies;
+mod manifests;
+mod token;
 mod tree;
 
 use tree::{File, Rule, tree};

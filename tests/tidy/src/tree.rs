@@ -74,6 +74,17 @@ impl File {
             || path.ends_with("_tests.rs")
     }
 
+    /// Whether a library or program is built of this file: it isn't a test, an example or a
+    /// benchmark.
+    pub(crate) fn is_shipped(&self) -> bool {
+        let within = self.path.split_once("src/").map(|(_, within)| within);
+        self.path.ends_with(".rs")
+            && within.is_some_and(|within| {
+                !within.ends_with("_tests.rs")
+                    && !within.split('/').any(|name| name == "tests.rs" || name == "tests")
+            })
+    }
+
     /// Numbered lines.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
         (1..).zip(self.text.lines())

@@ -8,7 +8,6 @@ mod graph;
 mod module;
 mod package;
 mod tests;
-mod token;
 
 use std::collections::BTreeMap;
 
@@ -75,20 +74,11 @@ fn no_crate_has_a_circle_of_files() {
 fn circles<'a>(files: &[&'a File]) -> Vec<Circle<'a>> {
     let texts: BTreeMap<_, _> = files
         .iter()
-        .filter(|file| is_source(&file.path))
+        .filter(|file| file.is_shipped())
         .map(|file| (file.path.as_str(), file.text.as_str()))
         .collect();
     let roots = texts.keys().filter(|path| is_root(path));
     roots.flat_map(|root| graph::of(&Package::read(root, &texts)).circles()).collect()
-}
-
-/// Whether a file belongs to a crate's own code: it isn't a test, an example or a benchmark.
-fn is_source(path: &str) -> bool {
-    let within = path.split_once("src/").map(|(_, within)| within);
-    within.is_some_and(|within| {
-        !within.ends_with("_tests.rs")
-            && !within.split('/').any(|n| n == "tests.rs" || n == "tests")
-    })
 }
 
 /// Whether a library or program starts with this file.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::token::{Kind, Token};
+use crate::token::{self, Kind, Token};
 
 /// A path as written: `["crate", "fleet", "State"]`.
 pub(super) type Path<'a> = Vec<&'a str>;
@@ -52,10 +52,9 @@ pub(super) struct Mention<'a> {
     pub(super) is_macro: bool,
 }
 
-/// The module of a file with these tokens.
-pub(super) fn read<'a>(tokens: &[Token<'a>]) -> Module<'a> {
-    let mut at = 0;
-    Reader { tokens }.module(&mut at)
+/// The module of a file with this text, without its tests.
+pub(super) fn read(text: &str) -> Module<'_> {
+    Reader { tokens: &token::read_shipped(text) }.module(&mut 0)
 }
 
 struct Reader<'t, 'a> {

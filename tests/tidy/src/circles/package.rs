@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::module::{self, Binding, Import, Mention, Module};
-use super::token;
 
 /// All modules below one root file.
 pub(super) struct Package<'a> {
@@ -38,7 +37,7 @@ impl<'a> Package<'a> {
     pub(super) fn read(root: &'a str, files: &BTreeMap<&'a str, &'a str>) -> Self {
         let mut package = Self { scopes: Vec::new() };
         let folder = root.rsplit_once('/').map_or("", |(folder, _)| folder);
-        package.add(None, root, folder.to_owned(), module::read(&token::read(files[root])), files);
+        package.add(None, root, folder.to_owned(), module::read(files[root]), files);
         package
     }
 
@@ -68,7 +67,7 @@ impl<'a> Package<'a> {
             };
             let found = places.iter().find_map(|place| files.get_key_value(place.as_str()));
             if let Some((file, text)) = found {
-                let module = module::read(&token::read(text));
+                let module = module::read(text);
                 let child = self.add(Some(id), file, format!("{folder}/{name}"), module, files);
                 self.scopes[id].children.insert(name, child);
             }

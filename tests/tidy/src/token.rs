@@ -1,17 +1,16 @@
-//! Rust source as tokens, as far as paths and blocks need them.
+//! Rust source as tokens, as far as names, paths and blocks need them.
 //!
-//! Comments are left out, and so is code that only a test build compiles. Numbers, lifetimes and
-//! character literals say nothing about names and are dropped as well.
+//! Comments, numbers, lifetimes and character literals say nothing about names and are left out.
 
 /// A token and the line it stands in.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Token<'a> {
-    pub(super) kind: Kind<'a>,
-    pub(super) line: usize,
+pub(crate) struct Token<'a> {
+    pub(crate) kind: Kind<'a>,
+    pub(crate) line: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind<'a> {
+pub(crate) enum Kind<'a> {
     /// An identifier or a keyword.
     Name(&'a str),
     /// `::`
@@ -22,9 +21,14 @@ pub(super) enum Kind<'a> {
     Sign(char),
 }
 
-/// The tokens of a file without its tests.
-pub(super) fn read(text: &str) -> Vec<Token<'_>> {
-    without_tests(&Reader { text, at: 0, line: 1 }.collect::<Vec<_>>())
+/// The tokens of a file.
+pub(crate) fn read(text: &str) -> Vec<Token<'_>> {
+    Reader { text, at: 0, line: 1 }.collect()
+}
+
+/// The tokens of a file without what only a test build compiles.
+pub(crate) fn read_shipped(text: &str) -> Vec<Token<'_>> {
+    without_tests(&read(text))
 }
 
 /// Yields one token after the other.
