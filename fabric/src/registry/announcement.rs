@@ -8,7 +8,8 @@ use hearth_protocol::record::WorkerRecord;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, encode};
+use super::Error;
+use super::record::encode;
 use hearth_base::task::OwnedTask;
 
 /// How long a withdrawal may take; what is left then goes by expiry.

@@ -44,7 +44,7 @@ impl Registry for StaticList {
         wish: RankWish,
         _state_dir: &Path,
     ) -> Result<Announcement, Error> {
-        super::encode(&record)?;
+        super::record::encode(&record)?;
         let rank = match wish {
             RankWish::Auto => Rank(0),
             RankWish::Fixed(rank) => rank,

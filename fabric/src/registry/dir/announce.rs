@@ -9,11 +9,12 @@ use hearth_api::{Rank, WorkerId};
 use hearth_protocol::record::WorkerRecord;
 use tokio::time::MissedTickBehavior;
 
-use super::{Layout, answered, failed};
+use super::layout::{Layout, answered, failed};
 use crate::registry::announcement::Desk;
 use crate::registry::lock::Lock;
+use crate::registry::record::encode;
 use crate::registry::state::{State, StateFolder};
-use crate::registry::{AnnounceStatus, Error, MAX_WORKERS, RankWish, encode};
+use crate::registry::{AnnounceStatus, Error, MAX_WORKERS, RankWish};
 use hearth_base::files;
 
 /// How often the files are checked: somebody may clean the directory up.

@@ -12,9 +12,10 @@ use hearth_api::WorkerId;
 use hearth_protocol::record::WorkerRecord;
 use tokio_util::sync::CancellationToken;
 
-use super::{Layout, answered, failed};
+use super::layout::{Layout, answered, failed};
+use crate::registry::record::decode;
 use crate::registry::view::Publisher;
-use crate::registry::{Error, MAX_RECORD_BYTES, MAX_WORKERS, decode, lock};
+use crate::registry::{Error, MAX_RECORD_BYTES, MAX_WORKERS, lock};
 use hearth_base::files;
 
 /// Between two looks.

@@ -9,7 +9,7 @@ use hearth_api::OwnerId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Layout, answered};
+use super::layout::{Layout, answered};
 use crate::registry::OwnerState;
 use crate::registry::lock::{self, Lock};
 use crate::registry::owner::{Holder, tell};

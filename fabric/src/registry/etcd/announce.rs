@@ -12,12 +12,13 @@ use hearth_api::Rank;
 use hearth_protocol::record::WorkerRecord;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::Cluster;
 use super::claim::{Claim, still_held};
+use super::cluster::Cluster;
 use super::session::{Session, pauses};
 use crate::registry::announcement::Desk;
+use crate::registry::record::encode;
 use crate::registry::state::{State, StateFolder};
-use crate::registry::{AnnounceStatus, Error, RankWish, encode};
+use crate::registry::{AnnounceStatus, Error, RankWish};
 
 /// Between two tries while another worker's lease may be about to expire.
 const CONFLICT_PAUSE: Duration = Duration::from_millis(500);

@@ -7,9 +7,10 @@ use etcd_client::{Compare, CompareOp, KeyValue, PutOptions, Txn, TxnOp};
 use hearth_api::{Rank, WorkerId};
 use hearth_protocol::record::WorkerRecord;
 
-use super::Cluster;
+use super::cluster::Cluster;
 use super::session::Session;
-use crate::registry::{Error, MAX_WORKERS, RankWish, encode};
+use crate::registry::record::encode;
+use crate::registry::{Error, MAX_WORKERS, RankWish};
 
 /// Races that are lost before the claim is put off.
 const TRIES: usize = 32;

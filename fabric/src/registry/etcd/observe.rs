@@ -14,10 +14,11 @@ use hearth_protocol::record::WorkerRecord;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::Cluster;
+use super::cluster::Cluster;
 use super::session::{Session, failure, pauses};
+use crate::registry::record::decode;
 use crate::registry::view::{Change, Publisher, put};
-use crate::registry::{Error, MAX_WORKERS, decode};
+use crate::registry::{Error, MAX_WORKERS};
 
 /// Between two questions. With the time limit of a call, a fault shows within five seconds.
 const PROBE: Duration = Duration::from_secs(2);

@@ -7,7 +7,7 @@ use hearth_api::OwnerId;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::Cluster;
+use super::cluster::Cluster;
 use super::session::{Session, pauses};
 use crate::registry::owner::{Holder, tell};
 use crate::registry::{Error, OwnerState};

@@ -12,7 +12,7 @@ use etcd_client::{
     Client, GetOptions, GetResponse, KeyValue, PutOptions, Txn, TxnResponse, WatchClient,
 };
 
-use super::{Cluster, call_limit};
+use super::cluster::{Cluster, call_limit};
 use crate::registry::Error;
 
 /// Keys of one page of a list. Records are at most 64 KiB, so a page stays under the limit below.

@@ -23,7 +23,6 @@ const STANDING: &[&[&str]] = &[
     &["cli/src/main.rs", "cli/src/commands/"],
     &["engine/src/config/", "engine/src/executors/"],
     &["engine/src/engine.rs", "engine/src/request/"],
-    &["fabric/src/registry/"],
     &["inference/src/folder/"],
     &["inference/src/noise/"],
     &["inference/src/pipelines/"],

@@ -1,0 +1,106 @@
+//! One connection after its handshake: its calls are read and handed to the [`Service`].
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use hearth_protocol::frame::FrameKind;
+use hearth_protocol::message::{Request, code};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::ReusableBoxFuture;
+
+use super::handshake::Caller;
+use super::service::{IncomingCall, Service};
+use crate::quic::call::Payload;
+use crate::quic::error::{CloseReason, Error};
+use crate::quic::memory::Memory;
+use crate::quic::responder::Responder;
+use crate::quic::settings::{self, Settings};
+use crate::quic::stream::FrameReader;
+use hearth_base::task::note_panic;
+
+/// Serves one connection until it ends.
+pub(super) async fn serve(
+    caller: Caller,
+    service: Arc<dyn Service>,
+    memory: Memory,
+    settings: Settings,
+) {
+    let Caller { quic, peer, incarnation } = caller;
+    tracing::info!(peer = %peer.id, agent = %peer.agent, address = %peer.address, "connected");
+    service.connections(&peer, 1);
+    let bulk = Arc::new(Semaphore::new(settings::BULK_STREAMS));
+    let mut calls = JoinSet::new();
+    // The memory of a call that was answered at once serves the next.
+    let nothing = || ReusableBoxFuture::new(std::future::ready(()));
+    let mut answered = nothing();
+    let reason = loop {
+        tokio::select! {
+            biased;
+            Some(ended) = calls.join_next(), if !calls.is_empty() => note_panic("call", &ended),
+            stream = quic.accept_bi() => match stream {
+                Err(error) => break CloseReason::from(error),
+                Ok((send, receive)) => {
+                    let responder = Responder::new(send, incarnation, Arc::clone(&bulk));
+                    let (service, peer) = (Arc::clone(&service), Arc::clone(&peer));
+                    // It holds the request's memory until the call has ended.
+                    let mut frames = FrameReader::bounded(receive, memory.clone());
+                    answered.set(async move {
+                        if let Some(call) = receive_call(&mut frames, responder, settings).await {
+                            service.serve(&peer, call).await;
+                        }
+                    });
+                    // A control call mostly comes with one packet and is answered at once: that
+                    // needs no task. A task polls anew whatever waits.
+                    let at_once = AssertUnwindSafe(|| (&mut answered).now_or_never());
+                    match std::panic::catch_unwind(at_once) {
+                        Ok(Some(())) => {}
+                        Ok(None) => drop(calls.spawn(std::mem::replace(&mut answered, nothing()))),
+                        Err(_) => tracing::error!("a call panicked"),
+                    }
+                }
+            }
+        }
+    };
+    service.connections(&peer, -1);
+    tracing::info!(peer = %peer.id, agent = %peer.agent, %reason, "disconnected");
+}
+
+/// Reads a call; what is malformed, late or too large is answered here.
+async fn receive_call(
+    frames: &mut FrameReader,
+    mut responder: Responder,
+    settings: Settings,
+) -> Option<IncomingCall> {
+    match read_request(frames, settings).await {
+        Ok((request, payload)) => {
+            responder.attempt = request.attempt;
+            Some(IncomingCall { request, payload, responder })
+        }
+        Err(error) => {
+            frames.stop(code::PROTOCOL);
+            responder.fail(error.into()).await;
+            None
+        }
+    }
+}
+
+async fn read_request(
+    frames: &mut FrameReader,
+    settings: Settings,
+) -> Result<(Request, Payload), Error> {
+    let limit = settings.request_timeout;
+    let late = |_| Error::TimedOut("the request", limit);
+    let frame = tokio::time::timeout(limit, frames.frame()).await.map_err(late)??;
+    let request: Request = frame.expect(FrameKind::Request, "a request")?.decode()?;
+    let rest = async {
+        let payload = frames.attachments(&request.attachments).await?;
+        frames.end().await?;
+        Ok::<_, Error>(payload)
+    };
+    let limit = settings.payload_timeout;
+    let late = |_| Error::TimedOut("the request's attachments", limit);
+    let payload = tokio::time::timeout(limit, rest).await.map_err(late)??;
+    Ok((request, payload))
+}

@@ -1,0 +1,125 @@
+//! Handshakes: TLS, then the peer's greeting, several at a time and each within a limit.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hearth_api::Incarnation;
+use hearth_protocol::frame::FrameKind;
+use hearth_protocol::message::code;
+use hearth_protocol::version::{Hello, ProtocolRange};
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::service::{Peer, Service};
+use crate::identity::{SpiffeId, peer_id};
+use crate::quic::error::{Error, plain};
+use crate::quic::stream::{FrameReader, FrameWriter};
+use hearth_base::task::note_panic;
+
+/// Handshakes under way at once.
+pub(super) const HANDSHAKES: usize = 128;
+
+/// A peer that has shown its certificate and greeted.
+pub(super) struct Caller {
+    pub(super) quic: quinn::Connection,
+    pub(super) peer: Arc<Peer>,
+    pub(super) incarnation: Incarnation,
+}
+
+/// With whom a handshake was made, and what came of it.
+type Outcome = (SocketAddr, Result<Caller, Error>);
+
+/// Handshakes under way.
+#[derive(Default)]
+pub(super) struct Handshakes {
+    tasks: JoinSet<Outcome>,
+    /// Oldest first.
+    order: VecDeque<AbortHandle>,
+}
+
+impl Handshakes {
+    /// Starts one, and drops the oldest if too many are under way.
+    pub(super) fn start(
+        &mut self,
+        address: SocketAddr,
+        handshake: impl Future<Output = Result<Caller, Error>> + Send + 'static,
+    ) {
+        self.order.retain(|task| !task.is_finished());
+        if self.order.len() >= HANDSHAKES
+            && let Some(oldest) = self.order.pop_front()
+        {
+            oldest.abort();
+        }
+        let task = self.tasks.spawn(async move { (address, handshake.await) });
+        self.order.push_back(task);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// The next that ends by itself; none while nothing is under way.
+    pub(super) async fn next(&mut self) -> Option<Outcome> {
+        while let Some(ended) = self.tasks.join_next().await {
+            note_panic("handshake", &ended);
+            if let Ok(ended) = ended {
+                return Some(ended);
+            }
+        }
+        None
+    }
+
+    /// Ends those that are under way.
+    pub(super) async fn shutdown(&mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+/// Completes a handshake: takes the connection and its greeting.
+pub(super) async fn complete(
+    connecting: quinn::Connecting,
+    service: Arc<dyn Service>,
+    limit: Duration,
+) -> Result<Caller, Error> {
+    let caller = async {
+        let quic = connecting.await?;
+        let (peer, incarnation) = greet(&quic, &*service).await?;
+        Ok(Caller { quic, peer: Arc::new(peer), incarnation })
+    };
+    let late = |_| Error::TimedOut("the handshake", limit);
+    tokio::time::timeout(limit, caller).await.map_err(late)?
+}
+
+/// Answers the greeting on the connection's first stream.
+async fn greet(
+    quic: &quinn::Connection,
+    service: &dyn Service,
+) -> Result<(Peer, Incarnation), Error> {
+    let (send, receive) = quic.accept_bi().await?;
+    let mut frames = FrameReader::new(receive);
+    let hello: Hello = frames.frame().await?.expect(FrameKind::Hello, "the greeting")?.decode()?;
+    frames.end().await?;
+    let minor = ProtocolRange::OURS.agree(hello.protocol).map_err(|error| {
+        quic.close(code::VERSION.into(), error.message.as_bytes());
+        Error::Refused(error)
+    })?;
+    let welcome = service.welcome(minor);
+    let mut writer = FrameWriter::new(send);
+    writer.put(FrameKind::Welcome, &welcome)?;
+    writer.put_end();
+    writer.finish().await?;
+    let id = certified_id(quic).ok_or_else(|| {
+        quic.close(code::ROLE.into(), b"the certificate has no role");
+        Error::Identity("the peer's certificate has no role".to_owned())
+    })?;
+    let peer = Peer { id, agent: plain(&hello.agent), address: quic.remote_address() };
+    Ok((peer, welcome.incarnation))
+}
+
+/// The id in the certificate that TLS has verified.
+fn certified_id(quic: &quinn::Connection) -> Option<SpiffeId> {
+    let identity = quic.peer_identity()?;
+    let chain = identity.downcast_ref::<Vec<rustls::pki_types::CertificateDer<'static>>>()?;
+    peer_id(chain.first()?).ok()
+}
