@@ -3,6 +3,7 @@
 //! A command is parsed ([`args`]), finds its fleet ([`context`]), speaks to it through the
 //! coordinator library ([`link`]), prints ([`output`]) and ends with a status ([`exit`]).
 
+mod app;
 mod args;
 mod commands;
 mod context;
@@ -19,19 +20,11 @@ use std::time::Instant;
 use clap::Parser as _;
 use hearth_telemetry::log::{self, Format};
 
+use app::App;
 use args::{Cli, Global};
 use environment::Environment;
 use exit::{Failure, Status};
 use output::Output;
-
-/// What every command has at hand.
-#[derive(Debug)]
-struct App {
-    global: Global,
-    env: Environment,
-    output: Output,
-    started: Instant,
-}
 
 fn main() -> ExitCode {
     let started = Instant::now();

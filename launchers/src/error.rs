@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::Handle;
+use crate::{Handle, InvalidHandle};
 
 /// Why a launcher can't do what it is asked.
 #[derive(Debug, thiserror::Error)]
@@ -62,13 +62,8 @@ pub enum Error {
         reason: String,
     },
     /// A text that is no handle.
-    #[error(
-        "{text:?} is no handle: handles are LAUNCHER/LAUNCH/RANK, as `hearth replicas list` prints them"
-    )]
-    Handle {
-        /// The text.
-        text: String,
-    },
+    #[error(transparent)]
+    Handle(#[from] InvalidHandle),
     /// A handle of another launcher.
     #[error("{handle} is a handle of the launcher {}: ask that one, not {asked}", handle.launcher)]
     ForeignHandle {
@@ -115,7 +110,7 @@ impl Error {
                 | Self::Unsupported { .. }
                 | Self::Program { .. }
                 | Self::ManagerAbsent { .. }
-                | Self::Handle { .. }
+                | Self::Handle(_)
                 | Self::ForeignHandle { .. }
         )
     }

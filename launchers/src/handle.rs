@@ -6,7 +6,15 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::Error;
+/// A text that is no handle.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{text:?} is no handle: handles are LAUNCHER/LAUNCH/RANK, as `hearth replicas list` prints them"
+)]
+pub struct InvalidHandle {
+    /// The text.
+    pub text: String,
+}
 
 /// Names one launch: the spec's name and 12 random hexadecimal digits, as in `workers-1f0c9e77a2b4`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -29,22 +37,22 @@ impl LaunchId {
 }
 
 impl FromStr for LaunchId {
-    type Err = Error;
+    type Err = InvalidHandle;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
+    fn from_str(text: &str) -> Result<Self, InvalidHandle> {
         let clean = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         let fits = (1..=64).contains(&text.len()) && text.bytes().all(clean);
         if fits && !text.starts_with('-') {
             return Ok(Self(text.to_owned()));
         }
-        Err(Error::Handle { text: text.to_owned() })
+        Err(InvalidHandle { text: text.to_owned() })
     }
 }
 
 impl TryFrom<String> for LaunchId {
-    type Error = Error;
+    type Error = InvalidHandle;
 
-    fn try_from(text: String) -> Result<Self, Error> {
+    fn try_from(text: String) -> Result<Self, InvalidHandle> {
         text.parse()
     }
 }
@@ -74,10 +82,10 @@ pub struct Handle {
 }
 
 impl FromStr for Handle {
-    type Err = Error;
+    type Err = InvalidHandle;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let unfit = || Error::Handle { text: text.to_owned() };
+    fn from_str(text: &str) -> Result<Self, InvalidHandle> {
+        let unfit = || InvalidHandle { text: text.to_owned() };
         let mut parts = text.split('/');
         let (launcher, launch, rank) = (parts.next(), parts.next(), parts.next());
         let (Some(launcher), Some(launch), Some(rank), None) =
@@ -94,9 +102,9 @@ impl FromStr for Handle {
 }
 
 impl TryFrom<String> for Handle {
-    type Error = Error;
+    type Error = InvalidHandle;
 
-    fn try_from(text: String) -> Result<Self, Error> {
+    fn try_from(text: String) -> Result<Self, InvalidHandle> {
         text.parse()
     }
 }

@@ -39,7 +39,7 @@ mod state;
 pub mod systemd;
 
 pub use error::Error;
-pub use handle::{Handle, LaunchId};
+pub use handle::{Handle, InvalidHandle, LaunchId};
 pub use launcher::{Capabilities, Launcher, LogLines, LogOptions};
 pub use launchers::{Launchers, Options};
 pub use process::ProcessLauncher;

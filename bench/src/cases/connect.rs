@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 use serde::Deserialize;
 
-use super::Effort;
+use super::effort::Effort;
 use crate::children::{Etcd, Place, Server};
 use crate::measure::Samples;
 use crate::peers::hearth::Hearth;

@@ -9,7 +9,7 @@ use hearth_engine::RpcOptions;
 use hearth_protocol::methods::Stats;
 use hearth_protocol::role::Role;
 
-use super::Effort;
+use super::effort::Effort;
 use crate::children::{Place, Server};
 use crate::measure::Samples;
 use crate::peers::hearth::Hearth;

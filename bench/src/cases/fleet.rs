@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{Effort, rpc};
+use super::effort::{Effort, is_wanted};
+use super::rpc;
 use crate::children::{Place, Server};
 use crate::measure::Samples;
 use crate::peers::hearth::Hearth;
@@ -30,7 +31,7 @@ pub(crate) async fn run(report: &mut Report, only: &str, effort: Effort) -> Resu
     report.cases.push(rss_per_worker(memory, workers)?.case(name, "KB", Vec::new()));
 
     let name = format!("rpc.empty.n{workers}");
-    if !super::wanted(only, &name) {
+    if !is_wanted(only, &name) {
         return Ok(());
     }
     let hearth = Hearth::connect(&place, workers).await?;

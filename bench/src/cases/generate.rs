@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result};
 use hearth_engine::GenerationRequest;
 use serde::{Deserialize, Serialize};
 
-use super::Effort;
 use super::daemon::Daemon;
+use super::effort::Effort;
 use crate::measure::Samples;
 use crate::python::{Peer, Peers, Process};
 use crate::report::{Report, say};

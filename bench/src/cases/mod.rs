@@ -2,6 +2,7 @@
 
 mod connect;
 mod daemon;
+mod effort;
 mod fleet;
 mod generate;
 mod rpc;
@@ -13,42 +14,11 @@ use anyhow::{Result, bail};
 use crate::python::Peers;
 use crate::report::{Report, load};
 
-/// How much is measured.
-#[derive(Clone, Copy)]
-pub(crate) struct Effort {
-    /// Times that each subject has its turn.
-    pub(crate) rounds: usize,
-    /// Empty calls of one turn.
-    pub(crate) calls: usize,
-    /// Large replies of one turn.
-    pub(crate) replies: usize,
-    /// Workers of the large fleet.
-    pub(crate) fleet: usize,
-    /// Starts of a coordinator.
-    pub(crate) starts: usize,
-    /// Pictures.
-    pub(crate) pictures: usize,
-    /// Seconds of watching an idle worker.
-    pub(crate) idle_s: u64,
-}
-
-impl Effort {
-    const FULL: Self = Self {
-        rounds: 7,
-        calls: 400,
-        replies: 8,
-        fleet: 200,
-        starts: 20,
-        pictures: 20,
-        idle_s: 20,
-    };
-    const QUICK: Self =
-        Self { rounds: 2, calls: 20, replies: 1, fleet: 10, starts: 2, pictures: 2, idle_s: 2 };
-}
+use effort::{Effort, is_wanted};
 
 pub(crate) async fn run(only: &str, quick: bool, mut peers: Peers, path: &Path) -> Result<()> {
     let effort = if quick { Effort::QUICK } else { Effort::FULL };
-    let wanted = |names: &[&str]| names.iter().any(|name| wanted(only, name));
+    let wanted = |names: &[&str]| names.iter().any(|name| is_wanted(only, name));
     let mut report = Report::new();
     let before = load();
     if wanted(&rpc::NAMES) {
@@ -74,8 +44,4 @@ pub(crate) async fn run(only: &str, quick: bool, mut peers: Peers, path: &Path) 
     report.notes.push(format!("load of the machine: {before} before, {} after", load()));
     report.print();
     report.write(path)
-}
-
-fn wanted(only: &str, name: &str) -> bool {
-    name.starts_with(only)
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::Effort;
+use super::effort::{Effort, is_wanted};
 use crate::children::{Place, Server};
 use crate::measure::Samples;
 use crate::peers::FanOut;
@@ -52,7 +52,7 @@ pub(crate) async fn run(
         python.extend(peers.start(peer, own.path()).await?);
     }
     for n in [1, 4, MOST] {
-        let wanted = |name: &&str| super::wanted(only, name) && name.ends_with(&format!(".n{n}"));
+        let wanted = |name: &&str| is_wanted(only, name) && name.ends_with(&format!(".n{n}"));
         let names: Vec<_> = NAMES.into_iter().filter(wanted).collect();
         if names.is_empty() {
             continue;

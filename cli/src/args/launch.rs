@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use hearth_engine::config::Size;
-use hearth_launchers::{Error, Gpus, Handle, LaunchId, RANK_VARIABLE};
+use hearth_launchers::{Gpus, Handle, InvalidHandle, LaunchId, RANK_VARIABLE};
 
 use super::values::positive_duration;
 
@@ -175,10 +175,10 @@ pub(crate) enum Target {
 }
 
 impl FromStr for Target {
-    type Err = Error;
+    type Err = InvalidHandle;
 
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let unfit = |_| Error::Handle { text: text.to_owned() };
+    fn from_str(text: &str) -> Result<Self, InvalidHandle> {
+        let unfit = |_| InvalidHandle { text: text.to_owned() };
         match text.split('/').collect::<Vec<_>>()[..] {
             [launch] => Ok(Self::Launch(None, launch.parse().map_err(unfit)?)),
             [launcher, launch] => {

@@ -4,7 +4,7 @@ use hearth_api::ErrorKind;
 use hearth_protocol::methods::CancelValue;
 use serde::Serialize;
 
-use crate::App;
+use crate::app::App;
 use crate::args::CancelArgs;
 use crate::exit::{Failure, Status};
 use crate::output::say;
@@ -18,7 +18,7 @@ struct Cancelled {
 }
 
 pub(super) async fn run(args: &CancelArgs, app: &App) -> Result<Status, Failure> {
-    let link = super::link(app)?;
+    let link = app.link()?;
     link.workers().await?;
     app.output.note(format_args!("cancel {} on {}", args.id, link.target));
     let envelopes = link.engine.cancel(&args.id).await;

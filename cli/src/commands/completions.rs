@@ -2,7 +2,7 @@
 
 use clap_complete::Shell;
 
-use crate::App;
+use crate::app::App;
 use crate::args;
 use crate::exit::{Failure, Status};
 

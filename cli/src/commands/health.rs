@@ -4,7 +4,7 @@ use hearth_api::{CallError, Rank};
 use hearth_protocol::methods::Health;
 use serde::Serialize;
 
-use crate::App;
+use crate::app::App;
 use crate::args::HealthArgs;
 use crate::exit::{Failure, Status};
 use crate::output::table::{Rows, Tint};
@@ -23,7 +23,7 @@ struct Row {
 }
 
 pub(super) async fn run(args: &HealthArgs, app: &App) -> Result<Status, Failure> {
-    let link = super::link(app)?;
+    let link = app.link()?;
     link.workers().await?;
     let answers = link.engine.check_health(args.timeout).await;
     link.close().await;

@@ -12,7 +12,7 @@ use hearth_launchers::{
 use serde::Serialize;
 
 use super::replicas;
-use crate::App;
+use crate::app::App;
 use crate::args::LaunchArgs;
 use crate::context::Context;
 use crate::exit::{Failure, Status};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap_mangen::Man;
 
-use crate::App;
+use crate::app::App;
 use crate::args;
 use crate::exit::{Failure, Status};
 

@@ -22,11 +22,9 @@ mod tensors;
 mod up;
 mod workers;
 
-use crate::App;
+use crate::app::App;
 use crate::args::Command;
-use crate::context::Context;
 use crate::exit::{Failure, Status};
-use crate::link::Link;
 
 pub(crate) async fn run(command: Command, app: &App) -> Result<Status, Failure> {
     match command {
@@ -55,21 +53,5 @@ pub(crate) async fn run(command: Command, app: &App) -> Result<Status, Failure> 
         Command::Pki(command) => pki::run(&command, app),
         Command::Completions { shell } => completions::run(shell, app),
         Command::Man { dir } => man::run(dir.as_deref(), app),
-    }
-}
-
-/// A link to the fleet that flags, environment and files name.
-fn link(app: &App) -> Result<Link, Failure> {
-    Link::open(&Context::resolve(&app.global, &app.env)?)
-}
-
-/// Refuses flags that name a fleet where a command brings its own.
-fn refuse_fleet_flags(command: &str, app: &App) -> Result<(), Failure> {
-    match app.global.fleet_flags().first() {
-        None => Ok(()),
-        Some(flag) => Err(Failure::usage(format!(
-            "{flag} does not go with {command}, which brings its own registry and certificates: \
-             leave it out"
-        ))),
     }
 }

@@ -7,7 +7,7 @@ use hearth_protocol::methods::{Method, ModelInfo, ModelList};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::App;
+use crate::app::App;
 use crate::exit::{Failure, Status};
 use crate::output::table::Rows;
 use crate::output::{say, text};
@@ -24,7 +24,7 @@ struct Offer {
 }
 
 pub(super) async fn run(app: &App) -> Result<Status, Failure> {
-    let link = super::link(app)?;
+    let link = app.link()?;
     link.workers().await?;
     let options = RpcOptions { timeout: ASK, ..RpcOptions::default() };
     let asked = link.engine.collective_rpc(Method::ListModels.name(), Value::Null, options).await;

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::targets;
-use crate::App;
+use crate::app::App;
 use crate::args::OperateArgs;
 use crate::exit::{Failure, Status};
 use crate::output::table::{Rows, Tint};
@@ -55,7 +55,7 @@ pub(super) async fn run(
     app: &App,
 ) -> Result<Status, Failure> {
     let mut interrupts = Interrupts::listen()?;
-    let link = super::link(app)?;
+    let link = app.link()?;
     let view = link.workers().await?;
     let targets = targets::of(&view, args).await?;
     let names: Vec<_> = targets.iter().map(|(id, _)| id.as_str()).collect();

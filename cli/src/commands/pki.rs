@@ -14,7 +14,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde::Serialize;
 
-use crate::App;
+use crate::app::App;
 use crate::args::PkiCommand;
 use crate::exit::{Failure, Status};
 use crate::output::table::{Rows, Tint};

@@ -7,7 +7,7 @@ use hearth_protocol::methods::{Method, RequestList, RequestState, RequestSummary
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::App;
+use crate::app::App;
 use crate::exit::{Failure, Status};
 use crate::output::table::{Rows, Tint};
 use crate::output::{say, text};
@@ -22,7 +22,7 @@ struct Row {
 }
 
 pub(super) async fn run(app: &App) -> Result<Status, Failure> {
-    let link = super::link(app)?;
+    let link = app.link()?;
     link.workers().await?;
     let options = RpcOptions { timeout: ASK, ..RpcOptions::default() };
     let asked = link.engine.collective_rpc(Method::ListRequests.name(), Value::Null, options).await;

@@ -3,7 +3,7 @@
 use hearth_protocol::methods::{Method, SleepArgs as Sleep, SleepValue, WakeArgs, WakeValue};
 
 use super::serve::{self, Cells};
-use crate::App;
+use crate::app::App;
 use crate::args::{OperateArgs, SleepArgs};
 use crate::exit::{Failure, Status};
 use crate::output::text;

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::tensors;
-use crate::App;
+use crate::app::App;
 use crate::args::RpcArgs;
 use crate::exit::{Failure, Status};
 use crate::output::table::{Rows, Tint};
@@ -72,7 +72,7 @@ pub(super) async fn run(args: &RpcArgs, app: &App) -> Result<Status, Failure> {
     }
     let given = codec::encode(&given).map_err(anyhow::Error::from)?;
     let mut interrupts = Interrupts::listen()?;
-    let link = super::link(app)?;
+    let link = app.link()?;
     let call = async {
         link.workers().await?;
         if !looks_only(&args.method) {

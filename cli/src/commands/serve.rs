@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::targets;
-use crate::App;
+use crate::app::App;
 use crate::args::{LoadArgs, OperateArgs, UnloadArgs};
 use crate::exit::{Failure, Status};
 use crate::output::table::{Rows, Tint};
@@ -83,7 +83,7 @@ pub(super) async fn on_workers<T: DeserializeOwned>(
     app: &App,
 ) -> Result<Status, Failure> {
     let mut interrupts = Interrupts::listen()?;
-    let link = super::link(app)?;
+    let link = app.link()?;
     let view = link.workers().await?;
     let (targets, timeout) = match which {
         Where::Flags(flags) => (targets::of(&view, flags).await?, flags.timeout),

@@ -9,7 +9,7 @@ use hearth_engine::{FleetView, RpcOptions};
 use hearth_protocol::methods::{Method, Stats};
 use serde_json::{Value, json};
 
-use crate::App;
+use crate::app::App;
 use crate::args::{Http, UpArgs};
 use crate::context::Context;
 use crate::exit::{Failure, Status};
@@ -27,7 +27,7 @@ const ABANDON: Duration = Duration::from_secs(2);
 const REFRESH: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(args: &UpArgs, app: &App) -> Result<Status, Failure> {
-    super::refuse_fleet_flags("hearth up", app)?;
+    app.refuse_fleet_flags("hearth up")?;
     let mut interrupts = Interrupts::listen()?;
     let spec = Spec {
         workers: args.workers,

@@ -9,7 +9,7 @@ use hearth_protocol::methods::{Method, Stats};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::App;
+use crate::app::App;
 use crate::args::WorkersArgs;
 use crate::exit::{Failure, Status};
 use crate::link::Link;
@@ -23,7 +23,7 @@ const ASK: Duration = Duration::from_millis(1_000);
 const REFRESH: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(args: &WorkersArgs, app: &App) -> Result<Status, Failure> {
-    let link = super::link(app)?;
+    let link = app.link()?;
     let shown = if args.watch { watch(&link, app).await } else { once(&link, app).await };
     link.close().await;
     shown

@@ -7,7 +7,7 @@ use hearth_base::causes;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config as Connection};
 
-use super::{Config, NAME};
+use super::config::{Config, NAME};
 use crate::Error;
 
 /// How long the API server may take to accept a connection.

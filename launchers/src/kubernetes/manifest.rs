@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::NAME;
+use super::config::NAME;
 use crate::{Error, Files, Gpus, LaunchId, LaunchSpec, RESULT_VARIABLE, Resources};
 
 /// The label that all objects of a launch have; its value is the launch's id.

@@ -5,6 +5,7 @@
 //! since pods and Jobs vanish: with a cancel, or some time after their end ([`Config::keep`]).
 
 mod cancel;
+mod config;
 mod connect;
 mod logs;
 mod manifest;
@@ -12,7 +13,7 @@ mod memory;
 mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,35 +31,18 @@ use crate::{
     Capabilities, Error, Handle, LaunchId, LaunchRecord, LaunchSpec, Launcher, LogLines,
     LogOptions, Outcome, Replica, StateDir,
 };
+use config::NAME;
 use connect::ask;
 use memory::Memory;
 use status::Seen;
 
-const NAME: &str = "kubernetes";
+pub use config::Config;
 
 /// Launches that one list of pods asks for: their ids are part of its address.
 const LAUNCHES_A_LIST: usize = 50;
 
 /// How often the API server is asked for what is waited for.
 const PACE: Pace = Pace { first: Duration::from_millis(100), last: Duration::from_secs(2) };
-
-/// Which cluster, and how long ended Jobs stay there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Config {
-    /// The kubeconfig; as kubectl finds it when none, and inside a cluster the pod's service
-    /// account.
-    pub kubeconfig: Option<PathBuf>,
-    /// The kubeconfig's context; its current one when none.
-    pub context: Option<String>,
-    /// How long an ended Job, with its pods and their logs, stays in the cluster.
-    pub keep: Duration,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { kubeconfig: None, context: None, keep: Duration::from_secs(24 * 60 * 60) }
-    }
-}
 
 /// Launches into a Kubernetes cluster (1.29 or newer).
 #[derive(Clone)]

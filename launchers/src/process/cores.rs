@@ -2,7 +2,7 @@
 
 use rustix::thread::CpuSet;
 
-use super::unsupported;
+use super::error::unsupported;
 use crate::{Error, LaunchSpec};
 
 /// The cores of all replicas in rank order, as many for each: those that the spec names, else as

@@ -1,6 +1,7 @@
 //! Replicas as plain processes of this host, each under its shim.
 
 mod cores;
+mod error;
 mod start;
 
 use std::collections::HashMap;
@@ -19,10 +20,9 @@ use crate::{
     Capabilities, Error, Handle, LaunchRecord, LaunchSpec, Launcher, LogLines, LogOptions, Outcome,
     Placement, Replica, Resources, StateDir, Status, cards, logs,
 };
+use error::NAME;
 use start::Starting;
 
-/// The launcher's name.
-pub(crate) const NAME: &str = "process";
 /// Beyond a replica's grace: time for its shim to see to the rest.
 const SHIM_GRACE: Duration = Duration::from_secs(3);
 /// How often the end of a cancelled replica is looked for.
@@ -130,10 +130,6 @@ impl ProcessLauncher {
         shim::clear(&folder, leader.as_ref());
         Ok(())
     }
-}
-
-fn unsupported(field: &'static str, remedy: &str) -> Error {
-    Error::Unsupported { launcher: NAME, field, remedy: remedy.to_owned() }
 }
 
 #[async_trait]

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep};
 
-use super::NAME;
+use super::error::failed;
 use crate::draft::Draft;
 use crate::shim::{ProcessId, Report, Shim};
 use crate::{Error, LaunchRecord, Owner, RESULT_VARIABLE, StateDir};
@@ -119,8 +119,4 @@ impl Drop for Starting<'_> {
             crate::shim::clear(&started.folder, program.as_ref());
         }
     }
-}
-
-fn failed(reason: &str) -> Error {
-    Error::Manager { launcher: NAME, reason: reason.to_owned() }
 }

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::{Child, ExitCode, Stdio};
 
 use super::members::Members;
-use super::{Plan, ProcessId, Report, Stage};
+use super::stage::{self, Stage};
+use super::{Plan, ProcessId, Report};
 
 /// What the shim says last when all is well.
 const DONE: &str = "done";
@@ -19,7 +20,7 @@ pub(super) struct Guard {
 
 impl Guard {
     pub(super) fn start(folder: &Path) -> io::Result<Self> {
-        let mut command = super::command(folder, Stage::Guard)?;
+        let mut command = stage::command(folder, Stage::Guard)?;
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         Ok(Self { child: command.spawn()? })
     }

@@ -18,13 +18,13 @@ mod owner;
 mod plan;
 mod process_id;
 mod program;
+mod program_stage;
 mod report;
 mod stage;
 mod supervise;
 
 use std::path::Path;
-use std::process::{Command, ExitCode};
-use std::str::FromStr;
+use std::process::ExitCode;
 
 pub(crate) use guard::clear;
 pub(crate) use output::aged;
@@ -32,39 +32,7 @@ pub use plan::{Binding, Log, Plan};
 pub use process_id::ProcessId;
 pub use program::{SUBCOMMAND, Shim, find};
 pub use report::Report;
-
-/// Which of the three processes this is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Stage {
-    /// The one that a launcher starts.
-    #[default]
-    Shim,
-    /// The one that kills what is left when the shim was killed.
-    Guard,
-    /// The one that becomes the program.
-    Program,
-}
-
-impl Stage {
-    /// As `--stage` has it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Shim => "shim",
-            Self::Guard => "guard",
-            Self::Program => "program",
-        }
-    }
-}
-
-impl FromStr for Stage {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut all = [Self::Shim, Self::Guard, Self::Program].into_iter();
-        all.find(|stage| stage.name() == text).ok_or("stages are shim, guard and program")
-    }
-}
+pub use stage::Stage;
 
 /// Is a stage of the replica in this folder, to its end. To be called in `main`, before any other
 /// thread is there: the program dies with the thread that started it.
@@ -76,13 +44,6 @@ pub fn run(folder: &Path, stage: Stage) -> ExitCode {
     match stage {
         Stage::Shim => supervise::run(folder),
         Stage::Guard => guard::run(folder),
-        Stage::Program => stage::run(folder),
+        Stage::Program => program_stage::run(folder),
     }
-}
-
-/// This program as another stage of the same replica.
-fn command(folder: &Path, stage: Stage) -> std::io::Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(Shim::args(folder)).args(["--stage", stage.name()]);
-    Ok(command)
 }

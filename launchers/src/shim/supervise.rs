@@ -17,7 +17,8 @@ use super::memory::OomKills;
 use super::output::Output;
 use super::owner::Owner;
 use super::process_id::raw;
-use super::{Plan, ProcessId, Report, Stage, stage};
+use super::stage::{self, Stage};
+use super::{Plan, ProcessId, Report, program_stage};
 use crate::Status;
 
 /// Between an owner's end and the kill: the whole has 2 s.
@@ -92,7 +93,7 @@ fn begin(folder: &Path) -> Result<(Plan, Report), Unbegun> {
         // Refused to one that leads a group: it has been set apart already.
         let _ = rustix::process::setsid();
     }
-    stage::forget(folder);
+    program_stage::forget(folder);
     let own = ProcessId::own().ok_or("/proc is not there")?;
     let report = Report::begin(own);
     report.write(folder)?;
@@ -115,7 +116,7 @@ async fn supervise(
     let kills = OomKills::now();
     let mut guard = Guard::start(folder)?;
     let output = Output::open(&plan.log)?;
-    let mut command = Command::from(super::command(folder, Stage::Program)?);
+    let mut command = Command::from(stage::command(folder, Stage::Program)?);
     command.stdin(Stdio::null()).stdout(output.stdout).stderr(output.stderr);
     let mut child = command.spawn()?;
     // Its ends of the pipe go with it, so that the program alone holds them.
@@ -132,7 +133,7 @@ async fn supervise(
     if let Some(pump) = output.pump {
         pump.finish(DRAIN);
     }
-    let refused = stage::refusal(folder);
+    let refused = program_stage::refusal(folder);
     let ended = conclude(running, status, reason, plan, kills, refused);
     let began = Instant::now();
     while !tell(&ended, folder) && folder.is_dir() && began.elapsed() < REPORTED {

@@ -14,8 +14,10 @@ use zbus::connection::Builder;
 use zbus::wire::{DynamicType, OwnedObjectPath, Type, Variant};
 use zbus::{Connection, Message};
 
-use super::NAME;
 use crate::Error;
+
+/// The launcher's name.
+pub(super) const NAME: &str = "systemd";
 
 const SERVICE: &str = "org.freedesktop.systemd1";
 const PATH: &str = "/org/freedesktop/systemd1";

@@ -23,11 +23,9 @@ use crate::{
     Owner, Placement, Replica, Resources, StateDir, Status, cards, logs,
 };
 pub use bus::Manager;
-use bus::{Bus, UnitState};
+use bus::{Bus, NAME, UnitState};
 use start::Starting;
 
-/// The launcher's name.
-pub(crate) const NAME: &str = "systemd";
 /// How often the end of a cancelled replica is looked for.
 const LOOK: Duration = Duration::from_millis(20);
 /// Beyond a unit's own limits: for the manager to see to them.

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use rustix::process::Signal;
 use tokio::time::{Duration, Instant, sleep};
 
-use super::NAME;
-use super::bus::Bus;
+use super::bus::{Bus, NAME};
 use crate::Error;
 use crate::draft::Draft;
 use crate::shim::{self, Report};

@@ -25,7 +25,7 @@ fn is_own(file: &File) -> bool {
 const VENDORS: &[(&str, &[&str])] = &[
     ("ort::", &["inference/src/session/"]),
     ("quinn::", &["fabric/src/quic/", "bench/src/peers/bare_quic.rs"]),
-    ("etcd_client::", &["fabric/src/registry/etcd"]),
+    ("etcd_client::", &["fabric/src/registry/etcd/"]),
     ("figment::", &["base/src/config/"]),
     ("sd_notify::", &["daemon/src/systemd.rs"]),
     ("prometheus_client::", &["telemetry/src/", "worker/src/metrics/", "engine/src/metrics/"]),
@@ -36,8 +36,8 @@ const VENDORS: &[(&str, &[&str])] = &[
         "reqwest::",
         &["telemetry/src/export/", "tasks/src/", "engine/src/remote/", "coordinator/src/webhooks/"],
     ),
-    ("kube::", &["launchers/src/kubernetes"]),
-    ("zbus::", &["launchers/src/systemd"]),
+    ("kube::", &["launchers/src/kubernetes/"]),
+    ("zbus::", &["launchers/src/systemd/"]),
 ];
 
 #[test]

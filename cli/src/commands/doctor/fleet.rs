@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use hearth_engine::FleetView;
 
-use super::Finding;
-use crate::App;
+use super::finding::{Finding, State};
+use crate::app::App;
 use crate::context::Context;
 use crate::exit::Status;
 use crate::link::Link;
@@ -35,7 +35,7 @@ pub(super) async fn check(app: &App) -> Vec<Finding> {
             link.close().await;
         }
         // The certificate's fault is told already.
-        Err(_) if findings[0].state == super::State::Wrong => {}
+        Err(_) if findings[0].state == State::Wrong => {}
         Err(failure) => {
             let (found, remedy) = told(&failure);
             findings.push(Finding::wrong("registry", found, remedy));

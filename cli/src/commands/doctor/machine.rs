@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use hearth_fabric::quic::{WANTED_BUFFER, bind_socket};
 
-use super::Finding;
+use super::finding::Finding;
 use crate::environment::Environment;
 use crate::local;
 use crate::output::text;

@@ -3,48 +3,15 @@
 //! Nothing is changed and no library is loaded. A warning costs speed or comes due later; only what
 //! is wrong now sets the exit status.
 
+mod finding;
 mod fleet;
 mod machine;
 
-use serde::Serialize;
-
-use crate::App;
+use crate::app::App;
 use crate::exit::{Failure, Status};
 use crate::output::table::{Rows, Tint};
 
-/// One check's outcome.
-#[derive(Debug, Serialize)]
-struct Finding {
-    check: &'static str,
-    state: State,
-    found: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remedy: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Ok,
-    Warning,
-    Wrong,
-}
-
-impl Finding {
-    fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Self { check, state: State::Ok, found: found.into(), remedy: None }
-    }
-
-    fn warning(check: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        let remedy = Some(remedy.into());
-        Self { check, state: State::Warning, found: found.into(), remedy }
-    }
-
-    fn wrong(check: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        let remedy = Some(remedy.into());
-        Self { check, state: State::Wrong, found: found.into(), remedy }
-    }
-}
+use finding::{Finding, State};
 
 pub(super) async fn run(app: &App) -> Result<Status, Failure> {
     let mut findings = machine::check(&app.env);

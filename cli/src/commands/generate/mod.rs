@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use hearth_engine::{GenerationRequest, RequestEvent};
 
-use crate::App;
+use crate::app::App;
 use crate::args::{AttachArgs, GenerateArgs, ModelSource};
 use crate::context::Context;
 use crate::exit::{Failure, Status};
@@ -46,7 +46,7 @@ pub(super) async fn run(args: &GenerateArgs, app: &App) -> Result<Status, Failur
     if args.local {
         return run_local(args, request, &destination, &mut interrupts, app).await;
     }
-    let link = super::link(app)?;
+    let link = app.link()?;
     let drive = drive(&link, true, request, &destination, timeout, &mut interrupts, app);
     let status = drive.await;
     link.close().await;
@@ -133,7 +133,7 @@ async fn drive(
 /// `hearth attach`: the same for a request that workers have already. Ctrl-C leaves it alone.
 pub(super) async fn attach(args: &AttachArgs, app: &App) -> Result<Status, Failure> {
     let mut interrupts = Interrupts::listen()?;
-    let link = super::link(app)?;
+    let link = app.link()?;
     link.workers().await?;
     let status = attach_on(&link, args, &mut interrupts, app).await;
     link.close().await;
@@ -181,7 +181,7 @@ async fn run_local(
     interrupts: &mut Interrupts,
     app: &App,
 ) -> Result<Status, Failure> {
-    super::refuse_fleet_flags("--local", app)?;
+    app.refuse_fleet_flags("--local")?;
     // A flag says where the model is, a request by which name it is known.
     let model = match (&args.model, &request.model) {
         (None, None) => local::bundled_model(&app.env)?,

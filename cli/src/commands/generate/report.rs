@@ -10,7 +10,7 @@ use hearth_protocol::message::Phase;
 use serde::Serialize;
 
 use super::destination::Destination;
-use crate::App;
+use crate::app::App;
 use crate::exit::{Failure, Status};
 use crate::output::progress::Bars;
 use crate::output::{file, say, text};

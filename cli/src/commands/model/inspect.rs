@@ -5,7 +5,8 @@ use std::path::Path;
 use hearth_inference::pipelines::{self, Report};
 use serde_json::{Map, Value};
 
-use crate::App;
+use super::reading;
+use crate::app::App;
 use crate::exit::{Failure, Status};
 use crate::output::table::Rows;
 use crate::output::text;
@@ -14,8 +15,8 @@ use crate::output::text;
 const NAMED: usize = 48;
 
 pub(super) fn run(dir: &Path, app: &App) -> Result<Status, Failure> {
-    super::check(dir)?;
-    let report = super::watched(app, |progress| pipelines::inspect(dir, progress))?;
+    reading::check(dir)?;
+    let report = reading::watch(app, |progress| pipelines::inspect(dir, progress))?;
     if app.output.json {
         app.output.json(&report)?;
     } else {

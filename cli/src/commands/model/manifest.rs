@@ -5,14 +5,15 @@ use std::path::Path;
 use hearth_inference::folder::{self, Differs, MANIFEST, Manifest};
 use serde_json::json;
 
-use crate::App;
+use super::reading;
+use crate::app::App;
 use crate::exit::{Failure, Status};
 use crate::output::table::{Rows, Tint};
 use crate::output::{file, text};
 
 /// Writes the folder's manifest. One that is there is kept, unless `force` is given.
 pub(super) fn write(dir: &Path, force: bool, app: &App) -> Result<Status, Failure> {
-    super::check(dir)?;
+    reading::check(dir)?;
     let path = dir.join(MANIFEST);
     if path.symlink_metadata().is_ok() && !force {
         let (path, dir) = (path.display(), dir.display());
@@ -21,7 +22,7 @@ pub(super) fn write(dir: &Path, force: bool, app: &App) -> Result<Status, Failur
              replaces it"
         )));
     }
-    let manifest = super::watched(app, |progress| Manifest::make(dir, progress))?;
+    let manifest = reading::watch(app, |progress| Manifest::make(dir, progress))?;
     let manifest = manifest.map_err(|error| refusal(&error))?;
     file::write(&path, manifest.text().as_bytes())?;
     let (files, bytes) = (manifest.len(), manifest.bytes());
@@ -36,12 +37,12 @@ pub(super) fn write(dir: &Path, force: bool, app: &App) -> Result<Status, Failur
 
 /// Compares a folder with its manifest.
 pub(super) fn verify(dir: &Path, app: &App) -> Result<Status, Failure> {
-    super::check(dir)?;
+    reading::check(dir)?;
     let manifest = Manifest::read(dir).map_err(|error| refusal(&error))?.ok_or_else(|| {
         let dir = dir.display();
         Failure::usage(format!("{dir} has no {MANIFEST}: hearth model manifest {dir} writes one"))
     })?;
-    let differences = super::watched(app, |progress| manifest.differences(dir, progress))?;
+    let differences = reading::watch(app, |progress| manifest.differences(dir, progress))?;
     let differences = differences.map_err(|error| refusal(&error))?;
     let (files, bytes) = (manifest.len(), manifest.bytes());
     if app.output.json {

@@ -4,8 +4,8 @@ use futures_util::stream::{self, StreamExt as _};
 use hearth_launchers::{Handle, Launchers, LogOptions};
 use serde::Serialize;
 
-use super::by_launcher;
-use crate::App;
+use super::group::by_launcher;
+use crate::app::App;
 use crate::exit::{Failure, Status};
 
 /// Bytes that are printed at once.

@@ -1,5 +1,6 @@
 //! `hearth replicas`: what was launched, from any shell.
 
+mod group;
 mod lines;
 mod show;
 
@@ -13,11 +14,13 @@ use hearth_launchers::{
     Error, Handle, LaunchRecord, Launchers, Options, Outcome, Replica, StateDir,
 };
 
-use crate::App;
+use crate::app::App;
 use crate::args::{ReplicasCommand, StateArgs, Target};
 use crate::exit::{Failure, Status};
 use crate::output;
 use crate::signals::Interrupts;
+
+use group::by_launcher;
 
 /// Launches that are asked for at once.
 const AT_ONCE: usize = 16;
@@ -98,15 +101,6 @@ fn unknown_launch(launchers: &Launchers, launcher: Option<&str>, id: &str) -> Fa
     Failure::usage(format!(
         "launch {name} is not known in {folder}: `hearth replicas list` prints those that are"
     ))
-}
-
-/// The handles by their launcher, as each is asked once.
-fn by_launcher(handles: &[Handle]) -> BTreeMap<&str, Vec<Handle>> {
-    let mut groups: BTreeMap<&str, Vec<Handle>> = BTreeMap::new();
-    for handle in handles {
-        groups.entry(&handle.launcher).or_default().push(handle.clone());
-    }
-    groups
 }
 
 async fn states(

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use hearth_launchers::{Handle, LaunchRecord, Outcome, Replica, Status};
 use serde::Serialize;
 
-use crate::App;
+use crate::app::App;
 use crate::exit::Failure;
 use crate::output::table::{Rows, Tint};
 use crate::output::text;

@@ -1,0 +1,16 @@
+//! The errors of this launcher, which bear its name.
+
+use crate::Error;
+
+/// The launcher's name.
+pub(super) const NAME: &str = "process";
+
+/// The spec asks for what plain processes can't have.
+pub(super) fn unsupported(field: &'static str, remedy: &str) -> Error {
+    Error::Unsupported { launcher: NAME, field, remedy: remedy.to_owned() }
+}
+
+/// The system refused or failed.
+pub(super) fn failed(reason: &str) -> Error {
+    Error::Manager { launcher: NAME, reason: reason.to_owned() }
+}
