@@ -10,14 +10,14 @@ use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 
 /// Where a run's processes find each other.
-pub(crate) struct Place {
+pub(crate) struct Site {
     /// Certificates, configs and state.
     pub(crate) dir: PathBuf,
     /// The registry's URL.
     pub(crate) registry: String,
 }
 
-impl Place {
+impl Site {
     /// One whose registry is a folder of its own.
     pub(crate) fn with_folder(dir: &Path) -> Self {
         let registry = format!("dir:{}", dir.join("registry").display());
@@ -36,7 +36,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts this program as `what` with so many workers, and waits for its first line.
-    pub(crate) fn start(what: &str, place: &Place, id: &str, workers: usize) -> Result<Self> {
+    pub(crate) fn start(what: &str, place: &Site, id: &str, workers: usize) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["serve", what, "--id", id, "--workers", &workers.to_string()]);
         command.arg("--dir").arg(&place.dir).arg("--registry").arg(&place.registry);

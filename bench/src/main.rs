@@ -16,7 +16,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::task::JoinSet;
 
-use children::Place;
+use children::Site;
 use python::Peers;
 
 /// Measures Hearth beside its peers.
@@ -114,7 +114,7 @@ fn main() -> anyhow::Result<()> {
 impl Serve {
     async fn run(self) -> anyhow::Result<()> {
         let Self { what, dir, registry, id, workers } = self;
-        let place = Place { dir, registry };
+        let place = Site { dir, registry };
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         match what {
             What::Hearth => peers::hearth::serve(&place, vec![id]).await,

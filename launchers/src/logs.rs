@@ -27,7 +27,7 @@ where
     T: Future<Output = bool> + Send,
 {
     let reader = Reader::open(path, options).map_err(|source| state(path, source))?;
-    let following = Following { reader, ended, follow: options.follow, over: false };
+    let following = Follower { reader, ended, follow: options.follow, over: false };
     let lines = stream::unfold(following, |mut following| async move {
         let line = following.next().await?;
         Some((line, following))
@@ -39,14 +39,14 @@ fn state(path: &Path, source: io::Error) -> Error {
     Error::State { path: path.to_owned(), source }
 }
 
-struct Following<F> {
+struct Follower<F> {
     reader: Reader,
     ended: F,
     follow: bool,
     over: bool,
 }
 
-impl<F, T> Following<F>
+impl<F, T> Follower<F>
 where
     F: Fn() -> T,
     T: Future<Output = bool>,

@@ -50,12 +50,12 @@ impl fmt::Display for Infotext<'_> {
             f,
             "Steps: {}, Sampler: {}, CFG scale: {}, Seed: {}, Size: {}x{}, Model: {}, ",
             self.steps,
-            Quoted(self.sampler),
+            QuotedValue(self.sampler),
             self.guidance_scale,
             self.seed,
             self.width,
             self.height,
-            Quoted(self.model),
+            QuotedValue(self.model),
         )?;
         if self.clip_skip > 0 {
             write!(f, "Clip skip: {}, ", u64::from(self.clip_skip) + 1)?;
@@ -64,14 +64,14 @@ impl fmt::Display for Infotext<'_> {
         if !self.prompt_weights && (brackets(self.prompt) || brackets(self.negative_prompt)) {
             write!(f, "Emphasis: None, ")?;
         }
-        write!(f, "Version: {}", Quoted(self.version))
+        write!(f, "Version: {}", QuotedValue(self.version))
     }
 }
 
 /// A value as the web UI quotes it: as a JSON string where it holds `,`, `:` or a line break.
-struct Quoted<'a>(&'a str);
+struct QuotedValue<'a>(&'a str);
 
-impl fmt::Display for Quoted<'_> {
+impl fmt::Display for QuotedValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.contains([',', ':', '\n']) {
             write!(f, "{:?}", self.0)

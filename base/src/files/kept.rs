@@ -13,14 +13,14 @@ use tokio::sync::Semaphore;
 
 /// A file that follows a value.
 #[derive(Debug)]
-pub struct KeptFile(Arc<Kept>);
+pub struct KeptFile(Arc<Inner>);
 
 #[derive(Debug)]
-struct Kept {
+struct Inner {
     path: PathBuf,
     write: Write,
     patience: Duration,
-    wanted: Mutex<Wanted>,
+    wanted: Mutex<Content>,
     /// Whoever writes has it.
     turn: Arc<Semaphore>,
 }
@@ -30,7 +30,7 @@ type Write = fn(&Path, Option<&[u8]>) -> io::Result<()>;
 
 /// What the file is to hold, none for no file, and how often that was changed.
 #[derive(Debug, Clone, Default)]
-struct Wanted {
+struct Content {
     content: Option<Vec<u8>>,
     change: u64,
 }
@@ -45,7 +45,7 @@ impl KeptFile {
 
     fn written_by(path: PathBuf, write: Write, patience: Duration) -> Self {
         let turn = Arc::new(Semaphore::new(1));
-        Self(Arc::new(Kept { path, write, patience, wanted: Mutex::default(), turn }))
+        Self(Arc::new(Inner { path, write, patience, wanted: Mutex::default(), turn }))
     }
 
     /// Where it is.
@@ -79,21 +79,21 @@ impl KeptFile {
     }
 }
 
-impl Kept {
+impl Inner {
     fn want(&self, content: Option<Vec<u8>>) {
         let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         wanted.content = content;
         wanted.change += 1;
     }
 
-    fn wanted(&self) -> Wanted {
+    fn wanted(&self) -> Content {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Writes until the file is what is wanted.
     fn follow(&self) -> io::Result<()> {
         loop {
-            let Wanted { content, change } = self.wanted();
+            let Content { content, change } = self.wanted();
             let written = (self.write)(&self.path, content.as_deref());
             if self.wanted().change == change {
                 return written;

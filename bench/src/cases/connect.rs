@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Deserialize;
 
 use super::effort::Effort;
-use crate::children::{Etcd, Place, Server};
+use crate::children::{Etcd, Server, Site};
 use crate::measure::Samples;
 use crate::peers::hearth::Hearth;
 use crate::pki;
@@ -17,7 +17,7 @@ const WORKERS: usize = 8;
 
 /// A new driver of a peer.
 #[derive(Deserialize)]
-struct Reconnected {
+struct ConnectTime {
     ms: f64,
     importing_ms: f64,
 }
@@ -31,7 +31,7 @@ pub(crate) async fn run(
     let dir = tempfile::tempdir()?;
     pki::create(dir.path(), WORKERS)?;
     let etcd = Etcd::start()?;
-    let place = Place { dir: dir.path().to_owned(), registry: etcd.url() };
+    let place = Site { dir: dir.path().to_owned(), registry: etcd.url() };
     let worker = |id: String| Server::start("hearth", &place, &id, 1);
     let _workers: Vec<_> = pki::worker_ids(WORKERS).map(worker).collect::<Result<_>>()?;
     // All are registered.
@@ -50,7 +50,7 @@ pub(crate) async fn run(
             ours.add_ms(took);
         }
         if let Some(ray) = &mut ray {
-            let Reconnected { ms, importing_ms } = ray.ask("reconnect", ()).await?;
+            let ConnectTime { ms, importing_ms } = ray.ask("reconnect", ()).await?;
             if round > 0 {
                 rays.add(ms);
                 importing.add(importing_ms);

@@ -10,7 +10,7 @@ use hearth_protocol::methods::Stats;
 use hearth_protocol::role::Role;
 
 use super::effort::Effort;
-use crate::children::{Place, Server};
+use crate::children::{Server, Site};
 use crate::measure::Samples;
 use crate::peers::hearth::Hearth;
 use crate::pki;
@@ -31,7 +31,7 @@ impl Daemon {
         if !model.is_dir() {
             bail!("models/emoji is not here: run from the top of the source tree");
         }
-        let place = Place::with_folder(dir.path());
+        let place = Site::with_folder(dir.path());
         let child = Command::new(beside("hearth-worker")?)
             .args(["--id", "bench", "--listen", "127.0.0.1:0", "--lifeline"])
             .args(["--registry", &place.registry, "--model", "emoji=models/emoji", "--pki"])
@@ -73,7 +73,7 @@ pub(crate) async fn run(report: &mut Report, effort: Effort) -> Result<()> {
     let mut over = Samples::default();
     for _ in 0..3 {
         let daemon = Daemon::start().await?;
-        let nowhere = Place::with_folder(Path::new("."));
+        let nowhere = Site::with_folder(Path::new("."));
         let model: u64 = Server::start("model", &nowhere, "model", 0)?.addr.parse()?;
         let worker = daemon.stats().await?.rss_bytes;
         #[expect(clippy::cast_precision_loss, reason = "some hundred megabytes")]

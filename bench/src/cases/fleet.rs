@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::effort::{Effort, is_wanted};
 use super::rpc;
-use crate::children::{Place, Server};
+use crate::children::{Server, Site};
 use crate::measure::Samples;
 use crate::peers::hearth::Hearth;
 use crate::pki;
@@ -22,7 +22,7 @@ pub(crate) async fn run(report: &mut Report, only: &str, effort: Effort) -> Resu
     let workers = effort.fleet;
     let dir = tempfile::tempdir()?;
     pki::create(dir.path(), workers)?;
-    let place = Place::with_folder(dir.path());
+    let place = Site::with_folder(dir.path());
     let memory = Server::start("memory", &place, "memory", workers)?;
     let _fleet = Server::start("fleet", &place, "fleet", workers)?;
 

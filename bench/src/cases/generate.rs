@@ -24,7 +24,7 @@ struct Picture {
 
 /// How long a peer took for it, in milliseconds.
 #[derive(Deserialize)]
-struct Drawn {
+struct PictureTime {
     ms: f64,
     sessions_ms: f64,
 }
@@ -39,7 +39,7 @@ pub(crate) async fn run(report: &mut Report, effort: Effort, peers: &mut Peers) 
     for seed in 0..=effort.pictures as u64 {
         let picture = Picture { prompt: "red heart", steps: 20, guidance: 2.0, seed };
         let (ours, coordinator_ms) = draw(&daemon, picture).await?;
-        let theirs: Option<Drawn> = match &mut optimum {
+        let theirs: Option<PictureTime> = match &mut optimum {
             Some(optimum) => Some(optimum.ask("draw", picture).await?),
             None => None,
         };
@@ -65,7 +65,7 @@ pub(crate) async fn run(report: &mut Report, effort: Effort, peers: &mut Peers) 
     daemon.stop().await
 }
 
-impl Drawn {
+impl PictureTime {
     /// The share of its time outside ONNX sessions.
     fn outside(&self) -> f64 {
         (self.ms - self.sessions_ms) / self.ms
@@ -73,7 +73,7 @@ impl Drawn {
 }
 
 /// Draws on the worker; also gives the milliseconds beyond what the worker spent.
-async fn draw(daemon: &Daemon, picture: Picture) -> Result<(Drawn, f64)> {
+async fn draw(daemon: &Daemon, picture: Picture) -> Result<(PictureTime, f64)> {
     let request = GenerationRequest {
         prompt: picture.prompt.to_owned(),
         num_inference_steps: Some(picture.steps),
@@ -89,5 +89,5 @@ async fn draw(daemon: &Daemon, picture: Picture) -> Result<(Drawn, f64)> {
     let spent = |phase: &str| image.timings.get(phase).copied().unwrap_or(f64::NAN);
     let worker_ms =
         spent("queue") + spent("model_load") + spent("generation") + spent("output_postprocessing");
-    Ok((Drawn { ms, sessions_ms: spent("sessions") }, ms - worker_ms))
+    Ok((PictureTime { ms, sessions_ms: spent("sessions") }, ms - worker_ms))
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::effort::{Effort, is_wanted};
-use crate::children::{Place, Server};
+use crate::children::{Server, Site};
 use crate::measure::Samples;
 use crate::peers::FanOut;
 use crate::peers::bare_quic::Quinn;
@@ -59,7 +59,7 @@ pub(crate) async fn run(
         }
         let dir = tempfile::tempdir()?;
         pki::create(dir.path(), n)?;
-        let place = Place::with_folder(dir.path());
+        let place = Site::with_folder(dir.path());
         let start = |what: &str| -> Result<Vec<Server>> {
             pki::worker_ids(n).map(|id| Server::start(what, &place, &id, 1)).collect()
         };

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use super::FanOut as _;
 use super::hearth::Hearth;
-use crate::children::Place;
+use crate::children::Site;
 use crate::measure::resident;
 use crate::report::say;
 
@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const CALLS: usize = 50;
 
 /// Connects, and says when every worker has answered that it is healthy.
-pub(crate) async fn connect(place: &Place, workers: usize) -> Result<()> {
+pub(crate) async fn connect(place: &Site, workers: usize) -> Result<()> {
     let hearth = Hearth::connect(place, workers).await?;
     let health = hearth.engine.check_health(LIMIT).await;
     let healthy = health.iter().filter(|worker| worker.is_healthy()).count();
@@ -29,7 +29,7 @@ pub(crate) async fn connect(place: &Place, workers: usize) -> Result<()> {
 }
 
 /// Says its resident bytes without a worker, then with all of them connected and called.
-pub(crate) async fn memory(place: &Place, workers: usize) -> Result<()> {
+pub(crate) async fn memory(place: &Site, workers: usize) -> Result<()> {
     let hearth = Hearth::start(place, workers)?;
     hearth.engine.wait_ready(0, LIMIT).await?;
     say(&resident()?.to_string());

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{FanOut, IN_FLIGHT};
-use crate::children::Place;
+use crate::children::Site;
 use crate::pki;
 
 /// The method that the bench adds to its workers: a reply of so many bytes.
@@ -35,7 +35,7 @@ struct ReplyArgs {
 
 /// Runs workers of these names until the owner closes standard input; says the first one's name
 /// when all listen.
-pub(crate) async fn serve(place: &Place, ids: Vec<String>) -> Result<()> {
+pub(crate) async fn serve(place: &Site, ids: Vec<String>) -> Result<()> {
     let stop = CancellationToken::new();
     let mut workers = JoinSet::new();
     for id in &ids {
@@ -53,7 +53,7 @@ pub(crate) async fn serve(place: &Place, ids: Vec<String>) -> Result<()> {
     Ok(())
 }
 
-async fn bind(place: &Place, id: &str) -> Result<Worker> {
+async fn bind(place: &Site, id: &str) -> Result<Worker> {
     let file = place.dir.join(format!("{id}.toml"));
     // The model is never asked for, so it need not be there.
     let text = format!(
@@ -91,14 +91,14 @@ pub(crate) struct Hearth {
 
 impl Hearth {
     /// Connects to so many workers.
-    pub(crate) async fn connect(place: &Place, workers: usize) -> Result<Self> {
+    pub(crate) async fn connect(place: &Site, workers: usize) -> Result<Self> {
         let hearth = Self::start(place, workers)?;
         hearth.engine.wait_ready(workers, Duration::from_secs(60)).await?;
         Ok(hearth)
     }
 
     /// Starts to connect to so many workers.
-    pub(crate) fn start(place: &Place, workers: usize) -> Result<Self> {
+    pub(crate) fn start(place: &Site, workers: usize) -> Result<Self> {
         let url = RegistryUrl::parse(&place.registry)?;
         let pki = pki::folder(&place.dir, Role::Coordinator);
         let executor = ExternalExecutor::start(ExternalOptions {

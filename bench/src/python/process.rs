@@ -27,7 +27,7 @@ struct Ready {
 }
 
 #[derive(Serialize)]
-struct Do<'a, T> {
+struct Instruction<'a, T> {
     r#do: &'a str,
     #[serde(flatten)]
     with: T,
@@ -84,7 +84,7 @@ impl Process {
         what: &str,
         with: impl Serialize,
     ) -> Result<T> {
-        let mut line = serde_json::to_vec(&Do { r#do: what, with })?;
+        let mut line = serde_json::to_vec(&Instruction { r#do: what, with })?;
         line.push(b'\n');
         self.stdin.write_all(&line).await.context("the peer has ended")?;
         self.answer().await

@@ -1,4 +1,4 @@
-//! `hearth cancel`: ends a request, whoever asked for it.
+//! `hearth cancel`: ends a request, whoever submitted it.
 
 use hearth_api::ErrorKind;
 use hearth_protocol::methods::CancelValue;
@@ -10,7 +10,7 @@ use crate::exit::{Failure, Status};
 use crate::output::say;
 
 #[derive(Serialize)]
-struct Cancelled {
+struct Cancellation {
     id: String,
     /// Parts that were stopped.
     cancelled: u32,
@@ -24,7 +24,7 @@ pub(super) async fn run(args: &CancelArgs, app: &App) -> Result<Status, Failure>
     let envelopes = link.engine.cancel(&args.id).await;
     link.close().await;
 
-    let mut result = Cancelled { id: args.id.to_string(), cancelled: 0, workers: Vec::new() };
+    let mut result = Cancellation { id: args.id.to_string(), cancelled: 0, workers: Vec::new() };
     let mut silent = 0;
     for envelope in envelopes {
         let count = match envelope.outcome {
@@ -51,7 +51,7 @@ pub(super) async fn run(args: &CancelArgs, app: &App) -> Result<Status, Failure>
         )));
     }
     if !app.output.json {
-        let Cancelled { cancelled, workers, .. } = &result;
+        let Cancellation { cancelled, workers, .. } = &result;
         app.output.line(format_args!("cancelled {cancelled} on {}", workers.join(", ")))?;
     }
     Ok(if silent == 0 { Status::Done } else { Status::Failed })

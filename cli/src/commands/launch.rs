@@ -28,9 +28,9 @@ const AT_ONCE: usize = 32;
 const LOCAL: [&str; 2] = ["process", "systemd"];
 const KUBERNETES: &str = "kubernetes";
 
-/// What was launched, for machines.
+/// What was launched, as JSON.
 #[derive(Serialize)]
-struct Launched<'a> {
+struct LaunchSummary<'a> {
     launcher: &'a str,
     launch: &'a LaunchId,
     handles: &'a [Handle],
@@ -68,8 +68,8 @@ pub(super) async fn run(args: &LaunchArgs, app: &App) -> Result<Status, Failure>
     Ok(Status::Done)
 }
 
-/// Ends what has come of a launch that was broken off. Most launchers have done so by now; what is
-/// still remembered is with an engine elsewhere.
+/// Ends what an interrupted launch has started. Most launchers have done so by now; whatever is
+/// still recorded runs elsewhere.
 async fn give_up(launchers: &Launchers, id: &LaunchId) -> Result<(), Failure> {
     let Some(record) = launchers.state().load(id)? else { return Ok(()) };
     let handles: Vec<Handle> = record.handles().collect();
@@ -80,7 +80,7 @@ async fn give_up(launchers: &Launchers, id: &LaunchId) -> Result<(), Failure> {
 fn show(handles: &[Handle], launcher: &str, app: &App) -> Result<(), Failure> {
     let Some(first) = handles.first() else { return Ok(()) };
     if app.output.json {
-        return app.output.json(&Launched { launcher, launch: &first.launch, handles });
+        return app.output.json(&LaunchSummary { launcher, launch: &first.launch, handles });
     }
     for handle in handles {
         app.output.line(handle)?;
@@ -92,7 +92,7 @@ fn show(handles: &[Handle], launcher: &str, app: &App) -> Result<(), Failure> {
 
 fn spec(args: &LaunchArgs, app: &App) -> Result<LaunchSpec, Failure> {
     let name = name(args);
-    // Before ids and certificates are made of it.
+    // Before ids and certificates are derived from it.
     LaunchSpec::new(&name, args.replicas, WORKER).check()?;
     let id = LaunchId::draw(&name);
     let mut spec = match &args.entrypoint {
@@ -126,7 +126,7 @@ fn spec(args: &LaunchArgs, app: &App) -> Result<LaunchSpec, Failure> {
     Ok(spec)
 }
 
-/// The given one, or what says what is launched, in the letters that every engine takes.
+/// The given name, or one derived from what is launched, in letters that every launcher accepts.
 fn name(args: &LaunchArgs) -> String {
     if let Some(name) = &args.name {
         return name.clone();
@@ -166,7 +166,7 @@ fn workers(args: &LaunchArgs, name: &str, id: &LaunchId, app: &App) -> Result<La
     }
     let cards = args.gpu.as_ref().is_some_and(|spec| spec.0 != Gpus::Count(0));
     if !configured && !has(&flags, "--device") && cards {
-        // The first of those that it sees.
+        // The first of the visible ones.
         flags.push("--device=cuda:0".to_owned());
     }
     let cores = app.env.cores / args.replicas as usize;
@@ -246,8 +246,7 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Those whose end is known, and was long ago. What can't be read is kept: the launch itself is
-/// done.
+/// Launches that are known to have ended long ago. One that can't be read is kept.
 fn forget_old(launchers: &Launchers) {
     let records = launchers.state().list().unwrap_or_default();
     let before = SystemTime::now() - KEEP;

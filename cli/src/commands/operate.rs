@@ -19,7 +19,7 @@ use crate::exit::{Failure, Status};
 use crate::output::table::{Rows, Tint};
 use crate::signals::Interrupts;
 
-/// How often a worker is asked whether it has come as far as is waited for.
+/// How often a worker is asked whether the operation is done.
 const POLL: Duration = Duration::from_millis(250);
 /// How long a worker may take to answer one call.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -104,7 +104,7 @@ async fn operate(
     let done = async {
         let value: DrainValue = ask(&engine, operation.method(), &worker, rank, deadline).await?;
         if wait {
-            settle(&engine, operation, value, &worker, rank, deadline).await
+            wait_until_done(&engine, operation, value, &worker, rank, deadline).await
         } else {
             Ok(value)
         }
@@ -116,8 +116,8 @@ async fn operate(
     Row { worker, rank, value, error }
 }
 
-/// Waits until the operation has come to its end.
-async fn settle(
+/// Waits until the operation is done.
+async fn wait_until_done(
     engine: &Engine,
     operation: Operation,
     first: DrainValue,
@@ -152,7 +152,7 @@ async fn settle(
     }
 }
 
-/// Asks one worker, for as long as is left.
+/// Asks one worker within the time that is left.
 async fn ask<T: DeserializeOwned>(
     engine: &Engine,
     method: Method,

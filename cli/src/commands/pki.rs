@@ -21,7 +21,7 @@ use crate::output::table::{Rows, Tint};
 use crate::output::text;
 
 const DAY: u64 = 24 * 3600;
-/// Days before its end from which on a certificate is shown as due.
+/// A certificate is shown as due this many days before it expires.
 const DUE: Duration = Duration::from_secs(30 * DAY);
 
 pub(super) fn run(command: &PkiCommand, app: &App) -> Result<Status, Failure> {
@@ -39,7 +39,7 @@ fn days(count: u32) -> Duration {
 }
 
 #[derive(Serialize)]
-struct Made {
+struct IdentityReport {
     id: String,
     dir: PathBuf,
 }
@@ -48,7 +48,8 @@ fn init(dir: &Path, cluster: &str, valid: u32, app: &App) -> Result<Status, Fail
     let authority = Authority::create(cluster, days(valid))?;
     authority.save(dir)?;
     if app.output.json {
-        app.output.json(&Made { id: format!("spiffe://{cluster}"), dir: dir.to_owned() })?;
+        app.output
+            .json(&IdentityReport { id: format!("spiffe://{cluster}"), dir: dir.to_owned() })?;
         return Ok(Status::Done);
     }
     let shown = dir.display();
@@ -76,7 +77,7 @@ fn issue(
     }
     let authority_dir = authority;
     let authority = Authority::load(authority_dir)?;
-    // All are made before the first is written, so that a wrong name leaves nothing behind.
+    // All are created before the first is written, so that a wrong name leaves nothing behind.
     let issued = names
         .iter()
         .map(|name| authority.issue(role, name, days(valid), sans))
@@ -97,13 +98,13 @@ fn issue(
             )));
         }
         issued.write(&dir)?;
-        made.push(Made { id: issued.id.to_string(), dir });
+        made.push(IdentityReport { id: issued.id.to_string(), dir });
     }
     if app.output.json {
         app.output.json(&made)?;
         return Ok(Status::Done);
     }
-    for Made { id, dir } in &made {
+    for IdentityReport { id, dir } in &made {
         app.output.line(format_args!("{}  {id}", dir.display()))?;
     }
     let plural = if made.len() == 1 { "The folder has" } else { "Each folder has" };
@@ -117,7 +118,7 @@ fn same_folder(a: &Path, b: &Path) -> bool {
 
 /// What one certificate says.
 #[derive(Serialize)]
-struct Shown {
+struct CertificateReport {
     file: PathBuf,
     id: Option<String>,
     kind: String,
@@ -191,7 +192,7 @@ fn certificate_files(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
-fn read(file: &Path, now: SystemTime) -> Result<Vec<Shown>, Failure> {
+fn read(file: &Path, now: SystemTime) -> Result<Vec<CertificateReport>, Failure> {
     let pem = fs::read(file).map_err(|error| {
         Failure::usage(format!("{} can't be read", file.display())).caused_by(Some(&error))
     })?;
@@ -205,7 +206,11 @@ fn read(file: &Path, now: SystemTime) -> Result<Vec<Shown>, Failure> {
     }
 }
 
-fn one(file: &Path, der: &CertificateDer<'_>, now: SystemTime) -> Result<Shown, Failure> {
+fn one(
+    file: &Path,
+    der: &CertificateDer<'_>,
+    now: SystemTime,
+) -> Result<CertificateReport, Failure> {
     let validity = validity(der).map_err(|error| {
         Failure::usage(format!("{} can't be read", file.display())).caused_by(Some(&error))
     })?;
@@ -214,7 +219,7 @@ fn one(file: &Path, der: &CertificateDer<'_>, now: SystemTime) -> Result<Shown, 
         Err(certificate::Error::Authority) => ("authority".to_owned(), None),
         Err(_) => ("other".to_owned(), None),
     };
-    Ok(Shown {
+    Ok(CertificateReport {
         file: file.to_owned(),
         id,
         kind,

@@ -21,8 +21,15 @@ pub(super) async fn sleep(args: &SleepArgs, app: &App) -> Result<Status, Failure
             value.queued.to_string(),
         ]
     };
-    serve::on_workers(Method::Sleep, &asked, serve::Where::Flags(&args.on), &headings, cells, app)
-        .await
+    serve::on_workers(
+        Method::Sleep,
+        &asked,
+        serve::Selection::Flags(&args.on),
+        &headings,
+        cells,
+        app,
+    )
+    .await
 }
 
 pub(super) async fn wake(args: &OperateArgs, app: &App) -> Result<Status, Failure> {
@@ -35,6 +42,6 @@ pub(super) async fn wake(args: &OperateArgs, app: &App) -> Result<Status, Failur
         };
         vec![value.state.to_string(), models, serve::took(value.took_ms)]
     };
-    serve::on_workers(Method::WakeUp, &asked, serve::Where::Flags(args), &headings, cells, app)
+    serve::on_workers(Method::WakeUp, &asked, serve::Selection::Flags(args), &headings, cells, app)
         .await
 }

@@ -1,5 +1,5 @@
 //! `hearth load` and `hearth unload`, and what they share with `sleep` and `wake`: one call to each
-//! worker that is meant, a row for each.
+//! of the chosen workers, and a row for each.
 
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ use crate::output::table::{Rows, Tint};
 use crate::output::text;
 use crate::signals::Interrupts;
 
-/// What a row says of a value.
+/// A row's cells for a value.
 pub(super) type Cells = Vec<String>;
 
-/// Which workers are meant.
-pub(super) enum Where<'a> {
+/// The workers that a command is for.
+pub(super) enum Selection<'a> {
     Flags(&'a OperateArgs),
-    /// Those of these names, all where there are none, and the time that it may take.
+    /// The workers of these names (all if there are none), and how long the call may take.
     Named(&'a [WorkerId], Duration),
 }
 
@@ -52,8 +52,15 @@ pub(super) async fn load(args: &LoadArgs, app: &App) -> Result<Status, Failure> 
         ]
     };
     let headings = ["model", "outcome", "weights", "took"];
-    on_workers(Method::LoadModel, &asked, Where::Named(workers, *timeout), &headings, cells, app)
-        .await
+    on_workers(
+        Method::LoadModel,
+        &asked,
+        Selection::Named(workers, *timeout),
+        &headings,
+        cells,
+        app,
+    )
+    .await
 }
 
 pub(super) async fn unload(args: &UnloadArgs, app: &App) -> Result<Status, Failure> {
@@ -65,19 +72,26 @@ pub(super) async fn unload(args: &UnloadArgs, app: &App) -> Result<Status, Failu
         vec![model.clone(), what.to_owned(), freed]
     };
     let headings = ["model", "outcome", "freed"];
-    on_workers(Method::UnloadModel, &asked, Where::Named(workers, *timeout), &headings, cells, app)
-        .await
+    on_workers(
+        Method::UnloadModel,
+        &asked,
+        Selection::Named(workers, *timeout),
+        &headings,
+        cells,
+        app,
+    )
+    .await
 }
 
 pub(super) fn took(ms: f64) -> String {
     text::took(Duration::from_secs_f64(ms.max(0.0) / 1e3))
 }
 
-/// Calls the method on the workers that are meant, and prints a row for each.
+/// Calls the method on the chosen workers, and prints a row for each.
 pub(super) async fn on_workers<T: DeserializeOwned>(
     method: Method,
     args: &impl Serialize,
-    which: Where<'_>,
+    which: Selection<'_>,
     headings: &[&str],
     cells: impl Fn(T) -> Cells,
     app: &App,
@@ -86,8 +100,8 @@ pub(super) async fn on_workers<T: DeserializeOwned>(
     let link = app.link()?;
     let view = link.workers().await?;
     let (targets, timeout) = match which {
-        Where::Flags(flags) => (targets::of(&view, flags).await?, flags.timeout),
-        Where::Named(names, timeout) => (targets::named_or_all(&view, names)?, timeout),
+        Selection::Flags(flags) => (targets::of(&view, flags).await?, flags.timeout),
+        Selection::Named(names, timeout) => (targets::named_or_all(&view, names)?, timeout),
     };
     let names: Vec<_> = targets.iter().map(|(id, _)| id.as_str()).collect();
     app.output.note(format_args!("{method} {} of {}", names.join(", "), link.target));

@@ -14,7 +14,7 @@ use crate::args::{Http, UpArgs};
 use crate::context::Context;
 use crate::exit::{Failure, Status};
 use crate::link::Link;
-use crate::local::{self, Ended, Fleet, Model, RuntimeDir, Spec};
+use crate::local::{self, DaemonExit, Fleet, Model, RuntimeDir, Spec};
 use crate::output::progress::StatusLine;
 use crate::output::text;
 use crate::signals::Interrupts;
@@ -198,7 +198,7 @@ impl Up<'_> {
         }
     }
 
-    fn tell(&self, ended: &Ended) {
+    fn tell(&self, ended: &DaemonExit) {
         crate::output::say(format_args!("warning: {} {}", ended.name, ended.how));
         for text in ended.log() {
             self.app.output.note(format_args!("  {text}"));

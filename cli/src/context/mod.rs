@@ -78,7 +78,7 @@ impl Context {
     }
 
     /// The fleet that a `hearth up` of this process brought up.
-    pub(crate) fn local(fleet: &local::Running) -> Result<Self, Failure> {
+    pub(crate) fn local(fleet: &local::FleetRecord) -> Result<Self, Failure> {
         Ok(Self {
             registry: RegistryUrl::parse(&fleet.registry)?,
             settings: registry::Settings::default(),

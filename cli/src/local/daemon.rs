@@ -59,7 +59,7 @@ impl Daemon {
             .stdin(Stdio::piped())
             .stdout(output)
             .stderr(errors)
-            // Ctrl-C is this process's to hear; it asks the daemons to end in their own time.
+            // This process handles Ctrl-C, and then asks the daemons to end.
             .process_group(0)
             .kill_on_drop(true);
         for name in &env.daemon_overrides {
@@ -74,7 +74,7 @@ impl Daemon {
         self.child.id()
     }
 
-    /// Waits for its end: by itself, or when asked, gently at first and firmly after `grace`.
+    /// Waits for its end: by itself, or when asked, first by a signal and after `grace` by force.
     pub(super) async fn tend(mut self, stop: Stop, grace: Duration) -> Exit {
         tokio::select! {
             biased;
@@ -137,7 +137,7 @@ fn describe(status: ExitStatus) -> String {
     }
 }
 
-/// What a daemon said last: the error that it ended with, else the last lines of its log.
+/// A daemon's last message: the error that it ended with, else the last lines of its log.
 pub(super) fn last_words(log: &Path) -> Vec<String> {
     let bytes = read_end(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
@@ -195,7 +195,7 @@ mod tests {
         assert!(exit.how.contains("signal 9"), "{}", exit.how);
     }
 
-    /// A daemon that has come as far as to hear signals.
+    /// A daemon that already handles signals.
     async fn started(trap: &str) -> Daemon {
         let folder = tempfile::tempdir().unwrap();
         let text = format!("{trap}; echo up; while :; do sleep 0.05; done");

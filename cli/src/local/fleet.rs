@@ -17,13 +17,13 @@ use tokio::task::JoinSet;
 use super::config::{self, CoordinatorConfig, WorkerConfig};
 use super::daemon::{Daemon, Exit, Stop, last_words};
 use super::install::{Model, program};
-use super::runtime_dir::{Claim, Running};
+use super::runtime_dir::{Claim, FleetRecord};
 use crate::environment::Environment;
 use crate::exit::{Failure, Status};
 
 pub(crate) const WORKER: &str = "hearth-worker";
 pub(crate) const COORDINATOR: &str = "hearth-coordinator";
-/// The authority's key goes with the fleet.
+/// The authority's key lives no longer than the fleet.
 const VALIDITY: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Beyond the drain: time to leave the registry and to close.
 const GRACE: Duration = Duration::from_secs(5);
@@ -37,14 +37,14 @@ pub(crate) struct Spec {
     pub(crate) models: Vec<Model>,
     pub(crate) device: String,
     pub(crate) http: Option<SocketAddr>,
-    /// Time that requests have to end in when the fleet does.
+    /// How long requests may take to finish when the fleet ends.
     pub(crate) drain: Duration,
 }
 
 /// A fleet that ends with this process.
 #[derive(Debug)]
 pub(crate) struct Fleet {
-    pub(crate) running: Running,
+    pub(crate) running: FleetRecord,
     workers: usize,
     http: Option<SocketAddr>,
     stop: Stop,
@@ -55,7 +55,7 @@ pub(crate) struct Fleet {
 
 /// A daemon that ended without being asked.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct DaemonExit {
     pub(crate) name: String,
     /// `ended with status 2`.
     pub(crate) how: String,
@@ -79,7 +79,7 @@ impl Fleet {
                     .caused_by(Some(&error))
             })?;
         }
-        let running = Running {
+        let running = FleetRecord {
             pid: std::process::id(),
             registry: format!("dir:{}", registry.display()),
             pki: run.join("pki/admin"),
@@ -105,7 +105,7 @@ impl Fleet {
         self.claim.publish(&self.running)
     }
 
-    /// Waits until every worker takes requests and the coordinator listens. `seen` is told of
+    /// Waits until every worker takes requests and the coordinator listens. Calls `seen` with
     /// each change.
     pub(crate) async fn wait_ready(
         &mut self,
@@ -140,10 +140,10 @@ impl Fleet {
     }
 
     /// Waits until a daemon ends by itself; for ever once none is left.
-    pub(crate) async fn next_end(&mut self) -> Ended {
+    pub(crate) async fn next_end(&mut self) -> DaemonExit {
         loop {
             match self.daemons.join_next().await {
-                Some(Ok(exit)) if !exit.asked => return Ended::new(exit),
+                Some(Ok(exit)) if !exit.asked => return DaemonExit::new(exit),
                 Some(Ok(_)) => {}
                 Some(Err(error)) => tracing::error!(%error, "a daemon's keeper failed"),
                 None => std::future::pending().await,
@@ -151,7 +151,7 @@ impl Fleet {
         }
     }
 
-    /// Daemons that run.
+    /// How many daemons run.
     pub(crate) fn left(&self) -> usize {
         self.daemons.len()
     }
@@ -174,7 +174,7 @@ impl Fleet {
     }
 }
 
-impl Ended {
+impl DaemonExit {
     fn new(exit: Exit) -> Self {
         Self { name: exit.name, how: exit.how, code: exit.code, log: last_words(&exit.log) }
     }
@@ -191,7 +191,7 @@ impl Ended {
             .because(log.into_iter().chain(last))
     }
 
-    /// Its last words.
+    /// Its last messages.
     pub(crate) fn log(&self) -> &[String] {
         &self.log
     }
@@ -212,7 +212,7 @@ fn issue(pki: &Path, spec: &Spec) -> Result<(), Failure> {
     write(Role::Admin, "cli", "admin")
 }
 
-/// What the fleet's own workers are called.
+/// The name of a worker of the fleet.
 pub(crate) fn worker_name(index: u32) -> String {
     format!("w{index}")
 }
@@ -220,7 +220,7 @@ pub(crate) fn worker_name(index: u32) -> String {
 fn start_workers(
     run: &Path,
     spec: &Spec,
-    running: &Running,
+    running: &FleetRecord,
     env: &Environment,
 ) -> Result<Vec<Daemon>, Failure> {
     let program = program(WORKER, env)?;
@@ -251,7 +251,7 @@ fn start_workers(
 fn start_coordinator(
     run: &Path,
     address: SocketAddr,
-    running: &Running,
+    running: &FleetRecord,
     env: &Environment,
 ) -> Result<Daemon, Failure> {
     let config = CoordinatorConfig {

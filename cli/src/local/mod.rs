@@ -8,6 +8,6 @@ mod fleet;
 mod install;
 mod runtime_dir;
 
-pub(crate) use fleet::{COORDINATOR, Ended, Fleet, Spec, WORKER, worker_name};
+pub(crate) use fleet::{COORDINATOR, DaemonExit, Fleet, Spec, WORKER, worker_name};
 pub(crate) use install::{Model, bundled_model, libraries, named_model, program, resolve_model};
-pub(crate) use runtime_dir::{Running, RuntimeDir};
+pub(crate) use runtime_dir::{FleetRecord, RuntimeDir};

@@ -1,7 +1,7 @@
 //! The folder that a local fleet lives in.
 //!
-//! `up.lock` is held for as long as the fleet lives, `up.json` says how to reach it, and all else
-//! is in a folder of that run, so that a new fleet never meets an old one's files.
+//! `up.lock` is held for as long as the fleet lives, `up.json` says how to reach it, and everything
+//! else is in a folder of that run, so that a new fleet never meets an old one's files.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -24,9 +24,9 @@ const RUN: &str = "run-";
 const LOOKS: u32 = 10;
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What `up.json` says.
+/// The content of `up.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Running {
+pub(crate) struct FleetRecord {
     pub(crate) pid: u32,
     /// `dir:PATH`.
     pub(crate) registry: String,
@@ -43,7 +43,7 @@ pub(crate) struct RuntimeDir {
 }
 
 impl RuntimeDir {
-    /// The flag's, the environment's, or the user's own.
+    /// The folder that the flag or the environment names, or the user's own.
     pub(crate) fn locate(global: &Global, env: &Environment) -> Self {
         let given = global.runtime_dir.clone().or_else(|| env.runtime_dir.clone());
         let own = || match &env.xdg_runtime_dir {
@@ -54,7 +54,7 @@ impl RuntimeDir {
     }
 
     /// The fleet that lives here now.
-    pub(crate) fn running(&self) -> Option<Running> {
+    pub(crate) fn running(&self) -> Option<FleetRecord> {
         // In /tmp anybody could have made the folder, and would be handed our requests.
         check_private(&self.path).ok()?;
         if !is_held(&self.path.join(LOCK)) {
@@ -63,7 +63,7 @@ impl RuntimeDir {
         serde_json::from_slice(&fs::read(self.path.join(STATE)).ok()?).ok()
     }
 
-    /// A folder that only this process knows, for a fleet that nobody else is to find.
+    /// A folder that only this process knows, for a fleet that nobody else should find.
     pub(crate) fn private(env: &Environment) -> Result<Claim, Failure> {
         let base = env.xdg_runtime_dir.clone().unwrap_or_else(std::env::temp_dir);
         let path = base.join(format!("hearth-local-{}", uuid::Uuid::new_v4().simple()));
@@ -126,7 +126,7 @@ impl Claim {
     }
 
     /// Lets other commands find the fleet.
-    pub(crate) fn publish(&self, running: &Running) -> Result<(), Failure> {
+    pub(crate) fn publish(&self, running: &FleetRecord) -> Result<(), Failure> {
         let path = self.path.join(STATE);
         let json = serde_json::to_vec_pretty(running).map_err(anyhow::Error::from)?;
         files::replace(&path, &json, 0o600).map_err(|error| {
@@ -200,8 +200,8 @@ mod tests {
 
     use super::*;
 
-    fn running() -> Running {
-        Running {
+    fn running() -> FleetRecord {
+        FleetRecord {
             pid: 42,
             registry: "dir:/x".to_owned(),
             pki: PathBuf::from("/x/pki"),

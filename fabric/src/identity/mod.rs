@@ -25,7 +25,7 @@ use rustls::sign::CertifiedKey;
 pub use certificate::{Validity, fingerprint, peer_id, validity};
 pub use current::CurrentIdentity;
 pub use error::Error;
-pub use pki::{Authority, Issued};
+pub use pki::{Authority, Credentials};
 pub use spiffe::{InvalidSpiffeId, SpiffeId};
 
 /// The authorities that peers' certificates are checked against.

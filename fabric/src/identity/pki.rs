@@ -119,7 +119,7 @@ impl Authority {
         name: &str,
         validity: Duration,
         sans: &[String],
-    ) -> Result<Issued, Error> {
+    ) -> Result<Credentials, Error> {
         let id = SpiffeId::new(&self.cluster, role, name)?;
         let mut params = params(name, validity)?;
         params.subject_alt_names = vec![uri(&id.to_string())?];
@@ -135,7 +135,7 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         let key = KeyPair::generate_for(&rcgen::PKCS_ED25519)?;
         let certificate = params.signed_by(&key, &self.issuer)?;
-        Ok(Issued {
+        Ok(Credentials {
             id,
             ca_pem: self.ca_pem.clone(),
             cert_pem: certificate.pem(),
@@ -153,7 +153,7 @@ impl fmt::Debug for Authority {
 
 /// A fresh certificate with its key, not yet written anywhere.
 #[derive(Clone)]
-pub struct Issued {
+pub struct Credentials {
     /// Who the certificate names.
     pub id: SpiffeId,
     /// The authorities, PEM.
@@ -164,7 +164,7 @@ pub struct Issued {
     pub key_pem: String,
 }
 
-impl Issued {
+impl Credentials {
     /// Writes `ca.crt`, `tls.crt` and `tls.key` (readable by this user only) into a folder, each
     /// replaced in one step.
     ///
@@ -188,9 +188,9 @@ impl Issued {
 }
 
 /// Leaves the key out.
-impl fmt::Debug for Issued {
+impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Issued").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Credentials").field("id", &self.id).finish_non_exhaustive()
     }
 }
 

@@ -18,7 +18,7 @@ fn authority() -> Authority {
     Authority::create("prod", DAY).unwrap()
 }
 
-fn worker(authority: &Authority) -> Issued {
+fn worker(authority: &Authority) -> Credentials {
     authority.issue(Role::Worker, "gpu-1", DAY, &["10.0.0.1".into(), "gpu-1.lan".into()]).unwrap()
 }
 

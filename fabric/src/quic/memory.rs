@@ -1,8 +1,8 @@
 //! How much memory the requests under way may take up: a share for each connection, and a bound for
 //! all of them together.
 //!
-//! Small frames are not counted: the limit on streams bounds them, and control calls go on however
-//! full it is.
+//! Small frames are not counted: the limit on streams bounds them, and control calls get through
+//! however full it is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,11 +30,11 @@ pub(super) struct Memory {
     patience: Duration,
 }
 
-/// A piece of it, given back when it is dropped.
-pub(super) type Taken = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+/// Memory that is reserved until this is dropped.
+pub(super) type Reservation = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 impl Memory {
-    /// Of an endpoint that has no request yet. `patience` is how long a request waits for memory.
+    /// The memory of a new endpoint. `patience` is how long a request waits for memory.
     pub(super) fn new(patience: Duration) -> Self {
         let all = Arc::new(Semaphore::new(ALL));
         Self { all, own: Arc::new(Semaphore::new(SHARE)), patience }
@@ -45,11 +45,11 @@ impl Memory {
         Self { own: Arc::new(Semaphore::new(SHARE)), ..self.clone() }
     }
 
-    /// Takes `bytes` before they are read; none for what is small.
+    /// Reserves `bytes` before they are read; `None` for small frames, which are not counted.
     ///
     /// # Errors
-    /// [`ErrorKind::QueueFull`] when others don't give back enough in time.
-    pub(super) async fn take(&self, bytes: u64) -> Result<Option<Taken>, Error> {
+    /// [`ErrorKind::QueueFull`] when not enough is released in time.
+    pub(super) async fn take(&self, bytes: u64) -> Result<Option<Reservation>, Error> {
         if bytes <= SMALL {
             return Ok(None);
         }

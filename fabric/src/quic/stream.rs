@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Error;
-use super::memory::{Memory, Taken};
+use super::memory::{Memory, Reservation};
 
 /// What is read at once where less is asked for: a whole small message, and little of a bulk part,
 /// since these bytes may be copied twice.
@@ -26,7 +26,7 @@ pub(super) struct FrameReader {
     /// Where memory for what is read is asked for, if it is bounded.
     memory: Option<Memory>,
     /// Memory that was taken, held as long as the reader.
-    taken: Vec<Taken>,
+    taken: Vec<Reservation>,
     /// What has come and is not consumed, so that a dropped read loses nothing.
     ahead: Bytes,
 }

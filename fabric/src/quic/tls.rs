@@ -95,8 +95,8 @@ pub(super) fn check_fingerprint(quic: &quinn::Connection, expected: &str) -> Res
 fn refuse(reason: String) -> rustls::Error {
     #[derive(Debug, thiserror::Error)]
     #[error("{0}")]
-    struct Refused(String);
-    CertificateError::Other(OtherError(Arc::new(Refused(reason)))).into()
+    struct Refusal(String);
+    CertificateError::Other(OtherError(Arc::new(Refusal(reason)))).into()
 }
 
 fn check_peer(

@@ -1,4 +1,4 @@
-//! A worker's announcement: the handle that keeps it, and how it stands.
+//! A worker's announcement: the handle that keeps it alive, and its status.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use super::Error;
 use super::record::encode;
 use hearth_base::task::OwnedTask;
 
-/// How long a withdrawal may take; what is left then goes by expiry.
+/// How long a withdrawal may take; whatever is left after that expires.
 pub(super) const WITHDRAWAL: Duration = Duration::from_secs(3);
 
-/// How an announcement stands.
+/// The status of an announcement.
 #[derive(Debug, Clone)]
 pub enum AnnounceStatus {
-    /// Not announced, and being tried again.
+    /// Not announced; it is tried again.
     Pending {
-        /// What the last try met.
+        /// Why the last attempt failed.
         reason: Option<Arc<Error>>,
     },
     /// Announced under this rank.
@@ -36,7 +36,7 @@ pub enum AnnounceStatus {
 
 /// Keeps a worker announced.
 ///
-/// Dropping it stops the keeping and takes nothing back, as a crash would.
+/// Dropping it withdraws nothing, as a crash would: the announcement is just no longer renewed.
 #[derive(Debug)]
 pub struct Announcement {
     status: watch::Receiver<AnnounceStatus>,
@@ -47,7 +47,7 @@ pub struct Announcement {
 
 /// What the background task of an announcement works with.
 pub(super) struct Desk {
-    /// How it stands.
+    /// Its status.
     pub(super) status: watch::Sender<AnnounceStatus>,
     /// What to announce.
     pub(super) record: watch::Receiver<WorkerRecord>,
@@ -66,12 +66,12 @@ impl Announcement {
         let withdraw = CancellationToken::new();
         let desk = Desk { status: sender, record: wanted, withdraw: withdraw.clone() };
         let future = keeper(desk);
-        // The task listens to the withdrawal only: the owner's drop aborts it where it stands.
+        // The task only listens for the withdrawal: dropping the owner aborts it wherever it is.
         let task = OwnedTask::spawn("registry announcement", |_| future);
         Self { status, record, withdraw, task }
     }
 
-    /// How it stands, and its changes.
+    /// The status and its changes.
     #[must_use]
     pub fn status(&self) -> watch::Receiver<AnnounceStatus> {
         self.status.clone()
@@ -113,11 +113,11 @@ impl Announcement {
         Ok(())
     }
 
-    /// Takes the announcement back and waits until that is done, at most three seconds.
+    /// Withdraws the announcement and waits for that, at most three seconds.
     pub async fn withdraw(mut self) {
         self.withdraw.cancel();
         if tokio::time::timeout(WITHDRAWAL, self.task.join()).await.is_err() {
-            tracing::warn!("the announcement could not be taken back in time: it will expire");
+            tracing::warn!("the announcement could not be withdrawn in time: it will expire");
         }
     }
 }

@@ -10,9 +10,9 @@ use super::{Announcement, Error, Observation, OwnerClaim, OwnerWatch};
 /// Which rank a worker wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RankWish {
-    /// The one it had before if that is free, else the lowest free one.
+    /// The one it had before if it is free, else the lowest free one.
     Auto,
-    /// This one or none.
+    /// This one and no other.
     Fixed(Rank),
 }
 
@@ -25,12 +25,12 @@ pub trait Registry: Send + Sync {
     /// the registration happens, and is repeated, in the background.
     ///
     /// The record's rank is overwritten by the one that is claimed. `state_dir` keeps, in a folder
-    /// named after the worker, what a restarted worker needs to be the same one again; the folder
+    /// named after the worker, what a restarted worker needs to keep its identity; the folder
     /// is locked while the announcement lives.
     ///
     /// # Errors
-    /// [`Error::Group`], [`Error::RecordTooLarge`] and [`Error::State`]. All else is reported in
-    /// the announcement's status.
+    /// [`Error::Group`], [`Error::RecordTooLarge`] and [`Error::State`]. Everything else is
+    /// reported in the announcement's status.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
@@ -44,7 +44,7 @@ pub trait Registry: Send + Sync {
     /// The group's workers, kept up to date in the background until the observation is dropped.
     ///
     /// # Errors
-    /// What can't come right by waiting; all else is reported in the view.
+    /// What waiting can't mend; everything else is reported in the view.
     ///
     /// # Panics
     /// Outside of a tokio runtime.

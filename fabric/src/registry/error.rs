@@ -130,7 +130,7 @@ pub enum Error {
         /// What it said.
         reason: String,
     },
-    /// No TLS connection comes about.
+    /// No TLS connection can be made.
     #[error(
         "{target} can't be reached over TLS ({reason}): check etcds:// or etcd:// in the URL, and the authority, certificate and key in the settings"
     )]
@@ -146,7 +146,7 @@ pub enum Error {
         /// The registry.
         target: String,
     },
-    /// The announcement's task is gone without a word.
+    /// The announcement's task ended without reporting why.
     #[error("the announcement ended by a fault of the program: the log says more")]
     Ended,
     /// A `dir` registry's folder is not there.
@@ -182,7 +182,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether two workers are at odds, so that one of them has to give way.
+    /// Whether two workers are in conflict, so that one of them has to give way.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         matches!(

@@ -1,5 +1,4 @@
-//! Lock files: what one process holds, no other does, and the kernel lets go of it when the holder
-//! dies.
+//! Lock files: held by one process at a time, and released by the kernel when the holder dies.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -7,8 +6,8 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long a lock is tried for: observers take it for an instant, and a holder that was just ended
-/// may need a moment.
+/// How long taking a lock is retried: observers hold it for an instant, and a holder that was just
+/// ended may need a moment.
 const PATIENCE: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(20);
 

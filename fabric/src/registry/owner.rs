@@ -11,7 +11,7 @@ use hearth_base::task::OwnedTask;
 /// Whether an owner's name is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OwnerState {
-    /// The registry has not answered yet, or does not now.
+    /// The registry has not answered yet, or doesn't answer at the moment.
     Unknown,
     /// Somebody holds it.
     Held,
@@ -19,7 +19,8 @@ pub enum OwnerState {
     Free,
 }
 
-/// Keeps an owner's name. Dropping it keeps it no longer and takes nothing back, as a crash would.
+/// Keeps an owner's name. Dropping it gives nothing back, as a crash would: the name is just no
+/// longer kept.
 #[derive(Debug)]
 pub struct OwnerClaim {
     held: watch::Receiver<bool>,
@@ -91,7 +92,7 @@ impl OwnerWatch {
     }
 }
 
-/// Sets the state if it is another one.
+/// Sets the state if it differs.
 pub(super) fn tell(sender: &watch::Sender<OwnerState>, state: OwnerState) {
     sender.send_if_modified(|known| {
         let differs = *known != state;

@@ -1,9 +1,9 @@
-//! What reaching a registry needs beside its URL.
+//! What is needed to reach a registry besides its URL.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How a registry is reached, beside its URL. `dir` and `static` use none of it.
+/// How a registry is reached, besides its URL. `dir` and `static` use none of it.
 #[derive(Clone)]
 pub struct Settings {
     /// Authorities (PEM) for `etcds://`.
@@ -33,7 +33,7 @@ impl Default for Settings {
     }
 }
 
-/// Leaves the password out.
+/// Omits the password.
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { cacert, cert, key, user, password, ttl } = self;

@@ -1,4 +1,4 @@
-//! What a worker keeps on disk to be the same one after a restart: its rank and its leases.
+//! What a worker keeps on disk so that it is the same one after a restart: its rank and its leases.
 //!
 //! The folder `<state_dir>/<worker_id>` is locked for as long as the worker is announced, so that
 //! two processes of one host are never the same worker.
@@ -17,7 +17,7 @@ use hearth_base::files::{self, KeptFile};
 
 const LOCK_FILE: &str = "lock";
 const STATE_FILE: &str = "registry.json";
-/// Leases are remembered until they are known to be gone; older ones than these have expired.
+/// Leases are remembered until they are known to be gone; any older ones have expired.
 const MAX_LEASES: usize = 16;
 /// How long a registration waits for the disk: the shortest lease must not run out meanwhile.
 const PATIENCE: Duration = Duration::from_millis(500);

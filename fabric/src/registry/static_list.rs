@@ -1,7 +1,7 @@
 //! A list of addresses in place of a registry.
 //!
-//! Nothing is known about who is there until it is asked, so the view holds addresses and no
-//! records; announcing is always in order and does nothing.
+//! Nothing is known about a worker until it is asked, so the view holds addresses and no records.
+//! Announcing always succeeds and does nothing.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -83,7 +83,7 @@ async fn look_up(endpoints: Vec<String>, publisher: Publisher, cancel: Cancellat
         for (endpoint, known) in endpoints.iter().zip(&mut known) {
             match resolve(endpoint).await {
                 Ok(address) => *known = Some(address),
-                // An address that was had is kept: names fail for a while, workers stay.
+                // A known address is kept: names may fail to resolve for a while.
                 Err(reason) => error = Some(reason),
             }
         }

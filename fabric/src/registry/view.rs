@@ -13,14 +13,14 @@ use tokio_util::sync::CancellationToken;
 use super::{Error, MAX_WORKERS};
 use hearth_base::task::OwnedTask;
 
-/// The workers of a group, as last heard.
+/// The workers of a group, as last reported.
 #[derive(Debug, Clone, Default)]
 pub struct View {
     /// Announced workers. One that did not change keeps its `Arc`.
     pub workers: BTreeMap<WorkerId, Arc<WorkerRecord>>,
-    /// Addresses without a record (`static`): who is there is learned by asking.
+    /// Addresses without a record (`static`): the worker there has to be asked who it is.
     pub endpoints: Vec<SocketAddr>,
-    /// Whether a full list was had at least once.
+    /// Whether a full list was received at least once.
     pub synced: bool,
     /// Since when the registry has not answered; what it said last is kept.
     pub stale_since: Option<Instant>,
@@ -57,7 +57,7 @@ impl Observation {
 pub(super) struct Publisher(watch::Sender<Arc<View>>);
 
 impl Publisher {
-    /// A full list was had.
+    /// A full list was received.
     pub(super) fn replace(&self, mut workers: BTreeMap<WorkerId, Arc<WorkerRecord>>) {
         let old = Arc::clone(&self.0.borrow());
         for (id, record) in &mut workers {
@@ -98,7 +98,7 @@ impl Publisher {
         self.publish(View { endpoints, synced, error, ..View::default() });
     }
 
-    /// There is certainly nobody, for a reason that people should know.
+    /// There is certainly no worker, for a reason that people should know.
     pub(super) fn empty(&self, error: Error) {
         let old = Arc::clone(&self.0.borrow());
         if old.workers.is_empty() && old.error.is_some() {

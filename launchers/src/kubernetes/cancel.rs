@@ -1,4 +1,4 @@
-//! Ends replicas: by their pods, or with the whole Job where nothing of it is worth keeping.
+//! Ends replicas: by deleting their pods, or the whole Job if nothing of it is worth keeping.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::connect::{ask_for, manager};
 use super::memory::Memory;
-use super::{Known, Kubernetes, PACE, is_whole, status};
+use super::{Kubernetes, PACE, Target, is_whole, status};
 use crate::{Error, Handle, LaunchId, LaunchRecord};
 
 /// What Kubernetes may take beyond the replicas' own grace, before pods are removed by force, and
@@ -17,23 +17,23 @@ use crate::{Error, Handle, LaunchId, LaunchRecord};
 const MARGIN: Duration = Duration::from_secs(15);
 
 impl Kubernetes {
-    pub(super) async fn cancel_known(&self, known: &[Known]) -> Result<(), Error> {
-        // What has ended already is taken down as it ended.
-        let seen = self.look(known).await?;
-        let mut open = BTreeMap::<LaunchId, Vec<&Known>>::new();
-        for (known, seen) in known.iter().zip(&seen) {
-            let whole = is_whole(&known.record);
+    pub(super) async fn cancel_targets(&self, targets: &[Target]) -> Result<(), Error> {
+        // The result of a replica that has already ended is saved.
+        let seen = self.look(targets).await?;
+        let mut open = BTreeMap::<LaunchId, Vec<&Target>>::new();
+        for (target, seen) in targets.iter().zip(&seen) {
+            let whole = is_whole(&target.record);
             if !whole || !seen.replica.status.is_final() {
-                let kept = Memory::load(&self.state, &known.handle)?;
+                let kept = Memory::load(&self.state, &target.handle)?;
                 if kept.outcome.is_none() {
                     let host = seen.replica.host.clone();
                     let memory = Memory { cancelled: true, host, ..kept };
-                    memory.save(&self.state, &known.handle)?;
+                    memory.save(&self.state, &target.handle)?;
                 }
-                open.entry(known.handle.launch.clone()).or_default().push(known);
+                open.entry(target.handle.launch.clone()).or_default().push(target);
             }
         }
-        let open: Vec<Vec<&Known>> = open.into_values().collect();
+        let open: Vec<Vec<&Target>> = open.into_values().collect();
         // One launch that can't be ended keeps no other.
         let (mut asked, mut refused) = (Vec::new(), Ok(()));
         for replicas in &open {
@@ -45,13 +45,13 @@ impl Kubernetes {
         for replicas in asked {
             refused = refused.and(self.see_them_end(replicas).await);
         }
-        // Takes their ends down.
-        refused.and(self.look(known).await.map(drop))
+        // Saves how they ended.
+        refused.and(self.look(targets).await.map(drop))
     }
 
     /// Deletes what runs the replicas of one launch.
-    async fn ask_to_end(&self, replicas: &[&Known]) -> Result<(), Error> {
-        let Some(record) = replicas.first().map(|known| &known.record) else { return Ok(()) };
+    async fn ask_to_end(&self, replicas: &[&Target]) -> Result<(), Error> {
+        let Some(record) = replicas.first().map(|target| &target.record) else { return Ok(()) };
         if replicas.len() == record.spec.replicas as usize {
             return self.delete_job(record).await;
         }
@@ -60,20 +60,20 @@ impl Kubernetes {
             return Err(manager(format!("the launch of {id} was broken off: cancel all of it")));
         }
         let pods = self.list_pods(&[record]).await?.remove(&record.id).unwrap_or_default();
-        let pod_of = |known: &Known| status::pod_of(&pods, known.handle.rank);
-        if let Some(known) = replicas.iter().find(|known| pod_of(known).is_none()) {
+        let pod_of = |target: &Target| status::pod_of(&pods, target.handle.rank);
+        if let Some(target) = replicas.iter().find(|target| pod_of(target).is_none()) {
             if self.are_others_over(record, replicas).await? {
                 return self.delete_job(record).await;
             }
             let reason = format!(
                 "{} has no pod yet (a quota?), so it can't be ended alone: cancel all of {}",
-                known.handle, record.id
+                target.handle, record.id
             );
             return Err(manager(reason));
         }
         // A deleted pod counts as failed, and a failed index isn't tried again; the others go on,
         // and the logs of those that have ended stay.
-        for pod in replicas.iter().filter_map(|known| pod_of(known)) {
+        for pod in replicas.iter().filter_map(|target| pod_of(target)) {
             self.delete_pod(record, pod, DeleteParams::default()).await?;
         }
         Ok(())
@@ -82,11 +82,11 @@ impl Kubernetes {
     async fn are_others_over(
         &self,
         record: &LaunchRecord,
-        replicas: &[&Known],
+        replicas: &[&Target],
     ) -> Result<bool, Error> {
-        let ours = |handle: &Handle| replicas.iter().any(|known| known.handle == *handle);
+        let ours = |handle: &Handle| replicas.iter().any(|target| target.handle == *handle);
         let others: Vec<Handle> = record.handles().filter(|handle| !ours(handle)).collect();
-        let seen = self.look(&self.known(&others)?).await?;
+        let seen = self.look(&self.targets(&others)?).await?;
         Ok(seen.iter().all(|seen| seen.replica.status.is_final()))
     }
 
@@ -108,13 +108,13 @@ impl Kubernetes {
 
     /// Waits until the replicas' pods are gone; removes those by force that outlast their grace,
     /// as those of a lost node do.
-    async fn see_them_end(&self, replicas: &[&Known]) -> Result<(), Error> {
-        let Some(record) = replicas.first().map(|known| &known.record) else { return Ok(()) };
+    async fn see_them_end(&self, replicas: &[&Target]) -> Result<(), Error> {
+        let Some(record) = replicas.first().map(|target| &target.record) else { return Ok(()) };
         let patience = record.spec.grace + MARGIN;
         let (started, mut pause, mut forced) = (Instant::now(), PACE.first, false);
         loop {
             let mut listed = match self.list_pods(&[record]).await {
-                // A server that is away for a moment is asked again.
+                // A server that is briefly unavailable is asked again.
                 Err(Error::Manager { .. }) if started.elapsed() <= patience => {
                     sleep(PACE.last).await;
                     continue;
@@ -124,8 +124,8 @@ impl Kubernetes {
             let pods = listed.remove(&record.id).unwrap_or_default();
             let left: Vec<(&Handle, &Pod)> = replicas
                 .iter()
-                .filter_map(|known| {
-                    Some((&known.handle, status::pod_of(&pods, known.handle.rank)?))
+                .filter_map(|target| {
+                    Some((&target.handle, status::pod_of(&pods, target.handle.rank)?))
                 })
                 .filter(|(_, pod)| !status::is_over(pod))
                 .collect();

@@ -1,4 +1,4 @@
-//! The way to the API server, and what its refusals mean for the caller.
+//! The connection to the API server, and what its refusals mean for the caller.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -70,8 +70,8 @@ pub(super) async fn ask<T>(
     }
 }
 
-/// As [`ask`]. The inner error is the server's refusal, after which nothing has come of it; the
-/// outer one leaves that open.
+/// Like [`ask`]. The inner error is the server's refusal: nothing has changed. After the outer
+/// error that is unknown.
 pub(super) async fn ask_whether<T>(
     what: &str,
     question: impl Future<Output = kube::Result<T>>,
@@ -87,7 +87,7 @@ pub(super) async fn ask_whether<T>(
     ask(what, answered).await
 }
 
-/// As [`ask`]; what isn't there is none.
+/// Like [`ask`]; `None` for what doesn't exist.
 pub(super) async fn ask_for<T>(
     what: &str,
     question: impl Future<Output = kube::Result<T>>,

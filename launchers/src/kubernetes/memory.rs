@@ -1,10 +1,10 @@
-//! What is kept of a replica on this host: pods and Jobs vanish, and with them how they ended.
+//! What is saved about a replica on this host: pods and Jobs vanish, and how they ended with them.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::status::Seen;
+use super::status::Snapshot;
 use crate::state::{read_json, write_json};
 use crate::{Error, Handle, Outcome, Replica, StateDir};
 
@@ -38,7 +38,7 @@ impl Memory {
     }
 
     /// The replica's end, once it is known.
-    pub(super) fn ended(&self) -> Option<Seen> {
+    pub(super) fn ended(&self) -> Option<Snapshot> {
         let outcome = self.outcome.clone()?;
         let replica = Replica {
             rank: outcome.rank,
@@ -48,6 +48,6 @@ impl Memory {
             exit_code: outcome.exit_code,
             error: outcome.error,
         };
-        Some(Seen { replica, result: outcome.result })
+        Some(Snapshot { replica, result: outcome.result })
     }
 }

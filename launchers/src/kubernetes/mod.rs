@@ -1,8 +1,8 @@
 //! Replicas as the pods of an indexed Job.
 //!
-//! Kubernetes runs, limits and restarts nothing more than it is told to: an index is a rank, and
-//! runs once. What a pod says of its end is kept in the state folder as soon as somebody looks,
-//! since pods and Jobs vanish: with a cancel, or some time after their end ([`Config::keep`]).
+//! An index of the Job is a rank, and runs once: nothing is restarted. How a pod ended is kept in
+//! the state folder as soon as somebody looks, since pods and Jobs vanish: with a cancel, or some
+//! time after their end ([`Config::keep`]).
 
 mod cancel;
 mod config;
@@ -34,14 +34,14 @@ use crate::{
 use config::NAME;
 use connect::ask;
 use memory::Memory;
-use status::Seen;
+use status::Snapshot;
 
 pub use config::Config;
 
 /// Launches that one list of pods asks for: their ids are part of its address.
 const LAUNCHES_A_LIST: usize = 50;
 
-/// How often the API server is asked for what is waited for.
+/// How often the API server is asked while waiting.
 const PACE: Pace = Pace { first: Duration::from_millis(100), last: Duration::from_secs(2) };
 
 /// Launches into a Kubernetes cluster (1.29 or newer).
@@ -52,8 +52,8 @@ pub struct Kubernetes {
     connection: OnceCell<(Client, String)>,
 }
 
-/// A replica that is asked for.
-struct Known {
+/// A replica that somebody asks about.
+struct Target {
     handle: Handle,
     record: LaunchRecord,
 }
@@ -65,7 +65,7 @@ impl Kubernetes {
         Self { state, config, connection: OnceCell::new() }
     }
 
-    /// The client, and the namespace that is meant when none is named.
+    /// The client, and the default namespace.
     async fn connection(&self) -> Result<&(Client, String), Error> {
         self.connection.get_or_try_init(|| connect::client(&self.config)).await
     }
@@ -85,17 +85,17 @@ impl Kubernetes {
         Ok(Api::namespaced(client.clone(), namespace(record)))
     }
 
-    fn known(&self, handles: &[Handle]) -> Result<Vec<Known>, Error> {
+    fn targets(&self, handles: &[Handle]) -> Result<Vec<Target>, Error> {
         let launches = self.state.launches_of(NAME, handles)?;
-        let known = |handle: &Handle| {
+        let target = |handle: &Handle| {
             let record = launches.get(&handle.launch)?.clone();
-            Some(Known { handle: handle.clone(), record })
+            Some(Target { handle: handle.clone(), record })
         };
-        Ok(handles.iter().filter_map(known).collect())
+        Ok(handles.iter().filter_map(target).collect())
     }
 
-    /// Lets a Job run that was held back for its files: creates the Secret, which is the Job's from
-    /// the first, so that with the Job go the keys whatever breaks off in between.
+    /// Starts a Job that was suspended until its files are there: creates the Secret, owned by the
+    /// Job from the start, so that the keys go with the Job even if this is interrupted.
     async fn hand_over(
         &self,
         record: &LaunchRecord,
@@ -111,8 +111,8 @@ impl Kubernetes {
         ask("let the Job run", jobs.patch(record.id.as_str(), &params, &patch)).await.map(drop)
     }
 
-    /// Removes what came of a launch that failed. Where that fails too the launch is kept, so that
-    /// it can be done later. Returns why it failed.
+    /// Removes what a failed launch left in the cluster. Where that fails too the launch is kept,
+    /// so that it can be removed later. Returns why the launch failed.
     async fn give_up(&self, record: &LaunchRecord, error: Error) -> Error {
         match self.delete_job(record).await {
             Ok(()) => self.state.remove(&record.id).err().unwrap_or(error),
@@ -154,31 +154,31 @@ impl Kubernetes {
         Ok(found)
     }
 
-    /// Where the replicas are. Ends are kept, and asked for only once.
-    async fn look(&self, known: &[Known]) -> Result<Vec<Seen>, Error> {
-        let memories: Vec<Memory> = known
+    /// The replicas' states. An end is saved, and asked for only once.
+    async fn look(&self, targets: &[Target]) -> Result<Vec<Snapshot>, Error> {
+        let memories: Vec<Memory> = targets
             .iter()
-            .map(|known| Memory::load(&self.state, &known.handle))
+            .map(|target| Memory::load(&self.state, &target.handle))
             .collect::<Result<_, _>>()?;
-        let open: Vec<&LaunchRecord> = known
+        let open: Vec<&LaunchRecord> = targets
             .iter()
             .zip(&memories)
             .filter(|(_, memory)| memory.outcome.is_none())
-            .map(|(known, _)| &known.record)
+            .map(|(target, _)| &target.record)
             .collect();
         let pods = if open.is_empty() { BTreeMap::new() } else { self.list_pods(&open).await? };
         let pod_of = |handle: &Handle| status::pod_of(pods.get(&handle.launch)?, handle.rank);
-        let lacking: Vec<&LaunchRecord> = known
+        let lacking: Vec<&LaunchRecord> = targets
             .iter()
             .zip(&memories)
             .filter(|(_, memory)| memory.outcome.is_none() && !memory.cancelled)
-            .filter(|(known, _)| pod_of(&known.handle).is_none())
-            .map(|(known, _)| &known.record)
+            .filter(|(target, _)| pod_of(&target.handle).is_none())
+            .map(|(target, _)| &target.record)
             .collect();
         let jobs =
             if lacking.is_empty() { BTreeMap::new() } else { self.list_jobs(&lacking).await? };
-        let mut all = Vec::with_capacity(known.len());
-        for (Known { handle, record }, mut memory) in known.iter().zip(memories) {
+        let mut all = Vec::with_capacity(targets.len());
+        for (Target { handle, record }, mut memory) in targets.iter().zip(memories) {
             if let Some(seen) = memory.ended() {
                 all.push(seen);
                 continue;
@@ -191,7 +191,7 @@ impl Kubernetes {
                 Some(pod) => status::by_pod(handle.rank, pod, &record.spec),
                 None if memory.cancelled => status::cancelled(handle.rank, memory.host.clone()),
                 None if !is_whole(record) && !jobs.contains_key(&handle.launch) => {
-                    // Nothing to be remembered: it may come yet, or has to be removed.
+                    // Not saved: its pod may still come, or the launch has to be removed.
                     all.push(status::broken_off(handle.rank, record.age()));
                     continue;
                 }
@@ -208,8 +208,8 @@ impl Kubernetes {
         Ok(all)
     }
 
-    async fn open_log(&self, known: &Known, options: LogOptions) -> Result<LogLines, Error> {
-        let Some(pod) = self.pod_with_log(known, options.follow).await? else {
+    async fn open_log(&self, target: &Target, options: LogOptions) -> Result<LogLines, Error> {
+        let Some(pod) = self.pod_with_log(target, options.follow).await? else {
             return Ok(stream::empty().boxed());
         };
         let params = LogParams {
@@ -218,22 +218,22 @@ impl Kubernetes {
             tail_lines: options.tail.map(|lines| i64::try_from(lines).unwrap_or(i64::MAX)),
             ..LogParams::default()
         };
-        let pods = self.pods(&known.record).await?;
+        let pods = self.pods(&target.record).await?;
         let reader = ask("read the pod's log", pods.log_stream(&pod, &params)).await?;
         Ok(logs::lines(reader).boxed())
     }
 
-    /// The pod's name once it has a log; none when it ended without one.
-    async fn pod_with_log(&self, known: &Known, wait: bool) -> Result<Option<String>, Error> {
+    /// The pod's name once it has a log; `None` if it ended without one.
+    async fn pod_with_log(&self, target: &Target, wait: bool) -> Result<Option<String>, Error> {
         loop {
-            let pods = self.list_pods(&[&known.record]).await?;
+            let pods = self.list_pods(&[&target.record]).await?;
             let pod = pods
-                .get(&known.handle.launch)
-                .and_then(|pods| status::pod_of(pods, known.handle.rank));
+                .get(&target.handle.launch)
+                .and_then(|pods| status::pod_of(pods, target.handle.rank));
             if let Some(pod) = pod.filter(|pod| status::has_log(pod)) {
                 return Ok(pod.metadata.name.clone());
             }
-            let seen = self.look(std::slice::from_ref(known)).await?;
+            let seen = self.look(std::slice::from_ref(target)).await?;
             if !wait || seen.iter().all(|seen| seen.replica.status.is_final()) {
                 return Ok(None);
             }
@@ -265,11 +265,11 @@ impl Launcher for Kubernetes {
         manifest::check(spec)?;
         let (_, default) = self.connection().await?;
         let namespace = spec.placement.pool.as_ref().unwrap_or(default);
-        // Its Job is added once the cluster has all of it.
+        // The Job is added to the record once the cluster has everything.
         let mut record = LaunchRecord::new(spec.launch_id(), NAME, spec, namespace);
-        // Before anything is written: a cluster that does not answer is the usual fault.
+        // Before anything is written: the most common fault is a cluster that doesn't answer.
         self.list_jobs(&[&record]).await?;
-        // The files go to the cluster alone.
+        // The files go only to the cluster.
         self.state.create(&record, &[])?;
         let secret = manifest::secret(&record.id, spec);
         let mut job = manifest::job(&record.id, spec, self.config.keep);
@@ -299,23 +299,23 @@ impl Launcher for Kubernetes {
     }
 
     async fn poll(&self, handles: &[Handle]) -> Result<Vec<Replica>, Error> {
-        let seen = self.look(&self.known(handles)?).await?;
+        let seen = self.look(&self.targets(handles)?).await?;
         Ok(seen.into_iter().map(|seen| seen.replica).collect())
     }
 
     async fn logs(&self, handle: &Handle, options: LogOptions) -> Result<LogLines, Error> {
-        let known = self.known(std::slice::from_ref(handle))?.remove(0);
+        let target = self.targets(std::slice::from_ref(handle))?.remove(0);
         if !options.follow {
-            return self.open_log(&known, options).await;
+            return self.open_log(&target, options).await;
         }
-        // One that has not begun must not keep those waiting that are followed beside it.
+        // A replica that has not started must not hold up others that are followed with it.
         let kubernetes = self.clone();
-        let opened = async move { kubernetes.open_log(&known, options).await };
+        let opened = async move { kubernetes.open_log(&target, options).await };
         Ok(stream::once(opened).try_flatten().boxed())
     }
 
     async fn cancel(&self, handles: &[Handle]) -> Result<(), Error> {
-        self.cancel_known(&self.known(handles)?).await
+        self.cancel_targets(&self.targets(handles)?).await
     }
 
     async fn collect(
@@ -324,9 +324,9 @@ impl Launcher for Kubernetes {
         timeout: Option<Duration>,
     ) -> Result<Vec<Outcome>, Error> {
         collect::wait(self, handles, timeout, PACE).await?;
-        // What has ended is kept: nothing is asked for it.
-        let seen = self.look(&self.known(handles)?).await?;
-        Ok(seen.iter().map(Seen::outcome).collect())
+        // What has ended is saved: nothing needs to be asked.
+        let seen = self.look(&self.targets(handles)?).await?;
+        Ok(seen.iter().map(Snapshot::outcome).collect())
     }
 }
 
@@ -344,7 +344,7 @@ pub(crate) fn ended_at_ms(folder: &Path) -> Result<Option<u64>, Error> {
     Ok(Memory::of(folder)?.ended_at_ms)
 }
 
-/// Whether the cluster has all of a launch, as far as is known.
+/// Whether the cluster has all of a launch, as far as is known here.
 fn is_whole(record: &LaunchRecord) -> bool {
     record.native.contains('/')
 }

@@ -1,4 +1,4 @@
-//! What a pod's life means for its replica. Pure.
+//! A replica's state, from its pod and its Job. Pure.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::manifest::{CONTAINER, INDEX_ANNOTATION};
 use crate::{LaunchSpec, Outcome, Replica, Status};
 
-/// By when all of a launch is in the cluster, or was given up.
+/// By when a launch is completely in the cluster, or was given up.
 const CREATED: Duration = Duration::from_secs(120);
 
 /// Most bytes of a result that the kubelet keeps.
@@ -17,12 +17,12 @@ const MAX_RESULT_BYTES: usize = 4096;
 
 /// A replica as its pod shows it, with its result once it ended.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Seen {
+pub(super) struct Snapshot {
     pub(super) replica: Replica,
     pub(super) result: Option<Value>,
 }
 
-impl Seen {
+impl Snapshot {
     pub(super) fn outcome(&self) -> Outcome {
         Outcome {
             rank: self.replica.rank,
@@ -46,11 +46,11 @@ pub(super) fn pod_of(pods: &[Pod], wanted: u32) -> Option<&Pod> {
 }
 
 /// A replica by its pod.
-pub(super) fn by_pod(rank: u32, pod: &Pod, spec: &LaunchSpec) -> Seen {
+pub(super) fn by_pod(rank: u32, pod: &Pod, spec: &LaunchSpec) -> Snapshot {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     let terminated = state(pod).and_then(|state| state.terminated.as_ref());
     let host = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
-    let mut seen = Seen { replica: Replica { host, ..Replica::pending(rank) }, result: None };
+    let mut seen = Snapshot { replica: Replica { host, ..Replica::pending(rank) }, result: None };
     let replica = &mut seen.replica;
     match phase {
         Some("Running") => replica.status = Status::Running,
@@ -82,7 +82,7 @@ pub(super) fn by_pod(rank: u32, pod: &Pod, spec: &LaunchSpec) -> Seen {
 }
 
 /// A replica without a pod, by its Job.
-pub(super) fn without_pod(rank: u32, job: Option<&Job>) -> Seen {
+pub(super) fn without_pod(rank: u32, job: Option<&Job>) -> Snapshot {
     let ended =
         |error: &str| Replica { error: Some(error.to_owned()), ..bare(rank, Status::Failed) };
     let replica = match job {
@@ -105,11 +105,11 @@ pub(super) fn without_pod(rank: u32, job: Option<&Job>) -> Seen {
             }
         }
     };
-    Seen { replica, result: None }
+    Snapshot { replica, result: None }
 }
 
-/// A replica whose launch goes on at this moment, or was broken off: nothing of it is to be seen.
-pub(super) fn broken_off(rank: u32, age: Duration) -> Seen {
+/// A replica that the cluster doesn't have: it is being launched, or its launch was interrupted.
+pub(super) fn broken_off(rank: u32, age: Duration) -> Snapshot {
     let replica = match age < CREATED {
         true => Replica::pending(rank),
         false => {
@@ -117,12 +117,12 @@ pub(super) fn broken_off(rank: u32, age: Duration) -> Seen {
             Replica { error: Some(error.to_owned()), ..bare(rank, Status::Failed) }
         }
     };
-    Seen { replica, result: None }
+    Snapshot { replica, result: None }
 }
 
 /// A replica that somebody cancelled.
-pub(super) fn cancelled(rank: u32, host: Option<String>) -> Seen {
-    Seen { replica: Replica { host, ..bare(rank, Status::Cancelled) }, result: None }
+pub(super) fn cancelled(rank: u32, host: Option<String>) -> Snapshot {
+    Snapshot { replica: Replica { host, ..bare(rank, Status::Cancelled) }, result: None }
 }
 
 /// Whether a pod's containers have all ended, or never ran and can't any more.
@@ -145,7 +145,7 @@ fn state(pod: &Pod) -> Option<&ContainerState> {
     containers.iter().find(|status| status.name == CONTAINER)?.state.as_ref()
 }
 
-/// Whether the program ended by itself, so that its exit status says something.
+/// Whether the program ended by itself, so that its exit status means something.
 fn exited(pod: &Pod, terminated: Option<&ContainerStateTerminated>) -> bool {
     let whole_pod = pod.status.as_ref().and_then(|status| status.reason.as_ref());
     let reason = terminated.and_then(|t| t.reason.as_deref());
@@ -221,7 +221,7 @@ mod tests {
 
     use super::*;
 
-    fn seen(status: Value) -> Seen {
+    fn seen(status: Value) -> Snapshot {
         let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": [], "nodeName": "n1"},
             "status": status});
         let mut spec = LaunchSpec::new("workers", 1, "worker");
@@ -229,7 +229,7 @@ mod tests {
         by_pod(0, &serde_json::from_value(pod).unwrap(), &spec)
     }
 
-    fn ended(phase: &str, terminated: Value) -> Seen {
+    fn ended(phase: &str, terminated: Value) -> Snapshot {
         let state = json!({"name": CONTAINER, "state": {"terminated": terminated}, "image": "i",
             "imageID": "", "ready": false, "restartCount": 0});
         seen(json!({"phase": phase, "containerStatuses": [state]}))

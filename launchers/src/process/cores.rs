@@ -1,4 +1,4 @@
-//! The cores of each replica, which it is pinned to by affinity.
+//! The cores that each replica is pinned to.
 
 use rustix::thread::CpuSet;
 
@@ -8,13 +8,13 @@ use crate::{Error, LaunchSpec};
 /// The cores of all replicas in rank order, as many for each: those that the spec names, else as
 /// many as it asks for of those that this process may use. Empty where it asks for none.
 pub(super) fn choose(spec: &LaunchSpec) -> Result<Vec<usize>, Error> {
-    // Launches that know nothing of one another should not all begin at the first core.
+    // Independent launches should not all begin at the first core.
     let first = uuid::Uuid::new_v4().as_u128() as usize;
     cores(spec, &usable(), first)
 }
 
-/// They are dealt out in turn from `first` on, and over again where there are fewer than all
-/// replicas may use together.
+/// Cores are dealt out in turn, starting with `first`, and again from the beginning when there are
+/// fewer than all replicas ask for together.
 fn cores(spec: &LaunchSpec, usable: &[usize], first: usize) -> Result<Vec<usize>, Error> {
     let named = &spec.resources.cores;
     if let Some(core) = named.iter().find(|core| !usable.contains(core)) {

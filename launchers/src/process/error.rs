@@ -1,11 +1,11 @@
-//! The errors of this launcher, which bear its name.
+//! The launcher's name, and the errors that carry it.
 
 use crate::Error;
 
 /// The launcher's name.
 pub(super) const NAME: &str = "process";
 
-/// The spec asks for what plain processes can't have.
+/// The spec asks for something that plain processes can't have.
 pub(super) fn unsupported(field: &'static str, remedy: &str) -> Error {
     Error::Unsupported { launcher: NAME, field, remedy: remedy.to_owned() }
 }

@@ -20,16 +20,16 @@ use crate::{
     Capabilities, Error, Handle, LaunchRecord, LaunchSpec, Launcher, LogLines, LogOptions, Outcome,
     Placement, Replica, Resources, StateDir, Status, cards, logs,
 };
-use error::NAME;
-use start::Starting;
+use error::{NAME, unsupported};
+use start::Startup;
 
-/// Beyond a replica's grace: time for its shim to see to the rest.
+/// Beyond a replica's grace: time for its shim to finish.
 const SHIM_GRACE: Duration = Duration::from_secs(3);
 /// How often the end of a cancelled replica is looked for.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Starts processes on this host. They are followed by their files alone, so any process of this
-/// user goes on with their handles.
+/// Starts processes on this host. They are followed through their files alone, so any process of
+/// this user can go on with their handles.
 #[derive(Debug)]
 pub struct ProcessLauncher {
     state: StateDir,
@@ -80,7 +80,7 @@ impl ProcessLauncher {
         if let Some(report) = Report::read_here(&self.folder(handle))? {
             return Ok(report.replica(handle.rank));
         }
-        // The record is there and the shim has not begun: the launch goes on at this moment, or
+        // The record is there and the shim has not begun: either the launch is still going on, or
         // its command was killed in the middle.
         if record.age() < start::BEGIN * 2 {
             return Ok(Replica::pending(handle.rank));
@@ -90,7 +90,7 @@ impl ProcessLauncher {
     }
 
     fn lifelines(&self) -> std::sync::MutexGuard<'_, HashMap<Handle, ChildStdin>> {
-        // What is inside stays whole where a holder panics.
+        // A panic of the holder leaves the map consistent.
         self.lifelines.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
@@ -98,7 +98,7 @@ impl ProcessLauncher {
     fn ask(&self, handle: &Handle) -> Result<bool, Error> {
         let folder = self.folder(handle);
         let Some(report) = Report::read(&folder)? else {
-            // A shim that comes to begin yet finds this, and does not.
+            // A shim that is still to begin finds this, and does not begin.
             let own = ProcessId::own().map(Report::begin);
             if let Some(report) = own {
                 report.end(Status::Cancelled, None).write(&folder)?;
@@ -108,11 +108,11 @@ impl ProcessLauncher {
         if report.status.is_final() {
             return Ok(false);
         }
-        report.must_be_here(NAME, handle)?;
+        report.check_is_here(NAME, handle)?;
         if report.shim.signal(Signal::TERM) {
             return Ok(true);
         }
-        // Its guard does the same; whoever comes first.
+        // Its guard does the same; whichever is first.
         shim::clear(&folder, report.program.as_ref());
         Ok(false)
     }
@@ -165,7 +165,7 @@ impl Launcher for ProcessLauncher {
         let cores = &spec.resources.cores;
         let mut cores = cores.chunks((cores.len() / spec.replicas as usize).max(1));
         let record = LaunchRecord::new(spec.launch_id(), NAME, &spec, "");
-        let mut starting = Starting::new(&self.state, &record);
+        let mut starting = Startup::new(&self.state, &record);
         self.state.create(&record, &spec.files)?;
         let handles: Vec<Handle> = record.handles().collect();
         let mut lifelines = Vec::new();
@@ -178,7 +178,7 @@ impl Launcher for ProcessLauncher {
             let lifeline = starting.start(&self.shim, &folder, spec.owner)?;
             lifelines.extend(lifeline.map(|lifeline| (handle.clone(), lifeline)));
         }
-        starting.begun().await?;
+        starting.wait_for_programs().await?;
         starting.keep();
         self.lifelines().extend(lifelines);
         Ok(handles)
@@ -219,7 +219,7 @@ impl Launcher for ProcessLauncher {
             match self.ask(handle) {
                 Ok(true) => open.push(handle),
                 Ok(false) => {}
-                // The others are ended all the same.
+                // The others are ended nevertheless.
                 Err(error) => refused = refused.and(Err(error)),
             }
         }
@@ -244,7 +244,7 @@ impl Launcher for ProcessLauncher {
     }
 }
 
-/// A report that can't be read is no reason to wait for ever.
+/// A report that can't be read counts as ended, so that nobody waits for ever.
 fn has_ended(folder: &Path) -> bool {
     match Report::read_here(folder) {
         Ok(Some(report)) => report.status.is_final(),

@@ -1,4 +1,4 @@
-//! Replicas that are being started: all of them, or none is left.
+//! Starts all replicas of a launch, or leaves none.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -17,30 +17,30 @@ use crate::{Error, LaunchRecord, Owner, RESULT_VARIABLE, StateDir};
 
 /// Where a shim writes why it could not begin.
 const ERRORS: &str = "shim.log";
-/// Until a shim has begun, on a loaded machine.
+/// How long a shim may take to begin on a loaded machine.
 pub(super) const BEGIN: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(3);
 
-/// The shims of one launch. Dropped before [`Starting::keep`] it ends them, and removes all that
-/// was written of the launch: also where the launch is given up in the middle.
-pub(super) struct Starting<'a> {
-    shims: Vec<Started>,
+/// The shims of one launch. Unless [`Startup::keep`] is called, dropping it ends them and removes
+/// everything that was written for the launch, also when a launch is given up in the middle.
+pub(super) struct Startup<'a> {
+    shims: Vec<ShimProcess>,
     /// Dropped after the shims were ended.
     draft: Draft<'a>,
 }
 
-struct Started {
+struct ShimProcess {
     folder: PathBuf,
     child: Child,
     id: Option<ProcessId>,
 }
 
-impl<'a> Starting<'a> {
+impl<'a> Startup<'a> {
     pub(super) fn new(state: &'a StateDir, record: &LaunchRecord) -> Self {
         Self { shims: Vec::new(), draft: Draft::new(state, &record.id) }
     }
 
-    /// Starts the shim of the replica in this folder; gives the pipe that its life hangs on.
+    /// Starts the shim of the replica in this folder; returns the pipe whose closing ends it.
     pub(super) fn start(
         &mut self,
         shim: &Shim,
@@ -56,24 +56,24 @@ impl<'a> Starting<'a> {
         let mut command = Command::new(shim.program());
         command.args(Shim::args(folder)).current_dir(folder).stdin(stdin);
         command.stdout(Stdio::null()).stderr(errors);
-        // Where the caller is a replica itself, its own end is not theirs.
+        // If the caller is a replica itself, its result file is not theirs.
         command.env_remove(RESULT_VARIABLE);
         let mut child = command.spawn().map_err(|error| match error.kind() {
             ErrorKind::NotFound | ErrorKind::PermissionDenied => Error::Program {
                 program: shim.program().to_owned(),
                 remedy: format!("replicas run under it, and it can't be started: {error}"),
             },
-            // A system short of memory or processes may have them again.
+            // A system that is short of memory or processes may recover.
             _ => failed(&format!("a shim can't be started: {error}")),
         })?;
         let lifeline = child.stdin.take();
         let id = child.id().and_then(ProcessId::of);
-        self.shims.push(Started { folder: folder.to_owned(), child, id });
+        self.shims.push(ShimProcess { folder: folder.to_owned(), child, id });
         Ok(lifeline)
     }
 
-    /// Waits until each shim has started its program, or has said why not.
-    pub(super) async fn begun(&mut self) -> Result<(), Error> {
+    /// Waits until each shim has started its program or reported why it could not.
+    pub(super) async fn wait_for_programs(&mut self) -> Result<(), Error> {
         let deadline = Instant::now() + BEGIN;
         for started in &mut self.shims {
             while !started.has_begun()? {
@@ -86,14 +86,14 @@ impl<'a> Starting<'a> {
         Ok(())
     }
 
-    /// All run: from here on they are on their own.
+    /// All are running: from here on they are on their own.
     pub(super) fn keep(mut self) {
         self.shims.clear();
         self.draft.keep();
     }
 }
 
-impl Started {
+impl ShimProcess {
     fn has_begun(&mut self) -> Result<bool, Error> {
         let ended = matches!(self.child.try_wait(), Ok(Some(_)) | Err(_));
         let report = Report::read(&self.folder)?;
@@ -103,17 +103,17 @@ impl Started {
         }
         let said = fs::read_to_string(self.folder.join(ERRORS)).unwrap_or_default();
         let said = said.trim().trim_start_matches("error: ");
-        Err(failed(if said.is_empty() { "a shim ended without a word" } else { said }))
+        Err(failed(if said.is_empty() { "a shim ended without saying why" } else { said }))
     }
 }
 
-impl Drop for Starting<'_> {
+impl Drop for Startup<'_> {
     fn drop(&mut self) {
         for started in &self.shims {
             if let Some(id) = &started.id {
                 id.signal(Signal::KILL);
             }
-            // The guard does so too; here it is done before the folder goes.
+            // The guard does this too; here it is done before the folder is removed.
             let report = Report::read(&started.folder).ok().flatten();
             let program = report.and_then(|report| report.program);
             crate::shim::clear(&started.folder, program.as_ref());

@@ -10,10 +10,10 @@ use super::members::Members;
 use super::stage::{self, Stage};
 use super::{Plan, ProcessId, Report};
 
-/// What the shim says last when all is well.
+/// The shim's last message when all is well.
 const DONE: &str = "done";
 
-/// The guard as the shim sees it.
+/// The shim's handle of the guard.
 pub(super) struct Guard {
     child: Child,
 }
@@ -30,14 +30,14 @@ impl Guard {
         self.say(&serde_json::to_string(program).unwrap_or_default());
     }
 
-    /// Lets it go: the replica's report says how it ended.
+    /// Dismisses it: the replica's report says how it ended.
     pub(super) fn dismiss(mut self) {
         self.say(DONE);
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
 
-    /// A guard that is gone is told nothing; the shim does its work without it.
+    /// A guard that is gone is ignored; the shim works without it.
     fn say(&mut self, line: &str) {
         if let Some(input) = &mut self.child.stdin {
             let _ = writeln!(input, "{line}");
@@ -45,7 +45,7 @@ impl Guard {
     }
 }
 
-/// Is the guard.
+/// Runs the guard.
 pub(super) fn run(folder: &Path) -> ExitCode {
     // Out of the shim's process group, which may be killed as a whole.
     let _ = rustix::process::setsid();

@@ -2,8 +2,8 @@
 //!
 //! It reads its [`Plan`] in the replica's folder, starts the program in a session of its own,
 //! enforces its timeout, keeps its log within bounds, ends it when it is asked to, and writes a
-//! [`Report`] that every launcher reads. So what a replica's status means is the same on each
-//! engine, and is known without anybody having waited for it.
+//! [`Report`] that every launcher reads. So a replica's status means the same with each
+//! launcher, and is known without anybody having waited for it.
 //!
 //! Three stages of the same program work together. The *shim* is the program's parent. The
 //! *program* stage prepares its own process (session, cores, death with its parent) and becomes
@@ -34,8 +34,8 @@ pub use program::{SUBCOMMAND, Shim, find};
 pub use report::Report;
 pub use stage::Stage;
 
-/// Is a stage of the replica in this folder, to its end. To be called in `main`, before any other
-/// thread is there: the program dies with the thread that started it.
+/// Runs a stage of the replica in this folder to its end. To be called in `main` before any other
+/// thread exists: the program dies with the thread that started it.
 ///
 /// The shim's status is its program's (128 and the signal where one ended it), 124 after a
 /// timeout, 143 when it was cancelled, 2 where it could not begin.

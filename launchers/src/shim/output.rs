@@ -1,4 +1,4 @@
-//! A program's output: handed through, or written to files that never grow beyond their bound.
+//! A program's output: passed through, or written to files of bounded size.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, PipeReader, Read as _, Stdout, Write as _};
@@ -29,7 +29,7 @@ impl Output {
         let Log::File { path, max_bytes, files, echo } = log else {
             return Ok(Self { stdout: Stdio::inherit(), stderr: Stdio::inherit(), pump: None });
         };
-        let mut rotated = Rotated::open(path, *max_bytes, *files)?;
+        let mut rotated = RotatingFile::open(path, *max_bytes, *files)?;
         // One pipe for both, so that their lines stay in order.
         let (mut reader, writer) = io::pipe()?;
         let errors = writer.try_clone()?;
@@ -37,7 +37,7 @@ impl Output {
         let (end, ended) = mpsc::channel();
         std::thread::Builder::new().name("log".to_owned()).spawn(move || {
             copy(&mut reader, &mut rotated, echo);
-            // Nobody waits any more when this fails.
+            // This fails only when nobody waits any more.
             let _ = end.send(());
         })?;
         Ok(Self { stdout: writer.into(), stderr: errors.into(), pump: Some(Pump { ended }) })
@@ -53,7 +53,7 @@ impl Pump {
 }
 
 /// To the pipe's end. What can't be written is dropped: a full disk must not stop the program.
-fn copy(reader: &mut PipeReader, rotated: &mut Rotated, mut echo: Option<Stdout>) {
+fn copy(reader: &mut PipeReader, rotated: &mut RotatingFile, mut echo: Option<Stdout>) {
     let mut chunk = vec![0; CHUNK];
     loop {
         match reader.read(&mut chunk) {
@@ -74,7 +74,7 @@ fn copy(reader: &mut PipeReader, rotated: &mut Rotated, mut echo: Option<Stdout>
 }
 
 /// The newest file, with the older ones beside it.
-struct Rotated {
+struct RotatingFile {
     path: PathBuf,
     max_bytes: u64,
     files: u32,
@@ -82,7 +82,7 @@ struct Rotated {
     written: u64,
 }
 
-impl Rotated {
+impl RotatingFile {
     fn open(path: &Path, max_bytes: u64, files: u32) -> io::Result<Self> {
         let file = append(path)?;
         let written = file.metadata()?.len();
@@ -139,7 +139,7 @@ mod tests {
     fn files_are_rotated_and_their_sum_is_bounded() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let mut rotated = Rotated::open(&path, 10, 3).unwrap();
+        let mut rotated = RotatingFile::open(&path, 10, 3).unwrap();
         for number in 0..10 {
             rotated.write(format!("line {number}\n").as_bytes()).unwrap();
         }
@@ -149,7 +149,7 @@ mod tests {
         assert!(written.ends_with(&all) && (21..=30).contains(&all.len()), "{all}");
         assert!(!aged(&path, 3).exists());
         drop(rotated);
-        let again = Rotated::open(&path, 10, 1).unwrap();
+        let again = RotatingFile::open(&path, 10, 1).unwrap();
         assert_eq!(again.written, read(&path).len() as u64, "a second one goes on");
     }
 }

@@ -1,4 +1,4 @@
-//! `status.json`: what a shim says of its replica, for whoever polls.
+//! `status.json`: what a shim reports of its replica, for whoever polls.
 
 use std::path::Path;
 
@@ -78,11 +78,11 @@ impl Report {
         self.host == host_name()
     }
 
-    /// Refuses what can only be done where its processes are.
+    /// Refuses what can only be done on the host of its processes.
     ///
     /// # Errors
     /// [`Error::Manager`] names the host.
-    pub(crate) fn must_be_here(
+    pub(crate) fn check_is_here(
         &self,
         launcher: &'static str,
         handle: &Handle,
@@ -104,7 +104,7 @@ impl Report {
         if report.status.is_final() || !report.is_here() || report.shim.runs() {
             return Ok(Some(report));
         }
-        // It may have ended in good order between the two looks.
+        // It may have ended normally in between.
         let again = Self::read(folder)?.filter(|report| report.status.is_final());
         Ok(Some(again.unwrap_or_else(|| report.lost())))
     }

@@ -1,4 +1,4 @@
-//! The three processes of a replica, as one program starts itself as another of them.
+//! The three processes of a replica, and how one of them starts another.
 
 use std::path::Path;
 use std::process::Command;
@@ -19,7 +19,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// As `--stage` has it.
+    /// The value of `--stage`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -39,7 +39,7 @@ impl FromStr for Stage {
     }
 }
 
-/// This program as another stage of the same replica.
+/// A command that runs this program as another stage of the same replica.
 pub(super) fn command(folder: &Path, stage: Stage) -> std::io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(Shim::args(folder)).args(["--stage", stage.name()]);

@@ -1,4 +1,5 @@
-//! The shim itself: starts the program, waits, ends it when it has to end, and says how it was.
+//! The shim itself: starts the program, waits for it, ends it when it must, and reports how it
+//! ended.
 
 use std::io::{self, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
@@ -21,14 +22,14 @@ use super::stage::{self, Stage};
 use super::{Plan, ProcessId, Report, program_stage};
 use crate::Status;
 
-/// Between an owner's end and the kill: the whole has 2 s.
+/// From an owner's end to the kill: 2 s are allowed in all.
 const OWNER_GRACE: Duration = Duration::from_millis(1_500);
 /// Between the signals that an engine sends to all of a job.
 const SAME_MOMENT: Duration = Duration::from_millis(200);
-/// For the last of the output.
+/// How long the rest of the output may take.
 const DRAIN: Duration = Duration::from_secs(1);
-/// How long the last report is tried to be written where that fails, as on a full disk, and how
-/// often: without it nobody knows how the replica ended.
+/// How long writing the last report is retried where it fails, as on a full disk: without it nobody
+/// knows how the replica ended.
 const REPORTED: Duration = Duration::from_secs(5 * 60);
 const AGAIN: Duration = Duration::from_millis(500);
 const TIMED_OUT: u8 = 124;
@@ -43,12 +44,12 @@ enum Reason {
     TimedOut,
 }
 
-/// Is the shim.
+/// Runs the shim.
 pub(super) fn run(folder: &Path) -> ExitCode {
     let (plan, report) = match begin(folder) {
         Ok(begun) => begun,
-        Err(Unbegun::Cancelled) => return ExitCode::from(CANCELLED),
-        Err(Unbegun::Error(error)) => {
+        Err(StartFailure::Cancelled) => return ExitCode::from(CANCELLED),
+        Err(StartFailure::Error(error)) => {
             complain(&format!("the shim can't begin: {error}"));
             return ExitCode::from(UNUSABLE);
         }
@@ -70,24 +71,24 @@ pub(super) fn run(folder: &Path) -> ExitCode {
     exit_code(&report, reason)
 }
 
-/// Why a shim does not begin.
-enum Unbegun {
+/// Why a shim can't start its program.
+enum StartFailure {
     /// Somebody asked for the replica's end before it was started.
     Cancelled,
     Error(String),
 }
 
-impl<E: ToString> From<E> for Unbegun {
+impl<E: ToString> From<E> for StartFailure {
     fn from(error: E) -> Self {
         Self::Error(error.to_string())
     }
 }
 
-fn begin(folder: &Path) -> Result<(Plan, Report), Unbegun> {
+fn begin(folder: &Path) -> Result<(Plan, Report), StartFailure> {
     let plan = Plan::read(folder)?;
     let plan = plan.ok_or_else(|| format!("{} has no plan", folder.display()))?;
     if Report::read(folder)?.is_some_and(|report| report.status == Status::Cancelled) {
-        return Err(Unbegun::Cancelled);
+        return Err(StartFailure::Cancelled);
     }
     if plan.own_session {
         // Refused to one that leads a group: it has been set apart already.
@@ -152,7 +153,7 @@ fn tell(report: &Report, folder: &Path) -> bool {
     written.is_ok()
 }
 
-/// Waits for the program's end, and brings it about when it is time.
+/// Waits for the program's end, and ends it when it is time.
 async fn tend(
     child: &mut Child,
     plan: &Plan,
@@ -193,7 +194,7 @@ async fn tend(
     Ok((child.wait().await?, Some(reason)))
 }
 
-/// To all of the program's group. It has not been waited for, so its number is still its own.
+/// Signals the program's whole group. It has not been waited for, so its number is still its own.
 fn signal_group(child: &Child, signal: Signal) {
     let Some(pid) = child.id().and_then(raw) else { return };
     if rustix::process::kill_process_group(pid, signal).is_err() {
@@ -251,7 +252,7 @@ fn exit_code(report: &Report, reason: Option<Reason>) -> ExitCode {
     })
 }
 
-/// The ways to be asked to end.
+/// The signals that ask for an end.
 struct Requests {
     terminate: unix::Signal,
     interrupt: unix::Signal,

@@ -1,8 +1,8 @@
 //! Replicas as transient units of systemd, each with its shim as the main process.
 //!
-//! systemd starts, limits and ends them; how a replica is, and how it ended, the shim's report says,
-//! which outlives the unit. Its output goes to the journal and, within bounds, to a file of the
-//! replica's folder, which `logs` reads: so it works where the journal is not this user's to read.
+//! systemd starts, limits and ends them; the shim's report says how a replica is and how it ended,
+//! and outlives the unit. Output goes to the journal and, within bounds, to a file in the replica's
+//! folder, which `logs` reads: so it works even if this user can't read the journal.
 
 mod bus;
 mod start;
@@ -24,11 +24,11 @@ use crate::{
 };
 pub use bus::Manager;
 use bus::{Bus, NAME, UnitState};
-use start::Starting;
+use start::Startup;
 
 /// How often the end of a cancelled replica is looked for.
 const LOOK: Duration = Duration::from_millis(20);
-/// Beyond a unit's own limits: for the manager to see to them.
+/// Beyond a unit's own limits: time for the manager to enforce them.
 const MANAGER_GRACE: Duration = Duration::from_secs(5);
 
 /// Starts transient units of one of this host's managers; a spec's `placement.pool`, `user` or
@@ -116,14 +116,14 @@ impl SystemdLauncher {
         Ok(units)
     }
 
-    /// A replica whose shim has said nothing yet.
+    /// A replica whose shim has reported nothing yet.
     fn silent(
         &self,
         handle: &Handle,
         record: &LaunchRecord,
         alive: bool,
     ) -> Result<Replica, Error> {
-        // It may have spoken and ended meanwhile.
+        // It may have reported and ended meanwhile.
         if let Some(report) = Report::read_here(&self.folder(handle))? {
             return Ok(report.replica(handle.rank));
         }
@@ -135,8 +135,8 @@ impl SystemdLauncher {
         Ok(Replica { status: Status::Failed, error, ..Replica::pending(handle.rank) })
     }
 
-    /// Whether a replica is over; marks one that was cancelled and whose shim can't do it.
-    fn settle(&self, handle: &Handle, alive: bool) -> Result<bool, Error> {
+    /// Whether a replica has ended; records the end of one that was cancelled and whose shim can't.
+    fn conclude(&self, handle: &Handle, alive: bool) -> Result<bool, Error> {
         let folder = self.folder(handle);
         let report = Report::read(&folder)?;
         if report.as_ref().is_some_and(|report| report.status.is_final()) {
@@ -184,11 +184,11 @@ impl Launcher for SystemdLauncher {
         let spec = LaunchSpec { program, ..spec.clone() };
         let cards = cards::deal(&spec)?;
         let bus = self.bus(manager);
-        // Before anything is written: a manager that is not there is the usual fault.
+        // Before anything is written: the most common fault is an absent manager.
         bus.list(&[]).await?;
         let record = LaunchRecord::new(spec.launch_id(), NAME, &spec, manager.name());
         let draft = Draft::new(&self.state, &record.id);
-        let mut starting = Starting { units: Vec::new(), draft };
+        let mut starting = Startup { units: Vec::new(), draft };
         self.state.create(&record, &spec.files)?;
         let handles: Vec<Handle> = record.handles().collect();
         for (handle, rank) in handles.iter().zip(0..) {
@@ -207,7 +207,7 @@ impl Launcher for SystemdLauncher {
             starting.units.push((name.clone(), folder));
             bus.start_transient(&name, &properties).await?;
         }
-        starting.begun(bus).await?;
+        starting.wait_for_programs(bus).await?;
         starting.keep();
         Ok(handles)
     }
@@ -223,7 +223,7 @@ impl Launcher for SystemdLauncher {
             }
             replicas.push(report.map(|report| report.replica(handle.rank)));
         }
-        // A shim that has spoken is on this host, and is seen without the manager.
+        // A shim that has reported is on this host, and is checked without the manager.
         let units = self.units(&silent, &records).await?;
         let replicas = handles.iter().zip(replicas).map(|(handle, replica)| match replica {
             Some(replica) => Ok(replica),
@@ -243,7 +243,7 @@ impl Launcher for SystemdLauncher {
         };
         logs::lines(&path, options, move || {
             let report = Report::read_here(&folder);
-            // A report that can't be read is no reason to wait for ever.
+            // A report that can't be read counts as ended, so that nobody waits for ever.
             let ended = report.map_or(true, |report| report.is_some_and(|r| r.status.is_final()));
             async move { ended }
         })
@@ -258,8 +258,8 @@ impl Launcher for SystemdLauncher {
                 continue;
             }
             // Over a shared folder: this host's manager knows nothing of that one's units.
-            if let Some(Err(error)) = report.map(|report| report.must_be_here(NAME, handle)) {
-                // The others are ended all the same.
+            if let Some(Err(error)) = report.map(|report| report.check_is_here(NAME, handle)) {
+                // The others are ended nevertheless.
                 refused = refused.and(Err(error));
                 continue;
             }
@@ -275,7 +275,7 @@ impl Launcher for SystemdLauncher {
             let mut left = Vec::new();
             for handle in open {
                 let alive = units.get(&unit::name(handle)).is_some_and(|unit| unit.alive);
-                if !self.settle(handle, alive)? {
+                if !self.conclude(handle, alive)? {
                     left.push(handle);
                 }
             }

@@ -1,4 +1,4 @@
-//! Units that are being started: all of them, or none is left.
+//! Starts all units of a launch, or leaves none.
 
 use std::path::PathBuf;
 
@@ -10,21 +10,21 @@ use crate::Error;
 use crate::draft::Draft;
 use crate::shim::{self, Report};
 
-/// Until a shim has begun, on a loaded machine.
+/// How long a shim may take to begin on a loaded machine.
 pub(super) const BEGIN: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(5);
 
-/// The units of one launch. Dropped before [`Starting::keep`] it ends what runs and removes all that
-/// was written of the launch, so that a shim that comes later finds nothing to do.
-pub(super) struct Starting<'a> {
+/// The units of one launch. Unless [`Startup::keep`] is called, dropping it ends what runs and
+/// removes everything that was written for the launch, so that a late shim finds nothing to do.
+pub(super) struct Startup<'a> {
     pub(super) units: Vec<(String, PathBuf)>,
     /// Dropped after the units' processes were ended.
     pub(super) draft: Draft<'a>,
 }
 
-impl Starting<'_> {
-    /// Waits until each shim has started its program, or has said why not.
-    pub(super) async fn begun(&self, bus: &Bus) -> Result<(), Error> {
+impl Startup<'_> {
+    /// Waits until each shim has started its program or reported why it could not.
+    pub(super) async fn wait_for_programs(&self, bus: &Bus) -> Result<(), Error> {
         let deadline = Instant::now() + BEGIN;
         loop {
             let mut waiting = Vec::new();
@@ -55,14 +55,14 @@ impl Starting<'_> {
         }
     }
 
-    /// All run: from here on they are on their own.
+    /// All are running: from here on they are on their own.
     pub(super) fn keep(mut self) {
         self.units.clear();
         self.draft.keep();
     }
 }
 
-impl Drop for Starting<'_> {
+impl Drop for Startup<'_> {
     fn drop(&mut self) {
         for (_, folder) in &self.units {
             let Some(report) = Report::read(folder).ok().flatten() else { continue };

@@ -88,12 +88,12 @@ mod tests {
     use std::sync::Mutex;
 
     /// Writes nothing until it may.
-    struct Paused {
+    struct Gate {
         go: Receiver<()>,
         written: Arc<Mutex<Vec<u8>>>,
     }
 
-    impl Write for Paused {
+    impl Write for Gate {
         fn write(&mut self, line: &[u8]) -> io::Result<usize> {
             let _ = self.go.recv();
             self.written.lock().unwrap().extend_from_slice(line);
@@ -109,7 +109,7 @@ mod tests {
     fn nobody_waits_for_a_reader_that_has_paused() {
         let (release, go) = sync_channel(0);
         let written = Arc::new(Mutex::new(Vec::new()));
-        let mut queue = Queue::start(Paused { go, written: Arc::clone(&written) }).unwrap();
+        let mut queue = Queue::start(Gate { go, written: Arc::clone(&written) }).unwrap();
         for line in 0..3 * WAITING {
             writeln!(queue, "{line}").unwrap();
         }

@@ -10,6 +10,7 @@ mod circles;
 mod crates;
 mod dependencies;
 mod manifests;
+mod names;
 mod token;
 mod tree;
 

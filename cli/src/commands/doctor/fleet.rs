@@ -11,7 +11,7 @@ use crate::exit::Status;
 use crate::link::Link;
 use crate::output::text;
 
-/// Left of a certificate's time when it is due.
+/// A certificate is due when this much of its time is left.
 const DUE: Duration = Duration::from_secs(14 * 24 * 3600);
 /// Beyond what a certificate's own margin forgives.
 const SKEW: Duration = Duration::from_secs(4 * 60);
@@ -24,7 +24,7 @@ pub(super) async fn check(app: &App) -> Vec<Finding> {
             return vec![Finding::ok("fleet", found)];
         }
         Err(failure) => {
-            let (found, remedy) = told(&failure);
+            let (found, remedy) = describe(&failure);
             return vec![Finding::wrong("fleet", found, remedy)];
         }
     };
@@ -34,18 +34,18 @@ pub(super) async fn check(app: &App) -> Vec<Finding> {
             findings.extend(registry(&link).await);
             link.close().await;
         }
-        // The certificate's fault is told already.
+        // The certificate's fault is reported already.
         Err(_) if findings[0].state == State::Wrong => {}
         Err(failure) => {
-            let (found, remedy) = told(&failure);
+            let (found, remedy) = describe(&failure);
             findings.push(Finding::wrong("registry", found, remedy));
         }
     }
     findings
 }
 
-/// A failure as a finding: its first line, then the rest.
-fn told(failure: &crate::exit::Failure) -> (String, String) {
+/// A failure as a finding: its first line, and the rest as the remedy.
+fn describe(failure: &crate::exit::Failure) -> (String, String) {
     let text = failure.to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let (found, rest) = text.split_once('\n').unwrap_or((text, "see above"));
@@ -57,7 +57,7 @@ fn certificate(context: &Context) -> Finding {
     let identity = match context.identity() {
         Ok(identity) => identity,
         Err(failure) => {
-            let (found, remedy) = told(&failure);
+            let (found, remedy) = describe(&failure);
             return Finding::wrong(CHECK, found, remedy);
         }
     };
@@ -80,7 +80,7 @@ async fn registry(link: &Link) -> Vec<Finding> {
     let view = match link.settled().await {
         Ok(view) => view,
         Err(failure) => {
-            let (found, remedy) = told(&failure);
+            let (found, remedy) = describe(&failure);
             return vec![Finding::wrong("registry", found, remedy)];
         }
     };
@@ -111,7 +111,7 @@ fn workers(view: &FleetView) -> Finding {
     Finding::wrong(CHECK, format!("{found}; {} don't answer", silent.len()), silent.join("; "))
 }
 
-/// A worker that started in the future has another time than this machine.
+/// A worker that started in the future has a clock that differs from this machine's.
 fn clocks(view: &FleetView, now: SystemTime) -> Option<Finding> {
     let start = |at: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(at);
     let ahead = view.workers.iter().find(|worker| {

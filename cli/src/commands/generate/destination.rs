@@ -7,17 +7,17 @@ use hearth_api::request::OutputFormat;
 use crate::exit::Failure;
 use crate::output::file;
 
-/// The places of one request's pictures.
+/// Where the pictures of one request go.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Destination {
-    place: Place,
+    place: Location,
     pub(super) format: OutputFormat,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Place {
+enum Location {
     Stdout,
-    /// This very file.
+    /// Exactly this file.
     File(PathBuf),
     /// `STEM-<i>.EXT`.
     Numbered {
@@ -42,7 +42,7 @@ impl Destination {
                         "-o - holds one picture, not {images}: name a file or a folder"
                     )));
                 }
-                Ok(Self { place: Place::Stdout, format: format.unwrap_or(OutputFormat::Png) })
+                Ok(Self { place: Location::Stdout, format: format.unwrap_or(OutputFormat::Png) })
             }
             Some(output) if is_folder(output) => {
                 make_folder(output)?;
@@ -56,7 +56,7 @@ impl Destination {
     fn numbered(stem: PathBuf, format: Option<OutputFormat>) -> Self {
         let format = format.unwrap_or(OutputFormat::Png);
         let extension = format.extension().to_owned();
-        Self { place: Place::Numbered { stem, extension }, format }
+        Self { place: Location::Numbered { stem, extension }, format }
     }
 
     fn file(output: &Path, format: Option<OutputFormat>, images: u32) -> Result<Self, Failure> {
@@ -86,11 +86,12 @@ impl Destination {
             )));
         }
         let place = match (images, extension) {
-            (1, _) => Place::File(output.to_owned()),
-            (_, Some(extension)) => {
-                Place::Numbered { stem: output.with_extension(""), extension: extension.to_owned() }
-            }
-            (_, None) => Place::Numbered {
+            (1, _) => Location::File(output.to_owned()),
+            (_, Some(extension)) => Location::Numbered {
+                stem: output.with_extension(""),
+                extension: extension.to_owned(),
+            },
+            (_, None) => Location::Numbered {
                 stem: output.to_owned(),
                 extension: format.extension().to_owned(),
             },
@@ -98,7 +99,7 @@ impl Destination {
         Ok(Self { place, format })
     }
 
-    /// Refuses files that can't be made, before any work is done.
+    /// Refuses files that can't be created, before any work is done.
     pub(super) fn check_writable(&self, images: u32) -> Result<(), Failure> {
         for path in (0..images).filter_map(|image| self.path(image)) {
             file::check(&path).map_err(|error| {
@@ -111,15 +112,15 @@ impl Destination {
     }
 
     pub(super) fn is_stdout(&self) -> bool {
-        self.place == Place::Stdout
+        self.place == Location::Stdout
     }
 
-    /// The file of a picture; none for standard output.
+    /// The file of a picture; `None` for standard output.
     pub(super) fn path(&self, image: u32) -> Option<PathBuf> {
         match &self.place {
-            Place::Stdout => None,
-            Place::File(path) => Some(path.clone()),
-            Place::Numbered { stem, extension } => {
+            Location::Stdout => None,
+            Location::File(path) => Some(path.clone()),
+            Location::Numbered { stem, extension } => {
                 let mut path = stem.clone().into_os_string();
                 path.push(format!("-{image}.{extension}"));
                 Some(path.into())

@@ -1,5 +1,5 @@
-//! A request's fields as they are given at large: by `--request`, a whole request, and by `--set`,
-//! one after another. What flags say comes over both.
+//! A request's fields from `--request`, a whole request, and from `--set`, one field each. Flags
+//! override both.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::args::DetailArgs;
 use crate::commands::input;
 use crate::exit::Failure;
 
-/// The text chunk of a PNG file in which Hearth says how it was made.
+/// The text chunk of a PNG file in which Hearth records the request.
 const CHUNK: &str = "hearth";
 /// Fields that are files, for which `@FILE` stands for the file's bytes, and their flags.
 const FILES: &[(&str, &str)] = &[
@@ -21,25 +21,25 @@ const FILES: &[(&str, &str)] = &[
     ("latents", "--latents"),
 ];
 
-/// What was given at large.
+/// What `--request` and `--set` give.
 #[derive(Debug, Default)]
-pub(super) struct Given {
+pub(super) struct RequestInput {
     pub(super) request: GenerationRequest,
-    /// The files that the request was once made with: their bytes are not in it.
-    missing: Vec<Missing>,
+    /// The files of the original request: their bytes are not in it.
+    missing: Vec<MissingFiles>,
     source: String,
 }
 
 /// The files of one field, in their order.
 #[derive(Debug)]
-struct Missing {
+struct MissingFiles {
     field: &'static str,
     flag: &'static str,
-    /// SHA-256 of each; none of one that was given beside them.
+    /// The SHA-256 of each; `None` where another was given.
     digests: Vec<Option<String>>,
 }
 
-impl Given {
+impl RequestInput {
     /// Reads `--request` and `--set`.
     pub(super) fn read(args: &DetailArgs) -> Result<Self, Failure> {
         let mut given = Self::default();
@@ -50,7 +50,7 @@ impl Given {
         }
         given.missing = take_digests(&mut fields);
         for (field, value) in &args.set {
-            // What is no JSON is a text, so that a name needs no quotation marks.
+            // What isn't JSON is taken as text, so that a name needs no quotation marks.
             let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value.as_str()));
             fields.insert(field.clone(), value);
         }
@@ -66,14 +66,14 @@ impl Given {
         Ok(given)
     }
 
-    /// What of the request's files isn't as in the original, each as a warning.
+    /// A warning for each file of the request that differs from the original's.
     ///
     /// # Errors
-    /// A file of the original that is not given.
+    /// A file of the original is missing.
     pub(super) fn other_files(&self, request: &GenerationRequest) -> Result<Vec<String>, Failure> {
         let (source, inputs) = (&self.source, request.inputs());
         let mut warnings = Vec::new();
-        for Missing { field, flag, digests } in &self.missing {
+        for MissingFiles { field, flag, digests } in &self.missing {
             let given: Vec<_> = inputs.iter().filter(|(name, _)| name == field).collect();
             let (count, known) = (digests.len(), digests.iter().flatten());
             if given.is_empty() {
@@ -106,15 +106,15 @@ impl Given {
     }
 }
 
-/// Takes the fields out that have files by their digests.
-fn take_digests(fields: &mut Map<String, Value>) -> Vec<Missing> {
+/// Takes out the fields that name files by their digests.
+fn take_digests(fields: &mut Map<String, Value>) -> Vec<MissingFiles> {
     let mut missing = Vec::new();
     for &(field, flag) in FILES {
         let Some(value) = fields.get_mut(field) else { continue };
         let digest = |file: &Value| Some(file.get("sha256")?.as_str()?.to_owned());
         let digests: Vec<_> = files(value).iter().map(digest).collect();
         if digests.iter().any(Option::is_some) {
-            missing.push(Missing { field, flag, digests });
+            missing.push(MissingFiles { field, flag, digests });
             fields.remove(field);
         }
     }
@@ -134,7 +134,7 @@ fn short(sha256: &str) -> String {
     format!("{}…", sha256.get(..12).unwrap_or(sha256))
 }
 
-/// The fields of a JSON file, or of what a PNG says that it was made by.
+/// The fields of a JSON file, or of the request that a PNG records.
 fn whole(path: &Path) -> Result<Map<String, Value>, Failure> {
     let file = bytes("--request", path)?;
     let shown = path.display();
@@ -180,13 +180,13 @@ mod tests {
 
     use super::*;
 
-    fn given(set: &[&str]) -> Result<Given, Failure> {
+    fn given(set: &[&str]) -> Result<RequestInput, Failure> {
         let pair = |text: &&str| {
             let (field, value) = text.split_once('=').unwrap();
             (field.to_owned(), value.to_owned())
         };
         let set = set.iter().map(pair).collect();
-        Given::read(&DetailArgs { set, ..DetailArgs::default() })
+        RequestInput::read(&DetailArgs { set, ..DetailArgs::default() })
     }
 
     #[test]
@@ -218,7 +218,7 @@ mod tests {
         )
         .unwrap();
         let args = DetailArgs { request: Some(made), ..DetailArgs::default() };
-        let given = Given::read(&args).unwrap();
+        let given = RequestInput::read(&args).unwrap();
         assert_eq!(given.request.prompt, "x");
         let error = given.other_files(&given.request).unwrap_err().to_string();
         assert!(error.contains("Give the file: --image FILE"), "{error}");
@@ -235,7 +235,7 @@ mod tests {
             let set = set.iter().map(|(field, value)| ((*field).to_owned(), (*value).to_owned()));
             let set = set.collect();
             let args = DetailArgs { request: Some(made.clone()), set, ..DetailArgs::default() };
-            Given::read(&args).unwrap()
+            RequestInput::read(&args).unwrap()
         };
         let error = read(&[]).other_files(&GenerationRequest::default()).unwrap_err().to_string();
         assert!(error.contains("2 files as control_image (SHA-256 ca978112ca1b…, 3e"), "{error}");

@@ -21,9 +21,9 @@ use crate::signals::Interrupts;
 use destination::Destination;
 use report::Report;
 
-/// How long models that are being loaded are waited for when no `--timeout` says.
+/// How long to wait for models that are being loaded, without `--timeout`.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// How long the local fleet has to end what still runs.
+/// How long the local fleet may take to finish what still runs.
 const DRAIN: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(args: &GenerateArgs, app: &App) -> Result<Status, Failure> {
@@ -109,7 +109,7 @@ async fn drive(
         tokio::select! {
             biased;
             () = interrupts.next() => {
-                // The second time is meant.
+                // The second interrupt is final.
                 if std::mem::replace(&mut interrupted, true) {
                     return Ok(Status::Interrupted);
                 }
@@ -124,7 +124,7 @@ async fn drive(
                         return Err(report.unwritten(failure, &submission.id, stays)?);
                     }
                 }
-                None => return Err(Failure::failed("the request ended without a word")),
+                None => return Err(Failure::failed("the request ended without a result")),
             },
         }
     }
@@ -167,7 +167,7 @@ async fn attach_on(
             event = submission.next() => match event {
                 Some(RequestEvent::Finished(output)) => return report.finish(output, false),
                 Some(event) => report.on(event)?,
-                None => return Err(Failure::failed("the request ended without a word")),
+                None => return Err(Failure::failed("the request ended without a result")),
             },
         }
     }
@@ -182,7 +182,7 @@ async fn run_local(
     app: &App,
 ) -> Result<Status, Failure> {
     app.refuse_fleet_flags("--local")?;
-    // A flag says where the model is, a request by which name it is known.
+    // The flag gives the model's folder, the request its name.
     let model = match (&args.model, &request.model) {
         (None, None) => local::bundled_model(&app.env)?,
         (None, Some(name)) => local::named_model(name, &app.env)?,

@@ -1,4 +1,4 @@
-//! What comes of a request: files as they come, bars meanwhile, a result at the end.
+//! Reports on a request: files as they arrive, progress bars meanwhile, a result at the end.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,13 +21,13 @@ struct Item {
     index: u32,
     artifact: Option<PathBuf>,
     #[serde(flatten)]
-    made: Option<Made>,
+    made: Option<ImageReport>,
     finish_reason: FinishReason,
     error: Option<CallError>,
 }
 
 #[derive(Debug, Clone, Serialize)]
-struct Made {
+struct ImageReport {
     media_type: String,
     sha256: String,
     seed: u64,
@@ -67,7 +67,7 @@ impl<'a> Report<'a> {
         Self { app, destination, bars, items: Vec::new(), previews, running: false }
     }
 
-    /// Takes up what happened, the end excepted.
+    /// Handles an event, except for the last.
     pub(super) fn on(&mut self, event: RequestEvent) -> Result<(), Failure> {
         match event {
             RequestEvent::Assigned { image, worker, .. } => {
@@ -102,7 +102,7 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    /// The request is being cancelled from here.
+    /// This command has asked for the request to be cancelled.
     pub(super) fn interrupted(&mut self) {
         self.bars.freeze();
     }
@@ -142,7 +142,7 @@ impl<'a> Report<'a> {
             artifact,
             finish_reason: image.finish_reason,
             error: None,
-            made: Some(Made {
+            made: Some(ImageReport {
                 media_type: image.media_type,
                 sha256: image.sha256,
                 seed,
@@ -172,7 +172,7 @@ impl<'a> Report<'a> {
         });
     }
 
-    /// A picture could not be written: says what was, and where the others are.
+    /// A picture could not be written: says why, and where the others are.
     pub(super) fn unwritten(
         &mut self,
         failure: Failure,
@@ -233,7 +233,7 @@ impl<'a> Report<'a> {
     fn tell(&self, output: &RequestOutput, there: usize) {
         let mut told: Vec<&CallError> = Vec::new();
         for item in &self.items {
-            // What all pictures failed of alike is said once.
+            // An error that all pictures share is printed once.
             if let Some(error) = &item.error
                 && !told.iter().any(|known| known.message == error.message)
             {

@@ -1,4 +1,4 @@
-//! What is asked, from flags and standard input.
+//! The request, from flags and standard input.
 
 use std::io::{IsTerminal as _, Read};
 use std::path::{Path, PathBuf};
@@ -7,14 +7,14 @@ use hearth_api::request::{GenerationRequest, Input};
 use hearth_api::{RequestId, limits};
 use uuid::Uuid;
 
-use super::fields::Given;
+use super::fields::RequestInput;
 use crate::args::{GenerateArgs, Numbers, Size};
 use crate::commands::input;
 use crate::exit::Failure;
 
 /// Steps from one preview to the next: each costs a decoding.
 const PREVIEW_EVERY: u32 = 5;
-/// What a prompt of the longest kind may take in UTF-8, and one byte to see that it is longer.
+/// The longest prompt in UTF-8, and one byte more to notice a longer one.
 const PROMPT_BYTES: u64 = 4 * limits::PROMPT_CHARS as u64 + 1;
 
 /// A fresh name for a request.
@@ -23,17 +23,17 @@ pub(super) fn draw_id() -> Result<RequestId, Failure> {
     Ok(id.map_err(anyhow::Error::from)?)
 }
 
-/// The end of the name, for files: what differs between requests of the same minute.
+/// The end of the name, for files: the part that differs between requests of the same minute.
 pub(super) fn short(id: &RequestId) -> &str {
     let text = id.as_str();
     text.get(text.len().saturating_sub(8)..).unwrap_or(text)
 }
 
-/// The request, checked as far as that goes without the model. Its id and its output's format are
-/// the caller's to decide.
+/// The request, checked as far as possible without the model. The caller decides its id and its
+/// output's format.
 pub(super) fn build(args: &GenerateArgs) -> Result<GenerationRequest, Failure> {
     one_reader(args)?;
-    let (details, given) = (&args.details, Given::read(&args.details)?);
+    let (details, given) = (&args.details, RequestInput::read(&args.details)?);
     let of = &given.request;
     let rows_first = |size: Size| [size.height, size.width];
     let list = |numbers: &Option<Numbers>| numbers.as_ref().map(|numbers| numbers.0.clone());
@@ -122,7 +122,7 @@ fn text(flag: &Option<String>, given: &Option<String>) -> Option<String> {
     flag.clone().or_else(|| given.clone())
 }
 
-/// The scheduler with the options that are given apart.
+/// The scheduler, with the options that are given separately.
 fn scheduler(args: &GenerateArgs, given: Option<&str>) -> Result<Option<String>, Failure> {
     let name = args.scheduler.as_deref().or(given);
     let options = &args.details.scheduler_option;

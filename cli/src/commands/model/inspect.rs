@@ -1,4 +1,4 @@
-//! `hearth model inspect`: what a folder can do, and all that is wrong with it.
+//! `hearth model inspect`: what a folder can do, and everything that is wrong with it.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::exit::{Failure, Status};
 use crate::output::table::Rows;
 use crate::output::text;
 
-/// Inputs of a graph that stand in its row.
+/// How many inputs of a graph its row shows.
 const NAMED: usize = 48;
 
 pub(super) fn run(dir: &Path, app: &App) -> Result<Status, Failure> {
@@ -62,10 +62,10 @@ fn names(inputs: &[String]) -> String {
     names.join(", ")
 }
 
-/// What is known, line by line: first what needs words, then the rest by its name.
+/// The description, line by line: first the fields with a wording of their own, then the rest.
 fn facts(report: &Report) -> Result<Vec<(String, String)>, Failure> {
     let known = serde_json::to_value(&report.description).map_err(anyhow::Error::from)?;
-    let mut known = Known(known.as_object().cloned().unwrap_or_default());
+    let mut known = Fields(known.as_object().cloned().unwrap_or_default());
     let mut lines = vec![("folder".to_owned(), report.path.display().to_string())];
     let mut add = |name: &str, value: Option<String>| {
         lines.extend(value.filter(|value| !value.is_empty()).map(|value| (name.to_owned(), value)));
@@ -114,7 +114,7 @@ fn facts(report: &Report) -> Result<Vec<(String, String)>, Failure> {
     Ok(lines)
 }
 
-/// What each task takes if a request says nothing.
+/// The defaults of each task.
 fn defaults(tasks: &Value, guided: bool) -> Option<String> {
     let one = |of: &Value| {
         let mut words = vec![format!("{} steps", of.get("num_inference_steps")?)];
@@ -129,7 +129,7 @@ fn defaults(tasks: &Value, guided: bool) -> Option<String> {
     (!tasks.is_empty()).then(|| tasks.join("; "))
 }
 
-fn size(known: &mut Known) -> Option<String> {
+fn size(known: &mut Fields) -> Option<String> {
     let [width, height] = ["default_width", "default_height"].map(|key| known.number(key));
     let (factor, most) = (known.number("size_factor"), known.number("max_size"));
     let fixed = known.0.remove("fixed_size") == Some(Value::Bool(true));
@@ -144,7 +144,7 @@ fn size(known: &mut Known) -> Option<String> {
     })
 }
 
-/// How names end that stand for other noise levels of one scheduler.
+/// Suffixes of names that stand for other noise levels of one scheduler.
 const CURVES: [&str; 3] = ["_karras", "_exponential", "_beta"];
 
 /// Schedulers, those that differ by their noise levels in one word.
@@ -161,7 +161,7 @@ fn curves(names: &Value) -> String {
         match (curve, own.as_slice()) {
             (None, []) => Some((*name).to_owned()),
             (None, own) => Some(format!("{name}[_{}]", own.join("|_"))),
-            // Its base has said it.
+            // Listed with its base.
             (Some(_), _) if names.contains(&base) => None,
             (Some(_), _) => Some((*name).to_owned()),
         }
@@ -169,10 +169,10 @@ fn curves(names: &Value) -> String {
     names.iter().filter_map(shown).collect::<Vec<_>>().join(" ")
 }
 
-/// What a description says, by its names.
-struct Known(Map<String, Value>);
+/// The fields of a description, by name.
+struct Fields(Map<String, Value>);
 
-impl Known {
+impl Fields {
     fn take(&mut self, key: &str) -> Option<String> {
         self.0.remove(key).as_ref().and_then(words)
     }
@@ -182,7 +182,7 @@ impl Known {
     }
 }
 
-/// A value as a person reads it; none where it says nothing.
+/// A value in readable form; `None` if it is empty.
 fn words(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,

@@ -1,4 +1,4 @@
-//! `hearth model`: a model folder on this machine, looked at and vouched for without a worker.
+//! `hearth model`: inspects and verifies a model folder on this machine, without a worker.
 
 mod inspect;
 mod manifest;

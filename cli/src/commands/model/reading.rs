@@ -1,4 +1,4 @@
-//! A model folder as these commands take it: it is there, and reading it shows progress.
+//! Reading a whole model folder, with a line of progress.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use crate::app::App;
 use crate::exit::Failure;
 use crate::output::progress::StatusLine;
 
-/// How often progress is drawn anew.
+/// How often the progress is updated.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Does `work`, which reads whole folders, and says meanwhile how far it is.
+/// Does `work`, which reads a whole folder, and shows its progress meanwhile.
 pub(super) fn watch<T: Send>(
     app: &App,
     work: impl FnOnce(&Progress) -> T + Send,
@@ -29,7 +29,7 @@ pub(super) fn watch<T: Send>(
     })
 }
 
-/// Refuses what is no folder.
+/// Refuses a path that is no folder.
 pub(super) fn check(dir: &Path) -> Result<(), Failure> {
     if dir.is_dir() {
         return Ok(());

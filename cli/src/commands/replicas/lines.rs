@@ -32,7 +32,7 @@ pub(super) async fn print(
             logs.push(lines.map(move |line| (handle.clone(), line)).boxed());
         }
     }
-    // Those that are followed come as they come, the others one after the other.
+    // Followed logs are interleaved as lines arrive, the others come one after the other.
     let mut lines = match follow {
         true => stream::select_all(logs).boxed(),
         false => stream::iter(logs).flatten().boxed(),

@@ -69,7 +69,7 @@ async fn ended(launchers: &Launchers, record: &LaunchRecord) -> Result<bool, Fai
     Ok(replicas.iter().all(|replica| replica.status.is_final()))
 }
 
-/// The handles that are meant, each once.
+/// The handles that the targets stand for, each once.
 fn expand(launchers: &Launchers, targets: &[Target]) -> Result<Vec<Handle>, Failure> {
     let mut handles: Vec<Handle> = Vec::new();
     for target in targets {
@@ -115,14 +115,14 @@ async fn states(
     Ok(handles.iter().filter_map(|handle| found.remove_entry(handle)).collect())
 }
 
-/// As [`states`]. Where the engine of one launch can't be asked that one is left out, with a note;
-/// then not all is done.
+/// Like [`states`], but leaves out launches whose launcher can't be asked, with a note; the status
+/// then says that not all is done.
 async fn states_of_those_that_answer(
     launchers: &Launchers,
     records: &[LaunchRecord],
 ) -> Result<(Vec<(Handle, Replica)>, Status), Failure> {
     let all: Vec<Handle> = records.iter().flat_map(LaunchRecord::handles).collect();
-    // One question to each engine, where each of them answers.
+    // One question to each launcher, if all of them answer.
     if let Ok(states) = states(launchers, &all).await {
         return Ok((states, Status::Done));
     }
@@ -153,7 +153,7 @@ fn left_out(record: &LaunchRecord, failure: &Failure) -> Status {
 
 async fn list(launchers: &Launchers, app: &App) -> Result<Status, Failure> {
     let records = launchers.state().list()?;
-    // One engine that is away must not hide the launches of the others, nor make them wait.
+    // One unavailable launcher must neither hide the launches of the others nor delay them.
     let row = async |record: &LaunchRecord| {
         let handles: Vec<Handle> = record.handles().collect();
         show::Launch::new(record, states(launchers, &handles).await)
@@ -178,7 +178,7 @@ async fn poll(launchers: &Launchers, targets: &[Target], app: &App) -> Result<St
 
 async fn cancel(launchers: &Launchers, targets: &[Target], app: &App) -> Result<Status, Failure> {
     let handles = expand(launchers, targets)?;
-    // All are known before the first is ended.
+    // All must be known before the first is ended.
     states(launchers, &handles).await?;
     for (launcher, group) in by_launcher(&handles) {
         launchers.by_name(launcher)?.cancel(&group).await?;
@@ -194,7 +194,7 @@ async fn collect(
     app: &App,
 ) -> Result<Status, Failure> {
     let handles = expand(launchers, targets)?;
-    // Side by side: each has all of the time.
+    // Concurrently: each has the whole timeout.
     let groups = by_launcher(&handles).into_iter();
     let each = groups.map(|(name, group)| collect_group(launchers, name, group, timeout));
     let mut found: BTreeMap<Handle, Outcome> = BTreeMap::new();
@@ -227,7 +227,7 @@ async fn collect_group(
         Err(Error::CollectTimeout { running, .. }) => running,
         Err(error) => return Err(error.into()),
     };
-    // What came is kept.
+    // What was collected is kept.
     let ended: Vec<Handle> = group.into_iter().filter(|one| !running.contains(one)).collect();
     let outcomes = launcher.collect(&ended, None).await?;
     Ok((ended.into_iter().zip(outcomes).collect(), running))

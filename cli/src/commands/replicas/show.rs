@@ -58,7 +58,7 @@ fn count(replicas: &[(Handle, Replica)]) -> BTreeMap<&'static str, usize> {
 
 /// A replica or an outcome with its handle.
 #[derive(Serialize)]
-struct Named<'a, T> {
+struct WithHandle<'a, T> {
     handle: &'a Handle,
     #[serde(flatten)]
     is: &'a T,
@@ -139,8 +139,8 @@ pub(super) fn outcomes(found: &[(Handle, Outcome)], app: &App) -> Result<(), Fai
     app.output.line(table.text())
 }
 
-fn named<T>(found: &[(Handle, T)]) -> Vec<Named<'_, T>> {
-    found.iter().map(|(handle, is)| Named { handle, is }).collect()
+fn named<T>(found: &[(Handle, T)]) -> Vec<WithHandle<'_, T>> {
+    found.iter().map(|(handle, is)| WithHandle { handle, is }).collect()
 }
 
 /// On one line, whole in JSON only.

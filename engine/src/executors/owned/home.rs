@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use hearth_api::WorkerId;
 use hearth_fabric::config::RegistrySection;
-use hearth_fabric::identity::{Authority, CurrentIdentity, Issued};
+use hearth_fabric::identity::{Authority, Credentials, CurrentIdentity};
 use hearth_fabric::registry::{self, Registry, RegistryUrl};
 use hearth_protocol::role::Role;
 use uuid::Uuid;
@@ -103,7 +103,7 @@ impl Home {
     ///
     /// # Errors
     /// As [`Authority::issue`].
-    pub(in crate::executors) fn issue(&self, rank: u32) -> Result<Issued, Error> {
+    pub(in crate::executors) fn issue(&self, rank: u32) -> Result<Credentials, Error> {
         let name = self.worker_id(rank);
         Ok(self.authority.issue(Role::Worker, name.as_str(), VALIDITY, &[])?)
     }

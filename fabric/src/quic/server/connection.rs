@@ -32,7 +32,7 @@ pub(super) async fn serve(
     service.connections(&peer, 1);
     let bulk = Arc::new(Semaphore::new(settings::BULK_STREAMS));
     let mut calls = JoinSet::new();
-    // The memory of a call that was answered at once serves the next.
+    // The allocation of a call that was answered at once is reused for the next one.
     let nothing = || ReusableBoxFuture::new(std::future::ready(()));
     let mut answered = nothing();
     let reason = loop {
@@ -51,8 +51,8 @@ pub(super) async fn serve(
                             service.serve(&peer, call).await;
                         }
                     });
-                    // A control call mostly comes with one packet and is answered at once: that
-                    // needs no task. A task polls anew whatever waits.
+                    // A control call mostly arrives in one packet and is answered at once,
+                    // without a task. Whatever has to wait moves to a task, which polls it again.
                     let at_once = AssertUnwindSafe(|| (&mut answered).now_or_never());
                     match std::panic::catch_unwind(at_once) {
                         Ok(Some(())) => {}
@@ -67,7 +67,7 @@ pub(super) async fn serve(
     tracing::info!(peer = %peer.id, agent = %peer.agent, %reason, "disconnected");
 }
 
-/// Reads a call; what is malformed, late or too large is answered here.
+/// Reads a call. One that is malformed, late or too large is answered here.
 async fn receive_call(
     frames: &mut FrameReader,
     mut responder: Responder,

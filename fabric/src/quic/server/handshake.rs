@@ -27,7 +27,7 @@ pub(super) struct Caller {
     pub(super) incarnation: Incarnation,
 }
 
-/// With whom a handshake was made, and what came of it.
+/// The peer's address, and the result of the handshake with it.
 type Outcome = (SocketAddr, Result<Caller, Error>);
 
 /// Handshakes under way.
@@ -59,7 +59,7 @@ impl Handshakes {
         self.tasks.len()
     }
 
-    /// The next that ends by itself; none while nothing is under way.
+    /// The next handshake that ends by itself; `None` while none is under way.
     pub(super) async fn next(&mut self) -> Option<Outcome> {
         while let Some(ended) = self.tasks.join_next().await {
             note_panic("handshake", &ended);
@@ -70,7 +70,7 @@ impl Handshakes {
         None
     }
 
-    /// Ends those that are under way.
+    /// Aborts the handshakes that are under way.
     pub(super) async fn shutdown(&mut self) {
         self.tasks.shutdown().await;
     }

@@ -40,8 +40,8 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds `addr`; port 0 takes a free one. Each connection is taken with what `identity` is at
-    /// that time.
+    /// Binds `addr`; port 0 takes a free one. Each connection uses the `identity` that is
+    /// current when it arrives.
     ///
     /// # Errors
     /// [`Error::Bind`] names the address, [`Error::Identity`] the certificate's fault. Must be
@@ -67,7 +67,7 @@ impl Listener {
     /// The address that was bound.
     ///
     /// # Errors
-    /// When the system does not say.
+    /// When the system can't tell.
     pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
         self.endpoint.local_addr()
     }
@@ -78,7 +78,7 @@ impl Listener {
         self.granted
     }
 
-    /// Takes connections until `cancel`, then closes them all in good order.
+    /// Accepts connections until `cancel`, then closes them all gracefully.
     pub async fn run(self, service: Arc<dyn Service>, cancel: CancellationToken) {
         let memory = Memory::new(self.settings.request_timeout);
         let mut handshakes = Handshakes::default();

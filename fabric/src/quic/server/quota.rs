@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// How many refusals are logged: strangers cost nothing, and must not fill a disk.
+/// Limits how many refusals are logged, so that strangers can't fill a disk.
 pub(super) struct Quota {
     since: Instant,
     lines: u32,

@@ -13,7 +13,7 @@ use crate::quic::responder::Responder;
 
 /// What a worker does with calls.
 pub trait Service: Send + Sync + 'static {
-    /// What to tell a caller that greets, for the agreed minor version.
+    /// The answer to a caller's greeting, for the agreed minor version.
     fn welcome(&self, minor: u16) -> Welcome;
 
     /// Serves one call. Dropped when the connection ends, so that work that must outlive its
@@ -33,13 +33,13 @@ pub trait Service: Send + Sync + 'static {
 pub struct Peer {
     /// The name and role in its certificate.
     pub id: SpiffeId,
-    /// What it says of itself.
+    /// The program it says it is.
     pub agent: String,
-    /// Where it called from at first.
+    /// The address it first called from.
     pub address: SocketAddr,
 }
 
-/// A call that has arrived whole.
+/// A call that has arrived completely.
 pub struct IncomingCall {
     /// What is asked.
     pub request: Request,

@@ -17,7 +17,7 @@ use crate::registry::state::{State, StateFolder};
 use crate::registry::{AnnounceStatus, Error, MAX_WORKERS, RankWish};
 use hearth_base::files;
 
-/// How often the files are checked: somebody may clean the directory up.
+/// How often the files are checked: somebody may clean up the directory.
 const CHECK: Duration = Duration::from_secs(1);
 /// Between two tries.
 const RETRY: Duration = Duration::from_millis(500);
@@ -88,8 +88,8 @@ impl Claim {
         Ok(claim)
     }
 
-    /// Writes each change of the record; ends when the files are not ours any more. A disk that is
-    /// full keeps the record as it was, and the worker listed.
+    /// Writes each change of the record; ends when the files are no longer ours. On a full disk
+    /// the old record stays, and the worker stays listed.
     async fn hold(&self, layout: &Arc<Layout>, desk: &mut Desk) -> Error {
         let mut check = tokio::time::interval(CHECK);
         check.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -107,7 +107,7 @@ impl Claim {
                 }
                 _ = check.tick() => true,
             };
-            // One that came since is seen in the next round.
+            // A change that came since is seen in the next round.
             let record = desk.record.borrow().clone();
             let mut silent = || {
                 pending = true;
@@ -189,7 +189,7 @@ fn take(
     Ok((rank, Locks { worker, rank: rank_lock }))
 }
 
-/// The wished rank; for `Auto` the one of last time, else the lowest free one.
+/// The requested rank; for `Auto` the last one, else the lowest free one.
 fn take_rank(layout: &Layout, last: Option<Rank>, wish: RankWish) -> Result<(Rank, Lock), Error> {
     let try_take = |rank: Rank| {
         let path = layout.rank(rank);

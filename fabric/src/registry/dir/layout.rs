@@ -58,7 +58,7 @@ impl Layout {
     }
 }
 
-/// Waits for work on the registry's files; `tell` is called where they don't answer for a while.
+/// Waits for work on the registry's files; calls `tell` if they don't answer for a while.
 pub(super) async fn answered<T>(work: impl Future<Output = T>, tell: impl FnOnce()) -> T {
     let mut work = std::pin::pin!(work);
     match tokio::time::timeout(ANSWER, &mut work).await {

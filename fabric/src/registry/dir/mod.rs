@@ -1,13 +1,13 @@
 //! A registry for one host, with nothing installed: files in a runtime directory.
 //!
 //! `workers/<id>.json` is a worker's record, alive while the lock on `workers/<id>.lock` is held;
-//! `ranks/<n>.lock` is held by the worker that has rank n, `owners/<name>.lock` by the engine of that
-//! name. The kernel lets go of a lock when its
-//! holder dies, so a crashed worker is gone at once and nothing has to expire. Lock files stay:
-//! removing one while another process opens it would leave two holders.
+//! `ranks/<n>.lock` is held by the worker that has rank n, `owners/<name>.lock` by the engine of
+//! that name. The kernel releases a lock when its holder dies, so a crashed worker is gone at once
+//! and nothing has to expire. Lock files stay: removing one while another process opens it would
+//! leave two holders.
 //!
-//! The folder may be on a network and hang: all that touches it runs apart, one piece of work at a
-//! time for each task here.
+//! The folder may be on a network and hang: everything that touches it runs on blocking threads,
+//! one operation at a time for each task here.
 
 mod announce;
 mod layout;

@@ -22,7 +22,7 @@ use hearth_base::files;
 const PERIOD: Duration = Duration::from_millis(200);
 
 /// What was read of the files last time, so that an unchanged one is not read again.
-type Seen = BTreeMap<WorkerId, Entry>;
+type Entries = BTreeMap<WorkerId, Entry>;
 
 #[derive(Clone)]
 struct Entry {
@@ -37,7 +37,7 @@ struct Stamp(u64, i64, i64, u64);
 
 /// Publishes the workers that are there until it is cancelled.
 pub(super) async fn follow(layout: Arc<Layout>, publisher: Publisher, cancel: CancellationToken) {
-    let mut seen = Arc::new(Seen::new());
+    let mut seen = Arc::new(Entries::new());
     loop {
         let (of, last) = (Arc::clone(&layout), Arc::clone(&seen));
         let looking = files::run_blocking(move || look(&of, &last));
@@ -69,8 +69,8 @@ pub(super) async fn follow(layout: Arc<Layout>, publisher: Publisher, cancel: Ca
 }
 
 /// The live workers' records.
-fn look(layout: &Layout, last: &Seen) -> io::Result<Seen> {
-    let mut now = Seen::new();
+fn look(layout: &Layout, last: &Entries) -> io::Result<Entries> {
+    let mut now = Entries::new();
     for file in fs::read_dir(layout.workers())? {
         let name = file?.file_name();
         let Some(id) = name.to_str().and_then(|name| name.strip_suffix(".json")) else { continue };

@@ -46,7 +46,7 @@ pub(super) async fn keep(layout: Arc<Layout>, holder: Holder) {
     }
 }
 
-/// The lock of last time if it is still the file's, else a new one.
+/// The lock we have if it is still on the file at this path, else a new one.
 fn take(last: Option<Lock>, folder: &Path, path: &Path) -> io::Result<Option<Lock>> {
     if let Some(lock) = last.filter(|lock| lock.is_at(path)) {
         return Ok(Some(lock));

@@ -179,7 +179,7 @@ impl Keeper<'_> {
         }
     }
 
-    /// Whether the error is the last word. A worker that died elsewhere, or on another disk, is
+    /// Whether the error is final. A worker that died elsewhere, or on another disk, is
     /// given the time to expire.
     fn is_final(&mut self, error: &Error) -> bool {
         if self.was_registered || !error.is_conflict() {
@@ -192,7 +192,7 @@ impl Keeper<'_> {
         since.elapsed() > self.cluster.ttl + Duration::from_secs(1)
     }
 
-    /// Revokes the lease, and the keys with it, with one try at each of a few members; what is left
+    /// Revokes the lease, and the keys with it, trying a few members once each; whatever is left
     /// expires.
     async fn give_back(&mut self, turn: usize) {
         let Some(lease) = self.lease.take() else { return };

@@ -12,7 +12,7 @@ use super::session::Session;
 use crate::registry::record::encode;
 use crate::registry::{Error, MAX_WORKERS, RankWish};
 
-/// Races that are lost before the claim is put off.
+/// Lost races after which the claim is postponed.
 const TRIES: usize = 32;
 
 /// What a worker wants.
@@ -32,7 +32,7 @@ impl Claim<'_> {
     /// Puts the worker's two keys.
     ///
     /// # Errors
-    /// [`Error::DuplicateRank`], [`Error::WorkerIdInUse`], [`Error::Full`], or what the session met.
+    /// [`Error::DuplicateRank`], [`Error::WorkerIdInUse`], [`Error::Full`], or the session's error.
     pub(super) async fn make(&self, session: &mut Session<'_>) -> Result<Rank, Error> {
         for _ in 0..TRIES {
             let worker = session.get(self.cluster.worker(&self.record.worker_id)).await?;

@@ -23,8 +23,8 @@ use crate::registry::{Error, MAX_WORKERS};
 /// Between two questions. With the time limit of a call, a fault shows within five seconds.
 const PROBE: Duration = Duration::from_secs(2);
 
-/// Why a watch came to its end.
-enum Ended {
+/// Why a watch ended.
+enum WatchEnd {
     /// The history that it needs was compacted away.
     Compacted,
     /// The server does not answer any more.
@@ -43,8 +43,8 @@ pub(super) async fn follow(cluster: Arc<Cluster>, publisher: Publisher, cancel: 
             ended = session(&cluster, &publisher, turn) => ended,
         };
         match ended {
-            Ended::Compacted => tracing::debug!("history was compacted: listing again"),
-            Ended::Failed(error) => {
+            WatchEnd::Compacted => tracing::debug!("history was compacted: listing again"),
+            WatchEnd::Failed(error) => {
                 turn += 1;
                 tracing::debug!(%error, "following the registry failed");
                 publisher.stale(error);
@@ -62,7 +62,7 @@ pub(super) async fn follow(cluster: Arc<Cluster>, publisher: Publisher, cancel: 
 }
 
 /// One list and the watch after it.
-async fn session(cluster: &Cluster, publisher: &Publisher, turn: usize) -> Ended {
+async fn session(cluster: &Cluster, publisher: &Publisher, turn: usize) -> WatchEnd {
     let listed = async {
         let mut session = Session::open(cluster, turn).await?;
         let listing = session.list(&cluster.workers(), MAX_WORKERS).await?;
@@ -70,7 +70,7 @@ async fn session(cluster: &Cluster, publisher: &Publisher, turn: usize) -> Ended
     };
     let (mut session, listing) = match listed.await {
         Ok(listed) => listed,
-        Err(error) => return Ended::Failed(error),
+        Err(error) => return WatchEnd::Failed(error),
     };
     let mut workers = BTreeMap::new();
     for record in listing.pairs.iter().filter_map(|pair| record(cluster, pair)) {
@@ -86,13 +86,13 @@ async fn watch(
     session: &mut Session<'_>,
     publisher: &Publisher,
     revision: i64,
-) -> Ended {
+) -> WatchEnd {
     let mut watcher = session.watcher();
     let options = WatchOptions::new().with_prefix().with_start_revision(revision);
     let opened = session.answer(watcher.watch(cluster.workers(), Some(options))).await;
     let mut stream = match opened {
         Ok(stream) => stream,
-        Err(error) => return Ended::Failed(error),
+        Err(error) => return WatchEnd::Failed(error),
     };
     let mut probe = tokio::time::interval_at(Instant::now() + PROBE, PROBE);
     probe.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -102,29 +102,29 @@ async fn watch(
             message = stream.message() => match message {
                 Ok(Some(response)) if response.canceled() => return cancelled(cluster, &response),
                 Ok(Some(response)) => publish(cluster, publisher, &response),
-                Ok(None) => return Ended::Failed(closed(cluster, "the watch was closed")),
-                Err(error) => return Ended::Failed(failure(cluster, &error)),
+                Ok(None) => return WatchEnd::Failed(closed(cluster, "the watch was closed")),
+                Err(error) => return WatchEnd::Failed(failure(cluster, &error)),
             },
             _ = probe.tick() => {
                 if let Err(error) = session.probe().await {
-                    return Ended::Failed(error);
+                    return WatchEnd::Failed(error);
                 }
             }
         }
     }
 }
 
-fn cancelled(cluster: &Cluster, response: &WatchResponse) -> Ended {
+fn cancelled(cluster: &Cluster, response: &WatchResponse) -> WatchEnd {
     if response.compact_revision() > 0 {
-        return Ended::Compacted;
+        return WatchEnd::Compacted;
     }
-    Ended::Failed(closed(cluster, response.cancel_reason()))
+    WatchEnd::Failed(closed(cluster, response.cancel_reason()))
 }
 
 fn closed(cluster: &Cluster, reason: &str) -> Error {
     let reason = if reason.is_empty() { "the watch was cancelled" } else { reason };
     let (target, reason) = (cluster.target.clone(), reason.to_owned());
-    // etcd ends a watch with the words of the refusal.
+    // etcd ends a watch with the reason for the refusal.
     if reason.contains("permission denied") || reason.contains("auth") {
         return Error::Auth { target, reason };
     }
@@ -138,7 +138,7 @@ fn publish(cluster: &Cluster, publisher: &Publisher, response: &WatchResponse) {
         .filter_map(|event| {
             let pair = event.kv()?;
             match event.event_type() {
-                // A record that can't be read is no worker, whatever was there before.
+                // A record that can't be read counts as no worker, whatever was there before.
                 EventType::Put => {
                     record(cluster, pair).map(Change::Put).or_else(|| gone(cluster, pair))
                 }
@@ -201,6 +201,6 @@ mod tests {
             let mut session = Session::open(&etcd.0, 0).await.unwrap();
             let _ = ended.send(watch(&etcd.0, &mut session, &publisher, 2).await);
         });
-        assert!(matches!(report.await.unwrap(), Ended::Compacted));
+        assert!(matches!(report.await.unwrap(), WatchEnd::Compacted));
     }
 }

@@ -26,7 +26,7 @@ pub(super) async fn keep(cluster: Arc<Cluster>, holder: Holder) {
             error = hold(&cluster, &holder, turn, &mut lease) => error,
         };
         if holder.held.send_replace(false) {
-            tracing::warn!(%error, "the owner's name is not held any more: trying on");
+            tracing::warn!(%error, "the owner's name is no longer held: trying again");
             pause = pauses(cluster.ttl);
         }
         turn += 1;
@@ -85,7 +85,7 @@ pub(super) async fn follow(
             () = cancel.cancelled() => return,
             error = ask(&cluster, &owner, turn, &state) => error,
         };
-        tracing::debug!(%error, "whether the owner's name is held is not known");
+        tracing::debug!(%error, "it is unknown whether the owner's name is held");
         tell(&state, OwnerState::Unknown);
         turn += 1;
         tokio::select! {

@@ -1,5 +1,5 @@
-//! What is wrong with the files of `etcds://`, told at the start: etcd's client only fails to
-//! connect with them, again and again, and hardly says why.
+//! Checks the files of `etcds://` at the start: etcd's client would only fail to connect with them,
+//! again and again, and hardly say why.
 
 use std::path::Path;
 
@@ -32,7 +32,7 @@ pub(super) fn pair(cert: (&Path, &[u8]), key: (&Path, &[u8])) -> Result<(), Erro
         return Err(wrong(format!("{file} holds no key: give a PEM file without a password")));
     };
     let provider = rustls::crypto::ring::default_provider();
-    // Of a kind that can't be looked at here: etcd's client has the word.
+    // A kind of key that can't be checked here: that is left to etcd's client.
     let Ok(signing) = provider.key_provider.load_private_key(private) else { return Ok(()) };
     match CertifiedKey::new(chain, signing).keys_match() {
         Err(TlsError::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {

@@ -1,8 +1,8 @@
 //! A connection to one member of the cluster: calls with a time limit and typed errors.
 //!
 //! A session talks to one member only. etcd's client would spread calls over all members, dead ones
-//! too; here a failed session is followed by one with the next member, after a pause that grows and
-//! is spread out, so that a returning cluster is not stormed.
+//! too; here a failed session is followed by one with the next member, after a growing pause
+//! with jitter, so that a returning cluster is not flooded.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -88,7 +88,7 @@ impl<'a> Session<'a> {
         Ok(within(self.cluster, self.limit, got).await?.take_kvs().pop())
     }
 
-    /// Asks for nothing in particular: answered only while the member hears the cluster's leader.
+    /// A read that is answered only while the member hears the cluster's leader.
     pub(super) async fn probe(&mut self) -> Result<(), Error> {
         let options = GetOptions::new().with_count_only();
         let got = self.client.get(self.cluster.ranks(), Some(options));
@@ -155,7 +155,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Pauses between sessions, grown and spread out. A cluster that returns must be used again within
+/// Pauses between sessions: growing, with jitter. A cluster that returns must be used again within
 /// the TTL, and within five seconds.
 pub(super) fn pauses(ttl: Duration) -> ExponentialBackoff {
     ExponentialBuilder::new()

@@ -14,7 +14,7 @@ pub(super) struct Module<'a> {
     pub(super) items: BTreeSet<&'a str>,
     pub(super) imports: Vec<Import<'a>>,
     /// The modules that it declares in files of their own.
-    pub(super) declared: Vec<Declared<'a>>,
+    pub(super) declared: Vec<Declaration<'a>>,
     /// The modules that are written within it.
     pub(super) inline: Vec<(&'a str, Module<'a>)>,
     /// The names and paths in its code, outside of imports.
@@ -38,7 +38,7 @@ pub(super) enum Binding<'a> {
 }
 
 /// `mod name;`
-pub(super) struct Declared<'a> {
+pub(super) struct Declaration<'a> {
     pub(super) name: &'a str,
     /// The value of `#[path = "…"]`.
     pub(super) path: Option<&'a str>,
@@ -136,7 +136,7 @@ impl<'a> Reader<'_, 'a> {
             let child = self.module(at);
             module.inline.push((name, child));
         } else {
-            module.declared.push(Declared { name, path: self.path_attribute(*at) });
+            module.declared.push(Declaration { name, path: self.path_attribute(*at) });
             *at += 3;
         }
     }
