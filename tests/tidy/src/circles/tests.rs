@@ -2,14 +2,20 @@
 
 use crate::tree::File;
 
-use super::circles;
+use super::{circles, rule};
+
+/// The files of one crate, by their paths below its `src/`.
+fn house(files: &[(&str, &str)]) -> Vec<File> {
+    let file = |(path, text): &(&str, &str)| File {
+        path: format!("house/src/{path}"),
+        text: (*text).to_owned(),
+    };
+    files.iter().map(file).collect()
+}
 
 /// The ties of the circles among these files, as `from -> to: names`.
 fn ties(files: &[(&str, &str)]) -> Vec<String> {
-    let files: Vec<_> = files
-        .iter()
-        .map(|(path, text)| File { path: format!("house/src/{path}"), text: (*text).to_owned() })
-        .collect();
+    let files = house(files);
     let found = circles(&files.iter().collect::<Vec<_>>());
     let ties = found.into_iter().flat_map(|circle| circle.arrows).map(|(from, to, tie)| {
         let names = tie.names.into_iter().collect::<Vec<_>>().join(", ");
@@ -18,14 +24,34 @@ fn ties(files: &[(&str, &str)]) -> Vec<String> {
     ties.collect()
 }
 
+const PLANTED: [(&str, &str); 3] = [
+    ("lib.rs", "mod kitchen;\nmod hall;"),
+    ("kitchen.rs", "use crate::hall::Door;\npub(crate) struct Stove(Door);"),
+    ("hall.rs", "pub(crate) struct Door;\nfn warm() { super::kitchen::Stove::light() }"),
+];
+
+#[test]
+#[should_panic(expected = "house/src/kitchen.rs:1: takes Door from house/src/hall.rs")]
+fn a_planted_circle_breaks_the_rule() {
+    rule(&house(&PLANTED).iter().collect::<Vec<_>>(), &[]).check();
+}
+
+#[test]
+fn a_tree_without_a_circle_or_with_an_excepted_one_passes() {
+    rule(&house(&PLANTED[..2]).iter().collect::<Vec<_>>(), &[]).check();
+    rule(&house(&PLANTED).iter().collect::<Vec<_>>(), &[&["house/src/"]]).check();
+}
+
+#[test]
+#[should_panic(expected = "no circle within house/src/: drop the exception")]
+fn an_exception_goes_with_its_circle() {
+    rule(&house(&PLANTED[..2]).iter().collect::<Vec<_>>(), &[&["house/src/"]]).check();
+}
+
 #[test]
 fn files_that_use_each_other_are_a_circle() {
-    let files = [
-        ("lib.rs", "mod kitchen;\nmod hall;"),
-        ("kitchen.rs", "use crate::hall::Door;\npub(crate) struct Stove(Door);"),
-        ("hall.rs", "pub(crate) struct Door;\nfn warm() { super::kitchen::Stove::light() }"),
-    ];
-    assert_eq!(ties(&files), ["hall.rs -> kitchen.rs: Stove", "kitchen.rs -> hall.rs: Door"]);
+    let expected = ["hall.rs -> kitchen.rs: Stove", "kitchen.rs -> hall.rs: Door"];
+    assert_eq!(ties(&PLANTED), expected);
 }
 
 #[test]
