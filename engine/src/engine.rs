@@ -1,37 +1,38 @@
-//! The front for callers: accepts requests, hands them to workers, gives back what comes of them.
+//! The front for callers: accepts requests, hands them to workers, returns their results.
 //!
-//! An engine holds no model and owns no worker. How workers are reached is its executor's.
+//! An engine holds no model and owns no worker. Its executor knows how to reach workers.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::metrics::CoordinatorMetrics;
 use futures_util::{StreamExt as _, stream};
 use hearth_api::request::GenerationRequest;
-use hearth_api::{CallError, ErrorKind, RequestId};
+use hearth_api::{CallError, ErrorKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::Config;
+use crate::draw;
 use crate::executor::Executor;
 use crate::executors::{self, Backends, Start};
 use crate::fleet::{self, FleetView, WorkerStatus};
 use crate::hooks::{self, Hook};
-use crate::measured::Measured;
-use crate::request::{Accepted, Dispatcher, RequestOutput, Submission};
+use crate::metered::MeteredExecutor;
+use crate::metrics::CoordinatorMetrics;
+use crate::request::{Admission, Dispatcher, RequestOutput, Submission};
 
-/// No request takes longer, whatever it asks for: clocks must be able to count it.
+/// No request takes longer, whatever it asks for, so that deadlines can't overflow a clock.
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// How long closing waits for the requests under way to end, and for their workers to know.
+/// How long closing waits for the requests under way to end, and again for their workers to hear of
+/// it.
 const CLOSE_LIMIT: Duration = Duration::from_millis(500);
 
 /// The bounds of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineOptions {
-    /// Time that a request may take when it does not say.
+    /// How long a request may take if it names no deadline.
     pub request_timeout: Duration,
     /// Requests that are under way at once; further ones are refused as `queue_full`.
     pub queue: usize,
@@ -59,13 +60,13 @@ struct Shared {
     metrics: Option<CoordinatorMetrics>,
 }
 
-/// A request's place among those under way.
+/// What happens to a request when as many are under way as are allowed.
 #[derive(Clone, Copy)]
-enum Place {
-    /// One that is free now.
-    Free,
-    /// The next to become free.
-    Awaited,
+enum WhenFull {
+    /// It is refused.
+    Refuse,
+    /// It waits for one of them to end.
+    Wait,
 }
 
 /// Makes an [`Engine`].
@@ -77,14 +78,14 @@ pub struct EngineBuilder {
 }
 
 impl EngineBuilder {
-    /// Bounds of one's own.
+    /// Sets the bounds.
     #[must_use]
     pub fn options(mut self, options: EngineOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// Adds a hook, after those that are there.
+    /// Adds a hook, after those already added.
     #[must_use]
     pub fn hook(mut self, hook: impl Hook) -> Self {
         self.hooks.push(Box::new(hook));
@@ -103,7 +104,7 @@ impl EngineBuilder {
     pub fn build(self) -> Engine {
         let Self { executor, options, hooks, metrics } = self;
         let executor = match &metrics {
-            Some(metrics) => Arc::new(Measured::new(executor, metrics.clone())),
+            Some(metrics) => Arc::new(MeteredExecutor::new(executor, metrics.clone())),
             None => executor,
         };
         let queue = options.queue.clamp(1, Semaphore::MAX_PERMITS);
@@ -127,13 +128,13 @@ impl Engine {
         Self::builder(executor).build()
     }
 
-    /// An engine with bounds of one's own.
+    /// An engine with these bounds.
     #[must_use]
     pub fn with_options(executor: Arc<dyn Executor>, options: EngineOptions) -> Self {
         Self::builder(executor).options(options).build()
     }
 
-    /// An engine with bounds and hooks of one's own.
+    /// An engine with bounds and hooks to be set.
     #[must_use]
     pub fn builder(executor: Arc<dyn Executor>) -> EngineBuilder {
         let options = EngineOptions::default();
@@ -177,7 +178,7 @@ impl Engine {
             Some(metrics) => builder.metrics(metrics).build(),
             None => builder.build(),
         };
-        // One that is asked to end meanwhile is there, and is closed as any other.
+        // An engine that is asked to end meanwhile exists, and is closed like any other.
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
@@ -196,14 +197,14 @@ impl Engine {
         }
     }
 
-    /// Runs requests side by side; the results are in their order. One that fails hides no other,
-    /// and one for which there is no place yet waits for it, within the time that it may take.
+    /// Runs requests concurrently; the results are in the requests' order. One that fails hides no
+    /// other, and one beyond the bound waits, within its own deadline.
     pub async fn step(
         &self,
         requests: Vec<GenerationRequest>,
     ) -> Vec<Result<RequestOutput, CallError>> {
         let run = |request| async {
-            self.submit_at(Instant::now(), request, Place::Awaited).await?.finish().await
+            self.submit_at(Instant::now(), request, WhenFull::Wait).await?.finish().await
         };
         let at_once = self.shared.options.queue;
         stream::iter(requests).map(run).buffered(at_once).collect().await
@@ -219,7 +220,7 @@ impl Engine {
         self.submit_since(request, Instant::now().into_std()).await
     }
 
-    /// [`Engine::submit`] for a request that came at `arrived`: its time counts from there.
+    /// [`Engine::submit`] for a request that arrived at `arrived`: its deadline counts from then.
     ///
     /// # Errors
     /// As [`Engine::submit`].
@@ -228,16 +229,16 @@ impl Engine {
         request: GenerationRequest,
         arrived: std::time::Instant,
     ) -> Result<Submission, CallError> {
-        self.submit_at(Instant::from_std(arrived), request, Place::Free).await
+        self.submit_at(Instant::from_std(arrived), request, WhenFull::Refuse).await
     }
 
     async fn submit_at(
         &self,
         arrived: Instant,
         request: GenerationRequest,
-        place: Place,
+        when_full: WhenFull,
     ) -> Result<Submission, CallError> {
-        let accepted = self.accept(request, arrived, place).await;
+        let accepted = self.accept(request, arrived, when_full).await;
         if let (Err(_), Some(metrics)) = (&accepted, &self.shared.metrics) {
             metrics.request_refused(arrived.elapsed());
         }
@@ -248,19 +249,18 @@ impl Engine {
         &self,
         request: GenerationRequest,
         started: Instant,
-        place: Place,
+        when_full: WhenFull,
     ) -> Result<Submission, CallError> {
         let shared = &self.shared;
         let deadline = started + self.limit(&request);
         let request = self.before(request, deadline).await?;
         request.check()?;
         let model = shared.dispatcher.model(request.model.as_deref())?;
-        let permit = self.place(place, deadline).await?;
-        let accepted = Accepted {
-            engine: self.clone(),
+        let permit = self.permit(when_full, deadline).await?;
+        let accepted = Admission {
             dispatcher: shared.dispatcher.clone(),
-            id: request.id.clone().unwrap_or_else(|| self.draw_id()),
-            seed: request.seed.unwrap_or_else(draw_seed),
+            id: request.id.clone().unwrap_or_else(draw::request_id),
+            seed: request.seed.unwrap_or_else(draw::seed),
             model,
             started,
             limit: self.limit(&request),
@@ -272,19 +272,19 @@ impl Engine {
         Ok(Submission::start(request, accepted))
     }
 
-    /// A place among the requests under way, until `deadline` where it is waited for.
-    async fn place(
+    /// A permit to be under way, waited for until `deadline` at most.
+    async fn permit(
         &self,
-        place: Place,
+        when_full: WhenFull,
         deadline: Instant,
     ) -> Result<OwnedSemaphorePermit, CallError> {
         let (room, queue) = (Arc::clone(&self.shared.room), self.shared.options.queue);
         let under_way = format!("{queue} requests are under way, the most at once");
-        match place {
-            Place::Free => room.try_acquire_owned().map_err(|_| {
+        match when_full {
+            WhenFull::Refuse => room.try_acquire_owned().map_err(|_| {
                 CallError::new(ErrorKind::QueueFull, format!("{under_way}: try later"))
             }),
-            Place::Awaited => {
+            WhenFull::Wait => {
                 let taken = tokio::time::timeout_at(deadline, room.acquire_owned()).await;
                 taken.ok().and_then(Result::ok).ok_or_else(|| {
                     let message = format!("{under_way}, until its time was over: allow more time");
@@ -327,8 +327,8 @@ impl Engine {
     /// Waits until `n` workers take requests.
     ///
     /// # Errors
-    /// `no_worker` when the time is over: which registry, how many workers it has, and of each why
-    /// it does not count.
+    /// `no_worker` when the time is over: which registry, how many workers it has, and why each of
+    /// them does not count.
     pub async fn wait_ready(&self, n: usize, timeout: Duration) -> Result<(), CallError> {
         let mut fleet = self.fleet();
         let settled = fleet.wait_for(|view| view.ready().count() >= n || out_of_reach(view, n));
@@ -351,11 +351,15 @@ impl Engine {
         if room.available_permits() < options.queue {
             let all = u32::try_from(options.queue).unwrap_or(u32::MAX);
             let _ = tokio::time::timeout(CLOSE_LIMIT, room.acquire_many(all)).await;
-            // A closed connection sends nothing any more. What is answered was sent behind the
-            // cancels, so they have arrived.
+            // A closed connection sends nothing more. The health checks were sent after the cancels,
+            // so once they are answered the cancels have arrived.
             self.check_health(CLOSE_LIMIT).await;
         }
         self.executor().close().await;
+    }
+
+    pub(crate) fn dispatcher(&self) -> &Dispatcher {
+        &self.shared.dispatcher
     }
 
     pub(crate) fn executor(&self) -> &dyn Executor {
@@ -365,12 +369,6 @@ impl Engine {
     pub(crate) fn view(&self) -> Arc<FleetView> {
         Arc::clone(&self.fleet().borrow())
     }
-
-    /// A fresh name, later ones after earlier ones in order.
-    pub(crate) fn draw_id(&self) -> RequestId {
-        let text = Uuid::now_v7().to_string();
-        RequestId::new(text).unwrap_or_else(|_| unreachable!("a UUID is an id"))
-    }
 }
 
 /// Whether so many workers that the engine owns have failed for good that `n` can't be ready.
@@ -378,10 +376,4 @@ fn out_of_reach(view: &FleetView, n: usize) -> bool {
     let failed = |status: &WorkerStatus| matches!(status, WorkerStatus::Failed { .. });
     let failed = view.workers.iter().filter(|worker| failed(&worker.status)).count();
     failed > 0 && view.workers.len() - failed < n
-}
-
-/// A seed that a person can type: below 2^32, as image tools draw it.
-fn draw_seed() -> u64 {
-    let (high, _) = Uuid::new_v4().as_u64_pair();
-    high >> 32
 }

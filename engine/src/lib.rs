@@ -39,13 +39,14 @@
 pub mod blocking;
 pub mod collective;
 pub mod config;
+mod draw;
 pub mod engine;
 pub mod executor;
 pub mod executors;
 pub mod fleet;
 pub mod hooks;
 pub mod known_as;
-mod measured;
+mod metered;
 pub mod metrics;
 pub mod planner;
 pub mod request;

@@ -6,10 +6,10 @@
 //! is told to it through a watch.
 
 mod routes;
+mod state;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -18,11 +18,10 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use hearth_telemetry::metrics::Registry;
+pub use state::{Readiness, State};
 
 /// Where the probe listens and what it allows.
 #[derive(Debug, Clone)]
@@ -60,24 +59,6 @@ impl Config {
     pub fn new(listen: SocketAddr) -> Self {
         Self { listen, max_connections: 64, connection_timeout: Duration::from_secs(5) }
     }
-}
-
-/// What the probe shows.
-#[derive(Debug, Clone)]
-pub struct State {
-    /// Whether the daemon takes requests. The last value stays when the sender is dropped.
-    pub readiness: watch::Receiver<Readiness>,
-    /// The metrics of the process.
-    pub metrics: Arc<Registry>,
-}
-
-/// Whether the daemon takes requests.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Readiness {
-    /// It does.
-    Ready,
-    /// It does not, for this reason.
-    NotReady(String),
 }
 
 /// Why the probe can't start.

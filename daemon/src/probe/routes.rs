@@ -5,10 +5,10 @@ use axum::extract::State as Shared;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hearth_telemetry::metrics::CONTENT_TYPE;
 use serde_json::json;
 
-use super::{Readiness, State};
-use hearth_telemetry::metrics::CONTENT_TYPE;
+use super::state::{Readiness, State};
 
 /// All routes of the probe.
 pub(super) fn router(state: State) -> Router {

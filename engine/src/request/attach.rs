@@ -1,7 +1,7 @@
-//! A request that workers have already, taken up again: by a caller that lost it, or by another one.
+//! Attaching to a request that workers already have, for a caller that lost it or for another one.
 //!
-//! Nothing is planned or computed here. All workers are asked for the request's parts, and what they
-//! say of them goes on to the caller; leaving ends none of them.
+//! Nothing is planned or computed here. All workers are asked for the request's parts, and their
+//! events are passed on to the caller; leaving ends none of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,10 +18,12 @@ use hearth_protocol::methods::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::dispatch::Dispatcher;
 use super::drive::Results;
 use super::mailbox::Mailbox;
-use super::part::{made, told};
+use super::part::{Update, image_output, update};
 use super::{ImageOutput, RequestEvent, Submission};
+use crate::draw;
 use crate::executor::{CallReply, OutgoingCall};
 use crate::{Engine, RpcOptions};
 
@@ -30,7 +32,7 @@ const ASK: Duration = Duration::from_secs(5);
 
 /// Where a part is.
 #[derive(Debug, Clone)]
-struct Found {
+struct ItemLocation {
     worker: WorkerId,
     rank: Option<Rank>,
     part: Part,
@@ -39,8 +41,8 @@ struct Found {
 }
 
 impl Engine {
-    /// Takes a request up again, whoever submitted it: the events from now on, and the results that
-    /// its workers have kept. Dropping the submission leaves the request as it is;
+    /// Attaches to a request, whoever submitted it: gives the events from now on, and the results
+    /// that its workers have kept. Dropping the submission leaves the request as it is;
     /// [`Submission::cancel`] cancels it.
     ///
     /// # Errors
@@ -48,7 +50,7 @@ impl Engine {
     pub async fn attach(&self, id: &RequestId, limit: Duration) -> Result<Submission, CallError> {
         let options = RpcOptions { timeout: ASK, ..RpcOptions::default() };
         let args = serde_json::Value::Null;
-        let mut parts: BTreeMap<u32, Found> = BTreeMap::new();
+        let mut parts: BTreeMap<u32, ItemLocation> = BTreeMap::new();
         let mut silent = Vec::new();
         for envelope in self.collective_rpc(Method::ListRequests.name(), args, options).await? {
             let list = envelope.outcome.and_then(|value| {
@@ -73,8 +75,8 @@ impl Engine {
         };
         let (images, seed) = (first.part.of, first.seed);
         let mailbox = Arc::new(Mailbox::default());
-        let attached = Attached {
-            engine: self.clone(),
+        let follower = Follower {
+            dispatcher: self.dispatcher().clone(),
             mailbox: Arc::clone(&mailbox),
             id: id.clone(),
             images,
@@ -83,21 +85,21 @@ impl Engine {
             limit,
         };
         let cancel = CancellationToken::new();
-        let task = OwnedTask::spawn("attached", |_| attached.run());
-        let (id, engine) = (id.clone(), self.clone());
-        Ok(Submission { id, seed, images, mailbox, cancel, engine, _task: task })
+        let task = OwnedTask::spawn("attached", |_| follower.run());
+        let (id, dispatcher) = (id.clone(), self.dispatcher().clone());
+        Ok(Submission { id, seed, images, mailbox, cancel, dispatcher, _task: task })
     }
 }
 
-/// Of a part that several workers know, the one that is furthest counts.
+/// If several workers know a part, the one that has got furthest counts.
 fn note(
-    parts: &mut BTreeMap<u32, Found>,
+    parts: &mut BTreeMap<u32, ItemLocation>,
     summary: RequestSummary,
     worker: &WorkerId,
     rank: Option<Rank>,
 ) {
     let RequestSummary { part, seed, state, .. } = summary;
-    let found = Found { worker: worker.clone(), rank, part, seed, state };
+    let found = ItemLocation { worker: worker.clone(), rank, part, seed, state };
     let known = parts.entry(part.index).or_insert_with(|| found.clone());
     if value(found.state) > value(known.state) {
         *known = found;
@@ -114,17 +116,17 @@ fn value(state: RequestState) -> u8 {
     }
 }
 
-struct Attached {
-    engine: Engine,
+struct Follower {
+    dispatcher: Dispatcher,
     mailbox: Arc<Mailbox>,
     id: RequestId,
     images: u32,
     seed: u64,
-    parts: BTreeMap<u32, Found>,
+    parts: BTreeMap<u32, ItemLocation>,
     limit: Duration,
 }
 
-impl Attached {
+impl Follower {
     async fn run(self) {
         let started = Instant::now();
         let mut results = Results::new(self.images);
@@ -152,7 +154,7 @@ impl Attached {
     }
 
     /// Follows one part to its end.
-    async fn part(&self, found: &Found, started: Instant) -> Result<ImageOutput, CallError> {
+    async fn part(&self, found: &ItemLocation, started: Instant) -> Result<ImageOutput, CallError> {
         let (image, worker, rank) = (found.part.index, &found.worker, found.rank);
         self.mailbox.push(RequestEvent::Assigned { image, worker: worker.clone(), rank });
         let args = AttachArgs { request_id: self.id.clone(), index: Some(image) };
@@ -160,7 +162,7 @@ impl Attached {
             CallError::new(ErrorKind::TooLarge, "the request's id is too long").caused_by(&error)
         })?;
         let call = OutgoingCall {
-            id: self.engine.draw_id(),
+            id: draw::request_id(),
             attempt: 0,
             method: Method::Attach.name().to_owned(),
             args: args.into(),
@@ -169,24 +171,28 @@ impl Attached {
             attachments: Vec::new(),
         };
         let located = |error: CallError| error.at(worker, rank);
-        let mut stream = self.engine.executor().call(worker, &call).await.map_err(located)?;
+        let mut stream = self.dispatcher.executor().call(worker, &call).await.map_err(located)?;
         loop {
-            match told(stream.next().await.map_err(located)?, image, worker) {
-                Ok(event) => self.mailbox.push(event),
-                Err(reply) => return ended(*reply, found, started).map_err(located),
+            match update(stream.next().await.map_err(located)?, image, worker) {
+                Update::Event(event) => self.mailbox.push(event),
+                Update::Reply(reply) => return ended(reply, found, started).map_err(located),
             }
         }
     }
 }
 
-impl Drop for Attached {
+impl Drop for Follower {
     fn drop(&mut self) {
         self.mailbox.close();
     }
 }
 
-/// What a worker says of its part's end.
-fn ended(reply: CallReply, found: &Found, started: Instant) -> Result<ImageOutput, CallError> {
+/// A part's result, from the worker's reply.
+fn ended(
+    reply: CallReply,
+    found: &ItemLocation,
+    started: Instant,
+) -> Result<ImageOutput, CallError> {
     let value: AttachValue = codec::decode(&reply.outcome?).map_err(|error| {
         CallError::new(ErrorKind::Protocol, "the value is no part's").caused_by(&error)
     })?;
@@ -196,7 +202,7 @@ fn ended(reply: CallReply, found: &Found, started: Instant) -> Result<ImageOutpu
     match (part.generated, part.error) {
         (Some(generated), None) => {
             let place = (&found.worker, found.rank);
-            made(generated, reply.attachments, found.part, place, started)
+            image_output(generated, reply.attachments, found.part, place, started)
         }
         (None, Some(error)) => Err(error),
         _ => Err(other()),

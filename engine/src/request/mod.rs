@@ -1,8 +1,8 @@
 //! An accepted request, from its planning to its one end.
 //!
-//! [`drive`] runs its images side by side, [`part`] one image's attempts, [`dispatch`] gives each a
-//! place on a worker, [`mailbox`] carries what happens to the caller. [`attach`] takes one up again
-//! that another caller submitted.
+//! [`drive`] runs its images concurrently, [`part`] one image's attempts, [`dispatch`] gives each a
+//! slot on a worker, [`mailbox`] carries events to the caller. [`attach`] follows a request that
+//! another caller submitted.
 
 mod attach;
 mod dispatch;
@@ -14,7 +14,6 @@ mod part;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::metrics::RequestTimer;
 use hearth_api::request::GenerationRequest;
 use hearth_api::{CallError, ErrorKind, RequestId};
 use hearth_base::task::OwnedTask;
@@ -25,8 +24,9 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use dispatch::Dispatcher;
 pub use output::{ImageOutput, RequestEvent, RequestOutput};
 
-use crate::Engine;
+use crate::collective;
 use crate::hooks::Hook;
+use crate::metrics::RequestTimer;
 use drive::Drive;
 use mailbox::Mailbox;
 
@@ -40,22 +40,21 @@ pub struct Submission {
     pub images: u32,
     mailbox: Arc<Mailbox>,
     cancel: CancellationToken,
-    engine: Engine,
+    dispatcher: Dispatcher,
     /// Ends with the submission, and so do its calls.
     _task: OwnedTask,
 }
 
-/// What the engine has settled before a request starts.
-pub(crate) struct Accepted {
-    pub(crate) engine: Engine,
+/// What the engine has determined before a request starts.
+pub(crate) struct Admission {
     pub(crate) dispatcher: Dispatcher,
     pub(crate) id: RequestId,
     pub(crate) seed: u64,
     pub(crate) model: String,
-    /// When it came.
+    /// When it arrived.
     pub(crate) started: Instant,
     pub(crate) limit: Duration,
-    /// The request's place among those under way.
+    /// Counts the request among those under way.
     pub(crate) permit: OwnedSemaphorePermit,
     pub(crate) closing: CancellationToken,
     pub(crate) hooks: Arc<[Box<dyn Hook>]>,
@@ -65,8 +64,8 @@ pub(crate) struct Accepted {
 
 impl Submission {
     /// Starts an accepted request.
-    pub(crate) fn start(request: GenerationRequest, accepted: Accepted) -> Self {
-        let Accepted { engine, dispatcher, id, seed, model, started, limit, permit, .. } = accepted;
+    pub(crate) fn start(request: GenerationRequest, admission: Admission) -> Self {
+        let Admission { dispatcher, id, seed, model, started, limit, permit, .. } = admission;
         let request = GenerationRequest {
             id: Some(id.clone()),
             seed: Some(seed),
@@ -77,7 +76,7 @@ impl Submission {
         let mailbox = Arc::new(Mailbox::default());
         let cancel = CancellationToken::new();
         let drive = Drive {
-            dispatcher,
+            dispatcher: dispatcher.clone(),
             mailbox: Arc::clone(&mailbox),
             id: id.clone(),
             seed,
@@ -85,13 +84,13 @@ impl Submission {
             started,
             deadline: started + limit,
             cancel: cancel.clone(),
-            closing: accepted.closing,
-            hooks: accepted.hooks,
-            timer: accepted.timer,
+            closing: admission.closing,
+            hooks: admission.hooks,
+            timer: admission.timer,
             permit: Some(permit),
         };
         let task = OwnedTask::spawn("request", |_| drive.run());
-        Self { id, seed, images, mailbox, cancel, engine, _task: task }
+        Self { id, seed, images, mailbox, cancel, dispatcher, _task: task }
     }
 
     /// Waits for what happens next; none after [`RequestEvent::Finished`].
@@ -102,11 +101,11 @@ impl Submission {
         self.mailbox.next().await
     }
 
-    /// Waits for the end. A request of which at least one image is there is a success; what the
-    /// others failed of is in their place.
+    /// Waits for the end. A request with at least one image is a success; the errors of the others
+    /// stand in their place.
     ///
     /// # Errors
-    /// What the request failed of first, if it has no image.
+    /// The request's first error, if it has no image.
     pub async fn finish(self) -> Result<RequestOutput, CallError> {
         while let Some(event) = self.mailbox.next().await {
             if let RequestEvent::Finished(output) = event {
@@ -116,10 +115,10 @@ impl Submission {
         Err(CallError::new(ErrorKind::Internal, "the request ended without a result"))
     }
 
-    /// Cancels the request and waits, for two seconds at most, until its workers say so. Its end is
+    /// Cancels the request and waits, for two seconds at most, until its workers confirm. Its end is
     /// still an event.
     pub async fn cancel(&self) {
         self.cancel.cancel();
-        self.engine.cancel(&self.id).await;
+        collective::cancel(self.dispatcher.executor(), &self.id).await;
     }
 }

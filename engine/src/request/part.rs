@@ -10,21 +10,22 @@ use hearth_protocol::message::{Attachment, Preview};
 use hearth_protocol::methods::{GenerateArgs, Generated, Method, Part};
 use tokio::time::Instant;
 
-use super::dispatch::{Dispatcher, Place};
+use super::dispatch::{Dispatcher, Slot};
 use super::mailbox::Mailbox;
 use super::{ImageOutput, RequestEvent};
 use crate::executor::{CallEvent, CallReply, OutgoingCall};
 
-/// Workers that an image may be lost on: a request that ends them must not end them all.
+/// How many workers an image may be lost on: a request that crashes workers must not crash all of
+/// them.
 const LOSSES: u32 = 3;
 
-/// How often workers may turn an image away that was never begun, as busy or draining ones do.
+/// How often workers may turn away an image before it starts, as busy or draining ones do.
 const REFUSALS: u32 = 16;
 
 /// How long a worker that could take the image may be missing: restarts and reconnections.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Pause before each further attempt, times its number: what refused may need a moment.
+/// The pause before each further attempt, times its number: the worker may need a moment.
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -41,8 +42,7 @@ impl Job<'_> {
     /// Makes one image.
     ///
     /// # Errors
-    /// The worker's error if trying again is of no use, the last one's after [`LOSSES`] or
-    /// [`REFUSALS`].
+    /// The worker's error if trying again is no use; the last one after [`LOSSES`] or [`REFUSALS`].
     pub(super) async fn image(&self, index: u32) -> Result<ImageOutput, CallError> {
         let part = Part { index, of: self.request.images() };
         let mut call = self.call(part)?;
@@ -53,7 +53,7 @@ impl Job<'_> {
             let model = self.request.model.as_deref().unwrap_or_default();
             let place = match self.dispatcher.take(model, &failed_on, PATIENCE).await {
                 Ok(place) => place,
-                // That no worker is left says less than what the last one failed of.
+                // The last worker's error says more than that no worker is left.
                 Err(error) => return Err(last_error.unwrap_or(error)),
             };
             match self.attempt(&place, part, &mut call).await {
@@ -103,7 +103,7 @@ impl Job<'_> {
 
     async fn attempt(
         &self,
-        place: &Place,
+        place: &Slot,
         part: Part,
         call: &mut OutgoingCall,
     ) -> Result<ImageOutput, CallError> {
@@ -117,21 +117,25 @@ impl Job<'_> {
         call.deadline = Some(self.deadline.saturating_duration_since(started));
         let mut stream = self.dispatcher.executor().call(worker, call).await?;
         loop {
-            match told(stream.next().await?, image, worker) {
-                Ok(event) => self.mailbox.push(event),
-                Err(reply) => return output(*reply, part, place, started),
+            match update(stream.next().await?, image, worker) {
+                Update::Event(event) => self.mailbox.push(event),
+                Update::Reply(reply) => return output(reply, part, place, started),
             }
         }
     }
 }
 
-/// What a worker says of an image, as an event; its reply apart.
-pub(super) fn told(
-    event: CallEvent,
-    image: u32,
-    worker: &WorkerId,
-) -> Result<RequestEvent, Box<CallReply>> {
-    Ok(match event {
+/// What a worker says of an image.
+pub(super) enum Update {
+    /// Something for the caller to see; more follows.
+    Event(RequestEvent),
+    /// The reply, which ends the call.
+    Reply(CallReply),
+}
+
+/// A call's event, as one of the image's.
+pub(super) fn update(event: CallEvent, image: u32, worker: &WorkerId) -> Update {
+    Update::Event(match event {
         CallEvent::Accepted { queue_position } => RequestEvent::Accepted { image, queue_position },
         CallEvent::Progress(progress) => RequestEvent::Progress {
             image,
@@ -145,7 +149,7 @@ pub(super) fn told(
             let media_type = attachment.media_type;
             RequestEvent::Preview { image, step, media_type, bytes }
         }
-        CallEvent::Reply(reply) => return Err(Box::new(reply)),
+        CallEvent::Reply(reply) => return Update::Reply(reply),
     })
 }
 
@@ -159,18 +163,18 @@ fn is_refusal(error: &CallError) -> bool {
 fn output(
     reply: CallReply,
     part: Part,
-    place: &Place,
+    place: &Slot,
     started: Instant,
 ) -> Result<ImageOutput, CallError> {
     let value = reply.outcome?;
     let generated: Generated = codec::decode(&value).map_err(|error| {
         CallError::new(ErrorKind::Protocol, "the value is no image's").caused_by(&error)
     })?;
-    made(generated, reply.attachments, part, (&place.worker, place.rank), started)
+    image_output(generated, reply.attachments, part, (&place.worker, place.rank), started)
 }
 
-/// The image that a worker says it made.
-pub(super) fn made(
+/// The image of a worker's result.
+pub(super) fn image_output(
     generated: Generated,
     attachments: Vec<(Attachment, Bytes)>,
     part: Part,

@@ -4,6 +4,7 @@
 //! its probe. Which metrics there are is the worker's and the engine's: here is what they share.
 //! Every label has few values, whatever peers send; `docs/metrics.md` lists all metrics.
 
+mod gauge;
 mod process;
 
 use std::fmt::Write as _;
@@ -15,6 +16,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{self, Unit};
+
+pub use gauge::saturating;
 
 /// The media type of [`Registry::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -148,9 +151,4 @@ impl Requests {
         self.ended.get_or_create(&OutcomeLabel { outcome }).inc();
         self.duration.observe(duration.as_secs_f64());
     }
-}
-
-/// A count as a gauge has it.
-pub fn saturating(count: impl TryInto<i64>) -> i64 {
-    count.try_into().unwrap_or(i64::MAX)
 }

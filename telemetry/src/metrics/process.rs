@@ -8,7 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::saturating;
+use super::gauge::saturating;
 use crate::procinfo::Process;
 
 #[derive(Debug)]

@@ -44,7 +44,7 @@ const VAGUE: &[&str] = &["apart", "made", "must", "settle", "told", "word"];
 
 /// Where such names still stand, by the start of the path. An entry goes with its last name.
 const STANDING: &[&str] =
-    &["engine/src/", "inference/src/", "launchers/src/slurm/", "protocol/src/", "worker/src/"];
+    &["inference/src/", "launchers/src/slurm/", "protocol/src/", "worker/src/"];
 
 #[test]
 fn names_are_the_fields_own() {
