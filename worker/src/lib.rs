@@ -7,6 +7,11 @@
 //! and never computes; the [`engine`]'s half is threads that own the sessions and never wait for a
 //! caller. So health, cancel and drain answer while a model runs.
 
+#![expect(
+    clippy::self_named_module_files,
+    reason = "config, models and parts are still such files"
+)]
+
 mod advertise;
 mod announce;
 mod app;

@@ -134,7 +134,10 @@ fn nothing_is_left_half_done() {
 }
 
 /// Lines of a file that still hold one concept.
-const MAX_LINES: usize = 450;
+const MAX_LINES: usize = 400;
+
+/// Files that are still longer. An entry goes with its file.
+const LONG_FILES: &[&str] = &["worker/src/parts/table.rs"];
 
 #[test]
 fn files_fit_in_a_head() {
@@ -142,11 +145,16 @@ fn files_fit_in_a_head() {
         "A file holds one concept; a long one has become several.",
         "Split it by what its parts do; a large test module moves to a sibling file.",
     );
+    let mut excepted = LONG_FILES.to_vec();
     for file in tree().rust().filter(|file| !file.is_test()) {
         let count = file.text.lines().count();
-        if count > MAX_LINES {
+        let is_excepted = excepted.iter().position(|path| *path == file.path);
+        if count > MAX_LINES && is_excepted.map(|at| excepted.remove(at)).is_none() {
             rule.broken(file, count, &format!("{count} lines, more than {MAX_LINES}"));
         }
+    }
+    for path in excepted {
+        rule.note(&format!("{path} is not too long: drop the exception"));
     }
     rule.check();
 }
