@@ -15,7 +15,7 @@ use futures_util::FutureExt as _;
 use hearth_api::request::GenerationRequest;
 use hearth_api::{CallError, ErrorKind};
 
-use crate::request::ImageOutput;
+use crate::request::output::ImageOutput;
 
 /// Looks at, changes or refuses what goes in and what comes out.
 #[async_trait]

@@ -8,7 +8,7 @@ mod attach;
 mod dispatch;
 mod drive;
 mod mailbox;
-mod output;
+pub(crate) mod output;
 mod part;
 
 use std::sync::Arc;
