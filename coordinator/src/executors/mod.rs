@@ -72,6 +72,12 @@ pub enum Error {
     /// The start was asked to end ([`Start::stop`]), and what it had begun has ended.
     #[error("the start was given up, as it was asked to")]
     Stopped,
+    /// A start that did not come about has left workers that could not be ended.
+    #[error("{reason}")]
+    Unended {
+        /// Which, and why.
+        reason: String,
+    },
     /// A worker ended before all were there, and would again.
     #[error("{reason}")]
     Worker {
@@ -143,6 +149,7 @@ impl Error {
                 | E::Custom { .. }
                 | E::Runtime(_)
                 | E::Stopped
+                | E::Unended { .. }
                 | E::Worker { .. }
                 | E::Late { .. }
         )

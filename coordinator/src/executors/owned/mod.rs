@@ -37,7 +37,12 @@ pub(super) trait Origin: Send + Sync + 'static {
 
     /// Ends all that was started and may still run, and waits until it has ended. Each worker's
     /// [`Run::stop`] was called before, and none is started any more.
-    async fn stop(&self) {}
+    ///
+    /// # Errors
+    /// What is left, and why.
+    async fn stop(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// A worker's life.
@@ -69,6 +74,8 @@ pub(super) struct Owned {
     origin: Arc<dyn Origin>,
     home: Arc<Home>,
     ids: Vec<WorkerId>,
+    /// What could not be ended, once it was closed.
+    unended: Mutex<Option<String>>,
 }
 
 impl Owned {
@@ -94,7 +101,7 @@ impl Owned {
         let external = match external {
             Ok(external) => external,
             Err(error) => {
-                origin.stop().await;
+                origin.stop().await.map_err(|reason| Error::Unended { reason })?;
                 return Err(error);
             }
         };
@@ -109,7 +116,8 @@ impl Owned {
             })
             .collect();
         let keepers = OwnedTask::spawn("owned workers", |cancel| keep_all(keepers, cancel));
-        let owned = Self { external, keepers: Mutex::new(Some(keepers)), origin, home, ids };
+        let (keepers, unended) = (Mutex::new(Some(keepers)), Mutex::default());
+        let owned = Self { external, keepers, origin, home, ids, unended };
         let registered = tokio::select! {
             biased;
             () = start.stop.cancelled() => Err(Error::Stopped),
@@ -119,7 +127,7 @@ impl Owned {
             Ok(()) => Ok(owned),
             Err(error) => {
                 owned.close().await;
-                Err(error)
+                Err(owned.unended().map_or(error, |reason| Error::Unended { reason }))
             }
         }
     }
@@ -181,8 +189,17 @@ impl Executor for Owned {
         let keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(keepers) = keepers {
             keepers.stop().await;
-            self.origin.stop().await;
-            self.home.remove();
+            match self.origin.stop().await {
+                Ok(()) => self.home.remove(),
+                // The launcher's own records are in the folder: another try needs them.
+                Err(reason) => {
+                    *self.unended.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+                }
+            }
         }
+    }
+
+    fn unended(&self) -> Option<String> {
+        self.unended.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
