@@ -9,12 +9,6 @@ ifeq ($(shell cargo --version 2>/dev/null),)
 export RUSTUP_HOME := $(abspath $(dir $(shell command -v cargo 2>/dev/null))../../.rustup)
 endif
 
-ifneq ($(shell command -v cargo-nextest 2>/dev/null),)
-run_tests = cargo nextest run --workspace --profile $(if $(CI),ci,default)
-else
-run_tests = cargo test --workspace --lib --bins --tests
-endif
-
 .PHONY: help demo test lint bench docs install deb fmt
 
 help: ## Shows this list.
@@ -29,8 +23,7 @@ demo: ## Builds, brings two workers up, makes pictures, and leaves nothing runni
 test: ## Runs all tests: units, processes, documentation.
 	scripts/deps.sh cc onnxruntime etcd slurm systemd
 	cargo build --workspace --bins
-	$(run_tests)
-	cargo test --workspace --doc
+	scripts/test.sh
 
 lint: ## Checks format, lints, the tree's own rules, and where dependencies come from.
 	scripts/deps.sh cc cargo-deny

@@ -44,6 +44,9 @@ pub enum Error {
     /// The executor.
     #[error("the executor can't start")]
     Executor(#[from] executors::Error),
+    /// The end: workers that the coordinator owns are left.
+    #[error("{0}")]
+    Unended(String),
     /// The probe's TCP socket.
     #[error("http.listen: choose another address, or \"off\"")]
     Probe(#[from] probe::Error),
@@ -56,7 +59,7 @@ impl Error {
         match self {
             Self::Config(_) => true,
             Self::Executor(error) => error.is_configuration(),
-            Self::Probe(_) => false,
+            Self::Probe(_) | Self::Unended(_) => false,
         }
     }
 }
@@ -64,7 +67,7 @@ impl Error {
 /// Runs a coordinator until `stop`. Once `identity` is renewed, it counts for new connections.
 ///
 /// # Errors
-/// [`Error`], at the start only.
+/// [`Error`], at the start; [`Error::Unended`] at the end.
 pub async fn run(
     config: &Config,
     backends: &Backends,
@@ -98,7 +101,7 @@ pub async fn run(
     if let Some(probe) = probe {
         probe.stop_within(PROBE_LIMIT).await;
     }
-    Ok(())
+    engine.unended().map_or(Ok(()), |left| Err(Error::Unended(left)))
 }
 
 /// Waits for a start, and tells systemd meanwhile that it goes on.

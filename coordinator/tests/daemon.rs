@@ -12,6 +12,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use hearth_protocol::role::Role;
+use rustix::process::{Pid, Signal, kill_process};
 use support::{Cluster, SOON};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_hearth-coordinator");
@@ -114,8 +115,7 @@ async fn it_is_ready_with_a_worker_and_ends_in_good_order() {
     until(http, "/ready", "503");
     until_counted(http, &[r#"hearth_workers{state="ready"} 0"#, "hearth_connections 0"]);
 
-    let pid = daemon.0.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    kill_process(Pid::from_child(&daemon.0), Signal::TERM).unwrap();
     let asked = Instant::now();
     let status = loop {
         if let Some(status) = daemon.0.try_wait().unwrap() {

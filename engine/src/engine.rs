@@ -362,6 +362,13 @@ impl Engine {
         &self.shared.dispatcher
     }
 
+    /// What the executor could not end when the engine was closed, and why; none where nothing is
+    /// left.
+    #[must_use]
+    pub fn unended(&self) -> Option<String> {
+        self.executor().unended()
+    }
+
     pub(crate) fn executor(&self) -> &dyn Executor {
         self.shared.dispatcher.executor()
     }

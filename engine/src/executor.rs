@@ -33,6 +33,12 @@ pub trait Executor: Send + Sync + 'static {
     /// Ends every connection and background task of this executor. Workers that it does not own
     /// are left as they are.
     async fn close(&self);
+
+    /// What an executor that owns its workers could not end when it was closed, and why; none where
+    /// nothing is left.
+    fn unended(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A call in flight. Dropping it before its reply cancels it on the worker.

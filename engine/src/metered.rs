@@ -58,6 +58,10 @@ impl Executor for MeteredExecutor {
     async fn close(&self) {
         self.executor.close().await;
     }
+
+    fn unended(&self) -> Option<String> {
+        self.executor.unended()
+    }
 }
 
 #[async_trait]

@@ -30,8 +30,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 fn it_does_what_every_launcher_does() {
     under_user_manager("it_does_what_every_launcher_does", |manager| {
         block_on(conformance::check(&fixture(manager)));
-        let units = manager.systemctl(&["list-units", "--all", "--plain", "hearth-*"]).stdout;
-        assert!(units.contains("0 loaded units"), "{units}");
+        manager.wait_without_replicas();
     });
 }
 
@@ -70,6 +69,9 @@ async fn limits_hold(manager: &UserManager) {
     assert_eq!(found, [Status::Failed, Status::Cancelled]);
     fixture.nothing_left(&spec).await;
 
+    if !manager.limits_memory() {
+        return hearth_tests::skip("out of memory in a unit", "there is no memory controller");
+    }
     // Well above what the shim takes: the system ends the largest.
     let mut hungry = fixture.script(1, "exec tail /dev/zero");
     hungry.resources.memory = Some(64 << 20);

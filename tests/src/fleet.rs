@@ -9,6 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::process::{Process, program, until};
+use crate::turn::Turn;
 
 /// Until a worker has loaded the demo model, on a loaded machine.
 const START: Duration = Duration::from_secs(60);
@@ -119,6 +120,7 @@ impl Fleet {
     /// When one of them does not come up.
     #[must_use]
     pub fn start(options: FleetOptions) -> Self {
+        Turn::assert_taken();
         let dir = tempfile::tempdir().unwrap();
         let own = format!("dir:{}", dir.path().join("registry").display());
         let registry = options.registry.clone().unwrap_or(own);

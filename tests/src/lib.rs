@@ -7,12 +7,16 @@ mod etcd;
 mod fleet;
 mod picture;
 mod process;
+mod skip;
 mod slurm;
+mod turn;
 mod user_manager;
 
 pub use etcd::Etcd;
 pub use fleet::{Fleet, FleetOptions, Run, source};
 pub use picture::{Picture, family, reference, references, unpacked};
-pub use process::{Process, program, until};
+pub use process::{Process, program, signal, until};
+pub use skip::skip;
 pub use slurm::SlurmCluster;
+pub use turn::Turn;
 pub use user_manager::{UserManager, under_user_manager};

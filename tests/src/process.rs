@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 /// A program that cargo built beside the tests.
 ///
 /// # Panics
@@ -31,6 +33,24 @@ pub fn until<T>(what: &str, limit: Duration, mut ready: impl FnMut() -> Option<T
         assert!(start.elapsed() < limit, "{what}: not within {limit:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Sends a signal by its name, as in `TERM`. Not through `kill`, which is a package of its own.
+///
+/// # Panics
+/// When the process is gone.
+pub fn signal(pid: u32, name: &str) {
+    let signal = match name {
+        "CONT" => Signal::CONT,
+        "HUP" => Signal::HUP,
+        "INT" => Signal::INT,
+        "KILL" => Signal::KILL,
+        "STOP" => Signal::STOP,
+        "TERM" => Signal::TERM,
+        _ => panic!("{name} is none of the signals that tests send"),
+    };
+    let raw = i32::try_from(pid).ok().and_then(Pid::from_raw).unwrap();
+    kill_process(raw, signal).unwrap_or_else(|error| panic!("{name} to {pid}: {error}"));
 }
 
 /// A running program; killed when dropped.
@@ -72,9 +92,7 @@ impl Process {
     /// # Panics
     /// When the process is gone.
     pub fn signal(&self, name: &str) {
-        let pid = self.pid().to_string();
-        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap();
-        assert!(sent.success(), "kill -{name} {pid}");
+        signal(self.pid(), name);
     }
 
     /// How it ended; none while it runs.

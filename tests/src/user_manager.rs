@@ -7,9 +7,13 @@ use std::time::Duration;
 
 use crate::fleet::Run;
 use crate::process::until;
+use crate::skip::skip;
+use crate::turn::Turn;
 
 const FOLDER: &str = "HEARTH_TEST_MANAGER";
 const CGROUP: &str = "HEARTH_TEST_CGROUP";
+/// The script's status where the system denies what it needs.
+const DENIED: i32 = 77;
 
 /// The user manager that the test runs beside. `systemctl --user` reaches it, from any process of
 /// the test.
@@ -19,21 +23,26 @@ pub struct UserManager {
 }
 
 /// Runs a test beside a user manager: the test program is started once more, for the test of this
-/// name alone, inside the namespaces, and `test` runs there.
+/// name alone, inside the namespaces, and `test` runs there. It has a turn of its own. Where the
+/// system denies the namespaces, as it does to all but root, the test is skipped.
 ///
 /// # Panics
-/// When the test fails, or the namespaces are refused: that needs root, as in a container of a build
-/// service.
+/// When the test fails.
 pub fn under_user_manager(name: &str, test: impl FnOnce(&UserManager)) {
     if let Some(dir) = std::env::var_os(FOLDER) {
+        let _turn = Turn::share();
         return test(&UserManager { dir: dir.into() });
+    }
+    let _turn = Turn::take();
+    let probe = Run::from(unshare().arg("true").output().unwrap());
+    if probe.status != 0 {
+        return skip(name, &probe.stderr);
     }
     let dir = tempfile::tempdir().unwrap();
     let cgroup = format!("hearth-test-{}", std::process::id());
-    let script = crate::source().join("tests/src/user_manager.sh");
-    let run = Command::new("unshare")
-        .args(["--pid", "--mount", "--fork", "--kill-child", "--mount-proc", "sh"])
-        .arg(script)
+    let run = unshare()
+        .arg("sh")
+        .arg(crate::source().join("tests/src/user_manager.sh"))
         .arg(std::env::current_exe().unwrap())
         .args([name, "--exact", "--nocapture"])
         .env(FOLDER, dir.path())
@@ -42,14 +51,25 @@ pub fn under_user_manager(name: &str, test: impl FnOnce(&UserManager)) {
         .unwrap();
     remove_groups(&cgroup);
     let Run { status, stdout, stderr } = run.into();
+    if status == DENIED {
+        return skip(name, stderr.lines().last().unwrap_or_default());
+    }
     let passed = status == 0 && stdout.contains("1 passed");
     assert!(passed, "inside the user manager: status {status}\n{stdout}\n{stderr}");
+}
+
+/// A command in fresh namespaces, which ends with this process.
+fn unshare() -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--mount", "--fork", "--kill-child", "--propagation", "unchanged"]);
+    command
 }
 
 /// Control groups outlive the processes that were in them.
 fn remove_groups(name: &str) {
     let mut roots = vec![PathBuf::from("/sys/fs/cgroup")];
-    roots.extend(std::fs::read_dir("/sys/fs/cgroup").unwrap().map(|entry| entry.unwrap().path()));
+    let hierarchies = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+    roots.extend(hierarchies.map(|entry| entry.path()));
     for root in roots {
         remove_group(&root.join(name));
     }
@@ -71,6 +91,23 @@ impl UserManager {
         &self.dir
     }
 
+    /// Whether units can have a user namespace of their own; a chroot has none.
+    ///
+    /// # Panics
+    /// When it can't be tried.
+    #[must_use]
+    pub fn has_user_namespaces(&self) -> bool {
+        Command::new("unshare").args(["--user", "true"]).output().unwrap().status.success()
+    }
+
+    /// Whether the kernel has lent this system the limits on memory.
+    #[must_use]
+    pub fn limits_memory(&self) -> bool {
+        let groups = Path::new("/sys/fs/cgroup");
+        let lent = std::fs::read_to_string(groups.join("cgroup.controllers")).unwrap_or_default();
+        groups.join("memory").is_dir() || lent.split_whitespace().any(|name| name == "memory")
+    }
+
     /// Runs `systemctl --user`.
     ///
     /// # Panics
@@ -79,6 +116,17 @@ impl UserManager {
     pub fn systemctl(&self, args: &[&str]) -> Run {
         let output: Output = Command::new("systemctl").arg("--user").args(args).output().unwrap();
         output.into()
+    }
+
+    /// Waits until no unit of a replica is loaded: one that has ended goes a moment after its report.
+    ///
+    /// # Panics
+    /// When some stay.
+    pub fn wait_without_replicas(&self) {
+        let list = ["list-units", "--all", "--plain", "hearth-*"];
+        until("the end of the replicas' units", Duration::from_secs(30), || {
+            self.systemctl(&list).stdout.contains("0 loaded units").then_some(())
+        });
     }
 
     /// Adds a unit, or a drop-in as in `NAME.d/FILE.conf`.

@@ -94,6 +94,7 @@ const CASES: [Case; 8] = [
 
 #[test]
 fn a_bad_folder_ends_a_start_and_not_a_worker_that_runs() {
+    let _turn = hearth_tests::Turn::take();
     let dir = tempfile::tempdir().expect("a folder");
     let worker = format!("model_dirs = [{:?}]", dir.path());
     let fleet = Fleet::start(FleetOptions { worker, ..FleetOptions::default() });

@@ -10,6 +10,7 @@ use hearth_tests::{Fleet, FleetOptions, Process, Run, program, source};
 
 #[test]
 fn a_request_that_can_not_be_is_refused_by_name() {
+    let _turn = hearth_tests::Turn::take();
     let mut fleet = Fleet::start(FleetOptions::default());
     let long = "x".repeat(10_001);
     let cases: [(&[&str], i32, &[&str]); 12] = [
@@ -42,6 +43,7 @@ fn a_request_that_can_not_be_is_refused_by_name() {
 
 #[test]
 fn a_variable_that_looks_like_a_number_is_text_where_text_is_meant() {
+    let _turn = hearth_tests::Turn::take();
     let check = |variables: &[(&str, &str)]| {
         let mut worker = Command::new(program("hearth-worker"));
         let model = format!("emoji={}", source().join("models/emoji").display());
@@ -57,6 +59,7 @@ fn a_variable_that_looks_like_a_number_is_text_where_text_is_meant() {
 
 #[test]
 fn without_a_worker_or_with_a_wrong_certificate_it_says_so() {
+    let _turn = hearth_tests::Turn::take();
     let fleet = Fleet::start(FleetOptions::default());
     let dir = tempfile::tempdir().expect("a folder");
     let nobody = format!("dir:{}", dir.path().display());
@@ -107,6 +110,7 @@ fn failed_start(args: &[&str], environment: &[(&str, &str)]) -> (i32, String) {
 
 #[test]
 fn a_worker_that_can_not_start_names_the_file_or_key() {
+    let _turn = hearth_tests::Turn::take();
     let fleet = Fleet::start(FleetOptions { workers: 0, ..FleetOptions::default() });
     let pki = fleet.pki("worker-w0");
     let registry = fleet.registry().to_owned();

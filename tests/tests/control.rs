@@ -5,6 +5,7 @@ use hearth_tests::{Fleet, FleetOptions, Picture, family, source, unpacked};
 
 #[test]
 fn control_images_steer_a_picture_as_in_diffusers() {
+    let _turn = hearth_tests::Turn::take();
     let folder = source().join("tests/models/tiny-controlnet");
     let model = format!("tiny={}", folder.display());
     let fleet = Fleet::start(FleetOptions { model, ..FleetOptions::default() });

@@ -59,6 +59,7 @@ async fn health(connection: &Connection) -> (Health, Duration) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_stalled_replies_of_64_mib_leave_health_quick() {
+    let _turn = hearth_tests::Turn::take();
     let dir = tempfile::tempdir().expect("a folder");
     let authority = Authority::create("test", DAY).expect("an authority");
     for (role, name) in [(Role::Worker, "w0"), (Role::Coordinator, "c0")] {

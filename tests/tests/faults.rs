@@ -57,6 +57,7 @@ async fn until_all_run(submission: &mut Submission) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_or_frozen_worker_s_pictures_are_made_elsewhere() {
+    let _turn = hearth_tests::Turn::take();
     let mut fleet = fleet(2);
     let engine = coordinator(&fleet, 2).await;
 
@@ -103,6 +104,7 @@ async fn a_killed_or_frozen_worker_s_pictures_are_made_elsewhere() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_coordinator_that_comes_back_finds_what_it_asked_for() {
+    let _turn = hearth_tests::Turn::take();
     let mut fleet = fleet(1);
     let first = coordinator(&fleet, 1).await;
     let mut lost = first.submit(request("again", 1, 100)).await.expect("accepted");

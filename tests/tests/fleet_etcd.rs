@@ -28,6 +28,7 @@ fn listed(fleet: &Fleet) -> BTreeSet<String> {
 
 #[test]
 fn coordinators_come_and_go_and_the_workers_stay() {
+    let _turn = hearth_tests::Turn::take();
     let etcd = Etcd::start();
     let fleet = fleet(&etcd);
     let all = BTreeSet::from(["w0".to_owned(), "w1".to_owned(), "w2".to_owned()]);
@@ -58,6 +59,7 @@ fn coordinators_come_and_go_and_the_workers_stay() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_go_on_without_etcd_and_the_fleet_is_whole_again_after() {
+    let _turn = hearth_tests::Turn::take();
     let mut etcd = Etcd::start();
     let fleet = fleet(&etcd);
     let url = RegistryUrl::parse(&etcd.url()).expect("url");

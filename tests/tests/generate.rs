@@ -26,6 +26,7 @@ fn make(fleet: &Fleet, model: &str, scheduler: &str) -> Picture {
 
 #[test]
 fn pictures_equal_diffusers_own_for_each_scheduler() {
+    let _turn = hearth_tests::Turn::take();
     let fleet = Fleet::start(FleetOptions::default());
     for scheduler in SCHEDULERS {
         let ours = make(&fleet, "emoji", scheduler);
@@ -44,6 +45,7 @@ fn pictures_equal_diffusers_own_for_each_scheduler() {
 
 #[test]
 fn an_export_never_seen_loads_and_generates_by_config_alone() {
+    let _turn = hearth_tests::Turn::take();
     let folder = source().join("tests/models/tiny-sd");
     let model = format!("tiny={}", folder.display());
     let fleet = Fleet::start(FleetOptions { model, ..FleetOptions::default() });
@@ -56,6 +58,7 @@ fn an_export_never_seen_loads_and_generates_by_config_alone() {
 
 #[test]
 fn a_cancel_stops_the_computing_within_one_step() {
+    let _turn = hearth_tests::Turn::take();
     let mut fleet = Fleet::start(FleetOptions::default());
     let args = ["generate", "red heart", "--steps", "900", "-o", "long.png"];
     let child = fleet.command(&args).stderr(std::process::Stdio::null()).spawn();
@@ -87,6 +90,7 @@ fn a_cancel_stops_the_computing_within_one_step() {
 
 #[test]
 fn a_deadline_ends_a_request_on_time_and_the_worker_goes_on() {
+    let _turn = hearth_tests::Turn::take();
     let fleet = Fleet::start(FleetOptions::default());
     let start = Instant::now();
     let args = ["generate", "red heart", "--steps", "900", "--timeout", "1s", "-o", "late.png"];
@@ -102,6 +106,7 @@ fn a_deadline_ends_a_request_on_time_and_the_worker_goes_on() {
 
 #[test]
 fn ctrl_c_cancels_the_request_on_its_worker() {
+    let _turn = hearth_tests::Turn::take();
     let mut fleet = Fleet::start(FleetOptions::default());
     let args = ["generate", "red heart", "--steps", "900", "-n", "2", "-o", "c.png"];
     let log = fleet.dir().join("generate.log");
@@ -118,6 +123,7 @@ fn ctrl_c_cancels_the_request_on_its_worker() {
 
 #[test]
 fn ctrl_c_cancels_any_call_on_its_worker() {
+    let _turn = hearth_tests::Turn::take();
     let fleet = Fleet::start(FleetOptions::default());
     let call = json!({
         "request": {"prompt": "red heart", "seed": 1, "model": "emoji", "num_inference_steps": 900},
@@ -139,6 +145,7 @@ fn ctrl_c_cancels_any_call_on_its_worker() {
 
 #[test]
 fn a_picture_that_cannot_be_written_is_still_with_its_worker() {
+    let _turn = hearth_tests::Turn::take();
     let fleet = Fleet::start(FleetOptions::default());
     let folder = fleet.dir().join("gone");
     std::fs::create_dir(&folder).expect("the folder");

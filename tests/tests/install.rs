@@ -8,6 +8,7 @@ use hearth_tests::{Run, program, source};
 
 #[test]
 fn an_installed_tree_runs_by_itself() {
+    let _turn = hearth_tests::Turn::take();
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("root");
     let mut install = Command::new(source().join("scripts/install.sh"));

@@ -52,6 +52,7 @@ fn is_alive(pid: u64) -> bool {
 
 #[test]
 fn launched_workers_serve_and_end_when_cancelled() {
+    let _turn = hearth_tests::Turn::take();
     let fleet = nobody_yet();
     let launches = Launches { fleet: &fleet };
     let handles = launches.launch(&["-n", "2", "--name", "emoji"]);
@@ -70,8 +71,7 @@ fn launched_workers_serve_and_end_when_cancelled() {
         rows.as_array().expect("rows").iter().map(|row| row["pid"].as_u64()).collect();
     let (first, second) = (pids[0].expect("a pid"), pids[1].expect("a pid"));
     assert!(is_alive(first) && is_alive(second));
-    let killed = Command::new("kill").args(["-KILL", &second.to_string()]).status();
-    assert!(killed.expect("kill").success());
+    hearth_tests::signal(u32::try_from(second).expect("a pid"), "KILL");
     until("the killed worker's end is told", START, || {
         (launches.statuses(launch) == ["running", "failed"]).then_some(())
     });
@@ -89,6 +89,7 @@ fn launched_workers_serve_and_end_when_cancelled() {
 
 #[test]
 fn a_running_fleet_grows_by_launched_workers() {
+    let _turn = hearth_tests::Turn::take();
     let folder = tempfile::tempdir().expect("a folder");
     let runtime = folder.path().join("run");
     let mut up = Command::new(program("hearth"));
@@ -117,6 +118,7 @@ fn a_running_fleet_grows_by_launched_workers() {
 
 #[test]
 fn any_program_is_launched_and_its_results_come_in_rank_order() {
+    let _turn = hearth_tests::Turn::take();
     let fleet = nobody_yet();
     let launches = Launches { fleet: &fleet };
     let script = r#"echo "I am $REPLICA_RANK of $JOB"; echo "[$REPLICA_RANK]" > "$REPLICA_RESULT""#;
@@ -147,6 +149,7 @@ fn any_program_is_launched_and_its_results_come_in_rank_order() {
 
 #[test]
 fn mistakes_are_refused_with_a_remedy_and_start_nothing() {
+    let _turn = hearth_tests::Turn::take();
     let fleet = nobody_yet();
     let launches = Launches { fleet: &fleet };
     let refused = |args: &[&str], part: &str| {

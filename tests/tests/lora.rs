@@ -34,6 +34,7 @@ fn flags(request: &Value, file: &str) -> Vec<String> {
 
 #[test]
 fn requests_at_once_each_get_their_own_adapters() {
+    let _turn = hearth_tests::Turn::take();
     let fleet = fleet();
     // What needs no further flag.
     let more = ["image", "width", "control_image"];
@@ -66,6 +67,7 @@ fn requests_at_once_each_get_their_own_adapters() {
 
 #[test]
 fn adapters_are_listed_checked_and_written_into_the_picture() {
+    let _turn = hearth_tests::Turn::take();
     let fleet = fleet();
     let models = fleet.hearth(&["models", "--json"]).ok().json();
     assert_eq!(models[0]["lora"], json!(["glow", "ink"]));

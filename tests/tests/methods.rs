@@ -45,6 +45,7 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn a_sleeping_worker_gives_its_memory_back_and_makes_the_same_picture_after() {
+    let _turn = hearth_tests::Turn::take();
     let fleet = Fleet::start(FleetOptions::default());
     let models = fleet.hearth(&["models", "--json"]).ok().json();
     let weights = models[0]["weight_bytes"].as_u64().expect("bytes");
@@ -86,6 +87,7 @@ fn a_sleeping_worker_gives_its_memory_back_and_makes_the_same_picture_after() {
 
 #[test]
 fn sleep_finishes_what_was_accepted_and_can_be_taken_back_before() {
+    let _turn = hearth_tests::Turn::take();
     let fleet = Fleet::start(FleetOptions::default());
     let args = ["generate", "red heart", "--steps", "900", "-o", "long.png"];
     let mut child = fleet.command(&args).stderr(Stdio::null()).spawn().expect("hearth");
@@ -106,6 +108,7 @@ fn sleep_finishes_what_was_accepted_and_can_be_taken_back_before() {
 
 #[test]
 fn models_come_and_go_on_running_workers() {
+    let _turn = hearth_tests::Turn::take();
     let dir = tempfile::tempdir().expect("folder");
     copy(&source().join("tests/models/tiny-sd"), &dir.path().join("tiny"));
     let worker = format!("model_dirs = [{:?}]", dir.path());
@@ -163,6 +166,7 @@ fn models_come_and_go_on_running_workers() {
 
 #[test]
 fn a_model_that_failed_is_listed_with_its_reason() {
+    let _turn = hearth_tests::Turn::take();
     let config = "[models.gone]\npath = \"/nowhere/at/all\"\npreload = false\n".to_owned();
     let fleet = Fleet::start(FleetOptions { config, ..FleetOptions::default() });
     let gone = |fleet: &Fleet| {
@@ -189,6 +193,7 @@ fn npy(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
 
 #[test]
 fn tensors_go_through_a_graph() {
+    let _turn = hearth_tests::Turn::take();
     let dir = tempfile::tempdir().expect("folder");
     copy(&source().join("tests/models/gate"), &dir.path().join("gate"));
     let worker = format!("model_dirs = [{:?}]", dir.path());
@@ -237,6 +242,7 @@ fn tensors_go_through_a_graph() {
 
 #[test]
 fn a_profile_has_the_events_of_each_graphs_nodes() {
+    let _turn = hearth_tests::Turn::take();
     let fleet = Fleet::start(FleetOptions::default());
     let before = make(&fleet, "before.png");
     let args = r#"{"num_inference_steps": 2}"#;
@@ -263,6 +269,7 @@ fn a_profile_has_the_events_of_each_graphs_nodes() {
 
 #[test]
 fn a_lost_request_is_taken_up_again() {
+    let _turn = hearth_tests::Turn::take();
     let fleet = Fleet::start(FleetOptions { workers: 2, ..FleetOptions::default() });
     let args =
         ["generate", "red heart", "-n", "2", "--seed", "7", "--steps", "150", "-o", "lost.png"];
@@ -286,6 +293,7 @@ fn a_lost_request_is_taken_up_again() {
 
 #[test]
 fn a_busy_worker_answers_what_only_looks() {
+    let _turn = hearth_tests::Turn::take();
     let fleet = Fleet::start(FleetOptions::default());
     let args = ["generate", "red heart", "--steps", "900", "--size", "128x128", "-o", "long.png"];
     let mut child = fleet.command(&args).stderr(Stdio::null()).spawn().expect("hearth");
@@ -323,6 +331,7 @@ fn a_busy_worker_answers_what_only_looks() {
 
 #[test]
 fn a_scrape_shows_what_a_worker_has_done_and_holds() {
+    let _turn = hearth_tests::Turn::take();
     let fleet = Fleet::start(FleetOptions { fixed_ports: true, ..FleetOptions::default() });
     let _ = make(&fleet, "one.png");
     let scrape = || {
@@ -367,6 +376,7 @@ fn a_scrape_shows_what_a_worker_has_done_and_holds() {
 
 #[test]
 fn a_deadline_leaves_the_worker_idle_within_a_step() {
+    let _turn = hearth_tests::Turn::take();
     let fleet = Fleet::start(FleetOptions::default());
     let start = Instant::now();
     // 900 steps at this size take far longer than half a minute.
@@ -385,6 +395,7 @@ fn a_deadline_leaves_the_worker_idle_within_a_step() {
 
 #[test]
 fn a_wrong_call_names_its_field() {
+    let _turn = hearth_tests::Turn::take();
     let fleet = Fleet::start(FleetOptions::default());
     for (method, args, field) in [
         ("sleep", r#"{"level": "deep"}"#, "level"),

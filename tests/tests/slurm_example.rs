@@ -9,6 +9,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 #[test]
 fn the_example_starts_workers_that_serve_and_drain() {
+    let _turn = hearth_tests::Turn::take();
     let script = source().join("configs/slurm/worker.sbatch");
     let checked = Command::new("bash").arg("-n").arg(&script).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&checked.stderr), "");

@@ -54,6 +54,12 @@ pub enum Error {
     /// ended.
     #[error("the start was given up, as it was asked to")]
     Stopped,
+    /// A start that failed has left workers that could not be ended.
+    #[error("{reason}")]
+    Unended {
+        /// Which, and why.
+        reason: String,
+    },
     /// A worker ended before all were registered, and would end again.
     #[error("{reason}")]
     Worker {
@@ -125,6 +131,7 @@ impl Error {
                 | E::Custom { .. }
                 | E::Runtime(_)
                 | E::Stopped
+                | E::Unended { .. }
                 | E::Worker { .. }
                 | E::Late { .. }
         )

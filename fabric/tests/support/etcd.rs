@@ -17,6 +17,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use etcd_client::{Client, ConnectOptions};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 pub struct Etcd {
@@ -100,12 +101,12 @@ impl Etcd {
 
     /// Freezes the server; its connections stay open.
     pub fn freeze(&self) {
-        self.signal("STOP");
+        self.signal(Signal::STOP);
     }
 
     /// Lets a frozen server go on.
     pub fn thaw(&self) {
-        self.signal("CONT");
+        self.signal(Signal::CONT);
     }
 
     /// A client of its own, for what an administrator would do.
@@ -129,10 +130,9 @@ impl Etcd {
         }
     }
 
-    fn signal(&self, name: &str) {
-        let pid = self.child.as_ref().expect("etcd runs").id().to_string();
-        let done = Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap();
-        assert!(done.success());
+    fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("etcd runs");
+        kill_process(Pid::from_child(child), signal).unwrap();
     }
 
     fn wait_until_it_listens(&mut self) {

@@ -65,6 +65,9 @@ impl Kubernetes {
             if self.are_others_over(record, replicas).await? {
                 return self.delete_job(record).await;
             }
+            if self.is_going(record).await? {
+                return Ok(());
+            }
             let reason = format!(
                 "{} has no pod yet (a quota?), so it can't be ended alone: cancel all of {}",
                 target.handle, record.id
@@ -88,6 +91,12 @@ impl Kubernetes {
         let others: Vec<Handle> = record.handles().filter(|handle| !ours(handle)).collect();
         let seen = self.look(&self.targets(&others)?).await?;
         Ok(seen.iter().all(|seen| seen.replica.status.is_final()))
+    }
+
+    /// Whether the whole of a launch ends already, as where somebody else has cancelled it.
+    async fn is_going(&self, record: &LaunchRecord) -> Result<bool, Error> {
+        let jobs = self.list_jobs(&[record]).await?;
+        Ok(jobs.get(&record.id).is_none_or(|job| job.metadata.deletion_timestamp.is_some()))
     }
 
     /// The Job stays until its pods have ended; their ends are awaited by [`Self::see_them_end`].

@@ -126,6 +126,11 @@ impl ProcessLauncher {
         }
         report.shim.signal(Signal::KILL);
         let leader = report.program.clone();
+        // It may have ended in good order between the two looks, and stays as it is then.
+        if Report::read(&folder)?.is_some_and(|report| report.status.is_final()) {
+            shim::clear(&folder, leader.as_ref());
+            return Ok(());
+        }
         report.end(Status::Cancelled, None).write(&folder)?;
         shim::clear(&folder, leader.as_ref());
         Ok(())

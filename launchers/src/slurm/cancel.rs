@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Known, LOOK, Memory, Slurm, command, queue, submission};
+use super::{Known, LOOK, Memory, Slurm, Task, command, queue, submission};
 use crate::{Error, LaunchRecord};
 
 /// What a shim and Slurm may take beyond the replica's grace, before Slurm kills what is left.
@@ -47,8 +47,10 @@ impl Slurm {
     /// A task that waits is removed. One that runs goes on: the signal is for the batch shell,
     /// which is its shim, and not for the program, which the shim asks by itself.
     async fn ask_to_end(&self, known: &[Known]) -> Result<(), Error> {
-        self.scancel(known, &["--state=PENDING"]).await?;
-        self.scancel(known, &["--batch", "--signal=TERM", "--state=RUNNING"]).await
+        let removed = self.scancel(known, &["--state=PENDING"]).await;
+        // Those that run are asked all the same.
+        let asked = self.scancel(known, &["--batch", "--signal=TERM", "--state=RUNNING"]).await;
+        removed.and(asked)
     }
 
     /// Of a launch that was broken off there may be a job that nobody has seen: it is ended as a
@@ -65,7 +67,7 @@ impl Slurm {
 
     pub(super) async fn scancel_by_name(&self, record: &LaunchRecord) -> Result<(), Error> {
         let name = format!("--name={}", record.id);
-        command::must(&self.config, "scancel", [OsString::from(name)]).await.map(drop)
+        command::cancel(&self.config, [OsString::from(name)]).await
     }
 
     async fn open(&self, known: &[Known]) -> Result<Vec<Known>, Error> {
@@ -74,7 +76,23 @@ impl Slurm {
         Ok(open.map(|(known, _)| known.clone()).collect())
     }
 
-    /// Waits, and returns those that have not ended.
+    /// Those that have not ended, or that have by their shims' word while Slurm still has their
+    /// tasks run: a cancel is over when nobody finds them any more.
+    async fn left(&self, known: &[Known]) -> Result<Vec<Known>, Error> {
+        let seen = self.look(known).await?;
+        let (ended, left): (Vec<_>, Vec<_>) =
+            known.iter().zip(seen).partition(|(_, seen)| seen.status.is_final());
+        let ended: Vec<&Known> = ended.into_iter().map(|(known, _)| known).collect();
+        let tasks = self.ask(&ended).await?;
+        let is_open = |known: &&Known| {
+            let task = known.job.and_then(|job| tasks.get(&(job, known.handle.rank)));
+            task.is_some_and(Task::is_open)
+        };
+        let held = ended.into_iter().filter(is_open);
+        Ok(left.into_iter().map(|(known, _)| known).chain(held).cloned().collect())
+    }
+
+    /// Waits, and returns those that are left.
     async fn see_them_end(
         &self,
         mut open: Vec<Known>,
@@ -84,7 +102,7 @@ impl Slurm {
         while !open.is_empty() && started.elapsed() < limit {
             sleep(pause).await;
             pause = (pause * 2).min(ASK);
-            match self.open(&open).await {
+            match self.left(&open).await {
                 Ok(left) => open = left,
                 // A controller that is away for a moment is asked again.
                 Err(Error::Manager { .. }) => {}
@@ -110,11 +128,6 @@ impl Slurm {
             ranks.sort_unstable();
             args.push(format!("{job}_[{}]", queue::ranges(&ranks)).into());
         }
-        match command::run(&self.config, "scancel", args).await? {
-            Ok(_) => Ok(()),
-            // They ended in between.
-            Err(said) if said.contains("Invalid job id") || said.contains("already") => Ok(()),
-            Err(said) => Err(command::manager(format!("scancel: {said}"))),
-        }
+        command::cancel(&self.config, args).await
     }
 }

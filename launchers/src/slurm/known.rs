@@ -82,7 +82,7 @@ impl Known {
         let ended = |status, error: Option<String>| Replica { status, error, ..reported.clone() };
         let replica = match task.map(|task| &task.state) {
             Some(State::Waits(reason)) => ended(Status::Pending, reason.clone()),
-            Some(State::Runs) => reported,
+            Some(State::Runs | State::Clears) => reported,
             Some(State::Cancelled) => ended(Status::Cancelled, None),
             _ if memory.cancelled => ended(Status::Cancelled, None),
             Some(State::Over(why)) => ended(Status::Failed, Some(self.with_task_log(why))),

@@ -130,10 +130,13 @@ impl Slurm {
         let args = submit::arguments(&record.id, &record.spec, &folder, &script, shim);
         let said = match command::run(&self.config, "sbatch", args).await {
             Ok(Ok(said)) => said,
-            Ok(Err(said)) if said.contains("timed out") => {
-                return Err(command::manager(format!("sbatch: {said}")));
+            Ok(Err(refusal)) => {
+                let refused = command::manager(format!("sbatch: {}", refusal.said));
+                return match refusal.said.contains("timed out") {
+                    true => Err(refused),
+                    false => Ok(Err(refused)),
+                };
             }
-            Ok(Err(said)) => return Ok(Err(command::manager(format!("sbatch: {said}")))),
             Err(absent @ Error::ManagerAbsent { .. }) => return Ok(Err(absent)),
             Err(error) => return Err(error),
         };
@@ -172,8 +175,8 @@ impl Slurm {
         match command::run(&self.config, "squeue", args).await? {
             Ok(output) => Ok(queue::parse(&output)),
             // All are over for so long that Slurm has forgotten them.
-            Err(said) if said.contains("Invalid job id") => Ok(Tasks::new()),
-            Err(said) => Err(command::manager(format!("squeue: {said}"))),
+            Err(refusal) if refusal.is_gone() => Ok(Tasks::new()),
+            Err(refusal) => Err(command::manager(format!("squeue: {}", refusal.said))),
         }
     }
 

@@ -18,12 +18,24 @@ pub(super) struct Task {
 pub(super) enum State {
     /// It waits; why, where that is more than its turn.
     Waits(Option<String>),
-    /// It runs, or is about to, or is being cleared away.
+    /// It runs, or is about to.
     Runs,
+    /// Its node clears away what is left of it.
+    Clears,
     /// Somebody cancelled it.
     Cancelled,
     /// It is over; a shim that could would have said more.
     Over(String),
+}
+
+impl Task {
+    /// Whether it waits or runs by Slurm's word: it can't be so once its replica has ended.
+    pub(super) fn is_open(&self) -> bool {
+        match self.state {
+            State::Waits(_) | State::Runs => true,
+            State::Clears | State::Cancelled | State::Over(_) => false,
+        }
+    }
 }
 
 /// Tasks by array job and index.
@@ -54,7 +66,8 @@ fn meaning(state: &str, reason: &str) -> State {
         "CANCELLED" => State::Cancelled,
         "COMPLETED" | "FAILED" | "BOOT_FAIL" | "DEADLINE" | "NODE_FAIL" | "OUT_OF_MEMORY"
         | "PREEMPTED" | "REVOKED" | "TIMEOUT" | "LAUNCH_FAILED" => State::Over(why(state, reason)),
-        // RUNNING, CONFIGURING, COMPLETING, SUSPENDED, STOPPED, SIGNALING, STAGE_OUT, RESIZING.
+        "COMPLETING" => State::Clears,
+        // RUNNING, CONFIGURING, SUSPENDED, STOPPED, SIGNALING, STAGE_OUT, RESIZING.
         _ => State::Runs,
     }
 }
@@ -106,7 +119,7 @@ mod tests {
         assert_eq!(*state(2), State::Waits(Some("Slurm: (PartitionDown)".into())));
         assert_eq!(*state(3), State::Cancelled);
         assert_eq!(*state(4), State::Over("its node failed (Slurm: NODE_FAIL, NodeDown)".into()));
-        assert_eq!(*state(5), State::Runs);
+        assert_eq!(*state(5), State::Clears);
         assert_eq!(tasks.len(), 6);
     }
 

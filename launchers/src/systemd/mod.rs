@@ -275,7 +275,8 @@ impl Launcher for SystemdLauncher {
             let mut left = Vec::new();
             for handle in open {
                 let alive = units.get(&unit::name(handle)).is_some_and(|unit| unit.alive);
-                if !self.conclude(handle, alive)? {
+                // A shim reports before it ends itself; by then its unit is to be gone as well.
+                if !self.conclude(handle, alive)? || alive {
                     left.push(handle);
                 }
             }

@@ -15,7 +15,9 @@ pub(crate) async fn is_killed(fixture: &Fixture, owns: &str) {
     let mut owner = Command::new(std::env::current_exe().unwrap());
     owner.args([owns, "--exact", "--nocapture"]).env(STATE, fixture.state.path());
     let mut owner = owner.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let began = Instant::now();
     let handle = loop {
+        assert!(began.elapsed() < fixture.patience, "it has launched nothing");
         let records = fixture.state.list().unwrap();
         if let Some(record) = records.iter().find(|record| record.spec.name == NAME) {
             break record.handles().next().unwrap();

@@ -6,10 +6,11 @@ mod conformance;
 mod own;
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use conformance::Fixture;
-use hearth_launchers::shim::Shim;
+use hearth_launchers::shim::{ProcessId, Report, Shim};
 use hearth_launchers::slurm::{Config, Slurm};
 use hearth_launchers::{LaunchSpec, Launcher as _, StateDir, Status};
 
@@ -27,6 +28,41 @@ fn fixture(cluster: &SlurmCluster) -> Fixture {
     })
 }
 
+/// A launcher whose commands are shell scripts, and its state.
+fn scripted(folder: &Path, commands: &[(&str, &str)]) -> (Slurm, StateDir) {
+    for (name, script) in commands {
+        let path = folder.join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let state = StateDir::new(folder.join("state"));
+    let config = Config { commands: Some(folder.to_owned()), ..Config::default() };
+    (Slurm::new(state.clone(), Shim::find(None).unwrap(), config), state)
+}
+
+/// A shim reports the end, and Slurm hears of it later: a cancel returns once both say so. Meanwhile
+/// `scancel` ends with Slurm's code for what has ended, 2021 modulo 256, and without a word.
+#[tokio::test]
+async fn a_cancel_is_over_when_slurm_has_let_the_job_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path().display();
+    let squeue = format!(
+        "echo >> {here}/questions; test $(wc -l < {here}/questions) -gt 3 && state=COMPLETING\n\
+         echo \"7|0|${{state-RUNNING}}|n1|None\""
+    );
+    let scancel = format!("cp {here}/status.json {here}/state/*/0/; exit 229");
+    let commands = [("sbatch", "echo 7"), ("squeue", &squeue), ("scancel", &scancel)];
+    let (slurm, state) = scripted(folder.path(), &commands);
+    let handles = slurm.launch(&LaunchSpec::new("job", 1, "true")).await.unwrap();
+    let running = Report { status: Status::Running, ..Report::begin(ProcessId::own().unwrap()) };
+    running.write(&state.replica_folder(&handles[0].launch, 0)).unwrap();
+    running.end(Status::Cancelled, None).write(folder.path()).unwrap();
+    slurm.cancel(&handles).await.unwrap();
+    let questions = std::fs::read_to_string(folder.path().join("questions")).unwrap();
+    assert_eq!(questions.lines().count(), 4, "one before, and until it no longer runs");
+    assert_eq!(slurm.poll(&handles).await.unwrap()[0].status, Status::Cancelled);
+}
+
 /// Slurm may have taken a job whose number nobody has: it is cancelled by its name, and until then
 /// it must find nothing to run.
 #[tokio::test]
@@ -34,15 +70,8 @@ async fn a_launch_that_is_given_up_runs_nothing_and_is_cancelled_by_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let asked = folder.path().join("asked");
     let scancel = format!("echo $1 >> {}", asked.display());
-    for (name, script) in [("sbatch", "exec sleep 60"), ("scancel", &scancel)] {
-        let path = folder.path().join(name);
-        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let commands = Some(folder.path().to_owned());
-    let state = StateDir::new(folder.path().join("state"));
-    let config = Config { commands, ..Config::default() };
-    let slurm = Slurm::new(state.clone(), Shim::find(None).unwrap(), config);
+    let (slurm, state) =
+        scripted(folder.path(), &[("sbatch", "exec sleep 60"), ("scancel", &scancel)]);
     let spec = LaunchSpec::new("job", 2, "true");
     let launch = slurm.launch(&spec);
     assert!(tokio::time::timeout(Duration::from_secs(1), launch).await.is_err());
@@ -62,6 +91,7 @@ async fn a_launch_that_is_given_up_runs_nothing_and_is_cancelled_by_its_name() {
 /// One cluster serves all cases: it takes longer to start than they do to run.
 #[tokio::test]
 async fn a_real_cluster_does_what_every_launcher_does_and_what_is_its_own() {
+    let _turn = hearth_tests::Turn::take();
     let cluster = SlurmCluster::start();
 
     let fixture = fixture(&cluster);

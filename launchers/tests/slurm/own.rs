@@ -72,6 +72,9 @@ pub(crate) async fn limits_reach_slurm_and_refusals_come_back(
         assert!(job.contains(part), "{part}: {job}");
     }
     own.slurm.cancel(&handles).await.unwrap();
+    let of_job = format!("--jobs={}", own.record(&handles[0]).native);
+    let (runs, _) = cluster.said("squeue", &["--noheader", "--states=RUNNING", &of_job]);
+    assert_eq!(runs, "", "Slurm has let it go");
     let refused = async |change: fn(&mut LaunchSpec), part: &str| {
         let mut spec = fixture.script(1, "exit 0");
         spec.name = "refused".to_owned();

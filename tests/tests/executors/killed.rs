@@ -40,6 +40,7 @@ fn gone_within(limit: Duration, dir: &Path) {
 
 #[test]
 fn workers_of_mp_are_gone_within_two_seconds() {
+    let _turn = hearth_tests::Turn::take();
     let dir = tempfile::tempdir().expect("a folder");
     let engine = coordinator(dir.path(), &owning("mp", dir.path()));
     until_ready(&engine);
@@ -58,6 +59,7 @@ fn workers_of_mp_are_gone_within_two_seconds() {
 
 #[test]
 fn workers_of_launched_are_gone_within_their_grace() {
+    let _turn = hearth_tests::Turn::take();
     let dir = tempfile::tempdir().expect("a folder");
     let engine = coordinator(dir.path(), &owning("launched", dir.path()));
     until_ready(&engine);
@@ -119,6 +121,7 @@ pub(super) fn a_start_on_slurm_that_is_asked_to_end_leaves_no_job(cluster: &Slur
 
 #[test]
 fn external_workers_notice_nothing() {
+    let _turn = hearth_tests::Turn::take();
     let dir = tempfile::tempdir().expect("a folder");
     let mut fleet = fleet();
     let before = (fleet.stats("pid"), fleet.stats("model_loads"));
@@ -133,6 +136,7 @@ fn external_workers_notice_nothing() {
 /// A worker elsewhere: neither a pipe nor a parent tells it that its owner is gone.
 #[test]
 fn a_worker_outlives_its_owner_s_name_and_connection_by_its_grace() {
+    let _turn = hearth_tests::Turn::take();
     let worker = "owner = \"c0\"\nowner_grace = \"1s\"".to_owned();
     let runtime = tokio::runtime::Runtime::new().expect("threads");
     let _entered = runtime.enter();

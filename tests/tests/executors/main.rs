@@ -138,22 +138,24 @@ async fn close(place: Place) {
 }
 
 fn kill(pid: u32) {
-    let killed = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
-    assert!(killed.expect("kill").success());
+    hearth_tests::signal(pid, "KILL");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn external_conforms() {
+    let _turn = hearth_tests::Turn::take();
     conforms(Place::over("external").await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mp_conforms() {
+    let _turn = hearth_tests::Turn::take();
     conforms(Place::owning("mp").await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn launched_conforms() {
+    let _turn = hearth_tests::Turn::take();
     conforms(Place::owning("launched").await).await;
 }
 
@@ -162,13 +164,13 @@ fn launched_through_systemd_conforms() {
     hearth_tests::under_user_manager("launched_through_systemd_conforms", |manager| {
         let runtime = tokio::runtime::Runtime::new().expect("threads");
         runtime.block_on(async { conforms(Place::on_systemd().await).await });
-        let units = manager.systemctl(&["list-units", "--all", "--plain", "hearth-*"]).stdout;
-        assert!(units.contains("0 loaded units"), "{units}");
+        manager.wait_without_replicas();
     });
 }
 
 #[test]
 fn launched_through_slurm_conforms_and_ends_with_a_killed_engine() {
+    let _turn = hearth_tests::Turn::take();
     let cluster = SlurmCluster::start();
     let runtime = tokio::runtime::Runtime::new().expect("threads");
     runtime.block_on(async { conforms(Place::on_slurm(&cluster).await).await });
@@ -178,11 +180,13 @@ fn launched_through_slurm_conforms_and_ends_with_a_killed_engine() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_a_program_registered_conforms() {
+    let _turn = hearth_tests::Turn::take();
     conforms(Place::over("custom").await).await;
 }
 
 #[test]
 fn a_program_without_async_code_brings_workers_and_takes_them_down() {
+    let _turn = hearth_tests::Turn::take();
     let dir = tempfile::tempdir().expect("a folder");
     let backends = Backends::builtin();
     let config = Config::parse(&owning("mp", dir.path()), &backends).expect("a config");
@@ -198,6 +202,7 @@ fn a_program_without_async_code_brings_workers_and_takes_them_down() {
 /// Where a worker can't come up, the start fails with its reason, and nothing is left.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_that_fails_says_why_and_leaves_nothing() {
+    let _turn = hearth_tests::Turn::take();
     for backend in ["mp", "launched"] {
         let dir = tempfile::tempdir().expect("a folder");
         let backends = Backends::builtin();

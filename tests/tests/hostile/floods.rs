@@ -30,6 +30,7 @@ async fn control_calls(peer: &hearth_fabric::quic::Connection) -> (Duration, Dur
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stalled_streams_end_and_leave_other_peers_alone() {
+    let _turn = hearth_tests::Turn::take();
     let fleet = fleet();
     let (_connector, good) = peer(&fleet).await;
     let quiet = control_calls(&good).await;
@@ -124,6 +125,7 @@ async fn send_unfinished(connection: &quinn::Connection) -> (quinn::SendStream, 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn floods_of_connections_shut_nobody_out() {
+    let _turn = hearth_tests::Turn::take();
     let mut fleet = fleet();
     let (_connector, good) = peer(&fleet).await;
     let _: Health = call(&good, "check_health").await;

@@ -100,6 +100,7 @@ impl Answers {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replies_of_another_attempt_or_run_are_not_taken() {
+    let _turn = hearth_tests::Turn::take();
     let fleet = fleet();
     let impostor = Impostor::start(&fleet).await;
     let text = format!(

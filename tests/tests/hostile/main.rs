@@ -189,6 +189,7 @@ fn malformed() -> Vec<(&'static str, Vec<u8>, ErrorKind)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_malformed_has_a_typed_answer_and_costs_nothing() {
+    let _turn = hearth_tests::Turn::take();
     let mut fleet = fleet();
     let endpoint = endpoint(credentials(&fleet.pki("coordinator-c0")));
     let connection = connect(&endpoint, fleet.address(0)).await;
@@ -304,6 +305,7 @@ fn strangers(fleet: &Fleet) -> Vec<(&'static str, Credentials)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strangers_end_in_the_handshake_with_one_log_line_each() {
+    let _turn = hearth_tests::Turn::take();
     let fleet = fleet();
     let refused = |log: &str| log.lines().filter(|line| line.contains("refused")).count();
     for (name, credentials) in strangers(&fleet) {

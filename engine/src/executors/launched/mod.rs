@@ -87,7 +87,7 @@ impl LaunchedExecutor {
         let guard = Guard::new(Arc::clone(&replicas));
         // Not cut off by a stop: what a launch has begun would be nobody's.
         if let Err(error) = replicas.launch_all().await {
-            replicas.stop().await;
+            replicas.stop().await.map_err(|reason| Error::Unended { reason })?;
             return Err(error);
         }
         Ok(Self { owned: OwnedExecutor::start(start, home, replicas).await?, _guard: guard })
@@ -111,5 +111,9 @@ impl Executor for LaunchedExecutor {
     /// Ends the replicas and waits until they have ended.
     async fn close(&self) {
         self.owned.close().await;
+    }
+
+    fn unended(&self) -> Option<String> {
+        self.owned.unended()
     }
 }

@@ -25,6 +25,11 @@ const POLL: Duration = Duration::from_millis(500);
 const LOG_LIMIT: Duration = Duration::from_secs(3);
 const LOG_LINES: usize = 40;
 
+/// How often replicas are cancelled in the end, and the pause in between: an engine below that is
+/// busy or away for a moment may do it then.
+const CANCELS: u32 = 3;
+const CANCEL_AGAIN: Duration = Duration::from_secs(1);
+
 /// How long a guard that is dropped outside of async code waits for its replicas to end.
 const GUARD_LIMIT: Duration = Duration::from_secs(15);
 
@@ -97,6 +102,29 @@ impl Replicas {
         Ok(())
     }
 
+    async fn cancel_all(&self) -> Result<(), String> {
+        let mut cancels = 0;
+        loop {
+            let live: Vec<Handle> = self.state.live().iter().cloned().collect();
+            if live.is_empty() {
+                return Ok(());
+            }
+            cancels += 1;
+            match self.launcher.cancel(&live).await {
+                Ok(()) => self.state.live().clear(),
+                Err(error) => {
+                    let error = causes::in_one_line(&error);
+                    tracing::error!(replicas = live.len(), error, "replicas can't be cancelled");
+                    if cancels == CANCELS {
+                        let replicas: Vec<_> = live.iter().map(ToString::to_string).collect();
+                        return Err(format!("{} may still run: {error}", replicas.join(", ")));
+                    }
+                    tokio::time::sleep(CANCEL_AGAIN).await;
+                }
+            }
+        }
+    }
+
     async fn launch_one(&self, rank: u32) -> Result<Handle, Error> {
         let handles = self.launcher.launch(&self.plan.one(rank)?).await?;
         self.state.live().extend(handles.iter().cloned());
@@ -137,23 +165,15 @@ impl Origin for Replicas {
 
     /// Cancels them with one call: a launcher knows how to end many, and where they are all of a
     /// launch, what ran them goes as well.
-    async fn stop(&self) {
-        let live: Vec<Handle> = self.state.live().iter().cloned().collect();
-        if !live.is_empty() {
-            match self.launcher.cancel(&live).await {
-                Ok(()) => self.state.live().clear(),
-                Err(error) => {
-                    let error = causes::in_one_line(&error);
-                    tracing::error!(replicas = live.len(), error, "replicas can't be cancelled");
-                }
-            }
-        }
+    async fn stop(&self) -> Result<(), String> {
+        let ended = self.cancel_all().await;
         // After them, and before the folder goes where a private registry is: whoever holds a name
         // makes anew what is missing of it.
         let claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(claim) = claim {
             claim.withdraw().await;
         }
+        ended
     }
 }
 

@@ -21,6 +21,8 @@ struct Fake {
     cancelled: Mutex<Vec<Vec<Handle>>>,
     /// What the next launch fails of.
     refusal: Mutex<Option<Error>>,
+    /// How many of the next cancels fail.
+    failing_cancels: Mutex<u32>,
 }
 
 #[async_trait]
@@ -61,7 +63,12 @@ impl Launcher for Fake {
 
     async fn cancel(&self, handles: &[Handle]) -> Result<(), Error> {
         self.cancelled.lock().unwrap().push(handles.to_vec());
-        Ok(())
+        let mut failing = self.failing_cancels.lock().unwrap();
+        if *failing == 0 {
+            return Ok(());
+        }
+        *failing -= 1;
+        Err(Error::Manager { launcher: "fake", reason: "busy".to_owned() })
     }
 
     async fn collect(&self, _: &[Handle], _: Option<Duration>) -> Result<Vec<Outcome>, Error> {
@@ -100,14 +107,28 @@ async fn all_are_ended_with_one_call() {
     for rank in 0..3 {
         replicas.start(rank).await.unwrap().stop().await;
     }
-    replicas.stop().await;
+    replicas.stop().await.unwrap();
     let cancelled = || {
         let calls = launcher.cancelled.lock().unwrap();
         calls.iter().map(Vec::len).collect::<Vec<_>>()
     };
     assert_eq!(cancelled(), [3]);
-    replicas.stop().await;
+    replicas.stop().await.unwrap();
     assert_eq!(cancelled(), [3], "none is left");
+}
+
+#[tokio::test]
+async fn a_cancel_that_fails_is_tried_again_and_in_the_end_said() {
+    let (launcher, replicas, _place) = three().await;
+    *launcher.failing_cancels.lock().unwrap() = 2;
+    replicas.stop().await.unwrap();
+    assert_eq!(launcher.cancelled.lock().unwrap().len(), 3);
+
+    let (launcher, replicas, _place) = three().await;
+    *launcher.failing_cancels.lock().unwrap() = 9;
+    let left = replicas.stop().await.unwrap_err();
+    assert!(left.contains("/2 may still run: ") && left.contains("busy"), "{left}");
+    assert_eq!(launcher.cancelled.lock().unwrap().len(), 3);
 }
 
 #[tokio::test]
@@ -142,7 +163,7 @@ async fn one_that_is_started_again_is_told_its_rank_and_has_its_own_files_alone(
 #[tokio::test]
 async fn nothing_is_made_anew_in_a_folder_that_was_removed() {
     let (_launcher, replicas, place) = three().await;
-    replicas.stop().await;
+    replicas.stop().await.unwrap();
     place.home.remove();
     // The holder of a name looks four times a second.
     tokio::time::sleep(Duration::from_millis(600)).await;

@@ -56,4 +56,8 @@ impl Executor for MpExecutor {
     async fn close(&self) {
         self.0.close().await;
     }
+
+    fn unended(&self) -> Option<String> {
+        self.0.unended()
+    }
 }

@@ -40,6 +40,8 @@ pub(super) struct OwnedExecutor {
     origin: Arc<dyn Origin>,
     home: Arc<Home>,
     ids: Vec<WorkerId>,
+    /// What could not be ended, once it was closed.
+    unended: Mutex<Option<String>>,
 }
 
 impl OwnedExecutor {
@@ -65,7 +67,7 @@ impl OwnedExecutor {
         let external = match external {
             Ok(external) => external,
             Err(error) => {
-                origin.stop().await;
+                origin.stop().await.map_err(|reason| Error::Unended { reason })?;
                 return Err(error);
             }
         };
@@ -80,7 +82,8 @@ impl OwnedExecutor {
             })
             .collect();
         let keepers = OwnedTask::spawn("owned workers", |cancel| keep_all(keepers, cancel));
-        let owned = Self { external, keepers: Mutex::new(Some(keepers)), origin, home, ids };
+        let (keepers, unended) = (Mutex::new(Some(keepers)), Mutex::default());
+        let owned = Self { external, keepers, origin, home, ids, unended };
         let registered = tokio::select! {
             biased;
             () = start.stop.cancelled() => Err(Error::Stopped),
@@ -90,7 +93,7 @@ impl OwnedExecutor {
             Ok(()) => Ok(owned),
             Err(error) => {
                 owned.close().await;
-                Err(error)
+                Err(owned.unended().map_or(error, |reason| Error::Unended { reason }))
             }
         }
     }
@@ -152,8 +155,17 @@ impl Executor for OwnedExecutor {
         let keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(keepers) = keepers {
             keepers.stop().await;
-            self.origin.stop().await;
-            self.home.remove();
+            match self.origin.stop().await {
+                Ok(()) => self.home.remove(),
+                // The launcher's own records are in the folder: another try needs them.
+                Err(reason) => {
+                    *self.unended.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+                }
+            }
         }
+    }
+
+    fn unended(&self) -> Option<String> {
+        self.unended.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

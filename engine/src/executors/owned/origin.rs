@@ -10,7 +10,12 @@ pub(in crate::executors) trait Origin: Send + Sync + 'static {
 
     /// Ends everything that may still run, and waits for that. [`Run::stop`] was called on each
     /// worker before, and none is started afterwards.
-    async fn stop(&self) {}
+    ///
+    /// # Errors
+    /// What is left, and why.
+    async fn stop(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// One run of a worker.
