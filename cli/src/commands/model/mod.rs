@@ -6,7 +6,7 @@ mod manifest;
 use std::path::Path;
 use std::time::Duration;
 
-use hearth_inference::folder;
+use hearth_inference::blueprint::folder;
 use hearth_inference::progress::Progress;
 
 use crate::App;
