@@ -53,6 +53,25 @@ impl Dtype {
         Self::U64,
     ];
 
+    /// `NumPy`'s name of it, as in `float32`.
+    #[must_use]
+    pub fn numpy_name(self) -> &'static str {
+        match self {
+            Self::F32 => "float32",
+            Self::F16 => "float16",
+            Self::I64 => "int64",
+            Self::I32 => "int32",
+            Self::U8 => "uint8",
+            Self::Bool => "bool",
+            Self::F64 => "float64",
+            Self::I8 => "int8",
+            Self::I16 => "int16",
+            Self::U16 => "uint16",
+            Self::U32 => "uint32",
+            Self::U64 => "uint64",
+        }
+    }
+
     /// Bytes of one element.
     #[must_use]
     pub fn size(self) -> u64 {

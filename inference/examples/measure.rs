@@ -8,9 +8,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hearth_inference::pipelines::{Generation, LoadOptions, Pipeline, load, warm_up};
-use hearth_inference::schedulers::SchedulerSpec;
+use hearth_api::GenerationRequest;
+use hearth_inference::model::{Model, Prepared, Turn, warm_up};
 use hearth_inference::session::{Device, Interrupt, Runtime, Search, find};
+use hearth_inference::{LoadOptions, load};
 
 type Error = Box<dyn std::error::Error>;
 
@@ -29,30 +30,35 @@ fn main() -> Result<(), Error> {
     let begun = Instant::now();
     let options =
         LoadOptions { device: Device::parse(&argument(3, "cpu"))?, ..LoadOptions::default() };
-    let mut pipeline = load(&runtime, Path::new(&argument(0, "models/emoji")), &options)?;
-    let weights = pipeline.description().weight_bytes >> 10;
+    let mut model = load(&runtime, Path::new(&argument(0, "models/emoji")), &options)?;
+    let weights = model.description().weight_bytes >> 10;
     println!("load: {:.1} s, weights {} MiB", begun.elapsed().as_secs_f64(), weights >> 10);
     report("after load", base, weights)?;
 
     let begun = Instant::now();
-    warm_up(pipeline.as_mut(), &Interrupt::new())?;
+    warm_up(model.as_mut(), &Interrupt::new())?;
     println!("warm-up: {:.1} s", begun.elapsed().as_secs_f64());
     report("after warm-up", base, weights)?;
 
     let size = argument(2, "");
     let size: Vec<u32> = size.split('x').filter_map(|side| side.parse().ok()).collect();
-    let mut request = Generation {
+    let mut request = GenerationRequest {
         prompt: "red heart".to_owned(),
         num_inference_steps: Some(argument(1, "20").parse()?),
         width: size.first().copied(),
         height: size.last().copied(),
-        ..Generation::default()
+        ..GenerationRequest::default()
     };
-    if pipeline.description().check(&request).is_err() {
-        request.scheduler = Some(SchedulerSpec::parse("euler")?);
-    }
+    let preparer = model.preparer().ok_or("a bare graph makes no pictures")?;
+    let prepared = match preparer.prepare(&request) {
+        Ok(prepared) => prepared,
+        Err(_) => {
+            request.scheduler = Some("euler".to_owned());
+            preparer.prepare(&request)?
+        }
+    };
     for run in ["first picture", "second picture"] {
-        let (total, in_sessions, step) = picture(pipeline.as_mut(), &request)?;
+        let (total, in_sessions, step) = picture(model.as_mut(), &prepared)?;
         let outside = (total - in_sessions).as_secs_f64() / total.as_secs_f64();
         println!(
             "{run}: {:.1} ms, {:.2} ms a step, {:.2} % outside sessions",
@@ -67,18 +73,22 @@ fn main() -> Result<(), Error> {
 
 /// Makes a picture; returns its time, the part of it inside sessions, and the mean time of a step.
 fn picture(
-    pipeline: &mut dyn Pipeline,
-    request: &Generation,
+    model: &mut dyn Model,
+    prepared: &Prepared,
 ) -> Result<(Duration, Duration, Duration), Error> {
     let interrupt = Interrupt::new();
     let begun = Instant::now();
-    let mut state = pipeline.start(request, 42, &interrupt)?;
-    let (first, steps) = (Instant::now(), state.steps());
-    while !state.is_done() {
-        pipeline.step(&mut [&mut state], &interrupt)?;
+    let generator = model.generator().ok_or("a bare graph makes no pictures")?;
+    let mut run = generator.start(prepared, 42, &interrupt)?;
+    let (first, steps) = (Instant::now(), run.steps());
+    while !run.is_done() {
+        let mut turns = [Turn::new(run.as_mut(), &interrupt)];
+        generator.step(&mut turns);
+        let [Turn { outcome, .. }] = turns;
+        outcome?;
     }
     let step = first.elapsed() / u32::try_from(steps)?;
-    let output = pipeline.finish(state, &interrupt)?;
+    let output = generator.finish(run, &interrupt)?;
     Ok((begun.elapsed(), output.session_time, step))
 }
 

@@ -3,7 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops at what it doesn't expect")]
 
-use hearth_inference::noise::{CudaGenerator, Device, Draw, NoiseStream, Stretch, TorchGenerator};
+use hearth_api::request::NoiseDevice;
+use hearth_inference::noise::{CudaGenerator, Draw, NoiseStream, Stretch, TorchGenerator};
 use serde::Deserialize;
 
 /// What the C library's last bits may change below 16 numbers; from 16 on the bits are equal.
@@ -209,8 +210,8 @@ fn a_streams_device_decides_its_numbers() {
         drawn
     };
     let cpu = four(NoiseStream::new(42));
-    assert_eq!(cpu, four(NoiseStream::on(Device::Cpu, 42)));
+    assert_eq!(cpu, four(NoiseStream::on(NoiseDevice::Cpu, 42)));
     assert!((cpu[0] - 0.3367).abs() < 1e-4, "{cpu:?}");
-    let cuda = four(NoiseStream::on(Device::Cuda, 42));
+    let cuda = four(NoiseStream::on(NoiseDevice::Cuda, 42));
     assert!((cuda[0] - 0.1940).abs() < 1e-4, "{cuda:?}");
 }

@@ -7,8 +7,10 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use hearth_inference::folder::Family;
-use hearth_inference::pipelines::Defaults;
+use hearth_api::request::Task;
+use hearth_inference::diffusion::PictureFamily;
+use hearth_inference::diffusion::families::ALL;
+use hearth_inference::model::Defaults;
 use hearth_inference::schedulers;
 
 const BEGIN: &str = "<!-- families: inference/tests/readme.rs says what stands here -->\n";
@@ -40,26 +42,27 @@ fn defaults() -> String {
         "\n| family | task | `num_inference_steps` | `guidance_scale` | `strength` |\n\
          | --- | --- | --- | --- | --- |\n",
     );
-    for family in Family::ALL {
-        let words = family != Family::Unconditional;
-        for class in family.classes().into_iter().filter(|class| {
+    for family in ALL {
+        let words = family.family.name != "unconditional";
+        for class in family.family.classes.iter().filter(|class| {
             // where there are words the class says nothing
-            !words || family.classes().first() == Some(class)
+            !words || family.family.classes.first() == Some(class)
         }) {
             for (task, controlled) in rows(family) {
-                let of = if controlled { Defaults::controlled } else { Defaults::of };
+                let of = if controlled { family.controlled } else { family.defaults };
                 let Defaults { num_inference_steps, guidance_scale, strength, .. } =
-                    of(family, class, task);
+                    of(class, task);
                 let task = match (words, controlled) {
                     (false, _) => format!("`{class}`"),
-                    (true, false) => task.to_owned(),
+                    (true, false) => task.name().to_owned(),
                     (true, true) => format!("{task}, with control images"),
                 };
                 let guidance = if words { guidance_scale.to_string() } else { String::new() };
                 let strength = strength.map(|strength| strength.to_string()).unwrap_or_default();
                 writeln!(
                     text,
-                    "| {family} | {task} | {num_inference_steps} | {guidance} | {strength} |"
+                    "| {} | {task} | {num_inference_steps} | {guidance} | {strength} |",
+                    family.family.name
                 )
                 .unwrap();
             }
@@ -69,23 +72,29 @@ fn defaults() -> String {
 }
 
 /// A family's tasks, and with control images those that then have other defaults.
-fn rows(family: Family) -> Vec<(&'static str, bool)> {
-    let tasks = family.tasks().iter().map(|task| (*task, false));
-    let controlled = family.tasks().iter().map(|task| (*task, true)).filter(|(task, _)| {
-        Defaults::controlled(family, "", task) != Defaults::of(family, "", task)
-    });
-    tasks.chain(controlled.filter(|_| family.takes_controlnets())).collect()
+fn rows(family: &PictureFamily) -> Vec<(Task, bool)> {
+    let tasks = family.family.tasks.iter().map(|task| (*task, false));
+    let controlled = family
+        .family
+        .tasks
+        .iter()
+        .map(|task| (*task, true))
+        .filter(|(task, _)| (family.controlled)("", *task) != (family.defaults)("", *task));
+    tasks.chain(controlled.filter(|_| family.takes_controlnets)).collect()
 }
 
 fn table() -> String {
     let mut text = String::from(
         "| family | tasks | with ControlNets | `_class_name` of the folder |\n| --- | --- | --- | --- |\n",
     );
-    for family in Family::ALL.into_iter().filter(|family| !family.tasks().is_empty()) {
-        let classes: Vec<_> = family.classes().iter().map(|class| format!("`{class}`")).collect();
-        let tasks = family.tasks().join(", ");
-        let nets = if family.takes_controlnets() { "yes" } else { "" };
-        writeln!(text, "| {family} | {tasks} | {nets} | {} |", classes.join(", ")).unwrap();
+    for family in ALL {
+        let classes: Vec<_> =
+            family.family.classes.iter().map(|class| format!("`{class}`")).collect();
+        let tasks: Vec<_> = family.family.tasks.iter().map(|task| task.name()).collect();
+        let tasks = tasks.join(", ");
+        let nets = if family.takes_controlnets { "yes" } else { "" };
+        let name = family.family.name;
+        writeln!(text, "| {name} | {tasks} | {nets} | {} |", classes.join(", ")).unwrap();
     }
     let names: Vec<_> = schedulers::table().iter().map(|row| format!("`{}`", row.name)).collect();
     writeln!(text, "\nSchedulers: {}.", names.join(", ")).unwrap();

@@ -93,7 +93,9 @@ impl Image {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Media, OutputFormat, encode};
+    use hearth_api::request::OutputFormat;
+
+    use crate::{Media, encode};
 
     fn picture() -> Image {
         let rgb = (0..4 * 2 * 3).map(|value| value * 10).collect();

@@ -4,7 +4,10 @@ use image::codecs::jpeg::JpegEncoder;
 use image::codecs::webp::WebPEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 
-use crate::{Dtype, Error, Image, Media, OutputFormat, Tensor, TextChunk, npy, png};
+use hearth_api::request::OutputFormat;
+use hearth_api::tensor::Dtype;
+
+use crate::{Error, Image, Media, Tensor, TextChunk, npy, png};
 
 /// JPEG quality, of 100; what image tools call "high".
 const JPEG_QUALITY: u8 = 92;

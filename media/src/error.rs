@@ -1,6 +1,6 @@
 //! Why an item could not be encoded or decoded.
 
-use crate::OutputFormat;
+use hearth_api::request::OutputFormat;
 
 /// An encoding or decoding failure.
 #[derive(Debug, thiserror::Error)]

@@ -1,14 +1,11 @@
 //! What a request produces and brings along, and how it becomes a file or is read from one.
 //!
-//! Values in memory ([`Image`], [`Tensor`]), the formats they can be written in ([`OutputFormat`])
-//! and one encoder per format. Pictures are decoded too. No runtime, no
-//! files: it is all bytes. Audio has its formats
-//! named here and no encoder yet.
+//! Values in memory ([`Image`], [`Tensor`]) and one encoder for each format that they can be written
+//! in. Pictures are decoded too. No runtime, no files: it is all bytes. Audio has no encoder yet.
 
 mod decode;
 mod encode;
 mod error;
-mod format;
 mod image;
 mod infotext;
 pub mod npy;
@@ -19,11 +16,10 @@ mod tensor;
 pub use self::decode::{MAX_SIDE, decode};
 pub use self::encode::encode;
 pub use self::error::Error;
-pub use self::format::OutputFormat;
 pub use self::image::Image;
 pub use self::infotext::Infotext;
 pub use self::png::{TextChunk, text as png_text};
-pub use self::tensor::{Dtype, Tensor};
+pub use self::tensor::Tensor;
 
 use hearth_api::MediaFacts;
 use hearth_api::tensor::TensorHeader;
@@ -45,13 +41,8 @@ impl Media {
         match self {
             Self::Image(image) => MediaFacts::Image { width: image.width, height: image.height },
             Self::Tensor(tensor) => {
-                let dtype = match tensor.dtype {
-                    Dtype::F32 => hearth_api::tensor::Dtype::F32,
-                    Dtype::F16 => hearth_api::tensor::Dtype::F16,
-                    Dtype::U8 => hearth_api::tensor::Dtype::U8,
-                };
                 let shape = tensor.shape.iter().map(|&length| length as u64).collect();
-                MediaFacts::Tensor(TensorHeader { dtype, shape })
+                MediaFacts::Tensor(TensorHeader { dtype: tensor.dtype, shape })
             }
         }
     }

@@ -1,7 +1,10 @@
 //! `NumPy`'s `.npy` format (NEP 1): a short text header, then the bytes. Version 1.0 is written, 1.0 to
 //! 3.0 are read.
 
-use crate::{Dtype, Error, Tensor};
+use hearth_api::request::OutputFormat;
+use hearth_api::tensor::Dtype;
+
+use crate::{Error, Tensor};
 
 /// The header is padded so that the data starts at a multiple of this.
 const ALIGNMENT: usize = 64;
@@ -9,12 +12,26 @@ const ALIGNMENT: usize = 64;
 /// Writes `tensor` as a `.npy` file.
 pub(crate) fn encode(tensor: &Tensor) -> Result<Vec<u8>, Error> {
     tensor.check()?;
-    let descr = match tensor.dtype {
+    encode_raw(descr(tensor.dtype), &tensor.shape, &tensor.data)
+}
+
+/// How `NumPy` writes an element type, as in `<f4`.
+#[must_use]
+pub fn descr(dtype: Dtype) -> &'static str {
+    match dtype {
         Dtype::F32 => "<f4",
         Dtype::F16 => "<f2",
+        Dtype::F64 => "<f8",
+        Dtype::I8 => "|i1",
+        Dtype::I16 => "<i2",
+        Dtype::I32 => "<i4",
+        Dtype::I64 => "<i8",
         Dtype::U8 => "|u1",
-    };
-    encode_raw(descr, &tensor.shape, &tensor.data)
+        Dtype::U16 => "<u2",
+        Dtype::U32 => "<u4",
+        Dtype::U64 => "<u8",
+        Dtype::Bool => "|b1",
+    }
 }
 
 /// Writes elements of any type, which `descr` names as `NumPy` does (`<f4`, `|b1`), in C order.
@@ -31,10 +48,8 @@ pub fn encode_raw(descr: &str, shape: &[usize], data: &[u8]) -> Result<Vec<u8>, 
     let unpadded = 10 + dict.len() + 1;
     let total = unpadded.next_multiple_of(ALIGNMENT);
     let header = format!("{dict}{}\n", " ".repeat(total - unpadded));
-    let length = u16::try_from(header.len()).map_err(|source| Error::Encoder {
-        format: crate::OutputFormat::Npy,
-        source: Box::new(source),
-    })?;
+    let length = u16::try_from(header.len())
+        .map_err(|source| Error::Encoder { format: OutputFormat::Npy, source: Box::new(source) })?;
 
     let mut out = Vec::with_capacity(total + data.len());
     out.extend_from_slice(b"\x93NUMPY\x01\x00");

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::{Error, Image, OutputFormat};
+use hearth_api::request::OutputFormat;
+
+use crate::{Error, Image};
 
 /// Most memory that reading text chunks may take.
 const MAX_TEXT: usize = 16 << 20;

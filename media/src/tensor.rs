@@ -1,29 +1,8 @@
 //! Raw numbers in memory.
 
+use hearth_api::tensor::Dtype;
+
 use crate::Error;
-
-/// The element type of a [`Tensor`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Dtype {
-    /// IEEE 754 single precision.
-    F32,
-    /// IEEE 754 half precision.
-    F16,
-    /// Unsigned byte.
-    U8,
-}
-
-impl Dtype {
-    /// Bytes of one element.
-    #[must_use]
-    pub fn size(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F16 => 2,
-            Self::U8 => 1,
-        }
-    }
-}
 
 /// A dense array in row-major (C) order, elements little-endian.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +28,7 @@ impl Tensor {
     }
 
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let needed = self.shape.iter().product::<usize>() * self.dtype.size();
+        let needed = self.shape.iter().product::<usize>() * self.dtype.size() as usize;
         if self.data.len() == needed {
             return Ok(());
         }

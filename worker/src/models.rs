@@ -4,12 +4,14 @@
 
 mod list;
 
+use std::fmt;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use hearth_api::{CallError, ErrorKind};
-use hearth_inference::pipelines::Description;
+use hearth_inference::model::{Description, Model as Loaded, Prepare};
 use hearth_inference::progress::Progress;
 use tokio::sync::watch;
 
@@ -43,15 +45,43 @@ pub(crate) enum Hold {
     /// It is being read.
     Loading(Progress),
     /// It takes requests.
-    Ready(Arc<Description>),
+    Ready(Arc<Known>),
     /// It finishes what it has, and takes nothing new meanwhile.
-    Closing(Arc<Description>, Closing),
+    Closing(Arc<Known>, Closing),
     /// It was given back by `sleep`.
-    Sleeping(Arc<Description>),
+    Sleeping(Arc<Known>),
     /// It can't be read.
     Failed { error: CallError, again_at: Instant },
     /// It was taken out by `unload_model`.
     Unloaded,
+}
+
+/// What is known of a model that was loaded, for those who ask while it computes.
+pub(crate) struct Known {
+    pub(crate) description: Arc<Description>,
+    /// None for a model that generates nothing.
+    pub(crate) preparer: Option<Arc<dyn Prepare>>,
+}
+
+impl Known {
+    pub(crate) fn of(model: &dyn Loaded) -> Arc<Self> {
+        let description = Arc::clone(model.description());
+        Arc::new(Self { description, preparer: model.preparer() })
+    }
+}
+
+impl Deref for Known {
+    type Target = Description;
+
+    fn deref(&self) -> &Description {
+        &self.description
+    }
+}
+
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.description.fmt(f)
+    }
 }
 
 /// Why a model takes nothing new.
@@ -64,7 +94,7 @@ pub(crate) enum Closing {
 }
 
 impl Hold {
-    fn description(&self) -> Option<&Arc<Description>> {
+    fn description(&self) -> Option<&Arc<Known>> {
         match self {
             Self::Ready(known) | Self::Closing(known, _) | Self::Sleeping(known) => Some(known),
             Self::OnDemand | Self::Loading(_) | Self::Failed { .. } | Self::Unloaded => None,
@@ -84,7 +114,7 @@ pub(crate) struct Models {
 pub(crate) struct Resolved {
     pub(crate) name: String,
     /// Known once the folder was loaded.
-    pub(crate) description: Option<Arc<Description>>,
+    pub(crate) description: Option<Arc<Known>>,
 }
 
 impl Models {
@@ -180,7 +210,7 @@ impl Models {
         &self,
         name: &str,
         closing: Closing,
-    ) -> Result<Option<Arc<Description>>, CallError> {
+    ) -> Result<Option<Arc<Known>>, CallError> {
         self.write(|models| {
             let names: Vec<_> = models.iter().map(|model| model.name.clone()).collect();
             let model = models.iter_mut().find(|model| model.name == name);

@@ -84,9 +84,10 @@ fn a_loading_model_says_how_far_it_is() {
 #[test]
 fn a_loaded_model_is_listed_with_all_that_is_known_of_it() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/models/tiny-sd3");
-    let report = hearth_inference::pipelines::inspect(&folder, &Progress::default());
+    let report = hearth_inference::inspect(&folder, &Progress::default());
     let known = Arc::new(report.description.unwrap());
-    let models = Models::new(vec![model("a", Hold::Ready(Arc::clone(&known)))]);
+    let held = Arc::new(Known { description: Arc::clone(&known), preparer: None });
+    let models = Models::new(vec![model("a", Hold::Ready(held))]);
     let listed = serde_json::to_value(models.list().remove(0)).unwrap();
     let known = serde_json::to_value(known.as_ref()).unwrap();
     for (name, value) in known.as_object().unwrap() {

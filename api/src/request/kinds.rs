@@ -75,10 +75,11 @@ impl From<Task> for String {
 }
 
 /// Whose normal numbers the noise is made of: torch draws others on a GPU from the same seed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NoiseDevice {
     /// `torch.Generator("cpu")`, diffusers' default.
+    #[default]
     Cpu,
     /// `torch.Generator("cuda")`.
     Cuda,
@@ -103,6 +104,32 @@ pub enum OutputFormat {
 }
 
 impl OutputFormat {
+    /// The name, as in a request.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Png => "png",
+            Self::Jpeg => "jpeg",
+            Self::Webp => "webp",
+            Self::Wav => "wav",
+            Self::Flac => "flac",
+            Self::Npy => "npy",
+        }
+    }
+
+    /// The IANA media type; `.npy` has none registered and gets the generic one.
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Png => "image/png",
+            Self::Jpeg => "image/jpeg",
+            Self::Webp => "image/webp",
+            Self::Wav => "audio/wav",
+            Self::Flac => "audio/flac",
+            Self::Npy => "application/octet-stream",
+        }
+    }
+
     /// The usual file name extension.
     #[must_use]
     pub fn extension(self) -> &'static str {
@@ -128,5 +155,11 @@ impl OutputFormat {
             "npy" => Some(Self::Npy),
             _ => None,
         }
+    }
+}
+
+impl fmt::Display for OutputFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }

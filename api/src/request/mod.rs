@@ -189,6 +189,12 @@ pub struct GenerationRequest {
 }
 
 impl GenerationRequest {
+    /// The names of its fields and their aliases, in the order of their declaration.
+    #[must_use]
+    pub fn fields() -> &'static [&'static str] {
+        names::fields_of::<Self>()
+    }
+
     /// Reads a request from JSON.
     ///
     /// # Errors
@@ -201,8 +207,8 @@ impl GenerationRequest {
             ));
         };
         for name in fields.keys() {
-            if !names::FIELDS.contains(&name.as_str()) {
-                return Err(names::unknown(name));
+            if !Self::fields().contains(&name.as_str()) {
+                return Err(names::unknown(name, Self::fields()));
             }
         }
         serde_path_to_error::deserialize(json).map_err(|error| {

@@ -1,63 +1,43 @@
 //! The names that a request's fields go by, and what is said to other names.
 
+use serde::Deserializer;
+use serde::de::{DeserializeOwned, Visitor};
+
 use crate::error::CallError;
 
-/// The fields' names and their aliases.
-pub(super) const FIELDS: &[&str] = &[
-    "id",
-    "model",
-    "task",
-    "prompt",
-    "prompt_2",
-    "prompt_3",
-    "negative_prompt",
-    "negative_prompt_2",
-    "negative_prompt_3",
-    "width",
-    "height",
-    "num_images",
-    "num_images_per_prompt",
-    "num_inference_steps",
-    "timesteps",
-    "sigmas",
-    "guidance_scale",
-    "guidance_rescale",
-    "true_cfg_scale",
-    "eta",
-    "original_inference_steps",
-    "clip_skip",
-    "long_prompt",
-    "prompt_weights",
-    "max_sequence_length",
-    "denoising_start",
-    "denoising_end",
-    "original_size",
-    "target_size",
-    "crops_coords_top_left",
-    "negative_original_size",
-    "negative_target_size",
-    "negative_crops_coords_top_left",
-    "aesthetic_score",
-    "negative_aesthetic_score",
-    "class_labels",
-    "image",
-    "mask_image",
-    "strength",
-    "control_image",
-    "controlnet_conditioning_scale",
-    "control_guidance_start",
-    "control_guidance_end",
-    "guess_mode",
-    "latents",
-    "lora",
-    "seed",
-    "noise_device",
-    "scheduler",
-    "output_format",
-    "preview_every",
-    "deadline_ms",
-    "metadata",
-];
+/// The names of a type's fields and their aliases, in the order of their declaration.
+pub(super) fn fields_of<T: DeserializeOwned>() -> &'static [&'static str] {
+    let mut names: &[&str] = &[];
+    // It ends in an error once the names are known.
+    let _ = T::deserialize(Names(&mut names));
+    names
+}
+
+/// A reader that is told which fields the type has, and has no value for them.
+struct Names<'a>(&'a mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for Names<'_> {
+    type Error = serde::de::value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+        Err(serde::de::Error::custom("there is no value"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        *self.0 = fields;
+        self.deserialize_any(visitor)
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
 
 /// Names that callers of other programs, diffusers before all, know something by, and what to do
 /// here.
@@ -135,10 +115,10 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
 /// Longer texts are no slip of a field's name, and comparing them takes time and memory.
 const LONGEST_SLIP: usize = 100;
 
-/// The refusal of a name that is none of a field.
-pub(super) fn unknown(name: &str) -> CallError {
+/// The refusal of a name that is none of the `fields`.
+pub(super) fn unknown(name: &str, fields: &[&str]) -> CallError {
     let elsewhere = ELSEWHERE.iter().find(|(names, _)| names.contains(&name));
-    let comparable = FIELDS.iter().filter(|_| name.len() <= LONGEST_SLIP);
+    let comparable = fields.iter().filter(|_| name.len() <= LONGEST_SLIP);
     let nearest = comparable
         .map(|field| (strsim::normalized_damerau_levenshtein(field, name), field))
         .max_by(|a, b| a.0.total_cmp(&b.0))
@@ -146,7 +126,7 @@ pub(super) fn unknown(name: &str) -> CallError {
     let remedy = match (elsewhere, nearest) {
         (Some((_, remedy)), _) => (*remedy).to_owned(),
         (None, Some((_, field))) => format!("did you mean {field}?"),
-        (None, None) => format!("known fields: {}", FIELDS.join(", ")),
+        (None, None) => format!("known fields: {}", fields.join(", ")),
     };
     CallError::invalid(name, format!("field {name:?} is unknown: {remedy}"))
 }

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use anyhow::Result;
-use hearth_inference::pipelines::{self, LoadOptions};
+use hearth_inference::model::warm_up;
 use hearth_inference::session::{Interrupt, Runtime, Search, find};
+use hearth_inference::{LoadOptions, load};
 
 use crate::measure::resident;
 
@@ -18,7 +19,7 @@ pub(crate) async fn serve() -> Result<()> {
     })?;
     let runtime = Runtime::load(&library, 0)?;
     let options = LoadOptions::default();
-    let mut pipeline = pipelines::load(&runtime, Path::new("models/emoji"), &options)?;
-    pipelines::warm_up(pipeline.as_mut(), &Interrupt::new())?;
+    let mut model = load(&runtime, Path::new("models/emoji"), &options)?;
+    warm_up(model.as_mut(), &Interrupt::new())?;
     super::announce_until_closed(&resident()?.to_string()).await
 }

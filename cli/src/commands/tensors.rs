@@ -26,7 +26,7 @@ pub(super) fn read(tensor: &TensorFile) -> Result<(Attachment, Bytes), Failure> 
     let bytes = input::read(&format!("--tensor {name}:"), path, limits::PAYLOAD + HEADER)?;
     let array = npy::decode(&bytes)
         .map_err(|error| Failure::usage(format!("--tensor {name}: {shown}: {error}")))?;
-    let dtype = Dtype::ALL.into_iter().find(|dtype| descr(*dtype) == array.descr);
+    let dtype = Dtype::ALL.into_iter().find(|dtype| npy::descr(*dtype) == array.descr);
     let dtype = dtype.ok_or_else(|| {
         let known: Vec<_> = Dtype::ALL.map(|dtype| dtype.to_string()).into();
         Failure::usage(format!(
@@ -66,27 +66,10 @@ pub(super) fn write(
             let shape: Option<Vec<usize>> =
                 shape.iter().map(|&length| usize::try_from(length).ok()).collect();
             let shape = shape.ok_or_else(|| failed(&"its shape is too large"))?;
-            let bytes = npy::encode_raw(descr(*dtype), &shape, body).map_err(|e| failed(&e))?;
+            let bytes =
+                npy::encode_raw(npy::descr(*dtype), &shape, body).map_err(|e| failed(&e))?;
             file::write(&path, &bytes).map(|()| path)
         }
-    }
-}
-
-/// As NumPy calls it.
-fn descr(dtype: Dtype) -> &'static str {
-    match dtype {
-        Dtype::F32 => "<f4",
-        Dtype::F16 => "<f2",
-        Dtype::F64 => "<f8",
-        Dtype::I8 => "|i1",
-        Dtype::I16 => "<i2",
-        Dtype::I32 => "<i4",
-        Dtype::I64 => "<i8",
-        Dtype::U8 => "|u1",
-        Dtype::U16 => "<u2",
-        Dtype::U32 => "<u4",
-        Dtype::U64 => "<u8",
-        Dtype::Bool => "|b1",
     }
 }
 

@@ -6,10 +6,12 @@
 //! own. So an increment depends on the seed and its two ends alone, never on what was asked
 //! before.
 
+use hearth_api::request::NoiseDevice;
+
 use std::collections::HashMap;
 
 use super::seed_sequence::seeds;
-use super::{CudaGenerator, Device, TorchGenerator};
+use super::{CudaGenerator, TorchGenerator};
 
 /// A stretch of a Brownian motion over noise levels.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,7 +36,7 @@ const DECIMALS: usize = 6;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Motion {
     /// Whose numbers the nodes have.
-    device: Device,
+    device: NoiseDevice,
     whose: Option<Identity>,
     splits: HashMap<Place, Vec<f32>>,
     /// Room for the next question's.
@@ -49,7 +51,7 @@ type Place = (u64, u64);
 
 impl Motion {
     /// The motion as the device's generator draws it: torchsde takes the sample's.
-    pub(super) fn on(device: Device) -> Self {
+    pub(super) fn on(device: NoiseDevice) -> Self {
         Self { device, ..Self::default() }
     }
 
@@ -80,7 +82,7 @@ impl Motion {
 }
 
 struct Tree<'a> {
-    device: Device,
+    device: NoiseDevice,
     seed: u64,
     out: &'a mut [f32],
     /// Whether `out` holds a part of the sum already.
@@ -172,8 +174,8 @@ impl Tree<'_> {
 
     fn draw(&self, seed: u32, out: &mut [f32]) {
         match self.device {
-            Device::Cpu => TorchGenerator::new(u64::from(seed)).fill_normal(out),
-            Device::Cuda => CudaGenerator::new(u64::from(seed)).fill_normal(out),
+            NoiseDevice::Cpu => TorchGenerator::new(u64::from(seed)).fill_normal(out),
+            NoiseDevice::Cuda => CudaGenerator::new(u64::from(seed)).fill_normal(out),
         }
     }
 

@@ -13,5 +13,5 @@ mod torch;
 
 pub use brownian::Stretch;
 pub use philox::CudaGenerator;
-pub use stream::{Device, Draw, NoiseStream};
+pub use stream::{Draw, NoiseStream};
 pub use torch::TorchGenerator;

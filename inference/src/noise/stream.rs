@@ -1,5 +1,7 @@
 //! One image's noise: the initial latent first, then what its scheduler's steps ask for.
 
+use hearth_api::request::NoiseDevice;
+
 use super::brownian::Motion;
 use super::{CudaGenerator, Stretch, TorchGenerator};
 
@@ -12,16 +14,6 @@ pub enum Draw {
     /// The increment of the image's Brownian motion over a stretch, at unit variance. It has
     /// nothing to do with the stream's place.
     Brownian(Stretch),
-}
-
-/// Whose numbers a stream has: torch draws others on a GPU than on a CPU from the same seed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Device {
-    /// `torch.Generator("cpu")`, diffusers' default.
-    #[default]
-    Cpu,
-    /// `torch.Generator("cuda")`.
-    Cuda,
 }
 
 /// The noise of one image, all of it from one seed.
@@ -43,14 +35,14 @@ enum Generator {
 impl NoiseStream {
     /// The stream of `seed` as torch's CPU generator has it.
     pub fn new(seed: u64) -> Self {
-        Self::on(Device::Cpu, seed)
+        Self::on(NoiseDevice::Cpu, seed)
     }
 
     /// The stream of `seed` as the device's generator has it.
-    pub fn on(device: Device, seed: u64) -> Self {
+    pub fn on(device: NoiseDevice, seed: u64) -> Self {
         let generator = match device {
-            Device::Cpu => Generator::Cpu(Box::new(TorchGenerator::new(seed))),
-            Device::Cuda => Generator::Cuda(CudaGenerator::new(seed)),
+            NoiseDevice::Cpu => Generator::Cpu(Box::new(TorchGenerator::new(seed))),
+            NoiseDevice::Cuda => Generator::Cuda(CudaGenerator::new(seed)),
         };
         Self { seed, generator, motion: Motion::on(device) }
     }

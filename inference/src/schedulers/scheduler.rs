@@ -1,5 +1,7 @@
 //! A scheduler of one run: a schedule, its class's rule, and what the rule remembers.
 
+use std::sync::Arc;
+
 use super::about::About;
 use super::class::Class;
 use super::config::SchedulerConfig;
@@ -16,12 +18,20 @@ use super::table;
 /// Calls are taken in order, from any first one on.
 #[derive(Debug)]
 pub struct Scheduler {
-    schedule: Schedule,
-    rule: Box<dyn Rule>,
+    schedule: Arc<Schedule>,
+    rule: Arc<dyn Rule>,
     memory: Memory,
 }
 
 impl Scheduler {
+    /// Another one for a run of the same kind, which has taken no call yet: what calls don't change
+    /// is there once.
+    #[must_use]
+    pub fn afresh(&self) -> Self {
+        let (schedule, rule) = (Arc::clone(&self.schedule), Arc::clone(&self.rule));
+        Self { schedule, rule, memory: Memory::default() }
+    }
+
     /// The run's calls.
     #[must_use]
     pub fn schedule(&self) -> &Schedule {
@@ -98,5 +108,5 @@ pub fn build(
     let layers = spec.into_iter().flat_map(SchedulerSpec::layers).chain([config.values()]);
     let fields = Fields::new(&class.about, layers.collect());
     let (schedule, rule) = (class.build)(&fields, run)?;
-    Ok(Scheduler { schedule, rule, memory: Memory::default() })
+    Ok(Scheduler { schedule: Arc::new(schedule), rule: rule.into(), memory: Memory::default() })
 }

@@ -43,9 +43,8 @@ impl Session {
         outputs: &[(&str, &[usize])],
     ) -> Result<Bound, Error> {
         let failed = |error: ort::Error| self.run_error(&error);
-        let loaded = self.loaded()?;
         let mut bound = Bound {
-            binding: loaded.session.create_binding().map_err(failed)?,
+            binding: self.loaded.session.create_binding().map_err(failed)?,
             aliased: self.device() == Device::Cpu,
             inputs: Vec::with_capacity(inputs.len()),
             outputs: Vec::with_capacity(outputs.len()),
@@ -68,10 +67,9 @@ impl Session {
     /// [`Error::Run`] if ONNX Runtime fails, [`Error::Interrupted`].
     pub fn run_bound(&mut self, bound: &mut Bound, interrupt: &Interrupt) -> Result<(), Error> {
         let begun = Instant::now();
-        let Self { part, loaded, busy, .. } = self;
-        let Loaded { session, options } = Loaded::of(loaded, part)?;
+        let Self { name, loaded: Loaded { session, options }, busy, .. } = self;
         let failed =
-            |error: ort::Error| Error::Run { part: part.clone(), reason: error.to_string() };
+            |error: ort::Error| Error::Run { graph: name.clone(), reason: error.to_string() };
         let Bound { binding, inputs, .. } = bound;
         for input in inputs.iter_mut().filter(|input| input.fresh) {
             input.buffer.bind_as_input(binding, &input.name).map_err(failed)?;

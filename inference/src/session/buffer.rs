@@ -2,11 +2,10 @@
 
 use half::f16;
 use half::slice::HalfFloatSliceExt;
+use hearth_api::tensor::Dtype;
 use ort::memory::Allocator;
 use ort::session::{IoBinding, SessionInputValue};
 use ort::value::{DynValue, Tensor};
-
-use super::Dtype;
 
 /// Host memory of a fixed shape, reused from run to run.
 #[derive(Debug)]
@@ -31,7 +30,10 @@ impl Buffer {
             Dtype::I64 => Self::I64(Tensor::new(allocator, shape.to_vec())?),
             Dtype::I32 => Self::I32(Tensor::new(allocator, shape.to_vec())?),
             other => {
-                return Err(ort::Error::new(format!("no pipeline has memory of type {other}")));
+                return Err(ort::Error::new(format!(
+                    "no model has memory of type {}",
+                    other.numpy_name()
+                )));
             }
         })
     }

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use super::Interrupted;
-
 /// A failure of the ONNX Runtime library, a session or a model file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -86,36 +84,36 @@ pub enum Error {
         reason: String,
     },
     /// The graph lacks an input or output, or has it in a form that isn't supported.
-    #[error("{part}: {reason}")]
+    #[error("{graph}: {reason}")]
     Port {
-        /// The session's name, such as `unet`.
-        part: String,
+        /// The graph's name, such as `unet`.
+        graph: String,
         /// What is wrong with which input or output.
         reason: String,
     },
     /// A tensor that a caller gave is not what the graph takes.
-    #[error("{part}: input {name}: {reason}")]
+    #[error("{graph}: input {name}: {reason}")]
     Input {
-        /// The session's name.
-        part: String,
+        /// The graph's name.
+        graph: String,
         /// The input.
         name: String,
         /// What is wrong with it, and what the graph takes.
         reason: String,
     },
     /// A caller's run gave more than can be sent back.
-    #[error("{part}: its outputs have more than {limit} bytes: ask for fewer of them")]
+    #[error("{graph}: its outputs have more than {limit} bytes: ask for fewer of them")]
     OutputTooLarge {
-        /// The session's name.
-        part: String,
+        /// The graph's name.
+        graph: String,
         /// Bytes that there may be.
         limit: u64,
     },
     /// A run failed.
-    #[error("{part}: the ONNX session failed: {reason}")]
+    #[error("{graph}: the ONNX session failed: {reason}")]
     Run {
-        /// The session's name.
-        part: String,
+        /// The graph's name.
+        graph: String,
         /// ONNX Runtime's words.
         reason: String,
     },
@@ -123,3 +121,8 @@ pub enum Error {
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
 }
+
+/// The generation was stopped by its [`Interrupt`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the generation was interrupted")]
+pub struct Interrupted;

@@ -1,12 +1,15 @@
 //! The form in which a graph is given to ONNX Runtime: its file, or a rewriting of it.
 //!
-//! What comes of it is known from the file's header before anything is loaded, so that a folder
-//! that is only looked at shows the element types that its graphs would have when they run.
+//! What comes of it is known from the file's header before anything is loaded, so that a folder is
+//! judged by the element types that its graphs will have when they run.
 
 use std::path::Path;
 
+use hearth_api::tensor::Dtype;
+
+use super::cast::Cast;
 use super::onnx::Files;
-use super::port::{Dtype, Port};
+use super::port::Port;
 use super::{Device, Error, recast, widen};
 
 /// What a file's header calls half precision.
@@ -15,16 +18,8 @@ const HALF: &str = "float16";
 /// A model in one piece can't be longer.
 const MAX_MODEL: usize = i32::MAX as usize;
 
-/// An input or output that is wanted in another floating-point type.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cast {
-    /// Its name.
-    pub name: String,
-    /// The type.
-    pub to: Dtype,
-}
-
 /// A graph's form.
+#[derive(Debug, Clone)]
 pub(super) struct Form {
     /// In single precision, where the file has half.
     wide: Option<Vec<u8>>,
@@ -33,7 +28,7 @@ pub(super) struct Form {
 }
 
 /// A graph that was rewritten.
-pub(super) struct Rewritten {
+pub(super) struct Replacement {
     pub(super) bytes: Vec<u8>,
     /// Whether it is in single precision now.
     pub(super) widened: bool,
@@ -64,6 +59,11 @@ impl Form {
         Ok(form)
     }
 
+    /// The inputs and outputs that have another type than the graph, or its wide form, gives them.
+    pub(super) fn casts(&self) -> &[Cast] {
+        &self.casts
+    }
+
     /// The port as the graph has it in this form.
     pub(super) fn port(&self, port: Port) -> Port {
         Port { dtype: self.dtype(&port), ..port }
@@ -81,17 +81,17 @@ impl Form {
 
     /// The model in this form; `None` if that is its file, or if it isn't understood.
     pub(super) fn rewritten(
-        self,
+        &self,
         model: &Path,
         device: Device,
-    ) -> Result<Option<Rewritten>, Error> {
+    ) -> Result<Option<Replacement>, Error> {
         let Self { wide, casts } = self;
         let mut widened = wide.is_some();
         if casts.is_empty() {
-            return Ok(wide.map(|bytes| Rewritten { bytes, widened }));
+            return Ok(wide.clone().map(|bytes| Replacement { bytes, widened }));
         }
         let mut bytes = match wide {
-            Some(wide) => wide,
+            Some(wide) => wide.clone(),
             None => read(model)?,
         };
         // Processors have no kernels for half precision, so nothing is lost by all of it in single.
@@ -101,12 +101,20 @@ impl Form {
         {
             (bytes, widened) = (wide, true);
         }
-        let recast = recast::recast(&bytes, &casts);
-        Ok(recast.map(|bytes| Rewritten { bytes, widened }))
+        let recast = recast::recast(&bytes, casts);
+        Ok(recast.map(|bytes| Replacement { bytes, widened }))
+    }
+}
+
+impl Replacement {
+    /// The model in single precision, if it has any half; `None` if it isn't understood.
+    pub(super) fn widened(model: &Path) -> Result<Option<Self>, Error> {
+        let wide = widen::widen_all(&read(model)?);
+        Ok(wide.map(|bytes| Self { bytes, widened: true }))
     }
 }
 
 /// The whole file.
-pub(super) fn read(model: &Path) -> Result<Vec<u8>, Error> {
+fn read(model: &Path) -> Result<Vec<u8>, Error> {
     std::fs::read(model).map_err(|source| Error::Io { path: model.to_owned(), source })
 }

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use super::port::{Dtype, Port};
+use hearth_api::tensor::Dtype;
+
+use super::port::Port;
 use super::proto::{self, Value};
 
 /// Graphs have a few inputs and outputs; those with per-request weights some hundreds.

@@ -6,12 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ort::session::RunOptions;
 
-use super::Error;
-
-/// The generation was stopped by its [`Interrupt`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the generation was interrupted")]
-pub struct Interrupted;
+use super::{Error, Interrupted};
 
 /// A switch that stops one generation: between steps at once, within a running session at its
 /// next operator. Clones are the same switch. Once thrown it stays so.

@@ -12,7 +12,6 @@ use ort::logging::LogLevel;
 
 use super::threads::Threads;
 use super::{Error, elf};
-use crate::findings::Findings;
 use crate::progress::Progress;
 
 /// The config value that asks for the search.
@@ -101,16 +100,13 @@ fn newest_in(place: &Path) -> Option<PathBuf> {
 /// The process's ONNX Runtime: library and environment, and how sessions compute.
 #[derive(Debug, Clone)]
 pub struct Runtime {
-    /// None where graphs are read and not run.
-    pub(super) environment: Option<Environment>,
+    pub(super) environment: Environment,
     library: PathBuf,
     build: &'static str,
     pub(super) threads: Threads,
     pub(super) progress: Progress,
     /// Where sessions write their profiles.
     pub(super) profiles: Option<PathBuf>,
-    /// Where faults of graphs are noted instead of ending the load.
-    pub(super) findings: Option<Findings>,
 }
 
 /// ONNX Runtime itself is global to the process, so the record of it is too.
@@ -159,29 +155,13 @@ impl Runtime {
         environment.set_log_level(LogLevel::Warning);
         let progress = Progress::default();
         Ok(Self {
-            environment: Some(environment),
+            environment,
             library,
             build: ort::info(),
             threads: Threads::new(threads),
             progress,
             profiles: None,
-            findings: None,
         })
-    }
-
-    /// A stand-in that needs no library: its sessions know what their files say of inputs and
-    /// outputs, and can't be run. What is wrong with a graph is noted in `findings`, and taken as if
-    /// it were right.
-    pub(crate) fn reading(findings: Findings) -> Self {
-        Self {
-            environment: None,
-            library: PathBuf::new(),
-            build: "",
-            threads: Threads::new(1),
-            progress: Progress::default(),
-            profiles: None,
-            findings: Some(findings),
-        }
     }
 
     /// The same runtime; what is loaded with this handle is counted in `progress`.
@@ -191,7 +171,7 @@ impl Runtime {
     }
 
     /// The same runtime; each session that is loaded with this handle writes ONNX Runtime's profile of
-    /// its life into `folder` when it is dropped, as `<part>_<time>.json`.
+    /// its life into `folder` when it is dropped, as `<graph>_<time>.json`.
     #[must_use]
     pub fn profiling(&self, folder: &Path) -> Self {
         Self { profiles: Some(folder.to_owned()), ..self.clone() }

@@ -1,14 +1,16 @@
 //! ONNX Runtime: the library, its devices, sessions and their interruption.
 //!
 //! The only home of `ort` in the workspace: no type of it leaves this module. What a graph
-//! means (which input is a timestep) is the pipelines' knowledge, not this module's.
+//! means (which input is a timestep) is the models' knowledge, not this module's.
 
 mod bound;
 mod buffer;
+mod cast;
 mod device;
 mod elf;
 mod error;
 mod form;
+mod graph;
 mod header;
 mod interrupt;
 mod library;
@@ -25,14 +27,15 @@ mod threads;
 mod widen;
 
 pub use self::bound::Bound;
+pub use self::cast::Cast;
 pub use self::device::Device;
-pub use self::error::Error;
-pub use self::form::Cast;
+pub use self::error::{Error, Interrupted};
+pub use self::graph::Graph;
 pub use self::header::Header;
-pub use self::interrupt::{Interrupt, Interrupted};
+pub use self::interrupt::Interrupt;
 pub use self::library::{Runtime, Search, find};
 pub use self::load::Session;
-pub use self::port::{Dtype, Port};
+pub use self::port::Port;
 pub use self::raw::{RawInput, RawOutput};
 pub use self::run::{Input, Output, Values};
-pub use self::shared::Shared;
+pub use self::shared::SharedTensor;

@@ -17,16 +17,14 @@ const SHRINK_ARENA: (&str, &str) = ("memory.enable_memory_arena_shrinkage", "cpu
 /// Where the weights of a graph given from memory lie.
 const WEIGHTS_FOLDER: &str = "session.model_external_initializers_file_folder_path";
 
-/// For a graph on a device; `part` names its profile.
+/// For a graph on a device; `name` is that of its profile.
 pub(super) fn of_session(
     runtime: &Runtime,
-    part: &str,
+    name: &str,
     device: Device,
 ) -> Result<SessionBuilder, Error> {
     let build = || -> ort::Result<SessionBuilder> {
-        let environment = runtime.environment.as_ref();
-        let environment = environment.ok_or_else(|| ort::Error::new("no ONNX Runtime"))?;
-        let builder = ort::session::Session::builder(environment)?
+        let builder = ort::session::Session::builder(&runtime.environment)?
             .with_execution_providers([device.provider()])?
             .with_optimization_level(GraphOptimizationLevel::All)?;
         let mut builder = runtime.threads.of(builder, device)?;
@@ -34,7 +32,7 @@ pub(super) fn of_session(
             builder = builder.with_config_entry(OWN_WEIGHTS, "1")?;
         }
         if let Some(folder) = &runtime.profiles {
-            builder = builder.with_profiling(folder.join(part))?;
+            builder = builder.with_profiling(folder.join(name))?;
         }
         Ok(builder)
     };

@@ -2,70 +2,10 @@
 
 use std::fmt;
 
+use hearth_api::tensor::Dtype;
 use ort::value::{Outlet, TensorElementType, ValueType};
 
 use crate::brief::{VALUE, brief};
-
-/// An element type of a graph's tensor. Pipelines use the first four.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Dtype {
-    /// Single precision.
-    F32,
-    /// Half precision.
-    F16,
-    /// 64-bit integer.
-    I64,
-    /// 32-bit integer.
-    I32,
-    /// Unsigned byte.
-    U8,
-    /// Truth value.
-    Bool,
-    /// Double precision.
-    F64,
-    /// 8-bit integer.
-    I8,
-    /// 16-bit integer.
-    I16,
-    /// Unsigned 16-bit integer.
-    U16,
-    /// Unsigned 32-bit integer.
-    U32,
-    /// Unsigned 64-bit integer.
-    U64,
-}
-
-impl Dtype {
-    /// Bytes of one element.
-    #[must_use]
-    pub fn size(self) -> usize {
-        match self {
-            Self::F64 | Self::I64 | Self::U64 => 8,
-            Self::F32 | Self::I32 | Self::U32 => 4,
-            Self::F16 | Self::I16 | Self::U16 => 2,
-            Self::U8 | Self::I8 | Self::Bool => 1,
-        }
-    }
-}
-
-impl fmt::Display for Dtype {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "float32",
-            Self::F16 => "float16",
-            Self::I64 => "int64",
-            Self::I32 => "int32",
-            Self::U8 => "uint8",
-            Self::Bool => "bool",
-            Self::F64 => "float64",
-            Self::I8 => "int8",
-            Self::I16 => "int16",
-            Self::U16 => "uint16",
-            Self::U32 => "uint32",
-            Self::U64 => "uint64",
-        })
-    }
-}
 
 /// An input or output of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +35,7 @@ impl Port {
     }
 
     /// Its name as it stands in messages.
-    pub(super) fn shown_name(&self) -> String {
+    pub(crate) fn shown_name(&self) -> String {
         brief(self.name.clone(), VALUE)
     }
 
@@ -147,5 +87,5 @@ impl fmt::Display for Port {
 /// A type and a shape, open dimensions as `?`.
 pub(super) fn form<'a>(dtype: Dtype, dims: impl Iterator<Item = Option<&'a usize>>) -> String {
     let dim = |dim: Option<&usize>| dim.map_or_else(|| "?".to_owned(), ToString::to_string);
-    format!("{dtype} [{}]", dims.map(dim).collect::<Vec<_>>().join(", "))
+    format!("{} [{}]", dtype.numpy_name(), dims.map(dim).collect::<Vec<_>>().join(", "))
 }

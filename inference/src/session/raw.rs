@@ -8,11 +8,12 @@ use std::fmt::Debug;
 use std::time::Instant;
 
 use half::f16;
+use hearth_api::tensor::Dtype;
 use ort::session::SessionInputValue;
 use ort::value::{DynValue, PrimitiveTensorElementType, Tensor};
 
 use super::load::Loaded;
-use super::{Dtype, Error, Interrupt, Port, Session};
+use super::{Error, Interrupt, Port, Session};
 
 /// A tensor for one of a graph's inputs.
 #[derive(Debug, Clone, Copy)]
@@ -72,9 +73,8 @@ impl Session {
             .collect::<Result<Vec<(Cow<'_, str>, SessionInputValue<'_>)>, Error>>()?;
 
         let begun = Instant::now();
-        let Self { part, loaded, busy, .. } = self;
-        let Loaded { session, options } = Loaded::of(loaded, part)?;
-        let failed = |reason: String| Error::Run { part: part.clone(), reason };
+        let Self { name, loaded: Loaded { session, options }, busy, .. } = self;
+        let failed = |reason: String| Error::Run { graph: name.clone(), reason };
         let outputs = interrupt.during(options, || {
             session.run_with_options(values, &**options).map_err(|error| failed(error.to_string()))
         })?;
@@ -84,7 +84,7 @@ impl Session {
             let value = outputs.get(&port.name);
             let value = value.ok_or_else(|| failed(format!("it gave no output {}", port.name)))?;
             output(port, value, &mut left).map_err(|fault| match fault {
-                Fault::TooLarge => Error::OutputTooLarge { part: part.clone(), limit },
+                Fault::TooLarge => Error::OutputTooLarge { graph: name.clone(), limit },
                 Fault::Other(reason) => failed(reason),
             })
         };
@@ -93,7 +93,7 @@ impl Session {
 
     fn check_inputs(&self, inputs: &[RawInput<'_>]) -> Result<(), Error> {
         let bad = |name: &str, reason: String| {
-            Err(Error::Input { part: self.part.clone(), name: name.to_owned(), reason })
+            Err(Error::Input { graph: self.name.clone(), name: name.to_owned(), reason })
         };
         for (index, input) in inputs.iter().enumerate() {
             let Some(port) = self.inputs().iter().find(|port| port.name == input.name) else {
@@ -109,7 +109,8 @@ impl Session {
                 let given = super::port::form(input.dtype, input.shape.iter().map(Some));
                 return bad(input.name, format!("it is {given}; the graph takes {port}"));
             }
-            let bytes = input.shape.iter().try_fold(input.dtype.size(), |n, &d| n.checked_mul(d));
+            let bytes =
+                input.shape.iter().try_fold(input.dtype.size() as usize, |n, &d| n.checked_mul(d));
             if bytes != Some(input.data.len()) {
                 let given = input.data.len();
                 return bad(input.name, format!("{given} bytes are not those of its shape"));

@@ -1,8 +1,9 @@
 //! Gives inputs and outputs of a graph another floating-point type, so that graphs of different
 //! precision can share memory: a `Cast` at the edge, and the graph within as it is.
 
-use super::form::Cast;
-use super::port::Dtype;
+use hearth_api::tensor::Dtype;
+
+use super::cast::Cast;
 use super::proto::{self, Field, Value, put_bytes, put_varint};
 use super::widen::{FLOAT, FLOAT16, cast_node};
 

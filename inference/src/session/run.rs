@@ -76,9 +76,8 @@ impl Session {
             .collect();
 
         let begun = Instant::now();
-        let Self { part, loaded, busy, .. } = self;
-        let Loaded { session, options } = Loaded::of(loaded, part)?;
-        let failed = |reason: String| Error::Run { part: part.clone(), reason };
+        let Self { name, loaded: Loaded { session, options }, busy, .. } = self;
+        let failed = |reason: String| Error::Run { graph: name.clone(), reason };
         let values = interrupt.during(options, || {
             session.run_with_options(named, &**options).map_err(|error| failed(error.to_string()))
         })?;

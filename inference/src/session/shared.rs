@@ -1,22 +1,22 @@
 //! Memory that one graph writes and another reads, so that what passes between them is not copied:
 //! on the CPU both have the same addresses, on a GPU it stays there.
 
+use hearth_api::tensor::Dtype;
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 
 use super::buffer::Buffer;
-use super::{Bound, Device, Dtype, Error, Session};
+use super::{Bound, Device, Error, Session};
 
 /// Memory for one tensor, bound to an output of one session and to inputs of others.
 #[derive(Debug)]
-pub struct Shared(Buffer);
+pub struct SharedTensor(Buffer);
 
 impl Session {
     /// Memory where this session computes.
     ///
     /// # Errors
     /// [`Error::Run`] if there is no such memory left.
-    pub fn shared(&self, dtype: Dtype, shape: &[usize]) -> Result<Shared, Error> {
-        let loaded = self.loaded()?;
+    pub fn shared(&self, dtype: Dtype, shape: &[usize]) -> Result<SharedTensor, Error> {
         let made = match self.device() {
             Device::Cpu => Buffer::new(dtype, shape),
             Device::Cuda(index) => MemoryInfo::new(
@@ -25,18 +25,18 @@ impl Session {
                 AllocatorType::Device,
                 MemoryType::Default,
             )
-            .and_then(|place| Allocator::new(&loaded.session, place))
+            .and_then(|place| Allocator::new(&self.loaded.session, place))
             .and_then(|allocator| Buffer::of(&allocator, dtype, shape)),
         };
-        made.map(Shared).map_err(|error| self.run_error(&error))
+        made.map(SharedTensor).map_err(|error| self.run_error(&error))
     }
 
     /// Zeros, wherever they lie: they are read once.
     ///
     /// # Errors
     /// [`Error::Run`] if there is no memory left.
-    pub fn zeros(&self, dtype: Dtype, shape: &[usize]) -> Result<Shared, Error> {
-        Buffer::new(dtype, shape).map(Shared).map_err(|error| self.run_error(&error))
+    pub fn zeros(&self, dtype: Dtype, shape: &[usize]) -> Result<SharedTensor, Error> {
+        Buffer::new(dtype, shape).map(SharedTensor).map_err(|error| self.run_error(&error))
     }
 
     /// Has the graph read its input `name` from `memory` from the next run on, until another is
@@ -44,7 +44,12 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::Run`] if ONNX Runtime refuses the memory.
-    pub fn read_from(&self, bound: &mut Bound, name: &str, memory: &Shared) -> Result<(), Error> {
+    pub fn read_from(
+        &self,
+        bound: &mut Bound,
+        name: &str,
+        memory: &SharedTensor,
+    ) -> Result<(), Error> {
         memory.0.bind_as_input(bound.binding(), name).map_err(|error| self.run_error(&error))
     }
 
@@ -56,7 +61,7 @@ impl Session {
         &self,
         bound: &mut Bound,
         name: &str,
-        memory: &mut Shared,
+        memory: &mut SharedTensor,
     ) -> Result<(), Error> {
         memory.0.bind_as_output(bound.binding(), name).map_err(|error| self.run_error(&error))
     }

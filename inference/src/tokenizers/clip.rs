@@ -16,7 +16,8 @@ use tokenizers::{Model, Tokenizer};
 use super::basic::clean;
 use super::error::Error;
 use super::special::{Added, Special, read};
-use super::t5;
+use super::tokens::Tokens;
+use super::whole;
 use crate::brief::{MESSAGE, VALUE, brief};
 use crate::files::Text;
 
@@ -58,15 +59,6 @@ enum Rule {
     Whole(Box<Tokenizer>),
 }
 
-/// A prompt as the text encoder takes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Encoded {
-    /// Token ids: start, prompt, end, then padding up to [`Clip::max_length`].
-    pub ids: Vec<i64>,
-    /// How many of the prompt's tokens didn't fit and were cut off at its end.
-    pub truncated: usize,
-}
-
 impl Clip {
     /// Loads `vocab.json` and `merges.txt` or else `tokenizer.json`, and `tokenizer_config.json`
     /// and, in older folders, `special_tokens_map.json` and `added_tokens.json` from `folder`.
@@ -76,7 +68,7 @@ impl Clip {
     /// not in it, no usable `model_max_length`.
     pub fn load(folder: &Path) -> Result<Self, Error> {
         let has = |file: &str| folder.join(file).is_file();
-        if has(t5::FILE) && !(has("vocab.json") && has("merges.txt")) {
+        if has(whole::FILE) && !(has("vocab.json") && has("merges.txt")) {
             return Self::load_whole(folder);
         }
         let vocab_path = folder.join("vocab.json");
@@ -102,7 +94,7 @@ impl Clip {
 
     /// Loads `tokenizer.json` in place of vocabulary and merges.
     fn load_whole(folder: &Path) -> Result<Self, Error> {
-        let tokenizer = t5::whole(&folder.join(t5::FILE))?;
+        let tokenizer = whole::read(&folder.join(whole::FILE))?;
         let special = Special::load(folder, &tokenizer.get_vocab(true).into_iter().collect())?;
         Ok(Self::new(Rule::Whole(Box::new(tokenizer)), special))
     }
@@ -118,10 +110,10 @@ impl Clip {
     }
 
     /// Tokenizes `text`, cut and padded to [`max_length`](Self::max_length).
-    pub fn encode(&self, text: &str) -> Encoded {
+    pub fn encode(&self, text: &str) -> Tokens {
         let tokens = self.tokenize(text);
         let kept = tokens.len().min(self.max_length - 2);
-        Encoded { ids: self.framed(&tokens), truncated: tokens.len() - kept }
+        Tokens { ids: self.framed(&tokens), truncated: tokens.len() - kept }
     }
 
     /// `tokens` between start and end, cut and padded to [`max_length`](Self::max_length).

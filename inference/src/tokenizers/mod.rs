@@ -8,7 +8,10 @@ mod clip;
 mod error;
 mod special;
 mod t5;
+mod tokens;
+mod whole;
 
-pub use clip::{Clip, Encoded};
+pub use clip::Clip;
 pub use error::Error;
 pub use t5::T5;
+pub use tokens::Tokens;

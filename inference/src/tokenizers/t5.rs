@@ -5,20 +5,15 @@
 
 use std::path::Path;
 
-use tokenizers::{NormalizerWrapper, Tokenizer};
+use tokenizers::Tokenizer;
 
-use super::clip::Encoded;
 use super::error::Error;
-use crate::brief::{MESSAGE, brief};
-use crate::files::Text;
+use super::tokens::Tokens;
+use super::whole::{self, FILE};
 
-pub(super) const FILE: &str = "tokenizer.json";
 const SENTENCEPIECE: &str = "spiece.model";
 const END: &str = "</s>";
 const PAD: &str = "<pad>";
-
-/// Prompts have some ten thousand letters.
-const MAX_GROWTH: usize = 1024;
 
 /// A loaded T5 tokenizer.
 #[derive(Debug)]
@@ -40,7 +35,7 @@ impl T5 {
             return Err(Error::SentencePiece { folder: folder.to_owned() });
         }
         let malformed = |problem: String| Error::Malformed { path: path.clone(), problem };
-        let tokenizer = whole(&path)?;
+        let tokenizer = whole::read(&path)?;
         let id = |token: &str| {
             tokenizer.token_to_id(token).ok_or_else(|| malformed(format!("it has no {token}")))
         };
@@ -52,7 +47,7 @@ impl T5 {
     ///
     /// # Errors
     /// A text that the folder's tokenizer can't take.
-    pub fn encode(&self, text: &str, length: usize) -> Result<Encoded, Error> {
+    pub fn encode(&self, text: &str, length: usize) -> Result<Tokens, Error> {
         let encoding = self
             .tokenizer
             .encode_fast(text, false)
@@ -62,36 +57,6 @@ impl T5 {
         let mut ids: Vec<i64> = tokens[..kept].iter().copied().map(i64::from).collect();
         ids.push(self.end.into());
         ids.resize(length.max(1), self.pad.into());
-        Ok(Encoded { ids, truncated: tokens.len() - kept })
-    }
-}
-
-/// The tokenizer of a `tokenizer.json`, which neither cuts nor pads.
-pub(super) fn whole(path: &Path) -> Result<Tokenizer, Error> {
-    let malformed = |error: tokenizers::Error| Error::Malformed {
-        path: path.to_owned(),
-        problem: brief(error.to_string(), MESSAGE),
-    };
-    let text = super::special::read(path, Text::Vocabulary)?;
-    let mut tokenizer: Tokenizer = text.parse().map_err(malformed)?;
-    tokenizer.with_padding(None).with_truncation(None).map_err(malformed)?;
-    let growth = tokenizer.get_normalizer().map_or(1, growth);
-    if growth > MAX_GROWTH {
-        let problem = format!("its normalizer makes texts {growth} times as long");
-        return Err(Error::Malformed { path: path.to_owned(), problem });
-    }
-    Ok(tokenizer)
-}
-
-/// How many times as long a normalizer may make a text, by what it puts in a letter's place.
-fn growth(normalizer: &NormalizerWrapper) -> usize {
-    match normalizer {
-        NormalizerWrapper::Sequence(all) => {
-            all.as_ref().iter().map(growth).fold(1, usize::saturating_mul)
-        }
-        // A pattern may fit between letters, too.
-        NormalizerWrapper::Replace(replace) => replace.content.len().saturating_add(1),
-        NormalizerWrapper::Prepend(prepend) => prepend.prepend.len().saturating_add(1),
-        _ => 1,
+        Ok(Tokens { ids, truncated: tokens.len() - kept })
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::support::{copy_of, emoji, load, refusal, truncate};
+use super::support::{Drive as _, copy_of, emoji, load, refusal, truncate};
 
 #[test]
 fn a_truncated_model_names_its_file() {
@@ -99,7 +99,7 @@ fn defaults_come_from_the_folder_and_unknown_ones_are_refused() {
     fs::write(&own, "{\"num_inference_steps\": 7, \"guidance_scale\": 2.5, \"max_size\": 96}")
         .unwrap();
     let pipeline = load(folder.path()).unwrap();
-    let description = pipeline.description();
+    let description = pipeline.pictures();
     assert_eq!(description.default_steps, 7);
     assert_eq!(description.default_guidance_scale, 2.5);
     assert_eq!(description.max_size, 96);

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use hearth_inference::pipelines::{self, LoadOptions};
+use hearth_inference::LoadOptions;
 use hearth_inference::session::{self, Device, Search};
 
 use super::support;
@@ -32,7 +32,7 @@ fn the_search_takes_the_newest_and_names_where_it_looked() {
 #[test]
 fn a_device_that_is_not_there_is_an_error_and_not_the_cpu() {
     let options = LoadOptions { device: Device::Cuda(0), ..LoadOptions::default() };
-    match pipelines::load(&support::runtime(), &support::emoji(), &options) {
+    match hearth_inference::load(&support::runtime(), &support::emoji(), &options) {
         Ok(pipeline) => assert_eq!(pipeline.description().device, "cuda:0"),
         Err(error) => {
             let message = support::chain(&error);

@@ -1,78 +1,93 @@
 //! Requests that can't be met say so before any compute, naming field, value and remedy.
 
-use std::sync::Arc;
-
-use hearth_inference::pipelines::{Error, Generation, Latents};
-use hearth_inference::schedulers::SchedulerSpec;
+use hearth_api::GenerationRequest;
+use hearth_api::request::Input;
+use hearth_inference::model::Error;
 use hearth_inference::session::Interrupt;
 use hearth_media::Image;
 
-use super::support;
+use super::support::{self, Drive as _};
 
 #[test]
 fn each_bad_field_is_named_with_its_value_and_remedy() {
     let mut pipeline = support::load(&support::emoji()).unwrap();
     let good = support::red_heart(2);
     let long = "é".repeat(10_001);
-    let spec = |text| Some(SchedulerSpec::parse(text).unwrap());
-    let cases: Vec<(Generation, &str)> = vec![
-        (Generation { prompt: " ".into(), ..good.clone() }, "prompt \" \": say what to show"),
+    let spec = |text: &str| Some(text.to_owned());
+    let cases: Vec<(GenerationRequest, &str)> = vec![
         (
-            Generation { prompt: long.clone(), ..good.clone() },
+            GenerationRequest { prompt: " ".into(), ..good.clone() },
+            "prompt \" \": say what to show",
+        ),
+        (
+            GenerationRequest { prompt: long.clone(), ..good.clone() },
             "10001 characters; shorten it to 10000 or fewer",
         ),
-        (Generation { negative_prompt: Some(long), ..good.clone() }, "negative_prompt \"é"),
-        (Generation { width: Some(0), ..good.clone() }, "width 0: give 8 to 128 pixels"),
+        (GenerationRequest { negative_prompt: Some(long), ..good.clone() }, "negative_prompt \"é"),
+        (GenerationRequest { width: Some(0), ..good.clone() }, "width 0: give 8 to 128 pixels"),
         (
-            Generation { width: Some(7), ..good.clone() },
+            GenerationRequest { width: Some(7), ..good.clone() },
             "width 7: not a multiple of 8; the nearest one is 8",
         ),
         (
-            Generation { width: Some(61), ..good.clone() },
+            GenerationRequest { width: Some(61), ..good.clone() },
             "width 61: not a multiple of 8; the nearest one is 64",
         ),
         (
-            Generation { height: Some(u32::MAX), ..good.clone() },
+            GenerationRequest { height: Some(u32::MAX), ..good.clone() },
             "height 4294967295: give 8 to 128 pixels",
         ),
         (
-            Generation { num_inference_steps: Some(0), ..good.clone() },
+            GenerationRequest { num_inference_steps: Some(0), ..good.clone() },
             "num_inference_steps 0: give 1 to 1000",
         ),
         (
-            Generation { num_inference_steps: Some(1_000_000), ..good.clone() },
+            GenerationRequest { num_inference_steps: Some(1_000_000), ..good.clone() },
             "num_inference_steps 1000000: give 1 to 1000",
         ),
         (
-            Generation { guidance_scale: Some(f32::NAN), ..good.clone() },
+            GenerationRequest { guidance_scale: Some(f64::NAN), ..good.clone() },
             "guidance_scale NaN: give a number from 0 to 1000",
         ),
-        (Generation { guidance_scale: Some(f32::INFINITY), ..good.clone() }, "guidance_scale inf"),
-        (Generation { eta: Some(-1.0), ..good.clone() }, "eta -1: give a number from 0 to 1"),
         (
-            Generation { sigmas: Some(vec![1e300, 1.0]), ..good.clone() },
+            GenerationRequest { guidance_scale: Some(f64::INFINITY), ..good.clone() },
+            "guidance_scale inf",
+        ),
+        (
+            GenerationRequest { eta: Some(-1.0), ..good.clone() },
+            "eta -1: give a number from 0 to 1",
+        ),
+        (
+            GenerationRequest { sigmas: Some(vec![1e300, 1.0]), ..good.clone() },
             "give numbers from 0 to 100000",
         ),
         (
-            Generation { timesteps: Some(vec![5000.0, 1.0]), ..good.clone() },
+            GenerationRequest { timesteps: Some(vec![5000.0, 1.0]), ..good.clone() },
             "timesteps 5000: give numbers from 0 to 1000",
         ),
         (
-            Generation { timesteps: Some(vec![9.0]), sigmas: Some(vec![9.0]), ..good.clone() },
+            GenerationRequest {
+                timesteps: Some(vec![9.0]),
+                sigmas: Some(vec![9.0]),
+                ..good.clone()
+            },
             "timesteps given: sigmas are given too; give one of them",
         ),
-        (Generation { clip_skip: Some(1), ..good.clone() }, "clip_skip 1: "),
+        (GenerationRequest { clip_skip: Some(1), ..good.clone() }, "clip_skip 1: "),
         (
-            Generation { scheduler: spec("ddpm:variance_type=learned_range"), ..good.clone() },
+            GenerationRequest {
+                scheduler: spec("ddpm:variance_type=learned_range"),
+                ..good.clone()
+            },
             "it takes the variance that a model predicts, and this one predicts none",
         ),
         (
-            Generation { scheduler: spec("euler:beta_end=nonsense"), ..good.clone() },
+            GenerationRequest { scheduler: spec("euler:beta_end=nonsense"), ..good.clone() },
             "scheduler euler:beta_end=nonsense: ",
         ),
     ];
     for (request, message) in cases {
-        let refused = pipeline.description().check(&request).unwrap_err().to_string();
+        let refused = pipeline.check(&request).unwrap_err().to_string();
         assert!(refused.contains(message), "{refused}");
         let error = pipeline.start(&request, 0, &Interrupt::new()).err();
         assert!(matches!(error, Some(Error::Invalid(_))), "{error:?}");
@@ -98,19 +113,19 @@ fn the_description_says_what_can_be_asked_for() {
     assert!(description["weight_bytes"].as_u64().unwrap() > 1_000_000);
 }
 
-fn grey(width: u32, height: u32) -> Option<Arc<Image>> {
+fn grey(width: u32, height: u32) -> Option<Input> {
     let rgb = vec![128; (width * height * 3) as usize];
-    Some(Arc::new(Image::new(width, height, rgb).unwrap()))
+    Some(support::png(&Image::new(width, height, rgb).unwrap()))
 }
 
-fn numbers(shape: &[usize], count: usize) -> Option<Arc<Latents>> {
-    Some(Arc::new(Latents { shape: shape.to_vec(), values: vec![0.0; count] }))
+fn numbers(shape: &[usize], count: usize) -> Option<Input> {
+    Some(support::numbers(shape, &vec![0.0; count]))
 }
 
-fn refused(model: &str, requests: Vec<(Generation, &str)>) {
+fn refused(model: &str, requests: Vec<(GenerationRequest, &str)>) {
     let mut pipeline = support::load(&support::repository().join(model)).unwrap();
     for (request, message) in requests {
-        let refused = pipeline.description().check(&request).unwrap_err().to_string();
+        let refused = pipeline.check(&request).unwrap_err().to_string();
         assert!(refused.contains(message), "{model}: {refused}");
         let error = pipeline.start(&request, 0, &Interrupt::new()).err();
         assert!(matches!(error, Some(Error::Invalid(_))), "{error:?}");
@@ -119,40 +134,62 @@ fn refused(model: &str, requests: Vec<(Generation, &str)>) {
 
 #[test]
 fn pictures_that_do_not_fit_are_refused_by_name() {
-    let good = Generation { prompt: "x".into(), image: grey(64, 64), ..Generation::default() };
+    let good = GenerationRequest {
+        prompt: "x".into(),
+        image: grey(64, 64),
+        ..GenerationRequest::default()
+    };
     refused(
         "models/emoji",
         vec![
-            (Generation { strength: Some(0.0), ..good.clone() }, "strength 0: give a number above"),
-            (Generation { strength: Some(1.5), ..good.clone() }, "strength 1.5: give a number"),
-            (Generation { strength: Some(f64::NAN), ..good.clone() }, "strength NaN: give a"),
-            (Generation { strength: Some(0.01), ..good.clone() }, "leaves no step to take"),
             (
-                Generation { strength: Some(0.5), image: None, ..good.clone() },
+                GenerationRequest { strength: Some(0.0), ..good.clone() },
+                "strength 0: give a number above",
+            ),
+            (
+                GenerationRequest { strength: Some(1.5), ..good.clone() },
+                "strength 1.5: give a number",
+            ),
+            (
+                GenerationRequest { strength: Some(f64::NAN), ..good.clone() },
+                "strength NaN: give a",
+            ),
+            (GenerationRequest { strength: Some(0.01), ..good.clone() }, "leaves no step to take"),
+            (
+                GenerationRequest { strength: Some(0.5), image: None, ..good.clone() },
                 "strength 0.5: there",
             ),
             (
-                Generation { mask_image: grey(32, 64), ..good.clone() },
+                GenerationRequest { mask_image: grey(32, 64), ..good.clone() },
                 "mask_image of 32x64: the image is of 64x64; make both of one size",
             ),
             (
-                Generation { mask_image: grey(64, 64), image: None, ..good.clone() },
+                GenerationRequest { mask_image: grey(64, 64), image: None, ..good.clone() },
                 "mask_image given: there is no image",
             ),
-            (Generation { image: grey(4000, 64), ..good.clone() }, "width 4000: give 8 to 128"),
             (
-                Generation { latents: numbers(&[], 7), image: None, ..good.clone() },
+                GenerationRequest { image: grey(4000, 64), ..good.clone() },
+                "width 4000: give 8 to 128",
+            ),
+            (
+                GenerationRequest { latents: numbers(&[], 7), image: None, ..good.clone() },
                 "latents of 7 numbers: give 12 x 16 x 16 for 64x64",
             ),
-            (Generation { prompt_2: Some("y".into()), ..good }, "prompt_2 \"y\": stable-diffusion"),
+            (
+                GenerationRequest { prompt_2: Some("y".into()), ..good },
+                "prompt_2 \"y\": stable-diffusion",
+            ),
         ],
     );
-    let good = Generation { prompt: "x".into(), ..Generation::default() };
+    let good = GenerationRequest { prompt: "x".into(), ..GenerationRequest::default() };
     refused(
         "tests/models/tiny-inpaint",
         vec![
             (good.clone(), "image none: this model does inpainting"),
-            (Generation { image: grey(32, 32), ..good.clone() }, "mask_image none: this model"),
+            (
+                GenerationRequest { image: grey(32, 32), ..good.clone() },
+                "mask_image none: this model",
+            ),
         ],
     );
     refused("tests/models/tiny-sdxl-refiner", vec![(good, "give an image")]);
@@ -160,22 +197,22 @@ fn pictures_that_do_not_fit_are_refused_by_name() {
 
 #[test]
 fn schedules_that_do_not_fit_the_family_are_refused() {
-    let spec = |text| SchedulerSpec::parse(text).ok();
-    let good = Generation { prompt: "x".into(), ..Generation::default() };
+    let spec = |text: &str| Some(text.to_owned());
+    let good = GenerationRequest { prompt: "x".into(), ..GenerationRequest::default() };
     for model in ["tests/models/tiny-flux-dev", "tests/models/tiny-sd3"] {
         refused(
             model,
             vec![
                 (
-                    Generation { scheduler: spec("euler"), ..good.clone() },
+                    GenerationRequest { scheduler: spec("euler"), ..good.clone() },
                     "scheduler euler: this model is trained for flow matching; use flow_euler",
                 ),
                 (
-                    Generation { sigmas: Some(vec![0.2, 0.8]), ..good.clone() },
+                    GenerationRequest { sigmas: Some(vec![0.2, 0.8]), ..good.clone() },
                     "sigmas [0.2, 0.8]: ",
                 ),
                 (
-                    Generation { max_sequence_length: Some(513), ..good.clone() },
+                    GenerationRequest { max_sequence_length: Some(513), ..good.clone() },
                     "max_sequence_length 513: give 1 to 512",
                 ),
             ],
@@ -185,34 +222,37 @@ fn schedules_that_do_not_fit_the_family_are_refused() {
         "tests/models/tiny-flux-dev",
         vec![
             (
-                Generation { scheduler: spec("flow_heun"), ..good.clone() },
+                GenerationRequest { scheduler: spec("flow_heun"), ..good.clone() },
                 "this one takes none; use flow_euler, or leave it out",
             ),
             (
-                Generation { scheduler: spec("euler"), ..good.clone() },
+                GenerationRequest { scheduler: spec("euler"), ..good.clone() },
                 "flow matching; use flow_euler, or leave it out",
             ),
         ],
     );
     refused(
         "models/emoji",
-        vec![(Generation { scheduler: spec("flow_euler"), ..good }, "is for flow-matching models")],
+        vec![(
+            GenerationRequest { scheduler: spec("flow_euler"), ..good },
+            "is for flow-matching models",
+        )],
     );
-    let plain = Generation::default();
+    let plain = GenerationRequest::default();
     refused(
         "tests/models/tiny-consistency",
         vec![
             (plain.clone(), "class_labels none: say which class to show, 0 to 9"),
             (
-                Generation { class_labels: Some(10), ..plain.clone() },
+                GenerationRequest { class_labels: Some(10), ..plain.clone() },
                 "class_labels 10: give 0 to 9",
             ),
             (
-                Generation { class_labels: Some(1), prompt: "x".into(), ..plain.clone() },
+                GenerationRequest { class_labels: Some(1), prompt: "x".into(), ..plain.clone() },
                 "prompt \"x\": this model knows no words",
             ),
             (
-                Generation { class_labels: Some(1), scheduler: spec("ddim"), ..plain },
+                GenerationRequest { class_labels: Some(1), scheduler: spec("ddim"), ..plain },
                 "this is a consistency model",
             ),
         ],
@@ -223,8 +263,8 @@ fn schedules_that_do_not_fit_the_family_are_refused() {
 fn a_scheduler_that_is_for_other_models_is_doubted() {
     let mut pipeline = support::load(&support::emoji()).unwrap();
     let asked = |name: &str| {
-        let scheduler = Some(SchedulerSpec::parse(name).unwrap());
-        Generation { scheduler, ..support::red_heart(1) }
+        let scheduler = Some(name.to_owned());
+        GenerationRequest { scheduler, ..support::red_heart(1) }
     };
     for (name, doubted) in [("edm_euler", true), ("cosine", true), ("euler", false)] {
         let output = support::generate(pipeline.as_mut(), &asked(name), 0).unwrap();
@@ -236,9 +276,12 @@ fn a_scheduler_that_is_for_other_models_is_doubted() {
 #[test]
 fn a_picture_needs_no_words() {
     let mut pipeline = support::load(&support::emoji()).unwrap();
-    let request =
-        Generation { image: grey(64, 64), num_inference_steps: Some(2), ..Generation::default() };
+    let request = GenerationRequest {
+        image: grey(64, 64),
+        num_inference_steps: Some(2),
+        ..GenerationRequest::default()
+    };
     assert!(support::generate(pipeline.as_mut(), &request, 0).is_ok());
-    let refused = pipeline.description().check(&Generation { image: None, ..request }).unwrap_err();
+    let refused = pipeline.check(&GenerationRequest { image: None, ..request }).unwrap_err();
     assert!(refused.to_string().contains("prompt \"\": say what to show"), "{refused}");
 }

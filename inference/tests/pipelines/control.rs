@@ -3,52 +3,56 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use hearth_inference::pipelines::{Error, Generation, Pipeline};
+use hearth_api::GenerationRequest;
+use hearth_api::request::Input;
+use hearth_inference::model::{Error, Model};
 use hearth_inference::session::Interrupt;
 use hearth_media::{Image, Media};
 
-use super::{support, surgery};
+use super::support::{self, Drive as _};
+use super::surgery;
 
 fn folder() -> PathBuf {
     support::repository().join("tests/models/tiny-controlnet")
 }
 
-fn picture(grey: u8) -> Arc<Image> {
+fn picture(grey: u8) -> Input {
     let rgb = (0..32 * 32 * 3).map(|at| if at % 7 < 3 { grey } else { 255 - grey }).collect();
-    Arc::new(Image::new(32, 32, rgb).unwrap())
+    support::png(&Image::new(32, 32, rgb).unwrap())
 }
 
-fn steered() -> Generation {
-    Generation { control_image: vec![picture(0), picture(90)], ..support::red_heart(4) }
+fn steered() -> GenerationRequest {
+    GenerationRequest { control_image: vec![picture(0), picture(90)], ..support::red_heart(4) }
 }
 
 #[test]
 fn what_does_not_fit_the_controlnets_is_refused_by_name() {
     let mut pipeline = support::load(&folder()).unwrap();
-    let description = pipeline.description();
+    let description = pipeline.pictures();
     assert_eq!(description.controlnets, ["controlnet", "controlnet_1"]);
     assert!(description.fields.contains(&"control_image"));
     let good = steered();
-    let scale =
-        |list: &[f64]| Generation { controlnet_conditioning_scale: list.to_vec(), ..good.clone() };
-    let span = |start: &[f64], end: &[f64]| Generation {
+    let scale = |list: &[f64]| GenerationRequest {
+        controlnet_conditioning_scale: list.to_vec(),
+        ..good.clone()
+    };
+    let span = |start: &[f64], end: &[f64]| GenerationRequest {
         control_guidance_start: start.to_vec(),
         control_guidance_end: end.to_vec(),
         ..good.clone()
     };
     let cases = [
         (
-            Generation { control_image: vec![picture(0)], ..good.clone() },
+            GenerationRequest { control_image: vec![picture(0)], ..good.clone() },
             "control_image of 1: give 2, one for each ControlNet in this order: controlnet, controlnet_1",
         ),
         (
-            Generation { control_image: Vec::new(), ..scale(&[0.5]) },
+            GenerationRequest { control_image: Vec::new(), ..scale(&[0.5]) },
             "controlnet_conditioning_scale [0.5]: there is no control_image; give one",
         ),
         (
-            Generation { control_image: Vec::new(), guess_mode: true, ..good.clone() },
+            GenerationRequest { control_image: Vec::new(), guess_mode: Some(true), ..good.clone() },
             "guess_mode true: there is no control_image",
         ),
         (scale(&[0.5; 3]), "[0.5, 0.5, 0.5]: give one number, or 2: one for each ControlNet"),
@@ -59,36 +63,36 @@ fn what_does_not_fit_the_controlnets_is_refused_by_name() {
         (span(&[0.0, 0.6], &[0.5]), "control_guidance_start 0.6: it must be below control_guida"),
     ];
     for (request, message) in cases {
-        let refused = pipeline.description().check(&request).unwrap_err().to_string();
+        let refused = pipeline.check(&request).unwrap_err().to_string();
         assert!(refused.contains(message), "{refused}");
         let error = pipeline.start(&request, 0, &Interrupt::new()).err();
         assert!(matches!(error, Some(Error::Invalid(_))), "{error:?}");
     }
     let plain = support::load(&support::emoji()).unwrap();
-    let refused = plain.description().check(&good).unwrap_err().to_string();
+    let refused = plain.check(&good).unwrap_err().to_string();
     assert!(refused.contains("control_image of 32x32, of 32x32: this model has no ControlNet"));
-    assert!(!plain.description().fields.contains(&"control_image"));
+    assert!(!plain.pictures().fields.contains(&"control_image"));
 }
 
 /// Memory is shared between graphs, and stays theirs from request to request: of other sizes, with
 /// and without guidance, with some ControlNets or none.
 #[test]
 fn pictures_do_not_depend_on_what_ran_before() {
-    let other = |request: Generation, second: f64| Generation {
+    let other = |request: GenerationRequest, second: f64| GenerationRequest {
         controlnet_conditioning_scale: vec![1.0, second],
         ..request
     };
     let requests = [
         steered(),
         support::red_heart(4),
-        Generation { guidance_scale: Some(1.0), ..steered() },
-        Generation { width: Some(48), height: Some(32), ..steered() },
+        GenerationRequest { guidance_scale: Some(1.0), ..steered() },
+        GenerationRequest { width: Some(48), height: Some(32), ..steered() },
         other(steered(), 0.0),
-        Generation { control_guidance_start: vec![0.5, 0.0], ..steered() },
-        Generation { control_image: vec![picture(200), picture(0)], ..steered() },
-        Generation { guess_mode: true, ..steered() },
+        GenerationRequest { control_guidance_start: vec![0.5, 0.0], ..steered() },
+        GenerationRequest { control_image: vec![picture(200), picture(0)], ..steered() },
+        GenerationRequest { guess_mode: Some(true), ..steered() },
     ];
-    let made = |pipeline: &mut dyn Pipeline, request: &Generation| -> Media {
+    let made = |pipeline: &mut dyn Model, request: &GenerationRequest| -> Media {
         support::generate(pipeline, request, 5).unwrap().media
     };
     let mut pipeline = support::load(&folder()).unwrap();

@@ -3,15 +3,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
-use hearth_inference::pipelines::{Generation, Latents, OutputType, Pipeline};
-use hearth_inference::schedulers::SchedulerSpec;
+use hearth_api::GenerationRequest;
+use hearth_api::request::{Input, OutputFormat};
+use hearth_inference::model::Model;
 use hearth_inference::session::Interrupt;
-use hearth_media::{Media, OutputFormat, encode};
+use hearth_media::{Media, encode};
 use serde::Deserialize;
 
-use super::support;
+use super::support::{self, Drive as _};
 use super::vectors::{Array, LATENTS, PSNR, difference};
 
 #[derive(Deserialize)]
@@ -45,8 +45,8 @@ struct Request {
 }
 
 impl Request {
-    fn generation(&self, scheduler: Option<&str>) -> Generation {
-        Generation {
+    fn generation(&self, scheduler: Option<&str>) -> GenerationRequest {
+        GenerationRequest {
             prompt: self.prompt.clone(),
             num_inference_steps: Some(self.num_inference_steps),
             denoising_start: self.denoising_start,
@@ -54,8 +54,8 @@ impl Request {
             strength: self.strength,
             width: self.width,
             height: self.height,
-            scheduler: scheduler.map(|name| SchedulerSpec::parse(name).unwrap()),
-            ..Generation::default()
+            scheduler: scheduler.map(str::to_owned),
+            ..GenerationRequest::default()
         }
     }
 }
@@ -72,19 +72,24 @@ fn what_the_base_begins_the_refiner_ends_as_in_diffusers() {
     }
 }
 
-fn check_case(base: &mut dyn Pipeline, refiner: &mut dyn Pipeline, case: &Case) {
+fn check_case(base: &mut dyn Model, refiner: &mut dyn Model, case: &Case) {
     let scheduler = case.scheduler.as_deref();
-    let first = Generation { output_type: OutputType::Latent, ..case.first.generation(scheduler) };
+    let first = GenerationRequest {
+        output_format: Some(OutputFormat::Npy),
+        ..case.first.generation(scheduler)
+    };
     let begun = support::generate(base, &first, case.first.seed).unwrap();
     // through the file that a person would have of it
     let file = encode(&begun.media, OutputFormat::Npy, &[]).unwrap();
-    let latents = Latents::read(&file).unwrap();
+    let Media::Tensor(latents) = &begun.media else { panic!("{:?}", begun.media) };
     assert_eq!(latents.shape, case.latents.shape);
-    let off = difference(&latents.values, &case.latents.f32());
+    let numbers = latents.data.chunks_exact(4);
+    let values: Vec<_> = numbers.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    let off = difference(&values, &case.latents.f32());
     assert!(off < LATENTS, "the base's latents are off by {off}");
 
     let second =
-        Generation { image_latents: Some(Arc::new(latents)), ..case.second.generation(scheduler) };
+        GenerationRequest { image: Some(Input::new(file)), ..case.second.generation(scheduler) };
     let interrupt = Interrupt::new();
     let mut state = refiner.start(&second, case.second.seed, &interrupt).unwrap();
     assert_eq!(state.steps(), case.step_latents.shape[0]);

@@ -3,15 +3,16 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
-use hearth_inference::pipelines::{self, Generation};
+use hearth_api::GenerationRequest;
+use hearth_api::request::Task;
 use hearth_inference::progress::Progress;
-use hearth_inference::schedulers::SchedulerSpec;
 use hearth_media::{Image, Media};
 use serde_json::{Value, json};
 
-use super::support::{copy_of, generate, load, psnr, red_heart, refusal, repository};
+use super::support::{
+    Drive as _, copy_of, generate, load, png, psnr, red_heart, refusal, repository,
+};
 use super::surgery;
 
 const TINY: &str = "tests/models/tiny-lora";
@@ -29,9 +30,9 @@ fn diffusers_own_exports_have_no_configs() {
     for name in ["OnnxStableDiffusionPipeline", "StableDiffusionOnnxPipeline"] {
         class(name);
         let pipeline = load(copy.path()).unwrap();
-        let known = pipeline.description();
+        let known = pipeline.pictures();
         assert_eq!((known.default_width, known.size_factor), (512, 64));
-        assert_eq!(known.family.to_string(), "stable-diffusion");
+        assert_eq!(pipeline.description().family, "stable-diffusion");
     }
     class("OnnxStableDiffusionInpaintPipeline");
     assert!(refusal(copy.path()).contains("input sample has 4 channels"));
@@ -44,15 +45,15 @@ fn an_encoder_that_draws_by_itself_is_left_alone() {
     let encoder = copy.path().join("vae_encoder/model.onnx");
     surgery::rename_output(&encoder, "latent_parameters", "latent_sample");
 
-    let report = pipelines::inspect(copy.path(), &Progress::default());
+    let report = hearth_inference::inspect(copy.path(), &Progress::default());
     assert!(report.usable, "{:?}", report.problems);
     assert!(report.warnings[0].contains("vae_encoder is left out"), "{:?}", report.warnings);
 
     let mut pipeline = load(copy.path()).unwrap();
-    assert_eq!(pipeline.description().tasks, ["text-to-image"]);
+    assert_eq!(pipeline.pictures().tasks, [Task::TextToImage]);
     assert!(generate(pipeline.as_mut(), &red_heart(2), 1).is_ok());
     let image = Image { width: 32, height: 32, rgb: vec![9; 32 * 32 * 3] };
-    let request = Generation { image: Some(image.into()), ..red_heart(2) };
+    let request = GenerationRequest { image: Some(png(&image)), ..red_heart(2) };
     let refused = generate(pipeline.as_mut(), &request, 1).unwrap_err().to_string();
     assert!(refused.contains("no vae_encoder that gives latent_parameters"), "{refused}");
 
@@ -91,11 +92,11 @@ fn an_asymmetric_vae_fills_no_parts() {
     let config = copy.path().join("vae_decoder/config.json");
     edit(&config, "_class_name", "AsymmetricAutoencoderKL");
     let mut pipeline = load(copy.path()).unwrap();
-    assert_eq!(pipeline.description().tasks, ["text-to-image", "image-to-image"]);
-    let image = Arc::new(Image { width: 32, height: 32, rgb: vec![9; 32 * 32 * 3] });
-    let change = Generation { image: Some(Arc::clone(&image)), ..red_heart(2) };
+    assert_eq!(pipeline.pictures().tasks, [Task::TextToImage, Task::ImageToImage]);
+    let image = png(&Image { width: 32, height: 32, rgb: vec![9; 32 * 32 * 3] });
+    let change = GenerationRequest { image: Some(image.clone()), ..red_heart(2) };
     assert!(generate(pipeline.as_mut(), &change, 1).is_ok());
-    let fill = Generation { mask_image: Some(image), ..change };
+    let fill = GenerationRequest { mask_image: Some(image), ..change };
     let refused = generate(pipeline.as_mut(), &fill, 1).unwrap_err().to_string();
     assert!(refused.contains("AsymmetricAutoencoderKL"), "{refused}");
 }
@@ -111,15 +112,15 @@ fn an_inpainting_model_without_an_encoder_is_refused() {
 #[test]
 fn flux_rounds_a_size_down_and_says_so() {
     let mut pipeline = load(&repository().join("tests/models/tiny-flux-schnell")).unwrap();
-    let size = Generation { width: Some(35), height: Some(30), ..red_heart(1) };
-    let request = Generation { guidance_scale: None, ..size };
+    let size = GenerationRequest { width: Some(35), height: Some(30), ..red_heart(1) };
+    let request = GenerationRequest { guidance_scale: None, ..size };
     let output = generate(pipeline.as_mut(), &request, 1).unwrap();
-    assert_eq!((output.settings.width, output.settings.height), (32, 28));
+    assert_eq!((output.request.width, output.request.height), (Some(32), Some(28)));
     let [width, height] = output.warnings.as_slice() else { panic!("{:?}", output.warnings) };
     assert_eq!(width, "width 35 is no multiple of 4: 32 it is");
     assert_eq!(height, "height 30 is no multiple of 4: 28 it is");
-    let request = Generation { width: Some(3), ..request };
-    let refused = pipeline.description().check(&request).unwrap_err().to_string();
+    let request = GenerationRequest { width: Some(3), ..request };
+    let refused = pipeline.check(&request).unwrap_err().to_string();
     assert!(refused.contains("give 4 to"), "{refused}");
 }
 
@@ -128,14 +129,14 @@ fn flux_rounds_a_size_down_and_says_so() {
 #[test]
 fn old_configs_are_read_as_diffusers_corrects_them() {
     let image =
-        Arc::new(Image { width: 32, height: 32, rgb: (0..3072_u32).map(|at| at as u8).collect() });
-    let changed = Generation { image: Some(image.clone()), ..red_heart(4) };
-    let filled = Generation { mask_image: Some(image.clone()), ..changed.clone() };
-    let steered = Generation { control_image: vec![image.clone(), image], ..red_heart(4) };
+        png(&Image { width: 32, height: 32, rgb: (0..3072_u32).map(|at| at as u8).collect() });
+    let changed = GenerationRequest { image: Some(image.clone()), ..red_heart(4) };
+    let filled = GenerationRequest { mask_image: Some(image.clone()), ..changed.clone() };
+    let steered = GenerationRequest { control_image: vec![image.clone(), image], ..red_heart(4) };
     let old = json!({"steps_offset": 0, "clip_sample": true, "skip_prk_steps": false});
     let corrected = json!({"steps_offset": 1, "clip_sample": false, "skip_prk_steps": false});
     let of_inpainting = json!({"steps_offset": 1, "clip_sample": true, "skip_prk_steps": true});
-    let picture = |class: &str, keys: &Value, request: &Generation| {
+    let picture = |class: &str, keys: &Value, request: &GenerationRequest| {
         let copy = copy_of(&repository().join("tests/models/tiny-controlnet"));
         let config = copy.path().join("scheduler/scheduler_config.json");
         edit(&config, "_class_name", class);
@@ -165,7 +166,7 @@ fn old_configs_are_read_as_diffusers_corrects_them() {
     edit(&unet, "sample_size", 32);
     let width = |version: &str| {
         edit(&unet, "_diffusers_version", version);
-        load(copy.path()).unwrap().description().default_width
+        load(copy.path()).unwrap().pictures().default_width
     };
     assert_eq!((width("0.8.1"), width("0.9.0.dev0"), width("0.39.0")), (128, 64, 64));
 }
@@ -176,23 +177,23 @@ fn a_ddim_pipeline_is_ddim() {
     let copy = copy_of(&repository().join("tests/models/tiny-ddpm"));
     edit(&copy.path().join("model_index.json"), "_class_name", "DDIMPipeline");
     let pipeline = load(copy.path()).unwrap();
-    assert_eq!(pipeline.description().scheduler, "DDIMScheduler");
+    assert_eq!(pipeline.pictures().scheduler, "DDIMScheduler");
 }
 
 /// A variance that the scheduler wants and the model doesn't predict, and the other way round.
 #[test]
 fn a_predicted_variance_goes_with_schedulers_that_take_it() {
-    let refused = |model: &str, request: Generation, scheduler: &str| {
+    let refused = |model: &str, request: GenerationRequest, scheduler: &str| {
         let pipeline = load(&repository().join("tests/models").join(model)).unwrap();
-        let scheduler = Some(SchedulerSpec::parse(scheduler).unwrap());
-        let request = Generation { scheduler, ..request };
-        pipeline.description().check(&request).unwrap_err().to_string()
+        let scheduler = Some(scheduler.to_owned());
+        let request = GenerationRequest { scheduler, ..request };
+        pipeline.check(&request).unwrap_err().to_string()
     };
     for scheduler in ["ddpm:variance_type=learned_range", "dpmpp_2m:variance_type=learned"] {
         let message = refused("tiny-lora", red_heart(2), scheduler);
         assert!(message.contains("this one predicts none; set variance_type"), "{message}");
     }
-    let message = refused("tiny-ddpm-learned", Generation::default(), "ddim");
+    let message = refused("tiny-ddpm-learned", GenerationRequest::default(), "ddim");
     assert!(message.contains("take ddpm or dpmpp_2m with variance_type"), "{message}");
 }
 
@@ -202,7 +203,7 @@ fn a_folder_says_that_its_unet_takes_any_size() {
     let factor = |model: &str, settings: &str| {
         let copy = copy_of(&repository().join("tests/models").join(model));
         fs::write(copy.path().join("hearth.json"), settings).unwrap();
-        load(copy.path()).unwrap().description().size_factor
+        load(copy.path()).unwrap().pictures().size_factor
     };
     for model in ["tiny-lcm", "tiny-sdxl-lora"] {
         assert_eq!(factor(model, "{}"), 4);

@@ -4,16 +4,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use hearth_inference::pipelines::{self, Generation, Latents, Lora, Pipeline};
-use hearth_inference::schedulers::SchedulerSpec;
+use hearth_api::GenerationRequest;
+use hearth_api::request::Lora;
+use hearth_inference::model::{self, Model};
 use hearth_inference::session::Interrupt;
 use hearth_media::Media;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::support;
+use super::support::{self, Drive as _};
 use super::vectors::{Array, LATENTS, PSNR, difference};
 
 #[derive(Deserialize)]
@@ -50,10 +50,10 @@ struct Request {
     num_inference_steps: Option<u32>,
     timesteps: Option<Vec<f64>>,
     sigmas: Option<Vec<f64>>,
-    guidance_scale: Option<f32>,
-    guidance_rescale: Option<f32>,
-    true_cfg_scale: Option<f32>,
-    eta: Option<f32>,
+    guidance_scale: Option<f64>,
+    guidance_rescale: Option<f64>,
+    true_cfg_scale: Option<f64>,
+    eta: Option<f64>,
     original_inference_steps: Option<u32>,
     clip_skip: Option<u32>,
     #[serde(default)]
@@ -79,8 +79,8 @@ struct Request {
     control_guidance_end: Vec<f64>,
     #[serde(default)]
     guess_mode: bool,
-    aesthetic_score: Option<f32>,
-    negative_aesthetic_score: Option<f32>,
+    aesthetic_score: Option<f64>,
+    negative_aesthetic_score: Option<f64>,
     width: Option<u32>,
     height: Option<u32>,
     original_size: Option<[u32; 2]>,
@@ -91,7 +91,7 @@ struct Request {
     negative_crops_coords_top_left: Option<[u32; 2]>,
     class_labels: Option<u32>,
     #[serde(default)]
-    lora: BTreeMap<String, f32>,
+    lora: BTreeMap<String, f64>,
 }
 
 impl Case {
@@ -104,14 +104,18 @@ impl Case {
 }
 
 impl Request {
-    fn generation(&self, scheduler: Option<&str>, inputs: &BTreeMap<String, Array>) -> Generation {
+    fn generation(
+        &self,
+        scheduler: Option<&str>,
+        inputs: &BTreeMap<String, Array>,
+    ) -> GenerationRequest {
         let picture = |name: &Option<String>| name.as_ref().map(|name| inputs[name].picture());
         let latents = |name: &Option<String>| {
             let Array { shape, .. } = &inputs[name.as_ref()?];
             let values = inputs[name.as_ref()?].f32();
-            Some(Arc::new(Latents { shape: shape.clone(), values }))
+            Some(support::numbers(shape, &values))
         };
-        Generation {
+        GenerationRequest {
             prompt: self.prompt.clone(),
             prompt_2: self.prompt_2.clone(),
             prompt_3: self.prompt_3.clone(),
@@ -126,25 +130,24 @@ impl Request {
             guidance_scale: self.guidance_scale,
             guidance_rescale: self.guidance_rescale,
             true_cfg_scale: self.true_cfg_scale,
-            scheduler: scheduler.map(|name| SchedulerSpec::parse(name).unwrap()),
+            scheduler: scheduler.map(str::to_owned),
             eta: self.eta,
             original_inference_steps: self.original_inference_steps,
             clip_skip: self.clip_skip,
-            long_prompt: self.long_prompt,
-            prompt_weights: self.prompt_weights,
+            long_prompt: Some(self.long_prompt),
+            prompt_weights: Some(self.prompt_weights),
             max_sequence_length: self.max_sequence_length,
             denoising_start: self.denoising_start,
             denoising_end: self.denoising_end,
-            image: picture(&self.image),
+            image: picture(&self.image).or(latents(&self.image_latents)),
             mask_image: picture(&self.mask_image),
             latents: latents(&self.latents),
-            image_latents: latents(&self.image_latents),
             strength: self.strength,
             control_image: self.control_image.iter().map(|name| inputs[name].picture()).collect(),
             controlnet_conditioning_scale: self.controlnet_conditioning_scale.clone(),
             control_guidance_start: self.control_guidance_start.clone(),
             control_guidance_end: self.control_guidance_end.clone(),
-            guess_mode: self.guess_mode,
+            guess_mode: Some(self.guess_mode),
             aesthetic_score: self.aesthetic_score,
             negative_aesthetic_score: self.negative_aesthetic_score,
             original_size: self.original_size,
@@ -159,7 +162,7 @@ impl Request {
                 .iter()
                 .map(|(name, &scale)| Lora { name: name.clone(), scale })
                 .collect(),
-            ..Generation::default()
+            ..GenerationRequest::default()
         }
     }
 }
@@ -270,7 +273,7 @@ fn check_folder(name: &str, folder: &Path, near: (f32, f64)) {
         .join(format!("{name}.json"));
     let file: File = serde_json::from_str(&fs::read_to_string(vectors).unwrap()).unwrap();
     let mut whole = support::load(folder).unwrap();
-    pipelines::warm_up(whole.as_mut(), &Interrupt::new()).unwrap();
+    model::warm_up(whole.as_mut(), &Interrupt::new()).unwrap();
     assert!(!file.cases.is_empty());
     for case in &file.cases {
         if case.without.is_empty() && case.nets.is_empty() {
@@ -282,13 +285,13 @@ fn check_folder(name: &str, folder: &Path, near: (f32, f64)) {
             nets => with_nets(folder, nets),
         };
         let mut pipeline = support::load(other.path()).unwrap();
-        pipelines::warm_up(pipeline.as_mut(), &Interrupt::new()).unwrap();
+        model::warm_up(pipeline.as_mut(), &Interrupt::new()).unwrap();
         check_case(pipeline.as_mut(), case, &file.inputs, near);
     }
 }
 
 fn check_case(
-    pipeline: &mut dyn Pipeline,
+    pipeline: &mut dyn Model,
     case: &Case,
     inputs: &BTreeMap<String, Array>,
     (latents, decibels): (f32, f64),

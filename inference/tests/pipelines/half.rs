@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hearth_inference::folder::{Above, VaeTiling};
-use hearth_inference::pipelines::{self, Error, Generation, LoadOptions};
+use hearth_api::GenerationRequest;
+use hearth_inference::LoadOptions;
+use hearth_inference::blueprint::folder::{Above, VaeTiling};
+use hearth_inference::model::Error;
 use hearth_inference::session::Interrupt;
 use hearth_media::Media;
 
-use super::support::{self, copy_of, load, red_heart, refusal, truncate};
+use super::support::{self, Drive as _, copy_of, load, red_heart, refusal, truncate};
 use super::surgery::{self, FLOAT, FLOAT16, INT32, INT64};
 
 fn full() -> PathBuf {
@@ -97,10 +99,11 @@ fn tilings() -> [LoadOptions; 2] {
 /// graph runs in single precision: no black picture, and no error either.
 #[test]
 fn a_decoder_that_overflows_runs_again_in_single_precision() {
-    let request = Generation { width: Some(64), height: Some(48), ..red_heart(3) };
+    let request = GenerationRequest { width: Some(64), height: Some(48), ..red_heart(3) };
     for options in tilings() {
         let picture = |folder: &Path| {
-            let mut pipeline = pipelines::load(&support::runtime(), folder, &options).unwrap();
+            let mut pipeline =
+                hearth_inference::load(&support::runtime(), folder, &options).unwrap();
             let interrupt = Interrupt::new();
             let mut pictures = Vec::new();
             for preview in [false, true] {
@@ -130,12 +133,12 @@ fn a_decoder_that_overflows_runs_again_in_single_precision() {
 /// Beyond what single precision holds there is nothing to try.
 #[test]
 fn what_overflows_in_single_precision_is_an_error_and_no_preview() {
-    let request = Generation { width: Some(64), height: Some(48), ..red_heart(2) };
+    let request = GenerationRequest { width: Some(64), height: Some(48), ..red_heart(2) };
     for half in [false, true] {
         let folder = loud("1e-37", half);
         for options in tilings() {
             let mut pipeline =
-                pipelines::load(&support::runtime(), folder.path(), &options).unwrap();
+                hearth_inference::load(&support::runtime(), folder.path(), &options).unwrap();
             let interrupt = Interrupt::new();
             for _ in 0..2 {
                 let mut state = pipeline.start(&request, 1, &interrupt).unwrap();
@@ -144,7 +147,7 @@ fn what_overflows_in_single_precision_is_an_error_and_no_preview() {
                 }
                 assert!(pipeline.preview(&state, &interrupt).unwrap().is_none());
                 let error = pipeline.finish(state, &interrupt).unwrap_err();
-                assert!(matches!(error, Error::NotANumber { part: "vae_decoder" }), "{error}");
+                assert!(matches!(error, Error::NotANumber { graph: "vae_decoder" }), "{error}");
                 assert!(error.to_string().contains("export it in float32"), "{error}");
             }
         }
@@ -154,12 +157,13 @@ fn what_overflows_in_single_precision_is_an_error_and_no_preview() {
 /// Exporters have given these inputs other element types over the years.
 #[test]
 fn inputs_are_cast_to_what_the_graph_asks_for() {
-    let picture = |folder: &Path, request: &Generation| {
+    let picture = |folder: &Path, request: &GenerationRequest| {
         support::generate(load(folder).unwrap().as_mut(), request, 3).unwrap().media
     };
     // Timesteps without fractions: those fit whole numbers too.
     let words = red_heart(2);
-    let wordless = Generation { num_inference_steps: Some(2), ..Generation::default() };
+    let wordless =
+        GenerationRequest { num_inference_steps: Some(2), ..GenerationRequest::default() };
     for (model, part, input, from, request, kinds) in [
         ("tiny-sd", "text_encoder", "input_ids", INT64, &words, &[INT32][..]),
         ("tiny-sd", "unet", "timestep", FLOAT, &words, &[INT64, INT32, FLOAT16]),
@@ -168,7 +172,7 @@ fn inputs_are_cast_to_what_the_graph_asks_for() {
         ("tiny-flux-schnell", "transformer", "img_ids", INT64, &words, &[INT32, FLOAT]),
     ] {
         let original = support::repository().join("tests/models").join(model);
-        let small = Generation { width: Some(32), height: Some(32), ..request.clone() };
+        let small = GenerationRequest { width: Some(32), height: Some(32), ..request.clone() };
         let request = if model.contains("flux") { &small } else { request };
         let wanted = picture(&original, request);
         for &kind in kinds {

@@ -4,42 +4,44 @@
 use std::fs;
 use std::path::Path;
 
-use hearth_inference::pipelines::{Generation, Lora, Pipeline};
+use hearth_api::GenerationRequest;
+use hearth_api::request::Lora;
+use hearth_inference::model::Model;
 use hearth_inference::session::Interrupt;
 use hearth_media::Media;
 
-use super::support;
+use super::support::{self, Drive as _};
 
-fn model() -> Box<dyn Pipeline> {
+fn model() -> Box<dyn Model> {
     support::load(&support::repository().join("tests/models/tiny-lora")).unwrap()
 }
 
-fn asking(lora: &[(&str, f32)]) -> Generation {
-    let one = |&(name, scale): &(&str, f32)| Lora { name: name.to_owned(), scale };
-    Generation {
+fn asking(lora: &[(&str, f64)]) -> GenerationRequest {
+    let one = |&(name, scale): &(&str, f64)| Lora { name: name.to_owned(), scale };
+    GenerationRequest {
         prompt: "red heart".to_owned(),
         num_inference_steps: Some(4),
         lora: lora.iter().map(one).collect(),
-        ..Generation::default()
+        ..GenerationRequest::default()
     }
 }
 
-fn picture(pipeline: &mut dyn Pipeline, request: &Generation) -> Media {
+fn picture(pipeline: &mut dyn Model, request: &GenerationRequest) -> Media {
     support::generate(pipeline, request, 5).unwrap().media
 }
 
 #[test]
 fn adapters_are_listed_and_none_is_taken_unasked() {
     let mut pipeline = model();
-    let description = pipeline.description();
+    let description = pipeline.pictures();
     assert_eq!(description.lora, ["glow", "ink"]);
     assert!(description.fields.contains(&"lora"));
     let plain = picture(pipeline.as_mut(), &asking(&[]));
     let none = picture(pipeline.as_mut(), &asking(&[("ink", 0.0), ("glow", -0.0)]));
     assert_eq!(plain, none);
     let mut without = support::load(&support::emoji()).unwrap();
-    assert!(without.description().lora.is_empty());
-    assert!(!without.description().fields.contains(&"lora"));
+    assert!(without.pictures().lora.is_empty());
+    assert!(!without.pictures().fields.contains(&"lora"));
     let refused = without.start(&asking(&[("ink", 1.0)]), 0, &Interrupt::new()).err().unwrap();
     assert!(refused.to_string().contains("lora \"ink\": this model has no adapters"), "{refused}");
 }
@@ -73,11 +75,11 @@ fn what_is_no_adapter_or_no_scale_is_refused_by_name() {
     for (lora, message) in [
         (asking(&[("inc", 1.0)]), "lora \"inc\": no adapter of this model (nearest: ink); it has"),
         (asking(&[("", 1.0)]), "lora \"\": no adapter of this model; it has glow, ink"),
-        (asking(&[("ink", f32::NAN)]), "lora ink=NaN: give a scale from -100 to 100"),
+        (asking(&[("ink", f64::NAN)]), "lora ink=NaN: give a scale from -100 to 100"),
         (asking(&[("glow", 1.0), ("ink", 1e4)]), "lora ink=10000: give a scale"),
         (asking(&[("ink", 1.0), ("ink", 0.5)]), "lora \"ink\": is given twice"),
     ] {
-        let refused = pipeline.description().check(&lora).unwrap_err().to_string();
+        let refused = pipeline.check(&lora).unwrap_err().to_string();
         assert!(refused.contains(message), "{refused}");
     }
 }

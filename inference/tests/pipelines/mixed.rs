@@ -1,9 +1,9 @@
 //! A UNet and its ControlNets, each in a precision of its own.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use hearth_inference::pipelines::{self, Generation};
+use hearth_api::GenerationRequest;
+use hearth_inference::model;
 use hearth_inference::session::Interrupt;
 use hearth_media::{Image, Media};
 
@@ -27,17 +27,17 @@ fn folder() -> PathBuf {
     support::repository().join("tests/models/tiny-controlnet")
 }
 
-fn steered() -> Generation {
+fn steered() -> GenerationRequest {
     let picture = |grey: u8| {
         let rgb = (0..32 * 32 * 3).map(|at| if at % 7 < 3 { grey } else { 255 - grey }).collect();
-        Arc::new(Image::new(32, 32, rgb).unwrap())
+        support::png(&Image::new(32, 32, rgb).unwrap())
     };
-    Generation { control_image: vec![picture(0), picture(90)], ..support::red_heart(3) }
+    GenerationRequest { control_image: vec![picture(0), picture(90)], ..support::red_heart(3) }
 }
 
 fn picture(folder: &Path) -> Vec<u8> {
     let mut pipeline = support::load(folder).unwrap();
-    pipelines::warm_up(pipeline.as_mut(), &Interrupt::new()).unwrap();
+    model::warm_up(pipeline.as_mut(), &Interrupt::new()).unwrap();
     match support::generate(pipeline.as_mut(), &steered(), 5).unwrap().media {
         Media::Image(image) => image.rgb,
         other => panic!("{other:?}"),

@@ -5,28 +5,33 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hearth_inference::pipelines::{Error, Generation, Pipeline};
+use hearth_api::GenerationRequest;
+use hearth_inference::model::{Error, Model};
 use hearth_inference::session::Interrupt;
 
-use super::support::{self, chain};
+use super::support::{self, Drive as _, chain};
 
 fn model(name: &str) -> PathBuf {
     support::repository().join("tests/models").join(name)
 }
 
-fn asked(prompt: &str) -> Generation {
-    Generation { prompt: prompt.to_owned(), num_inference_steps: Some(1), ..Generation::default() }
+fn asked(prompt: &str) -> GenerationRequest {
+    GenerationRequest {
+        prompt: prompt.to_owned(),
+        num_inference_steps: Some(1),
+        ..GenerationRequest::default()
+    }
 }
 
 /// What is said before anything is queued.
-fn refusal(pipeline: &mut dyn Pipeline, request: &Generation) -> String {
-    let refused = pipeline.description().check(request).unwrap_err().to_string();
+fn refusal(pipeline: &mut dyn Model, request: &GenerationRequest) -> String {
+    let refused = pipeline.check(request).unwrap_err().to_string();
     assert!(matches!(pipeline.start(request, 0, &Interrupt::new()).err(), Some(Error::Invalid(_))));
     refused
 }
 
 /// The latents after one step.
-fn drawn(pipeline: &mut dyn Pipeline, request: &Generation) -> Vec<f32> {
+fn drawn(pipeline: &mut dyn Model, request: &GenerationRequest) -> Vec<f32> {
     let interrupt = Interrupt::new();
     let mut state = pipeline.start(request, 3, &interrupt).unwrap();
     pipeline.step(&mut [&mut state], &interrupt).unwrap();
@@ -36,8 +41,9 @@ fn drawn(pipeline: &mut dyn Pipeline, request: &Generation) -> Vec<f32> {
 #[test]
 fn brackets_are_letters_until_weights_are_asked_for() {
     let mut pipeline = support::load(&support::emoji()).unwrap();
-    let mut draw = |prompt: &str, prompt_weights| {
-        drawn(pipeline.as_mut(), &Generation { prompt_weights, ..asked(prompt) })
+    let mut draw = |prompt: &str, weights| {
+        let prompt_weights = Some(weights);
+        drawn(pipeline.as_mut(), &GenerationRequest { prompt_weights, ..asked(prompt) })
     };
     let plain = draw("red heart", false);
     assert_eq!(draw("red heart", true), plain);
@@ -53,13 +59,14 @@ fn brackets_are_letters_until_weights_are_asked_for() {
 fn a_long_prompt_is_read_to_its_end() {
     let mut pipeline = support::load(&support::emoji()).unwrap();
     let words = |last: &str| format!("{}{last}", "heart ".repeat(30));
-    let mut draw = |last: &str, long_prompt| {
-        drawn(pipeline.as_mut(), &Generation { long_prompt, ..asked(&words(last)) })
+    let mut draw = |last: &str, long| {
+        let long_prompt = Some(long);
+        drawn(pipeline.as_mut(), &GenerationRequest { long_prompt, ..asked(&words(last)) })
     };
     assert_eq!(draw("red", false), draw("blue", false), "cut before the difference");
     assert_ne!(draw("red", true), draw("blue", true));
     let short = asked("red heart");
-    let long = Generation { long_prompt: true, ..short.clone() };
+    let long = GenerationRequest { long_prompt: Some(true), ..short.clone() };
     assert_eq!(drawn(pipeline.as_mut(), &short), drawn(pipeline.as_mut(), &long));
 
     let cut = pipeline.start(&asked(&words("blue")), 0, &Interrupt::new()).unwrap();
@@ -67,7 +74,7 @@ fn a_long_prompt_is_read_to_its_end() {
     assert!(warning.starts_with("prompt is cut: its last "), "{warning}");
     assert!(warning.contains("blue\", are left out, as the model reads 24; set long_prompt"));
 
-    let endless = Generation { long_prompt: true, ..asked(&"heart ".repeat(1_000)) };
+    let endless = GenerationRequest { long_prompt: Some(true), ..asked(&"heart ".repeat(1_000)) };
     let interrupt = Interrupt::new();
     let error = pipeline.start(&endless, 0, &interrupt).err().unwrap();
     assert!(matches!(error, Error::Invalid(_)));
@@ -78,15 +85,15 @@ fn a_long_prompt_is_read_to_its_end() {
 #[test]
 fn all_prompts_are_read_before_one_is_encoded() {
     let endless = "heart ".repeat(1_000);
-    let long = Generation {
-        long_prompt: true,
+    let long = GenerationRequest {
+        long_prompt: Some(true),
         negative_prompt: Some("blue".to_owned()),
         guidance_scale: Some(3.0),
         ..asked("red heart")
     };
-    let second = Generation { prompt_2: Some(endless.clone()), ..long.clone() };
-    let negative = Generation { negative_prompt_2: Some(endless.clone()), ..long.clone() };
-    let first = Generation { prompt: endless.clone(), ..long };
+    let second = GenerationRequest { prompt_2: Some(endless.clone()), ..long.clone() };
+    let negative = GenerationRequest { negative_prompt_2: Some(endless.clone()), ..long.clone() };
+    let first = GenerationRequest { prompt: endless.clone(), ..long };
     for (name, request, field) in [
         ("models/emoji", &first, "prompt"),
         ("tests/models/tiny-sdxl", &first, "prompt"),
@@ -111,10 +118,10 @@ fn a_second_negative_prompt_alone_counts_where_zeros_do_not_stand_for_the_first(
         r#""force_zeros_for_empty_prompt": false"#,
     );
     assert_ne!(zeros, encoded);
-    let plain = Generation { guidance_scale: Some(3.0), ..asked("red heart") };
-    let second = Generation { negative_prompt_2: Some("blue".to_owned()), ..plain.clone() };
-    let both = Generation { negative_prompt: Some(String::new()), ..second.clone() };
-    let same = |index_json: String, request: &Generation| {
+    let plain = GenerationRequest { guidance_scale: Some(3.0), ..asked("red heart") };
+    let second = GenerationRequest { negative_prompt_2: Some("blue".to_owned()), ..plain.clone() };
+    let both = GenerationRequest { negative_prompt: Some(String::new()), ..second.clone() };
+    let same = |index_json: String, request: &GenerationRequest| {
         fs::write(&index, index_json).unwrap();
         let mut pipeline = support::load(folder.path()).unwrap();
         let state = pipeline.start(request, 0, &Interrupt::new()).unwrap();
@@ -132,9 +139,9 @@ fn a_second_negative_prompt_alone_counts_where_zeros_do_not_stand_for_the_first(
 #[test]
 fn what_is_remembered_is_remembered_with_how_it_was_read() {
     let mut pipeline = support::load(&model("tiny-sd")).unwrap();
-    let mut draw = |request: &Generation| drawn(pipeline.as_mut(), request);
+    let mut draw = |request: &GenerationRequest| drawn(pipeline.as_mut(), request);
     let plain = asked("a red heart");
-    let skip = |layers| Generation { clip_skip: Some(layers), ..plain.clone() };
+    let skip = |layers| GenerationRequest { clip_skip: Some(layers), ..plain.clone() };
     let (none, one, two) = (draw(&plain), draw(&skip(1)), draw(&skip(2)));
     assert!(none != one && one != two && none != two);
     for (layers, drawn) in [(0, &none), (2, &two), (1, &one), (0, &none)] {
@@ -145,16 +152,16 @@ fn what_is_remembered_is_remembered_with_how_it_was_read() {
 #[test]
 fn layers_that_a_graph_lacks_get_the_command_that_adds_them() {
     let mut pipeline = support::load(&support::emoji()).unwrap();
-    let request = Generation { clip_skip: Some(1), ..asked("red heart") };
+    let request = GenerationRequest { clip_skip: Some(1), ..asked("red heart") };
     let refused = refusal(pipeline.as_mut(), &request);
     assert!(refused.contains("clip_skip 1: this model's text encoder gives its last"), "{refused}");
     assert!(refused.contains("python -m export.clip_skip FOLDER"), "{refused}");
-    assert_eq!(pipeline.description().max_clip_skip, 0);
+    assert_eq!(pipeline.pictures().max_clip_skip, 0);
 
     let mut pipeline = support::load(&model("tiny-sd")).unwrap();
-    assert_eq!(pipeline.description().max_clip_skip, 2);
-    assert!(pipeline.description().fields.contains(&"clip_skip"));
-    let request = Generation { clip_skip: Some(3), ..asked("red heart") };
+    assert_eq!(pipeline.pictures().max_clip_skip, 2);
+    assert!(pipeline.pictures().fields.contains(&"clip_skip"));
+    let request = GenerationRequest { clip_skip: Some(3), ..asked("red heart") };
     assert_eq!(refusal(pipeline.as_mut(), &request), "clip_skip 3: give 0 to 2");
 }
 
@@ -162,13 +169,16 @@ fn layers_that_a_graph_lacks_get_the_command_that_adds_them() {
 fn weights_that_cannot_be_meant_are_refused() {
     let mut pipeline = support::load(&support::emoji()).unwrap();
     let mut refused = |prompt: &str| {
-        refusal(pipeline.as_mut(), &Generation { prompt_weights: true, ..asked(prompt) })
+        refusal(
+            pipeline.as_mut(),
+            &GenerationRequest { prompt_weights: Some(true), ..asked(prompt) },
+        )
     };
     assert!(refused("(red:1000) heart").contains("\"red\" would weigh 1000; give weights from"));
     assert!(refused(&"(".repeat(100)).contains("more than 64 brackets are open"));
     assert!(refused("red BREAK heart").contains("set long_prompt as well"));
-    let request = Generation {
-        prompt_weights: true,
+    let request = GenerationRequest {
+        prompt_weights: Some(true),
         negative_prompt: Some("(blue:-200)".to_owned()),
         ..asked("red heart")
     };
@@ -180,8 +190,8 @@ fn who_has_no_use_for_it_says_so() {
     for name in ["tiny-sd3", "tiny-flux-dev"] {
         let mut pipeline = support::load(&model(name)).unwrap();
         for request in [
-            Generation { long_prompt: true, ..asked("x") },
-            Generation { prompt_weights: true, ..asked("x") },
+            GenerationRequest { long_prompt: Some(true), ..asked("x") },
+            GenerationRequest { prompt_weights: Some(true), ..asked("x") },
         ] {
             let refused = refusal(pipeline.as_mut(), &request);
             assert!(refused.contains("models have no use for it; leave it out"), "{refused}");
@@ -204,8 +214,8 @@ fn a_denoiser_of_one_length_takes_no_long_prompt() {
     fs::write(&path, graph).unwrap();
 
     let mut pipeline = support::load(folder.path()).unwrap();
-    assert_eq!(pipeline.description().max_prompt_chunks, 1);
-    let request = Generation { long_prompt: true, ..asked("red heart") };
+    assert_eq!(pipeline.pictures().max_prompt_chunks, 1);
+    let request = GenerationRequest { long_prompt: Some(true), ..asked("red heart") };
     let refused = refusal(pipeline.as_mut(), &request);
     assert_eq!(
         refused,

@@ -4,15 +4,17 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
-use hearth_inference::folder::Family;
-use hearth_inference::pipelines::{Defaults, Generation};
+use hearth_api::GenerationRequest;
+use hearth_api::request::Task;
+use hearth_inference::diffusion::PictureFamily;
+use hearth_inference::diffusion::families::ALL;
+use hearth_inference::model::Defaults;
 use hearth_media::Image;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::support;
+use super::support::{self, Drive as _};
 
 #[derive(Deserialize)]
 struct File {
@@ -30,10 +32,10 @@ struct Case {
 
 impl Case {
     /// Ours, if we have both.
-    fn family_and_task(&self) -> Option<(Family, &'static str)> {
-        let family = Family::ALL.into_iter().find(|family| family.to_string() == self.family)?;
-        let task = family.tasks().iter().find(|task| **task == self.task)?;
-        Some((family, task))
+    fn family_and_task(&self) -> Option<(&'static PictureFamily, Task)> {
+        let family = ALL.into_iter().find(|family| family.family.name == self.family)?;
+        let task = family.family.tasks.iter().find(|task| task.name() == self.task)?;
+        Some((family, *task))
     }
 
     fn check(&self, ours: Defaults) {
@@ -62,15 +64,15 @@ fn every_task_has_diffusers_defaults() {
     let mut checked = Vec::new();
     for case in cases().iter().filter(|case| !case.controlnet) {
         let (family, own) = case.family_and_task().unwrap();
-        checked.push((family, own));
-        case.check(Defaults::of(family, &case.class, own));
+        checked.push((family.family.name, own));
+        case.check((family.defaults)(&case.class, own));
     }
     // Each task that a family has is diffusers', but for one that only we have.
-    for family in Family::ALL {
-        for task in family.tasks() {
-            let known = checked.contains(&(family, *task));
-            let own = family == Family::LatentConsistency && *task == "inpainting";
-            assert!(known || own, "{family}: {task}");
+    for family in ALL {
+        for task in family.family.tasks {
+            let known = checked.contains(&(family.family.name, *task));
+            let own = family.family.name == "latent-consistency" && *task == Task::Inpainting;
+            assert!(known || own, "{}: {task}", family.family.name);
         }
     }
 }
@@ -80,21 +82,25 @@ fn every_task_with_control_images_has_diffusers_defaults() {
     let mut checked = Vec::new();
     for case in cases().iter().filter(|case| case.controlnet) {
         let Some((family, own)) = case.family_and_task() else { continue };
-        if !family.takes_controlnets() {
+        if !family.takes_controlnets {
             continue;
         }
-        checked.push((family, own));
-        case.check(Defaults::controlled(family, &case.class, own));
+        checked.push((family.family.name, own));
+        case.check((family.controlled)(&case.class, own));
         let class = &case.class;
-        let scale = Defaults::conditioning_scale(family, own);
+        let scale = (family.conditioning_scale)(own);
         assert_eq!(Some(scale), case.number("controlnet_conditioning_scale"), "{class}");
         assert_eq!(case.number("control_guidance_start"), Some(0.0), "{class}");
         assert_eq!(case.number("control_guidance_end"), Some(1.0), "{class}");
         assert_eq!(case.defaults["guess_mode"], Value::Bool(false), "{class}");
     }
-    for family in Family::ALL.into_iter().filter(|family| family.takes_controlnets()) {
-        for task in family.tasks() {
-            assert!(checked.contains(&(family, *task)), "{family}: {task}");
+    for family in ALL.into_iter().filter(|family| family.takes_controlnets) {
+        for task in family.family.tasks {
+            assert!(
+                checked.contains(&(family.family.name, *task)),
+                "{}: {task}",
+                family.family.name
+            );
         }
     }
 }
@@ -104,15 +110,15 @@ fn every_task_with_control_images_has_diffusers_defaults() {
 fn a_request_has_the_defaults_of_its_pipeline() {
     let models = support::repository().join("tests/models");
     let whole = support::overlaid(&models.join("tiny-sdxl-controlnet"), &models.join("tiny-sdxl"));
-    let picture = || Arc::new(Image::new(32, 32, vec![90; 32 * 32 * 3]).unwrap());
-    let plain = Generation {
+    let picture = || support::png(&Image::new(32, 32, vec![90; 32 * 32 * 3]).unwrap());
+    let plain = GenerationRequest {
         prompt: "red heart".to_owned(),
         width: Some(32),
         height: Some(32),
-        ..Generation::default()
+        ..GenerationRequest::default()
     };
-    let change = Generation { image: Some(picture()), ..plain.clone() };
-    let fill = Generation { mask_image: Some(picture()), ..change.clone() };
+    let change = GenerationRequest { image: Some(picture()), ..plain.clone() };
+    let fill = GenerationRequest { mask_image: Some(picture()), ..change.clone() };
     let with_own = |text: &str| {
         fs::write(whole.path().join("hearth.json"), text).unwrap();
         support::load(whole.path()).unwrap()
@@ -125,12 +131,12 @@ fn a_request_has_the_defaults_of_its_pipeline() {
     let pipeline = support::load(whole.path()).unwrap();
     let own = with_own("{\"guidance_scale\": 3.0}");
     for (request, wanted) in cases {
-        let steered = Generation { control_image: vec![picture()], ..request.clone() };
+        let steered = GenerationRequest { control_image: vec![picture()], ..request.clone() };
         for (request, (guidance, strength)) in [request, &steered].into_iter().zip(wanted) {
-            let settings = pipeline.description().settle(request).unwrap();
-            assert_eq!((settings.guidance_scale, settings.strength), (guidance, strength));
-            let settings = own.description().settle(request).unwrap();
-            assert_eq!((settings.guidance_scale, settings.strength), (3.0, strength));
+            let settings = pipeline.resolve(request).unwrap();
+            assert_eq!((settings.guidance_scale, settings.strength), (Some(guidance), strength));
+            let settings = own.resolve(request).unwrap();
+            assert_eq!((settings.guidance_scale, settings.strength), (Some(3.0), strength));
         }
     }
 }
@@ -141,7 +147,7 @@ fn a_loaded_model_has_its_tasks_defaults() {
     for (model, class) in lengths {
         let pipeline =
             support::load(&support::repository().join("tests/models").join(model)).unwrap();
-        let description = pipeline.description();
+        let description = pipeline.pictures();
         let signature = cases().into_iter().find(|case| case.class == class).unwrap();
         let length = description.sequence_length.unwrap();
         assert_eq!(Some(f64::from(length.default)), signature.number("max_sequence_length"));

@@ -2,10 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use hearth_inference::pipelines::{self, Generation, LoadOptions, Output, Pipeline};
+use hearth_api::GenerationRequest;
+use hearth_api::request::{Input, OutputFormat};
+use hearth_inference::LoadOptions;
+use hearth_inference::diffusion::PictureRun;
+use hearth_inference::model::{Error, Invalid, Model, Output, Pictures, Prepared, Run, Turn};
 use hearth_inference::session::{self, Interrupt, Runtime, Search};
-use hearth_media::Media;
+use hearth_media::{Image, Media};
 
 /// The repository's root.
 pub(crate) fn repository() -> PathBuf {
@@ -28,8 +33,8 @@ pub(crate) fn emoji() -> PathBuf {
     repository().join("models/emoji")
 }
 
-pub(crate) fn load(folder: &Path) -> Result<Box<dyn Pipeline>, pipelines::Error> {
-    pipelines::load(&runtime(), folder, &LoadOptions::default())
+pub(crate) fn load(folder: &Path) -> Result<Box<dyn Model>, Error> {
+    hearth_inference::load(&runtime(), folder, &LoadOptions::default())
 }
 
 /// The failure of loading `folder`, with its causes.
@@ -51,12 +56,127 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// A picture that a model is making.
+pub(crate) struct Picture(pub(crate) Box<dyn Run>);
+
+impl Picture {
+    pub(crate) fn is_done(&self) -> bool {
+        self.0.is_done()
+    }
+
+    pub(crate) fn step_index(&self) -> usize {
+        self.0.step_index()
+    }
+
+    pub(crate) fn steps(&self) -> usize {
+        self.0.steps()
+    }
+
+    pub(crate) fn run(&self) -> &PictureRun {
+        let run: &dyn std::any::Any = self.0.as_ref();
+        run.downcast_ref().unwrap()
+    }
+
+    pub(crate) fn latents(&self) -> &[f32] {
+        self.run().latents()
+    }
+}
+
+/// Drives a model that makes pictures, each prepared for itself.
+pub(crate) trait Drive {
+    fn pictures(&self) -> &Pictures;
+
+    fn prepare(&self, request: &GenerationRequest) -> Result<Prepared, Invalid>;
+
+    fn check(&self, request: &GenerationRequest) -> Result<(), Invalid> {
+        self.prepare(request).map(drop)
+    }
+
+    /// The request with its defaults.
+    fn resolve(&self, request: &GenerationRequest) -> Result<Arc<GenerationRequest>, Invalid> {
+        self.prepare(request).map(|prepared| Arc::clone(prepared.request()))
+    }
+
+    fn start(
+        &mut self,
+        request: &GenerationRequest,
+        seed: u64,
+        interrupt: &Interrupt,
+    ) -> Result<Picture, Error>;
+
+    /// A step of each, all under one interrupt; the first failure of one.
+    fn step(&mut self, pictures: &mut [&mut Picture], interrupt: &Interrupt) -> Result<(), Error>;
+
+    fn preview(&mut self, picture: &Picture, interrupt: &Interrupt)
+    -> Result<Option<Image>, Error>;
+
+    fn finish(&mut self, picture: Picture, interrupt: &Interrupt) -> Result<Output, Error>;
+}
+
+impl Drive for dyn Model + '_ {
+    fn pictures(&self) -> &Pictures {
+        self.description().pictures.as_ref().unwrap()
+    }
+
+    fn prepare(&self, request: &GenerationRequest) -> Result<Prepared, Invalid> {
+        self.preparer().unwrap().prepare(request)
+    }
+
+    fn start(
+        &mut self,
+        request: &GenerationRequest,
+        seed: u64,
+        interrupt: &Interrupt,
+    ) -> Result<Picture, Error> {
+        let prepared = self.prepare(request)?;
+        self.generator().unwrap().start(&prepared, seed, interrupt).map(Picture)
+    }
+
+    fn step(&mut self, pictures: &mut [&mut Picture], interrupt: &Interrupt) -> Result<(), Error> {
+        let mut turns: Vec<_> =
+            pictures.iter_mut().map(|picture| Turn::new(picture.0.as_mut(), interrupt)).collect();
+        self.generator().unwrap().step(&mut turns);
+        turns.into_iter().try_for_each(|turn| turn.outcome)
+    }
+
+    fn preview(
+        &mut self,
+        picture: &Picture,
+        interrupt: &Interrupt,
+    ) -> Result<Option<Image>, Error> {
+        let media = self.generator().unwrap().preview(picture.0.as_ref(), interrupt)?;
+        Ok(media.map(|media| match media {
+            Media::Image(image) => image,
+            other => panic!("{other:?}"),
+        }))
+    }
+
+    fn finish(&mut self, picture: Picture, interrupt: &Interrupt) -> Result<Output, Error> {
+        self.generator().unwrap().finish(picture.0, interrupt)
+    }
+}
+
+/// A picture as a request brings it along.
+pub(crate) fn png(image: &Image) -> Input {
+    let image = Media::Image(image.clone());
+    Input::new(hearth_media::encode(&image, OutputFormat::Png, &[]).unwrap())
+}
+
+/// Numbers as a request brings them along: a `NumPy` file, or without a shape plain ones.
+pub(crate) fn numbers(shape: &[usize], values: &[f32]) -> Input {
+    let plain: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    match shape {
+        [] => Input::new(plain),
+        shape => Input::new(hearth_media::npy::encode_raw("<f4", shape, &plain).unwrap()),
+    }
+}
+
 /// A whole generation.
 pub(crate) fn generate(
-    pipeline: &mut dyn Pipeline,
-    request: &Generation,
+    pipeline: &mut dyn Model,
+    request: &GenerationRequest,
     seed: u64,
-) -> Result<Output, pipelines::Error> {
+) -> Result<Output, Error> {
     let interrupt = Interrupt::new();
     let mut state = pipeline.start(request, seed, &interrupt)?;
     while !state.is_done() {
@@ -67,8 +187,8 @@ pub(crate) fn generate(
 
 /// The requests' pictures, a step of each in turn.
 pub(crate) fn generate_in_turn(
-    pipeline: &mut dyn Pipeline,
-    requests: &[Generation],
+    pipeline: &mut dyn Model,
+    requests: &[GenerationRequest],
     seed: u64,
 ) -> Vec<Media> {
     let interrupt = Interrupt::new();
@@ -80,12 +200,12 @@ pub(crate) fn generate_in_turn(
     states.into_iter().map(|state| pipeline.finish(state, &interrupt).unwrap().media).collect()
 }
 
-pub(crate) fn red_heart(steps: u32) -> Generation {
-    Generation {
+pub(crate) fn red_heart(steps: u32) -> GenerationRequest {
+    GenerationRequest {
         prompt: "red heart".to_owned(),
         num_inference_steps: Some(steps),
         guidance_scale: Some(3.0),
-        ..Generation::default()
+        ..GenerationRequest::default()
     }
 }
 

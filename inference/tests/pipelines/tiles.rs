@@ -7,13 +7,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hearth_inference::folder::{Above, VaeTiling};
-use hearth_inference::pipelines::{self, Error, Generation, LoadOptions, Pipeline};
+use hearth_api::GenerationRequest;
+use hearth_inference::LoadOptions;
+use hearth_inference::blueprint::folder::{Above, VaeTiling};
+use hearth_inference::model::{self, Error, Model};
 use hearth_inference::session::Interrupt;
 use hearth_media::{Image, Media};
 use serde::Deserialize;
 
-use super::support::{self, copy_of, emoji, red_heart};
+use super::support::{self, Drive as _, copy_of, emoji, red_heart};
 use super::surgery;
 use super::vectors::{Array, PSNR};
 
@@ -40,7 +42,7 @@ struct Case {
 struct Request {
     prompt: String,
     num_inference_steps: u32,
-    guidance_scale: f32,
+    guidance_scale: f64,
     seed: u64,
     width: u32,
     height: u32,
@@ -55,9 +57,9 @@ fn tiles(tile: u32, overlap: f64) -> VaeTiling {
     VaeTiling { above, tile: Some(tile), overlap: Some(overlap) }
 }
 
-fn load(folder: &Path, vae_tiling: VaeTiling) -> Result<Box<dyn Pipeline>, Error> {
+fn load(folder: &Path, vae_tiling: VaeTiling) -> Result<Box<dyn Model>, Error> {
     let options = LoadOptions { vae_tiling, ..LoadOptions::default() };
-    pipelines::load(&support::runtime(), folder, &options)
+    hearth_inference::load(&support::runtime(), folder, &options)
 }
 
 fn refusal(folder: &Path, vae_tiling: VaeTiling) -> String {
@@ -67,15 +69,15 @@ fn refusal(folder: &Path, vae_tiling: VaeTiling) -> String {
     }
 }
 
-fn picture(pipeline: &mut dyn Pipeline, request: &Generation, seed: u64) -> Image {
+fn picture(pipeline: &mut dyn Model, request: &GenerationRequest, seed: u64) -> Image {
     let Media::Image(image) = support::generate(pipeline, request, seed).unwrap().media else {
         panic!("no picture")
     };
     image
 }
 
-fn of_size(width: u32, height: u32) -> Generation {
-    Generation { width: Some(width), height: Some(height), ..red_heart(2) }
+fn of_size(width: u32, height: u32) -> GenerationRequest {
+    GenerationRequest { width: Some(width), height: Some(height), ..red_heart(2) }
 }
 
 #[test]
@@ -87,7 +89,7 @@ fn tiles_are_cut_and_mixed_as_in_diffusers() {
     for Case { model, tile, overlap, request, image } in &file.cases {
         let folder = support::repository().join(model);
         let mut pipeline = load(&folder, tiles(*tile, *overlap)).unwrap();
-        let generation = Generation {
+        let generation = GenerationRequest {
             prompt: request.prompt.clone(),
             num_inference_steps: Some(request.num_inference_steps),
             guidance_scale: Some(request.guidance_scale),
@@ -97,7 +99,7 @@ fn tiles_are_cut_and_mixed_as_in_diffusers() {
             mask_image: input(&request.mask_image),
             strength: request.strength,
             max_sequence_length: request.max_sequence_length,
-            ..Generation::default()
+            ..GenerationRequest::default()
         };
         let made = picture(pipeline.as_mut(), &generation, request.seed);
         let near = support::psnr(&made.rgb, &image.bytes());
@@ -127,7 +129,8 @@ fn the_trained_models_pictures_show_no_seams() {
         assert_ne!(whole, made, "it was not cut");
         check_seams(&format!("{width}x{height}, {tile}"), &whole, &made);
 
-        let change = Generation { image: Some(Arc::new(whole)), strength: Some(0.5), ..request };
+        let change =
+            GenerationRequest { image: Some(support::png(&whole)), strength: Some(0.5), ..request };
         let (whole, made) =
             (picture(uncut.as_mut(), &change, 8), picture(cut.as_mut(), &change, 8));
         check_seams(&format!("{width}x{height}, {tile}, changed"), &whole, &made);
@@ -150,7 +153,7 @@ fn a_vae_that_sees_all_of_its_tile_shows_no_seams() {
 
 #[test]
 fn small_pictures_are_done_in_one_piece() {
-    let runs = |tiling: VaeTiling, request: &Generation| {
+    let runs = |tiling: VaeTiling, request: &GenerationRequest| {
         let mut pipeline = load(&emoji(), tiling).unwrap();
         let interrupt = Interrupt::new();
         let mut state = pipeline.start(request, 1, &interrupt).unwrap();
@@ -256,8 +259,8 @@ fn graphs_of_a_fixed_size_make_larger_pictures_in_tiles() {
 
     // Without tiles there is one size.
     let mut fixed = load(folder.path(), VaeTiling::default()).unwrap();
-    assert!(fixed.description().fixed_size);
-    let message = fixed.description().check(&of_size(128, 64)).unwrap_err().to_string();
+    assert!(fixed.pictures().fixed_size);
+    let message = fixed.check(&of_size(128, 64)).unwrap_err().to_string();
     assert!(message.contains("width 128: this export has its size built in; give 64"), "{message}");
     let small = of_size(64, 64);
     let open = picture(load(&emoji(), VaeTiling::default()).unwrap().as_mut(), &small, 4);
@@ -265,15 +268,19 @@ fn graphs_of_a_fixed_size_make_larger_pictures_in_tiles() {
 
     // With them any size from a tile's on.
     let mut cut = load(folder.path(), tiles(64, 0.25)).unwrap();
-    pipelines::warm_up(cut.as_mut(), &Interrupt::new()).unwrap();
-    let message = cut.description().check(&of_size(128, 32)).unwrap_err().to_string();
+    model::warm_up(cut.as_mut(), &Interrupt::new()).unwrap();
+    let message = cut.check(&of_size(128, 32)).unwrap_err().to_string();
     assert_eq!(message, "height 32: give 64 to 128 pixels");
     let mut whole = load(&emoji(), VaeTiling::default()).unwrap();
     for request in [of_size(128, 104), of_size(64, 96), small] {
         let wanted = picture(whole.as_mut(), &request, 4);
         let made = picture(cut.as_mut(), &request, 4);
         check_seams("a fixed size", &wanted, &made);
-        let change = Generation { image: Some(Arc::new(wanted)), strength: Some(0.5), ..request };
+        let change = GenerationRequest {
+            image: Some(support::png(&wanted)),
+            strength: Some(0.5),
+            ..request
+        };
         let wanted = picture(whole.as_mut(), &change, 4);
         check_seams("a fixed size, changed", &wanted, &picture(cut.as_mut(), &change, 4));
     }

@@ -3,16 +3,16 @@
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
 
 use base64::Engine;
-use hearth_inference::pipelines::{self, Generation, Pipeline};
-use hearth_inference::schedulers::SchedulerSpec;
+use hearth_api::GenerationRequest;
+use hearth_api::request::Input;
+use hearth_inference::model::{self, Model};
 use hearth_inference::session::Interrupt;
 use hearth_media::{Image, Media};
 use serde::Deserialize;
 
-use super::support;
+use super::support::{self, Drive as _};
 
 /// Latents may differ from diffusers' by this share of their largest value (of 1, if smaller).
 pub(crate) const LATENTS: f32 = 5e-4;
@@ -48,10 +48,10 @@ struct Request {
     negative_prompt: Option<String>,
     seed: u64,
     num_inference_steps: u32,
-    guidance_scale: f32,
+    guidance_scale: f64,
     #[serde(default)]
     num_images: Option<u64>,
-    eta: Option<f32>,
+    eta: Option<f64>,
     width: Option<u32>,
     height: Option<u32>,
     #[serde(default)]
@@ -75,13 +75,13 @@ impl Array {
     }
 
     /// Bytes of one or three channels as a picture.
-    pub(crate) fn picture(&self) -> Arc<Image> {
+    pub(crate) fn picture(&self) -> Input {
         let bytes = self.bytes();
         let rgb = match self.shape.len() {
             2 => bytes.iter().flat_map(|grey| [*grey; 3]).collect(),
             _ => bytes,
         };
-        Arc::new(Image::new(self.shape[1] as u32, self.shape[0] as u32, rgb).unwrap())
+        support::png(&Image::new(self.shape[1] as u32, self.shape[0] as u32, rgb).unwrap())
     }
 
     pub(crate) fn f32(&self) -> Vec<f32> {
@@ -92,19 +92,19 @@ impl Array {
 
 impl Request {
     /// With the scheduler named, or else with the folder's own.
-    fn generation(&self, scheduler: Option<&str>) -> Generation {
-        Generation {
+    fn generation(&self, scheduler: Option<&str>) -> GenerationRequest {
+        GenerationRequest {
             prompt: self.prompt.clone(),
             negative_prompt: self.negative_prompt.clone(),
             width: self.width,
             height: self.height,
             num_inference_steps: Some(self.num_inference_steps),
             guidance_scale: Some(self.guidance_scale),
-            scheduler: scheduler.map(|name| SchedulerSpec::parse(name).unwrap()),
+            scheduler: scheduler.map(str::to_owned),
             eta: self.eta,
-            long_prompt: self.long_prompt,
-            prompt_weights: self.prompt_weights,
-            ..Generation::default()
+            long_prompt: Some(self.long_prompt),
+            prompt_weights: Some(self.prompt_weights),
+            ..GenerationRequest::default()
         }
     }
 }
@@ -162,8 +162,8 @@ fn a_stock_folder_draws_with_its_own_pndm() {
     let config = model.path().join("scheduler/scheduler_config.json");
     fs::write(&config, STOCK).unwrap();
     let mut pipeline = support::load(model.path()).unwrap();
-    assert_eq!(pipeline.description().scheduler, "PNDMScheduler");
-    pipelines::warm_up(pipeline.as_mut(), &Interrupt::new()).unwrap();
+    assert_eq!(pipeline.pictures().scheduler, "PNDMScheduler");
+    model::warm_up(pipeline.as_mut(), &Interrupt::new()).unwrap();
     let files = files("tiny-sd");
     let file = files.iter().find(|file| file.scheduler == "pndm").unwrap();
     for case in &file.cases {
@@ -173,22 +173,22 @@ fn a_stock_folder_draws_with_its_own_pndm() {
     fs::write(&config, STOCK.replace("\"skip_prk_steps\": true", "\"skip_prk_steps\": false"))
         .unwrap();
     let mut pipeline = support::load(model.path()).unwrap();
-    pipelines::warm_up(pipeline.as_mut(), &Interrupt::new()).unwrap();
+    model::warm_up(pipeline.as_mut(), &Interrupt::new()).unwrap();
     let state = pipeline.start(&support::red_heart(4), 1, &Interrupt::new()).unwrap();
     assert_eq!(state.steps(), 13, "three steps of four calls, one of one");
-    let refused = pipeline.description().check(&support::red_heart(3)).unwrap_err().to_string();
+    let refused = pipeline.check(&support::red_heart(3)).unwrap_err().to_string();
     assert!(refused.contains("set skip_prk_steps to true"), "{refused}");
 }
 
 /// Makes the case's pictures and compares them; returns their latents.
-fn check_case(pipeline: &mut dyn Pipeline, scheduler: Option<&str>, case: &Case) -> Vec<f32> {
+fn check_case(pipeline: &mut dyn Model, scheduler: Option<&str>, case: &Case) -> Vec<f32> {
     let name = format!("{} {:?}", scheduler.unwrap_or("the folder's"), case.request.prompt);
     let interrupt = Interrupt::new();
     let request = case.request.generation(scheduler);
     let expected = case.latents.f32();
     let per_step = case.step_latents.as_ref().map(Array::f32);
     let images = case.request.num_images.unwrap_or(1);
-    let bound = if request.prompt_weights { WEIGHTED_LATENTS } else { LATENTS };
+    let bound = if request.prompt_weights == Some(true) { WEIGHTED_LATENTS } else { LATENTS };
     let mut all = Vec::new();
     for image in 0..images {
         let seed = case.request.seed + image;
@@ -204,7 +204,7 @@ fn check_case(pipeline: &mut dyn Pipeline, scheduler: Option<&str>, case: &Case)
             }
         }
         let length = state.latents().len();
-        assert_eq!(state.latent_shape(), case.latents.shape[1..], "{name}");
+        assert_eq!(state.run().latent_shape(), case.latents.shape[1..], "{name}");
         let wanted = &expected[image as usize * length..][..length];
         let worst = difference(state.latents(), wanted);
         assert!(worst < bound, "{name}, image {image}: latents differ by {worst}");

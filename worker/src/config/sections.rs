@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hearth_api::Group;
 use hearth_daemon::probe::Listen;
-use hearth_inference::folder::VaeTiling;
+use hearth_inference::blueprint::folder::VaeTiling;
 use serde::Deserialize;
 
 use super::{Advertise, RankSetting};

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hearth_api::CallError;
 use hearth_api::FinishReason;
-use hearth_api::request::GenerationRequest;
-use hearth_inference::pipelines::{Output, Settings};
-use hearth_media::{Infotext, OutputFormat, TextChunk};
+use hearth_api::request::{GenerationRequest, OutputFormat};
+use hearth_inference::model::Output;
+use hearth_media::{Infotext, TextChunk};
 use hearth_protocol::message::Phase;
 use hearth_protocol::methods::Generated;
 use serde_json::json;
@@ -64,9 +64,9 @@ fn encode(
     let began = Instant::now();
     let generation = times.began.map(|start| began - start).unwrap_or_default();
     let request = &job.args.request;
-    let format = request.output_format.map_or(OutputFormat::Png, media_format);
-    let parameters = infotext(request, &output.settings, output.seed, &job.model);
-    let record = record(request, &output, &job.model, digest);
+    let format = request.output_format.unwrap_or(OutputFormat::Png);
+    let parameters = infotext(&output, &job.model);
+    let record = record(&output, &job.model, digest);
     let text = [
         TextChunk { keyword: "parameters", text: &parameters },
         TextChunk { keyword: "hearth", text: &record },
@@ -74,7 +74,6 @@ fn encode(
     let bytes = hearth_media::encode(&output.media, format, &text)
         .map_err(|error| Ended::Failed(CallError::invalid("output_format", error.to_string())))?;
     let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
-    let Settings { width, height, .. } = output.settings;
     let timings = BTreeMap::from([
         ("queue".to_owned(), ms(times.queue)),
         ("model_load".to_owned(), ms(times.model_load)),
@@ -87,8 +86,8 @@ fn encode(
         seed: output.seed,
         media_type: format.media_type().to_owned(),
         sha256: hex::encode(Sha256::digest(&bytes)),
-        width,
-        height,
+        width: output.request.width.unwrap_or_default(),
+        height: output.request.height.unwrap_or_default(),
         media: Some(output.media.facts()),
         steps: u32::try_from(steps).unwrap_or(u32::MAX),
         timings,
@@ -98,20 +97,9 @@ fn encode(
     Ok(Finished { value, bytes: Bytes::from(bytes) })
 }
 
-fn media_format(format: hearth_api::request::OutputFormat) -> OutputFormat {
-    use hearth_api::request::OutputFormat as Wire;
-    match format {
-        Wire::Png => OutputFormat::Png,
-        Wire::Jpeg => OutputFormat::Jpeg,
-        Wire::Webp => OutputFormat::Webp,
-        Wire::Wav => OutputFormat::Wav,
-        Wire::Flac => OutputFormat::Flac,
-        Wire::Npy => OutputFormat::Npy,
-    }
-}
-
 /// What image tools read.
-fn infotext(request: &GenerationRequest, settings: &Settings, seed: u64, model: &str) -> String {
+fn infotext(output: &Output, model: &str) -> String {
+    let request = &output.request;
     let lora: Vec<_> = request
         .lora
         .iter()
@@ -119,46 +107,40 @@ fn infotext(request: &GenerationRequest, settings: &Settings, seed: u64, model: 
         .map(|lora| (lora.name.as_str(), lora.scale))
         .collect();
     let info = Infotext {
-        prompt: &settings.prompt,
+        prompt: &request.prompt,
         lora: &lora,
-        negative_prompt: &settings.negative_prompt,
-        steps: settings.num_inference_steps,
-        sampler: &settings.scheduler,
-        guidance_scale: settings.guidance_scale,
-        clip_skip: settings.request.clip_skip.unwrap_or_default(),
-        prompt_weights: settings.request.prompt_weights,
-        seed,
-        width: settings.width,
-        height: settings.height,
+        negative_prompt: request.negative_prompt.as_deref().unwrap_or_default(),
+        steps: request.num_inference_steps.unwrap_or_default(),
+        sampler: request.scheduler.as_deref().unwrap_or_default(),
+        guidance_scale: single(request.guidance_scale.unwrap_or(1.0)),
+        clip_skip: request.clip_skip.unwrap_or_default(),
+        prompt_weights: request.prompt_weights.unwrap_or_default(),
+        seed: output.seed,
+        width: request.width.unwrap_or_default(),
+        height: request.height.unwrap_or_default(),
         model,
         version: concat!("Hearth ", env!("CARGO_PKG_VERSION")),
     };
     info.to_string()
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "the model computes in f32")]
+fn single(value: f64) -> f32 {
+    value as f32
+}
+
 /// What Hearth reads: a request that makes this picture again, and by what it was made. Files that
 /// it brought along are there by their digests.
-fn record(request: &GenerationRequest, output: &Output, model: &str, digest: &str) -> String {
-    let settings = &output.settings;
+fn record(output: &Output, model: &str, digest: &str) -> String {
     let asked = GenerationRequest {
         id: None,
         model: Some(model.to_owned()),
-        prompt: settings.prompt.clone(),
-        width: Some(settings.width),
-        height: Some(settings.height),
         num_images: None,
-        num_inference_steps: Some(settings.num_inference_steps),
-        // Models without guidance know no scale.
-        guidance_scale: request
-            .guidance_scale
-            .or(Some(settings.guidance_scale.into()).filter(|scale| *scale != 1.0)),
-        scheduler: Some(settings.scheduler.clone()),
-        strength: settings.strength,
         seed: Some(output.seed),
         output_format: None,
         preview_every: None,
         deadline_ms: None,
-        ..request.clone()
+        ..(*output.request).clone()
     };
     json!({
         "request": asked,

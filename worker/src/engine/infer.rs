@@ -2,17 +2,16 @@
 
 use std::time::Instant;
 
-use hearth_api::tensor::Dtype as Wire;
 use hearth_api::{CallError, ErrorKind, limits};
-use hearth_inference::pipelines::Pipeline;
-use hearth_inference::session::{Dtype, Error, RawInput};
+use hearth_inference::model::Model;
+use hearth_inference::session::{Error, RawInput};
 
 use super::order::{Infer, Inferred};
 
 /// Runs the graph that is meant.
-pub(super) fn run(pipeline: &mut dyn Pipeline, infer: &Infer) -> Result<Inferred, CallError> {
-    let mut graphs = pipeline.graphs();
-    let names: Vec<_> = graphs.iter().map(|graph| graph.part().to_owned()).collect();
+pub(super) fn run(model: &mut dyn Model, infer: &Infer) -> Result<Inferred, CallError> {
+    let mut graphs = model.graphs();
+    let names: Vec<_> = graphs.iter().map(|graph| graph.name().to_owned()).collect();
     let unknown = |message: String| CallError::invalid("graph", message);
     let position = match (&infer.graph, names.len()) {
         (Some(wanted), _) => names.iter().position(|name| name == wanted).ok_or_else(|| {
@@ -40,16 +39,11 @@ pub(super) fn run(pipeline: &mut dyn Pipeline, infer: &Infer) -> Result<Inferred
         .inputs
         .iter()
         .zip(&shapes)
-        .map(|((name, header, data), shape)| RawInput {
-            name,
-            dtype: dtype(header.dtype),
-            shape,
-            data,
-        })
+        .map(|((name, header, data), shape)| RawInput { name, dtype: header.dtype, shape, data })
         .collect();
     let began = Instant::now();
     let outputs = session.infer(&inputs, &infer.outputs, limits::PAYLOAD, &infer.interrupt);
-    let graph = session.part().to_owned();
+    let graph = session.name().to_owned();
     Ok(Inferred { graph, outputs: outputs.map_err(refusal)?, took: began.elapsed() })
 }
 
@@ -62,41 +56,5 @@ fn refusal(error: Error) -> CallError {
         // Open dimensions that don't go together show only here.
         error => CallError::new(ErrorKind::ModelFailed, "the graph failed while it ran")
             .caused_by(&error),
-    }
-}
-
-/// As the sessions call it.
-fn dtype(wire: Wire) -> Dtype {
-    match wire {
-        Wire::F32 => Dtype::F32,
-        Wire::F16 => Dtype::F16,
-        Wire::I64 => Dtype::I64,
-        Wire::I32 => Dtype::I32,
-        Wire::U8 => Dtype::U8,
-        Wire::Bool => Dtype::Bool,
-        Wire::F64 => Dtype::F64,
-        Wire::I8 => Dtype::I8,
-        Wire::I16 => Dtype::I16,
-        Wire::U16 => Dtype::U16,
-        Wire::U32 => Dtype::U32,
-        Wire::U64 => Dtype::U64,
-    }
-}
-
-/// As the wire calls it.
-pub(crate) fn wire(dtype: Dtype) -> Wire {
-    match dtype {
-        Dtype::F32 => Wire::F32,
-        Dtype::F16 => Wire::F16,
-        Dtype::I64 => Wire::I64,
-        Dtype::I32 => Wire::I32,
-        Dtype::U8 => Wire::U8,
-        Dtype::Bool => Wire::Bool,
-        Dtype::F64 => Wire::F64,
-        Dtype::I8 => Wire::I8,
-        Dtype::I16 => Wire::I16,
-        Dtype::U16 => Wire::U16,
-        Dtype::U32 => Wire::U32,
-        Dtype::U64 => Wire::U64,
     }
 }

@@ -8,10 +8,11 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use hearth_api::{CallError, ErrorKind};
-use hearth_inference::folder::{Digested, VaeTiling};
-use hearth_inference::pipelines::{self, LoadOptions, Pipeline};
+use hearth_inference::blueprint::folder::{DigestCache, VaeTiling};
+use hearth_inference::model::{self, Model};
 use hearth_inference::progress::Progress;
 use hearth_inference::session::{self, Device, Interrupt, Runtime, Search};
+use hearth_inference::{LoadOptions, load};
 
 use super::order::{Order, Profile};
 use super::profile;
@@ -35,7 +36,7 @@ pub(crate) enum LoadError {
         /// Its folder.
         path: PathBuf,
         /// The reason.
-        source: Box<pipelines::Error>,
+        source: Box<model::Error>,
     },
     /// The system gives no thread.
     #[error("the loader's thread can't be started")]
@@ -59,7 +60,7 @@ pub(super) struct Loader {
     tilings: BTreeMap<String, VaeTiling>,
     loaded: Option<Runtime>,
     /// A model that wakes from its sleep has the files of before.
-    digested: Digested,
+    digested: DigestCache,
     shared: Arc<Shared>,
 }
 
@@ -68,7 +69,7 @@ impl Loader {
         let (runtime, device) = (config.runtime.clone(), config.worker.device.clone());
         let tiling = |(name, model): (&String, &ModelSection)| (name.clone(), model.vae_tiling);
         let tilings = config.models.iter().map(tiling).collect();
-        Self { runtime, device, tilings, loaded: None, digested: Digested::default(), shared }
+        Self { runtime, device, tilings, loaded: None, digested: DigestCache::default(), shared }
     }
 
     /// Loads a model and takes one real step with it.
@@ -77,18 +78,18 @@ impl Loader {
         name: &str,
         path: &Path,
         progress: Progress,
-    ) -> Result<Box<dyn Pipeline>, LoadError> {
+    ) -> Result<Box<dyn Model>, LoadError> {
         let began = Instant::now();
         let runtime = self.runtime()?.watched(progress);
-        let mut pipeline = self.open(&runtime, name, path)?;
-        let bytes = pipeline.description().weight_bytes;
+        let mut model = self.open(&runtime, name, path)?;
+        let bytes = model.description().weight_bytes;
         let read = began.elapsed();
-        pipelines::warm_up(pipeline.as_mut(), &Interrupt::new()).map_err(failed(name, path))?;
+        model::warm_up(model.as_mut(), &Interrupt::new()).map_err(failed(name, path))?;
         let warm = began.elapsed() - read;
         self.shared.metrics.model_loaded(began.elapsed());
         self.shared.engine.add_loaded(bytes);
         tracing::info!(model = name, bytes, ?read, ?warm, "model loaded");
-        Ok(pipeline)
+        Ok(model)
     }
 
     /// Opens a model without warming it up.
@@ -97,11 +98,11 @@ impl Loader {
         runtime: &Runtime,
         name: &str,
         path: &Path,
-    ) -> Result<Box<dyn Pipeline>, LoadError> {
+    ) -> Result<Box<dyn Model>, LoadError> {
         let device = Device::parse(&self.device).map_err(LoadError::Runtime)?;
         let vae_tiling = self.tilings.get(name).copied().unwrap_or_default();
         let options = LoadOptions { device, vae_tiling, digested: self.digested.clone() };
-        pipelines::load(runtime, path, &options).map_err(failed(name, path))
+        load(runtime, path, &options).map_err(failed(name, path))
     }
 
     pub(super) fn runtime(&mut self) -> Result<Runtime, LoadError> {
@@ -126,7 +127,7 @@ impl Loader {
     }
 }
 
-fn failed(name: &str, path: &Path) -> impl FnOnce(pipelines::Error) -> LoadError {
+fn failed(name: &str, path: &Path) -> impl FnOnce(model::Error) -> LoadError {
     let (name, path) = (name.to_owned(), path.to_owned());
     move |source| LoadError::Model { name, path, source: Box::new(source) }
 }

@@ -11,8 +11,8 @@ mod load;
 mod memory;
 mod obey;
 mod order;
+mod prepare;
 mod profile;
-mod translate;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,24 +22,23 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use hearth_api::request::OutputFormat;
 use hearth_api::{CallError, ErrorKind};
-use hearth_inference::pipelines::{Error, Output, Pipeline, State};
-use hearth_media::Media;
+use hearth_inference::model::{Error, Generator, Model, Output, Prepared, Run, Turn};
 use hearth_protocol::message::Phase;
 use tokio::sync::oneshot;
 
 use crate::config::Config;
-use crate::models::Hold;
+use crate::models::{Hold, Known};
 use crate::parts::{Ended, Job, PreviewImage, Work};
 use crate::state::Shared;
 use encode::{Encoder, ToEncode};
-pub(crate) use infer::wire;
 pub(crate) use load::LoadError;
 use load::{Loader, LoaderThread};
 use obey::{Waiting, Waking};
 use order::Reply;
 pub(crate) use order::{Freed, Infer, Order, Profile};
-pub(crate) use translate::{invalid, to_generation};
+pub(crate) use prepare::prepare;
 
 /// The engine's threads.
 pub(crate) struct Engine {
@@ -98,13 +97,13 @@ impl Engine {
 fn preload(
     loader: &mut Loader,
     shared: &Shared,
-    pipelines: &mut HashMap<String, Box<dyn Pipeline>>,
+    pipelines: &mut HashMap<String, Box<dyn Model>>,
 ) -> Result<(), LoadError> {
     for name in shared.models.names(|hold| matches!(hold, Hold::Loading(_))) {
         let Some(model) = shared.models.get(&name) else { continue };
         let Hold::Loading(progress) = model.hold else { continue };
         let pipeline = loader.load(&name, &model.path, progress)?;
-        shared.models.set(&name, Hold::Ready(Arc::clone(pipeline.description())));
+        shared.models.set(&name, Hold::Ready(Known::of(pipeline.as_ref())));
         pipelines.insert(name, pipeline);
     }
     Ok(())
@@ -114,7 +113,7 @@ fn preload(
 struct Running {
     shared: Arc<Shared>,
     loader: LoaderThread,
-    pipelines: HashMap<String, Box<dyn Pipeline>>,
+    pipelines: HashMap<String, Box<dyn Model>>,
     to_encoder: SyncSender<ToEncode>,
     active: Vec<Active>,
     /// What waits for a model.
@@ -129,7 +128,7 @@ struct Running {
 /// A part that computes.
 struct Active {
     job: Job,
-    state: State,
+    run: Box<dyn Run>,
     times: Times,
 }
 
@@ -146,7 +145,7 @@ impl Running {
     fn new(
         shared: Arc<Shared>,
         loader: LoaderThread,
-        pipelines: HashMap<String, Box<dyn Pipeline>>,
+        pipelines: HashMap<String, Box<dyn Model>>,
         to_encoder: SyncSender<ToEncode>,
     ) -> Self {
         let (active, waiting, loads) = (Vec::new(), Vec::new(), HashMap::new());
@@ -198,15 +197,15 @@ impl Running {
     fn begin_now(&mut self, job: Job, mut times: Times) {
         let shared = Arc::clone(&self.shared);
         match shared.engine.during(|| guarded(|| self.start(&job, &mut times))) {
-            Ok(state) => {
-                job.progress(Phase::Generation, 0, state.steps());
-                self.active.push(Active { job, state, times });
+            Ok(run) => {
+                job.progress(Phase::Generation, 0, run.steps());
+                self.active.push(Active { job, run, times });
             }
             Err(ended) => self.shared.ended(&job, Err(ended)),
         }
     }
 
-    fn start(&mut self, job: &Job, times: &mut Times) -> Result<State, Ended> {
+    fn start(&mut self, job: &Job, times: &mut Times) -> Result<Box<dyn Run>, Ended> {
         job.interrupt.check().map_err(|_| Ended::Interrupted)?;
         // A large picture is decoded in many runs, which together may take longer than a step may.
         let shared = Arc::downgrade(&self.shared);
@@ -217,9 +216,24 @@ impl Running {
         });
         times.began = Some(Instant::now());
         let request = &job.args.request;
-        let generation = to_generation(request).map_err(Ended::Failed)?;
         let seed = request.seed.unwrap_or(0).wrapping_add(u64::from(job.args.part.index));
-        self.pipeline(&job.model)?.start(&generation, seed, &job.interrupt).map_err(failure)
+        // A model that was loaded again may be another one.
+        let again = match &job.prepared {
+            None => Some(self.prepare(job)?),
+            Some(_) => None,
+        };
+        let prepared = again.as_ref().or(job.prepared.as_ref());
+        let generator = self.generator(&job.model)?;
+        let started = match prepared {
+            Some(prepared) => generator.start(prepared, seed, &job.interrupt),
+            None => Err(Error::Foreign),
+        };
+        if matches!(started, Err(Error::Foreign)) {
+            let prepared = self.prepare(job)?;
+            let generator = self.generator(&job.model)?;
+            return generator.start(&prepared, seed, &job.interrupt).map_err(failure);
+        }
+        started.map_err(failure)
     }
 
     /// Takes one step of a part; the last one decodes it.
@@ -227,12 +241,12 @@ impl Running {
         if let Err(ended) = guarded(|| self.step(&mut active)) {
             return self.shared.ended(&active.job, Err(ended));
         }
-        if !active.state.is_done() {
+        if !active.run.is_done() {
             return self.active.push(active);
         }
-        let Active { job, state, times } = active;
-        let steps = state.steps();
-        match guarded(|| self.decode(&job, state)) {
+        let Active { job, run, times } = active;
+        let steps = run.steps();
+        match guarded(|| self.decode(&job, run)) {
             Ok((output, digest)) => {
                 let result = ToEncode { job, output, steps, times, digest };
                 if let Err(error) = self.to_encoder.send(result) {
@@ -245,27 +259,41 @@ impl Running {
     }
 
     fn step(&mut self, active: &mut Active) -> Result<(), Ended> {
-        let Active { job, state, .. } = active;
+        let Active { job, run, .. } = active;
         let shared = Arc::clone(&self.shared);
-        let pipeline = self.pipeline(&job.model)?;
+        let generator = self.generator(&job.model)?;
         let began = Instant::now();
-        pipeline.step(&mut [&mut *state], &job.interrupt).map_err(failure)?;
+        let mut turns = [Turn::new(run.as_mut(), &job.interrupt)];
+        generator.step(&mut turns);
+        let [Turn { outcome, .. }] = turns;
+        outcome.map_err(failure)?;
         shared.metrics.step_computed(began.elapsed());
-        job.progress(Phase::Generation, state.step_index(), state.steps());
-        if !state.is_done() {
-            show_preview(pipeline, job, state);
+        job.progress(Phase::Generation, run.step_index(), run.steps());
+        if !run.is_done() {
+            show_preview(generator, job, run.as_ref());
         }
         Ok(())
     }
 
     /// The finished picture, and the model's digest.
-    fn decode(&mut self, job: &Job, state: State) -> Result<(Output, String), Ended> {
-        let pipeline = self.pipeline(&job.model)?;
-        let output = pipeline.finish(state, &job.interrupt).map_err(failure)?;
-        Ok((output, pipeline.description().digest.clone()))
+    fn decode(&mut self, job: &Job, run: Box<dyn Run>) -> Result<(Output, String), Ended> {
+        let digest = self.model(&job.model)?.description().digest.clone();
+        let output = self.generator(&job.model)?.finish(run, &job.interrupt).map_err(failure)?;
+        Ok((output, digest))
     }
 
-    fn pipeline(&mut self, model: &str) -> Result<&mut dyn Pipeline, Ended> {
+    /// Prepares a part whose model wasn't there when it was admitted.
+    fn prepare(&mut self, job: &Job) -> Result<Prepared, Ended> {
+        let preparer = self.model(&job.model)?.preparer();
+        prepare(preparer.as_deref(), &job.args.request).map_err(Ended::Failed)
+    }
+
+    fn generator(&mut self, model: &str) -> Result<&mut dyn Generator, Ended> {
+        let generator = self.model(model)?.generator();
+        generator.ok_or_else(|| Ended::Failed(prepare::generates_nothing()))
+    }
+
+    fn model(&mut self, model: &str) -> Result<&mut dyn Model, Ended> {
         match self.pipelines.get_mut(model) {
             Some(pipeline) => Ok(pipeline.as_mut()),
             None => {
@@ -296,20 +324,20 @@ fn own_fault() -> CallError {
     CallError::new(ErrorKind::Internal, message)
 }
 
-fn show_preview(pipeline: &mut dyn Pipeline, job: &Job, state: &State) {
-    let due = |every: u32| state.step_index().is_multiple_of(every as usize);
+fn show_preview(generator: &mut dyn Generator, job: &Job, run: &dyn Run) {
+    let due = |every: u32| run.step_index().is_multiple_of(every as usize);
     if !job.args.request.preview_every.is_some_and(due) || !job.is_watched() {
         return;
     }
     // A preview is a courtesy: the part goes on without it.
-    let image = match pipeline.preview(state, &job.interrupt) {
-        Ok(Some(image)) => Media::Image(image),
+    let image = match generator.preview(run, &job.interrupt) {
+        Ok(Some(media)) => media,
         Ok(None) | Err(Error::Interrupted(_)) => return,
         Err(error) => return tracing::warn!(%error, "no preview"),
     };
-    match hearth_media::encode(&image, hearth_media::OutputFormat::Png, &[]) {
+    match hearth_media::encode(&image, OutputFormat::Png, &[]) {
         Ok(png) => {
-            let step = u32::try_from(state.step_index()).unwrap_or(u32::MAX);
+            let step = u32::try_from(run.step_index()).unwrap_or(u32::MAX);
             job.preview(PreviewImage { step, png: Bytes::from(png) });
         }
         Err(error) => tracing::warn!(%error, "no preview"),
@@ -319,7 +347,7 @@ fn show_preview(pipeline: &mut dyn Pipeline, job: &Job, state: &State) {
 fn failure(error: Error) -> Ended {
     match error {
         Error::Interrupted(_) => Ended::Interrupted,
-        Error::Invalid(invalid) => Ended::Failed(translate::invalid(&invalid)),
+        Error::Invalid(invalid) => Ended::Failed(prepare::invalid(&invalid)),
         error => {
             tracing::error!(error = &error as &dyn std::error::Error, "a generation failed");
             let message = "the model failed while it ran";

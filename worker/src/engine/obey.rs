@@ -1,17 +1,16 @@
 //! What the engine's thread does besides parts: models come and go, and graphs run by themselves.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Instant;
 
 use hearth_api::CallError;
-use hearth_inference::pipelines::Pipeline;
+use hearth_inference::model::Model;
 use hearth_inference::progress::Progress;
 
 use super::load::ToLoad;
 use super::order::{Freed, Infer, Order, Profile, Profiles, Reply};
 use super::{LoadError, Running, Times, caught, infer, memory, own_fault};
-use crate::models::Hold;
+use crate::models::{Hold, Known};
 use crate::parts::{Ended, Job};
 use crate::state;
 
@@ -95,12 +94,12 @@ impl Running {
         self.loads.entry(name).or_default().push((added, reply));
     }
 
-    fn loaded(&mut self, name: &str, outcome: Result<Box<dyn Pipeline>, LoadError>) {
+    fn loaded(&mut self, name: &str, outcome: Result<Box<dyn Model>, LoadError>) {
         let replies = self.loads.remove(name).unwrap_or_default();
         let models = &self.shared.models;
         let outcome = match outcome {
             Ok(pipeline) => {
-                let description = Arc::clone(pipeline.description());
+                let description = Known::of(pipeline.as_ref());
                 if self.asleep {
                     // It fell asleep meanwhile.
                     models.set(name, Hold::Sleeping(description));
@@ -175,7 +174,7 @@ impl Running {
         let device = self.device_bytes(self.pipelines.keys().map(String::as_str));
         let pipelines = std::mem::take(&mut self.pipelines);
         for (name, pipeline) in &pipelines {
-            let description = Arc::clone(pipeline.description());
+            let description = Known::of(pipeline.as_ref());
             self.shared.models.set(name, Hold::Sleeping(description));
         }
         let freed = memory::freed(&self.shared, device, || drop(pipelines));
@@ -259,7 +258,7 @@ impl Running {
         };
         if profile.reply.is_closed() {
             // Nobody waits for it any more.
-            self.shared.models.set(&name, Hold::Ready(Arc::clone(pipeline.description())));
+            self.shared.models.set(&name, Hold::Ready(Known::of(pipeline.as_ref())));
             self.pipelines.insert(name, pipeline);
             return;
         }
@@ -272,7 +271,7 @@ impl Running {
     fn profiled(
         &mut self,
         name: &str,
-        outcome: Result<Box<dyn Pipeline>, LoadError>,
+        outcome: Result<Box<dyn Model>, LoadError>,
         profile: Result<Profiles, CallError>,
         reply: Reply<Profiles>,
     ) {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hearth_api::CallError;
 use hearth_api::tensor::TensorHeader;
-use hearth_inference::pipelines::{Generation, Pipeline};
+use hearth_inference::model::{Model, Prepared};
 use hearth_inference::session::{Interrupt, RawOutput};
 use tokio::sync::oneshot;
 
@@ -33,11 +33,11 @@ pub(crate) enum Order {
     /// Profile a model.
     Profile(Box<Profile>),
     /// The loader has done its work.
-    Loaded { name: String, outcome: Result<Box<dyn Pipeline>, LoadError> },
+    Loaded { name: String, outcome: Result<Box<dyn Model>, LoadError> },
     /// The same, with a profile.
     Profiled {
         name: String,
-        outcome: Result<Box<dyn Pipeline>, LoadError>,
+        outcome: Result<Box<dyn Model>, LoadError>,
         profile: Result<Profiles, CallError>,
         reply: Reply<Profiles>,
     },
@@ -89,7 +89,7 @@ pub(crate) struct Inferred {
 /// What is made while a model is profiled.
 pub(crate) struct Profile {
     pub(crate) model: String,
-    pub(crate) generation: Generation,
+    pub(crate) prepared: Prepared,
     pub(crate) interrupt: Interrupt,
     pub(crate) reply: Reply<Profiles>,
 }

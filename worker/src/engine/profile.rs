@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use hearth_api::{CallError, ErrorKind, limits};
+use hearth_inference::model::{Error, Model, Turn};
 use hearth_inference::session::Interrupt;
-use hearth_inference::{Error, pipelines::Pipeline};
 
 use super::load::Loader;
 use super::order::{Profile, Profiles};
@@ -48,9 +48,9 @@ fn run(
 ) -> Result<(usize, std::time::Duration), CallError> {
     let runtime = loader.runtime().map_err(|error| CallError::from(&error))?.profiling(folder);
     let opened = loader.open(&runtime, &profile.model, path);
-    let mut pipeline = opened.map_err(|error| CallError::from(&error))?;
+    let mut model = opened.map_err(|error| CallError::from(&error))?;
     let began = Instant::now();
-    let steps = generate(pipeline.as_mut(), profile, &profile.interrupt);
+    let steps = generate(model.as_mut(), profile, &profile.interrupt);
     let steps = steps.map_err(|error| match failure(error) {
         Ended::Interrupted => CallError::new(ErrorKind::Cancelled, "the profile was cancelled"),
         Ended::Failed(error) => error,
@@ -60,16 +60,20 @@ fn run(
 }
 
 fn generate(
-    pipeline: &mut dyn Pipeline,
+    model: &mut dyn Model,
     profile: &Profile,
     interrupt: &Interrupt,
 ) -> Result<usize, Error> {
-    let mut state = pipeline.start(&profile.generation, 0, interrupt)?;
-    while !state.is_done() {
-        pipeline.step(&mut [&mut state], interrupt)?;
+    let generator = model.generator().ok_or(Error::Foreign)?;
+    let mut run = generator.start(&profile.prepared, 0, interrupt)?;
+    while !run.is_done() {
+        let mut turns = [Turn::new(run.as_mut(), interrupt)];
+        generator.step(&mut turns);
+        let [Turn { outcome, .. }] = turns;
+        outcome?;
     }
-    let steps = state.steps();
-    pipeline.finish(state, interrupt)?;
+    let steps = run.steps();
+    generator.finish(run, interrupt)?;
     Ok(steps)
 }
 

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_api::request::Task;
 use hearth_api::{CallError, ErrorKind};
 use hearth_base::files;
 use hearth_fabric::quic::{IncomingCall, Payload, Responder};
-use hearth_inference::pipelines::Description;
+use hearth_inference::model::Prepared;
 use hearth_protocol::message::{Accepted, Attachment, Phase, Preview, Progress, Request, Trailer};
 use hearth_protocol::methods::GenerateArgs;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::{arguments, attachment, value};
-use crate::engine::{invalid, to_generation};
+use crate::engine::prepare;
+use crate::models::Known;
 use crate::parts::{Finished, PartKey, PartView, Subscription, Wanted};
 use crate::state::Shared;
 
@@ -101,15 +101,16 @@ async fn admit(
     if shared.parts.holds(&key) {
         // What is known is given, whatever the worker does by now.
         let model = args.request.model.clone().unwrap_or_default();
-        return shared.parts.subscribe(Wanted { args, key, model, deadline });
+        let prepared = None;
+        return shared.parts.subscribe(Wanted { args, prepared, key, model, deadline });
     }
     shared.check_awake().inspect_err(|_| shared.parts.count_refused())?;
     let resolved = shared.models.resolve(args.request.model.as_deref(), Instant::now().into())?;
     let description = resolved.description;
     let check = move || check(args, description.as_deref());
-    let args = if brings_files { in_turn(check).await? } else { check()? };
+    let (args, prepared) = if brings_files { in_turn(check).await? } else { check()? };
     let model = resolved.name;
-    shared.parts.subscribe(Wanted { args, key, model, deadline })
+    shared.parts.subscribe(Wanted { args, prepared, key, model, deadline })
 }
 
 /// Hashes or decodes a request's files, which takes longer than other calls may wait: beside the
@@ -152,30 +153,15 @@ fn take_inputs(
     }
 }
 
-/// Checks a request against the model, if that is loaded, and gives it back.
-fn check(args: GenerateArgs, description: Option<&Description>) -> Result<GenerateArgs, CallError> {
-    let generation = to_generation(&args.request)?;
-    let Some(description) = description else { return Ok(args) };
-    if let Some(task) = args.request.task.map(Task::name) {
-        let meant = description.task(&generation);
-        let known = description.tasks.join(", ");
-        if !description.tasks.contains(&task) {
-            let message = format!("task {task} is not among this model's: use {known}");
-            return Err(CallError::invalid("task", message));
-        }
-        if task != meant {
-            let remedy = match task {
-                "image-to-image" => "give an image, and no mask",
-                "inpainting" => "give an image and a mask",
-                _ => "give neither image nor mask",
-            };
-            let message =
-                format!("task {task} doesn't go with these fields, they ask for {meant}: {remedy}");
-            return Err(CallError::invalid("task", message));
-        }
-    }
-    description.check(&generation).map_err(|error| invalid(&error))?;
-    Ok(args)
+/// Prepares a request for the model, if that is loaded, and gives it back.
+fn check(
+    args: GenerateArgs,
+    known: Option<&Known>,
+) -> Result<(GenerateArgs, Option<Prepared>), CallError> {
+    // The model's own rules are known once it is there.
+    let Some(known) = known else { return Ok((args, None)) };
+    let prepared = prepare(known.preparer.as_deref(), &args.request)?;
+    Ok((args, Some(prepared)))
 }
 
 /// What the caller was told already.

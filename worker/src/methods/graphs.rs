@@ -14,7 +14,7 @@ use hearth_protocol::methods::{InferArgs, InferValue, ProfileArgs, ProfileValue}
 use tokio::sync::oneshot;
 
 use super::{Answer, arguments, attachment, value, word};
-use crate::engine::{Infer, Order, Profile, invalid, to_generation, wire};
+use crate::engine::{Infer, Order, Profile, prepare};
 use crate::models::{Closing, Hold};
 use crate::state::Shared;
 
@@ -60,7 +60,7 @@ pub(crate) async fn infer(
 fn tensor(output: RawOutput) -> (Attachment, Bytes) {
     let RawOutput { name, dtype, shape, data } = output;
     let shape = shape.into_iter().map(|length| length as u64).collect();
-    let header = TensorHeader { dtype: wire(dtype), shape };
+    let header = TensorHeader { dtype, shape };
     let data = Bytes::from(data);
     (Attachment { tensor: Some(header), ..attachment(&name, RAW, &data) }, data)
 }
@@ -84,15 +84,14 @@ pub(crate) async fn profile(
         ..GenerationRequest::default()
     };
     request.check()?;
-    let generation = to_generation(&request)?;
     let Some(description) = resolved.description else {
         let message = format!("model {model:?} is not in memory: hearth load brings it there");
         return Err(CallError::new(hearth_api::ErrorKind::NotReady, message));
     };
-    description.check(&generation).map_err(|error| invalid(&error))?;
+    let prepared = prepare(description.preparer.as_deref(), &request)?;
     shared.models.close(&model, Closing::Profile)?;
     let (reply, outcome) = oneshot::channel();
-    let order = Profile { model: model.clone(), generation, interrupt, reply };
+    let order = Profile { model: model.clone(), prepared, interrupt, reply };
     if let Err(error) = shared.parts.order(Order::Profile(Box::new(order))) {
         shared.models.set(&model, Hold::Ready(description));
         return Err(error);

@@ -1,6 +1,6 @@
 //! The models as `list_models` and the registry's record say them.
 
-use hearth_inference::pipelines::Defaults;
+use hearth_inference::model::Defaults;
 use hearth_protocol::methods::{ModelInfo, ModelState, SequenceLength, TaskDefaults};
 use hearth_protocol::record::ModelRecord;
 
@@ -52,6 +52,7 @@ impl Models {
 
 fn info(model: &Model) -> ModelInfo {
     let description = model.hold.description();
+    let pictures = description.and_then(|known| known.pictures.as_ref());
     let (state, percent, reason) = match &model.hold {
         Hold::OnDemand => (ModelState::OnDemand, None, None),
         Hold::Loading(progress) => (ModelState::Loading, Some(progress.percent()), None),
@@ -76,47 +77,47 @@ fn info(model: &Model) -> ModelInfo {
         percent,
         reason,
         digest: description.map_or_else(String::new, |d| d.digest.clone()),
-        family: description.map_or_else(String::new, |d| d.family.to_string()),
-        tasks: description.map_or_else(Vec::new, |d| texts(&d.tasks)),
+        family: description.map_or_else(String::new, |d| d.family.to_owned()),
+        tasks: pictures.map_or_else(Vec::new, |d| texts(&d.tasks)),
         weight_bytes: description.map_or(0, |d| d.weight_bytes),
-        default_width: description.map_or(0, |d| d.default_width),
-        default_height: description.map_or(0, |d| d.default_height),
-        size_factor: description.map_or(0, |d| d.size_factor),
-        max_size: description.map_or(0, |d| d.max_size),
-        fixed_size: description.is_some_and(|d| d.fixed_size),
-        defaults: description
+        default_width: pictures.map_or(0, |d| d.default_width),
+        default_height: pictures.map_or(0, |d| d.default_height),
+        size_factor: pictures.map_or(0, |d| d.size_factor),
+        max_size: pictures.map_or(0, |d| d.max_size),
+        fixed_size: pictures.is_some_and(|d| d.fixed_size),
+        defaults: pictures
             .map_or_else(Vec::new, |d| d.defaults.iter().map(task_defaults).collect()),
-        default_steps: description.map_or(0, |d| d.default_steps),
-        max_steps: description.map_or(0, |d| d.max_steps),
-        default_guidance: description.map_or(0.0, |d| d.default_guidance_scale),
-        scheduler: description.map_or_else(String::new, |d| d.scheduler.clone()),
-        max_prompt_tokens: description.map_or(0, |d| count(d.max_prompt_tokens)),
-        max_prompt_chars: description.map_or(0, |d| count(d.max_prompt_chars)),
-        sequence_length: description
+        default_steps: pictures.map_or(0, |d| d.default_steps),
+        max_steps: pictures.map_or(0, |d| d.max_steps),
+        default_guidance: pictures.map_or(0.0, |d| d.default_guidance_scale),
+        scheduler: pictures.map_or_else(String::new, |d| d.scheduler.clone()),
+        max_prompt_tokens: pictures.map_or(0, |d| count(d.max_prompt_tokens)),
+        max_prompt_chars: pictures.map_or(0, |d| count(d.max_prompt_chars)),
+        sequence_length: pictures
             .and_then(|d| d.sequence_length)
             .map(|length| SequenceLength { default: length.default, max: length.max }),
-        max_prompt_chunks: description
+        max_prompt_chunks: pictures
             .filter(|d| d.max_prompt_tokens > 0)
             .map(|d| d.max_prompt_chunks),
-        max_clip_skip: description.map(|d| d.max_clip_skip).filter(|&layers| layers > 0),
-        fields: description.map_or_else(Vec::new, |d| texts(&d.fields)),
-        schedulers: description.map_or_else(Vec::new, |d| texts(&d.schedulers)),
-        classes: description.and_then(|d| d.classes),
-        lora: description.map_or_else(Vec::new, |d| d.lora.clone()),
-        controlnets: description.map_or_else(Vec::new, |d| d.controlnets.clone()),
-        latent_channels: description.map_or(0, |d| count(d.latent_channels)),
+        max_clip_skip: pictures.map(|d| d.max_clip_skip).filter(|&layers| layers > 0),
+        fields: pictures.map_or_else(Vec::new, |d| texts(&d.fields)),
+        schedulers: pictures.map_or_else(Vec::new, |d| texts(&d.schedulers)),
+        classes: pictures.and_then(|d| d.classes),
+        lora: pictures.map_or_else(Vec::new, |d| d.lora.clone()),
+        controlnets: pictures.map_or_else(Vec::new, |d| d.controlnets.clone()),
+        latent_channels: pictures.map_or(0, |d| count(d.latent_channels)),
     }
 }
 
 fn task_defaults(defaults: &Defaults) -> TaskDefaults {
     let Defaults { task, num_inference_steps, guidance_scale, strength } = *defaults;
-    TaskDefaults { task: task.to_owned(), num_inference_steps, guidance_scale, strength }
+    TaskDefaults { task: task.name().to_owned(), num_inference_steps, guidance_scale, strength }
 }
 
 fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-fn texts(words: &[&str]) -> Vec<String> {
+fn texts<T: ToString>(words: &[T]) -> Vec<String> {
     words.iter().map(ToString::to_string).collect()
 }

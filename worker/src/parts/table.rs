@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hearth_api::{CallError, ErrorKind, RequestId};
+use hearth_inference::model::Prepared;
 use hearth_inference::session::Interrupt;
 use hearth_protocol::message::Phase;
 use hearth_protocol::methods::{GenerateArgs, RequestState};
@@ -50,6 +51,8 @@ struct Entry {
     ticket: u64,
     digest: String,
     args: Arc<GenerateArgs>,
+    /// It goes with the part when that begins.
+    prepared: Option<Prepared>,
     model: String,
     view: watch::Sender<PartView>,
     interrupt: Interrupt,
@@ -161,6 +164,7 @@ impl Table {
             ticket,
             digest,
             args: Arc::new(wanted.args),
+            prepared: wanted.prepared,
             model: wanted.model,
             view,
             interrupt: Interrupt::new(),
@@ -200,7 +204,7 @@ impl Table {
         let wanted = |key: &PartKey| self.entries.get(key).is_some_and(|e| e.subscribers > 0);
         let position = self.queue.iter().position(wanted)?;
         let key = self.queue.remove(position)?;
-        let entry = self.entries.get(&key)?;
+        let entry = self.entries.get_mut(&key)?;
         self.running += 1;
         entry.view.send_modify(|view| {
             view.state = RequestState::Running;
@@ -208,6 +212,7 @@ impl Table {
         });
         let job = Job {
             args: Arc::clone(&entry.args),
+            prepared: entry.prepared.take(),
             model: entry.model.clone(),
             interrupt: entry.interrupt.clone(),
             accepted_at: entry.accepted_at,

@@ -21,7 +21,7 @@ fn wanted(index: u32, prompt: &str) -> Wanted {
     let request = GenerationRequest { prompt: prompt.to_owned(), ..Default::default() };
     let part = Part { index, of: 4 };
     let args = GenerateArgs { request, part };
-    Wanted { args, key: key(index), model: "m".to_owned(), deadline: None }
+    Wanted { args, prepared: None, key: key(index), model: "m".to_owned(), deadline: None }
 }
 
 fn finished(bytes: usize) -> Finished {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hearth_inference::pipelines::{self, Report};
+use hearth_inference::{Report, inspect};
 use serde_json::{Map, Value};
 
 use super::reading;
@@ -16,7 +16,7 @@ const NAMED: usize = 48;
 
 pub(super) fn run(dir: &Path, app: &App) -> Result<Status, Failure> {
     reading::check(dir)?;
-    let report = reading::watch(app, |progress| pipelines::inspect(dir, progress))?;
+    let report = reading::watch(app, |progress| inspect(dir, progress))?;
     if app.output.json {
         app.output.json(&report)?;
     } else {
@@ -31,14 +31,14 @@ fn shown(report: &Report, app: &App) -> Result<String, Failure> {
     let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     let line = |(name, value): &(String, String)| format!("{name:width$}  {value}");
     blocks.push(facts.iter().map(line).collect::<Vec<_>>().join("\n"));
-    if !report.parts.is_empty() {
+    if !report.components.is_empty() {
         let mut rows = Rows::new(&app.output, &["part", "bytes", "weights", "inputs"]);
-        for part in &report.parts {
+        for component in &report.components {
             rows.add(vec![
-                part.part.clone().into(),
-                text::bytes(part.bytes).into(),
-                part.precision.unwrap_or("-").into(),
-                names(&part.inputs).into(),
+                component.name.clone().into(),
+                text::bytes(component.bytes).into(),
+                component.precision.unwrap_or("-").into(),
+                names(&component.inputs).into(),
             ]);
         }
         blocks.push(rows.text());
@@ -70,7 +70,7 @@ fn facts(report: &Report) -> Result<Vec<(String, String)>, Failure> {
     let mut add = |name: &str, value: Option<String>| {
         lines.extend(value.filter(|value| !value.is_empty()).map(|value| (name.to_owned(), value)));
     };
-    let family = known.take("family").or(report.family_alone.map(|family| family.to_string()));
+    let family = known.take("family").or(report.family_alone.map(str::to_owned));
     let class = match report.class.as_str() {
         "" => String::new(),
         class => format!(" ({class})"),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hearth_inference::folder::{self, Differs, MANIFEST, Manifest};
+use hearth_inference::blueprint::folder::{self, Differs, MANIFEST, Manifest};
 use serde_json::json;
 
 use super::reading;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use hearth_inference::folder::Error;
+use hearth_inference::blueprint::folder::Error;
 use hearth_inference::progress::Progress;
 
 use crate::app::App;

@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use hearth_inference::pipelines::{self, Report};
+use hearth_inference::Report;
 use hearth_inference::progress::Progress;
 
 use self::cases::CASES;
@@ -24,7 +24,7 @@ fn a_spoiled_folder_is_refused_in_the_same_words_by_a_look_and_by_a_load() {
         assert!(!whole.insert(model) || look(folder.path()).usable, "{model}");
         spoil(folder.path());
         let report = look(folder.path());
-        let said: Vec<_> = report.problems.iter().map(|p| (&*p.part, &*p.message)).collect();
+        let said: Vec<_> = report.problems.iter().map(|p| (&*p.component, &*p.message)).collect();
         let named = said.iter().any(|(at, text)| at == part && text.contains(message));
         let short = said.iter().all(|(_, text)| text.len() <= 2000);
         let loaded = crate::support::load(folder.path());
@@ -94,10 +94,10 @@ fn a_survey_says_of_each_graph_what_a_session_does() {
             let shown = |ports: &[hearth_inference::session::Port]| -> Vec<String> {
                 ports.iter().map(ToString::to_string).collect()
             };
-            let part = report.parts.iter().find(|part| part.part == graph.part());
-            let part = part.unwrap_or_else(|| panic!("{}: {}", folder.display(), graph.part()));
+            let part = report.components.iter().find(|part| part.name == graph.name());
+            let part = part.unwrap_or_else(|| panic!("{}: {}", folder.display(), graph.name()));
             // Half precision with weights in other files runs in single on a CPU.
-            let widened = folder.join(graph.part()).join("model.onnx_data").exists();
+            let widened = folder.join(graph.name()).join("model.onnx_data").exists();
             let read = |ports: &[String]| -> Vec<String> {
                 let single = |port: &String| port.replace("float16", "float32");
                 if widened { ports.iter().map(single).collect() } else { ports.to_vec() }
@@ -116,7 +116,7 @@ fn a_survey_says_of_each_graph_what_a_session_does() {
 }
 
 fn look(folder: &Path) -> Report {
-    pipelines::inspect(folder, &Progress::default())
+    hearth_inference::inspect(folder, &Progress::default())
 }
 
 #[test]

@@ -18,12 +18,6 @@ use package::Package;
 
 /// Circles that still stand, by the starts of their files' paths. An entry goes with its circle.
 const STANDING: &[&[&str]] = &[
-    &["inference/src/folder/"],
-    &["inference/src/noise/"],
-    &["inference/src/pipelines/"],
-    &["inference/src/session/error.rs", "inference/src/session/interrupt.rs"],
-    &["inference/src/session/form.rs", "inference/src/session/recast.rs"],
-    &["inference/src/tokenizers/"],
     &["launchers/src/slurm/"],
     &["worker/src/engine/", "worker/src/parts", "worker/src/state.rs"],
 ];

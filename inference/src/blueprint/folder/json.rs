@@ -1,0 +1,22 @@
+//! Reading a folder's JSON.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+
+use super::error::Error;
+use crate::brief::{MESSAGE, brief};
+use crate::files::{self, Text};
+
+/// The object in the file at `path`; keys that `T` doesn't have are ignored.
+pub(super) fn read<T: DeserializeOwned>(path: &Path, kind: Text) -> Result<T, Error> {
+    let text = files::text(path, kind).map_err(|source| Error::Io { path: path.into(), source })?;
+    let bad =
+        |reason: String| Error::Json { path: path.to_owned(), reason: brief(reason, MESSAGE) };
+    let parsed = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
+    // A list would be taken for the values of the keys in order.
+    match text.trim_start().starts_with('{') {
+        true => Ok(parsed),
+        false => Err(bad("it is not an object".to_owned())),
+    }
+}

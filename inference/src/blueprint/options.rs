@@ -1,0 +1,15 @@
+//! How a model is to be loaded.
+
+use super::folder::{DigestCache, VaeTiling};
+use crate::session::Device;
+
+/// How to load a model.
+#[derive(Debug, Clone, Default)]
+pub struct LoadOptions {
+    /// The device that all its sessions run on.
+    pub device: Device,
+    /// How its VAE cuts large pictures; what isn't given is as the folder says.
+    pub vae_tiling: VaeTiling,
+    /// Digests of files that were read before.
+    pub digested: DigestCache,
+}

@@ -1,0 +1,93 @@
+//! Pixels to latents.
+
+use std::time::Duration;
+
+use super::configs::VaeConfig;
+use super::scaling::{Scaling, ScalingRule};
+use super::tiles::Planes;
+use super::tiling::Tiling;
+use super::vae_graph::{Ports, VaeGraph};
+use crate::diffusion::settings::Settings;
+use crate::model::Error;
+use crate::noise::NoiseStream;
+use crate::session::{Interrupt, Session};
+
+/// The folder's component.
+pub(in crate::diffusion) const ENCODER: &str = "vae_encoder";
+/// Its output is mean and logarithm of the variance, channel by channel.
+pub(super) const PORTS: Ports = Ports {
+    component: ENCODER,
+    input: "sample",
+    output: "latent_parameters",
+    hint: "check block_out_channels in vae_decoder/config.json",
+};
+const COLOURS: usize = 3;
+
+/// The encoding half of a VAE.
+pub(in crate::diffusion) struct VaeEncoder {
+    graph: VaeGraph,
+    cell: usize,
+    scaling: Scaling,
+    tiling: Tiling,
+}
+
+impl VaeEncoder {
+    pub(super) fn new(
+        graph: VaeGraph,
+        scaling: ScalingRule,
+        config: &VaeConfig,
+        tiling: Tiling,
+    ) -> Self {
+        let scaling = Scaling::of(scaling, config);
+        Self { graph, cell: config.cell() as usize, scaling, tiling }
+    }
+
+    /// The graph itself.
+    pub(in crate::diffusion) fn graph(&mut self) -> &mut Session {
+        self.graph.graph()
+    }
+
+    /// Time spent in the session so far.
+    pub(in crate::diffusion) fn busy(&self) -> Duration {
+        self.graph.busy()
+    }
+
+    /// Encodes planes of values in [-1, 1], three of the picture's rows and columns, as latents of
+    /// `shape` for `settings`. They are drawn from what the encoder gives, with the next numbers of
+    /// `noise`.
+    pub(in crate::diffusion) fn encode(
+        &mut self,
+        planes: &[f32],
+        [channels, rows, columns]: [usize; 3],
+        settings: &Settings,
+        noise: &mut NoiseStream,
+        interrupt: &Interrupt,
+    ) -> Result<Vec<f32>, Error> {
+        let cell = self.cell;
+        let grid = self.tiling.grid([rows, columns], self.graph.fixed_size.is_some());
+        let parameters = self.graph.run(|graph| {
+            let mut encode = |planes: &[f32], [rows, columns]: [usize; 2]| {
+                let shape = [COLOURS, rows * cell, columns * cell];
+                graph.planes(planes, shape, [2 * channels, rows, columns], interrupt)
+            };
+            let cells = [rows, columns];
+            let whole =
+                Planes { values: planes, cells, read: cell, write: 1, channels: 2 * channels };
+            match grid {
+                Some(grid) => grid.run(whole, encode),
+                None => encode(planes, cells),
+            }
+        })?;
+        let (mean, log_variance) = parameters.split_at(channels * rows * columns);
+        let mut latents = vec![0.0; mean.len()];
+        noise.fill_normal(&mut latents);
+        for ((value, mean), log) in latents.iter_mut().zip(mean).zip(log_variance) {
+            *value = mean + (0.5 * log.clamp(-30.0, 20.0)).exp() * *value;
+        }
+        let scaling = self.scaling.encoding(settings);
+        for (plane, (factor, offset)) in latents.chunks_exact_mut(rows * columns).zip(scaling) {
+            plane.iter_mut().for_each(|value| *value = (*value - offset) / factor);
+        }
+        Ok(latents)
+    }
+}

@@ -1,0 +1,221 @@
+//! The loop that all families share: noise, one call of the denoiser per step, a decoded picture.
+//!
+//! What a family does its own way is its [`Conditioner`] (what the prompts become) and the values
+//! in [`Diffusion`]'s fields.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hearth_media::{Media, Tensor};
+
+use super::components::{self, Decoder, Denoiser, VaeEncoder};
+use super::conditioning::{Conditioner, Conditioning};
+use super::layout::Layout;
+use super::prepare::{PreparedPicture, Preparer};
+use super::run::PictureRun;
+use super::settings::Settings;
+use super::tasks::{Beginning, Start};
+use crate::model::{
+    BatchKey, Description, Error, Generator, Model, Output, Prepare, Prepared, Run, Turn,
+};
+use crate::noise::NoiseStream;
+use crate::session::{Interrupt, Session};
+
+/// A loaded model of any family.
+pub(super) struct Diffusion {
+    pub(super) description: Arc<Description>,
+    pub(super) preparer: Preparer,
+    pub(super) conditioner: Box<dyn Conditioner>,
+    pub(super) denoiser: Denoiser,
+    pub(super) decoder: Decoder,
+    /// For requests with a picture.
+    pub(super) encoder: Option<VaeEncoder>,
+    /// The denoiser takes a mask and what is masked beside the sample.
+    pub(super) inpainting_model: bool,
+    pub(super) layout: Layout,
+}
+
+impl Model for Diffusion {
+    fn description(&self) -> &Arc<Description> {
+        &self.description
+    }
+
+    fn graphs(&mut self) -> Vec<&mut Session> {
+        let mut graphs = self.conditioner.graphs();
+        graphs.extend(self.denoiser.graphs());
+        graphs.extend(self.decoder.graph());
+        graphs.extend(self.encoder.as_mut().map(VaeEncoder::graph));
+        graphs
+    }
+
+    fn generator(&mut self) -> Option<&mut dyn Generator> {
+        Some(self)
+    }
+
+    fn preparer(&self) -> Option<Arc<dyn Prepare>> {
+        Some(Arc::new(self.preparer.clone()))
+    }
+}
+
+impl Generator for Diffusion {
+    fn start(
+        &mut self,
+        prepared: &Prepared,
+        seed: u64,
+        interrupt: &Interrupt,
+    ) -> Result<Box<dyn Run>, Error> {
+        let picture = prepared.content().filter(|picture| self.has_prepared(picture));
+        let picture: &PreparedPicture = picture.ok_or(Error::Foreign)?;
+        let settings = &picture.settings;
+        let (scheduler, calls) = (picture.scheduler.afresh(), picture.calls.clone());
+
+        let mut warnings = prepared.warnings().to_vec();
+        let busy = self.busy_before_steps();
+        let mut conditioning = self.conditioner.condition(settings, &mut warnings, interrupt)?;
+        self.denoiser.adapters().push_to(&mut conditioning, &settings.request.lora);
+
+        let shape = picture.shape;
+        let device = settings.request.noise_device.unwrap_or_default();
+        let mut noise_stream = NoiseStream::on(device, seed);
+        let start = Start {
+            settings,
+            schedule: scheduler.schedule(),
+            call: calls.start,
+            shape,
+            layout: self.layout,
+            noise: &mut noise_stream,
+            encoder: self.encoder.as_mut(),
+            inpainting_model: self.inpainting_model,
+            interrupt,
+        };
+        let Beginning { latents, beside, blend } = start.start(&picture.source)?;
+        let session_time = self.busy_before_steps() - busy;
+        let draws = calls.clone().any(|call| scheduler.schedule().step_noise(call).is_some());
+        let noise = vec![0.0; if draws { latents.len() } else { 0 }];
+        Ok(Box::new(PictureRun {
+            batch_key: self.batch_key(settings, &conditioning, shape),
+            shares_timestep: self.denoiser.shares_timestep(),
+            settings: Arc::clone(settings),
+            request: Arc::clone(prepared.request()),
+            control: picture.control.clone(),
+            seed,
+            scheduler,
+            noise_stream,
+            conditioning: Arc::new(conditioning),
+            shape,
+            layout: self.layout,
+            latents,
+            beside,
+            blend,
+            noise,
+            ends_clean: picture.ends_clean,
+            call: calls.start,
+            calls,
+            warnings,
+            session_time,
+        }))
+    }
+
+    /// The pictures go one by one: most exports take one timestep for the whole batch, and a batch
+    /// of another size would change a picture in its last bits.
+    fn step(&mut self, turns: &mut [Turn<'_>]) {
+        for Turn { run, interrupt, outcome } in turns {
+            *outcome = self.step_one(&mut **run, interrupt);
+        }
+    }
+
+    fn preview(&mut self, run: &dyn Run, interrupt: &Interrupt) -> Result<Option<Media>, Error> {
+        let run: &dyn Any = run;
+        let run: &PictureRun = run.downcast_ref().ok_or(Error::Foreign)?;
+        let (shape, settings) = (run.shape, &run.settings);
+        let image = match run.layout {
+            Layout::Planes => self.decoder.preview(&run.latents, shape, settings, interrupt),
+            Layout::Packed => {
+                let planes = run.layout.unpack(&run.latents, shape);
+                self.decoder.preview(&planes, shape, settings, interrupt)
+            }
+        };
+        Ok(image?.map(Media::Image))
+    }
+
+    fn finish(&mut self, run: Box<dyn Run>, interrupt: &Interrupt) -> Result<Output, Error> {
+        let run: Box<dyn Any> = run;
+        let run: Box<PictureRun> = run.downcast().map_err(|_| Error::Foreign)?;
+        let busy = self.decoder.busy();
+        let media = match run.settings.ends_in_latents {
+            true => Media::Tensor(self.latents(&run)?),
+            false => {
+                let planes = match run.layout {
+                    Layout::Planes => run.latents,
+                    Layout::Packed => run.layout.unpack(&run.latents, run.shape),
+                };
+                let settings = &run.settings;
+                Media::Image(self.decoder.decode(&planes, run.shape, settings, interrupt)?)
+            }
+        };
+        Ok(Output {
+            media,
+            seed: run.seed,
+            request: run.request,
+            warnings: run.warnings,
+            session_time: run.session_time + (self.decoder.busy() - busy),
+        })
+    }
+}
+
+impl Diffusion {
+    /// Whether the request was prepared for this model, or for the same one before it slept.
+    fn has_prepared(&self, picture: &PreparedPicture) -> bool {
+        let Preparer { rules, digest } = &self.preparer;
+        let same = || *digest == picture.digest && rules.pictures == picture.rules.pictures;
+        Arc::ptr_eq(rules, &picture.rules) || same()
+    }
+
+    fn step_one(&mut self, run: &mut dyn Run, interrupt: &Interrupt) -> Result<(), Error> {
+        let run: &mut dyn Any = run;
+        let run: &mut PictureRun = run.downcast_mut().ok_or(Error::Foreign)?;
+        if run.is_done() {
+            return Ok(());
+        }
+        let busy = self.denoiser.busy();
+        let prediction = self.denoiser.predict(run, interrupt)?;
+        run.advance(prediction);
+        run.session_time += self.denoiser.busy() - busy;
+        Ok(())
+    }
+
+    fn busy_before_steps(&self) -> Duration {
+        let encoder = self.encoder.as_ref().map_or(Duration::ZERO, VaeEncoder::busy);
+        self.conditioner.busy() + encoder
+    }
+
+    /// The latents as diffusers gives them: with a batch axis of one, in the denoiser's layout.
+    fn latents(&self, run: &PictureRun) -> Result<Tensor, Error> {
+        let graph = self.denoiser.name();
+        if run.latents.iter().any(|value| !value.is_finite()) {
+            return Err(Error::NotANumber { graph });
+        }
+        let shape = [vec![1], run.layout.dims(run.shape)].concat();
+        Tensor::f32(&shape, &run.latents).map_err(|error| components::bad(graph, error.to_string()))
+    }
+
+    /// What runs must have in common for one call of the denoiser to take a step of each.
+    fn batch_key(
+        &self,
+        settings: &Settings,
+        conditioning: &Conditioning,
+        shape: [usize; 3],
+    ) -> BatchKey {
+        let (model, graph) = (&self.description.digest, self.denoiser.name());
+        let lora = settings.request.lora.iter();
+        let adapters: Vec<_> = lora.map(|lora| format!("{}={}", lora.name, lora.scale)).collect();
+        let control = settings.controls;
+        BatchKey::new(format!(
+            "{model} {graph} {shape:?} copies {} inputs {} adapters {} control images {control}",
+            conditioning.copies,
+            conditioning.shapes(),
+            adapters.join(", "),
+        ))
+    }
+}

@@ -1,0 +1,121 @@
+//! Preparing a request for pictures: everything that needs no graph, done once.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use hearth_api::GenerationRequest;
+
+use super::check::{CheckedRequest, lora};
+use super::control::Control;
+use super::request::PictureRequest;
+use super::rules::Rules;
+use super::settings::Settings;
+use super::tasks::Source;
+use crate::model::{Invalid, Prepare, Prepared};
+use crate::schedulers::Scheduler;
+
+/// Prepares the requests of one model.
+#[derive(Debug, Clone)]
+pub(super) struct Preparer {
+    pub(super) rules: Arc<Rules>,
+    /// The model's digest, by which it is known again.
+    pub(super) digest: Arc<str>,
+}
+
+/// A prepared request for pictures: what is in a [`Prepared`] of such a model.
+pub(super) struct PreparedPicture {
+    /// Those of the model that it was prepared for, and that model's digest.
+    pub(super) rules: Arc<Rules>,
+    pub(super) digest: Arc<str>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) control: Option<Arc<Control>>,
+    /// What it starts from.
+    pub(super) source: Source,
+    /// Channels, rows and columns of its latents.
+    pub(super) shape: [usize; 3],
+    pub(super) calls: Range<usize>,
+    /// Whether the last call's step adds no noise, whatever the schedule.
+    pub(super) ends_clean: bool,
+    /// What each picture has its own scheduler of.
+    pub(super) scheduler: Scheduler,
+}
+
+impl Rules {
+    /// What a person should know before they ask for anything.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let warning = |refusal| {
+            format!("a request must name a scheduler, as the folder's own can't be used: {refusal}")
+        };
+        self.check(&self.plain(None)).err().map(warning).into_iter().collect()
+    }
+}
+
+impl Prepare for Preparer {
+    fn prepare(&self, request: &GenerationRequest) -> Result<Prepared, Invalid> {
+        self.prepare_read(&PictureRequest::read(request)?)
+    }
+
+    /// A request for one step of a plain scheduler that fits, whatever the folder names: the graphs
+    /// are the same, every run of it may have one step (PNDM's Runge-Kutta start may not), and a
+    /// folder whose own scheduler isn't built yet is of use to requests that name another.
+    ///
+    /// On a GPU the picture has the default size, as kernels are chosen by size there. On the CPU a
+    /// small one does: it reads every weight as well, in a fraction of the time and memory.
+    fn prepare_warm_up(&self) -> Result<Option<Prepared>, Invalid> {
+        let rules = &self.rules;
+        let pictures = &rules.pictures;
+        let side = |default: u32| match rules.warms_up_whole {
+            true => default,
+            false => (default / 4).next_multiple_of(pictures.size_factor).max(rules.smallest),
+        };
+        let own = rules.check(&rules.plain(None));
+        if let Err(invalid) = &own {
+            tracing::warn!(
+                %invalid,
+                "a request must name a scheduler: the folder's own can't be used"
+            );
+        }
+        let plain =
+            ["euler", "flow_euler"].into_iter().find(|name| pictures.schedulers.contains(name));
+        if own.is_err() && plain.is_none() {
+            return Ok(None);
+        }
+        let plain = rules.plain(plain);
+        let fields = GenerationRequest {
+            width: Some(side(pictures.default_width)),
+            height: Some(side(pictures.default_height)),
+            num_inference_steps: Some(1),
+            ..(*plain.fields).clone()
+        };
+        let request = PictureRequest {
+            fields: Arc::new(fields),
+            control_image: vec![rules.grey(); pictures.controlnets.len()],
+            ..plain
+        };
+        self.prepare_read(&request).map(Some)
+    }
+}
+
+impl Preparer {
+    /// Prepares a request that was read.
+    fn prepare_read(&self, request: &PictureRequest) -> Result<Prepared, Invalid> {
+        let Self { rules, digest } = self;
+        let CheckedRequest { settings, scheduler, calls } = rules.check(request)?;
+        let mut warnings = rules.without_effect(request, &settings);
+        warnings.extend(lora::unread(&request.prompt));
+        let shape = rules.latent_shape(&settings);
+        let picture = PreparedPicture {
+            rules: Arc::clone(rules),
+            digest: Arc::clone(digest),
+            control: Control::of(request, &settings, rules).map(Arc::new),
+            source: Source::of(request, &settings, rules.layout(), shape),
+            shape,
+            calls: calls.clone(),
+            ends_clean: rules.schedule.ends_clean(&settings),
+            settings: Arc::new(settings),
+            scheduler,
+        };
+        let resolved = picture.settings.resolved();
+        Ok(Prepared::new(resolved, calls.len(), warnings, picture))
+    }
+}

@@ -1,0 +1,56 @@
+//! One item on its way: what changes from step to step.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+/// One item that a model is generating. Made by [`Generator::start`](super::Generator::start),
+/// advanced by `step`, ended by `finish`; dropping it abandons the item.
+///
+/// Only the model that started a run can go on with it, hence [`Any`].
+pub trait Run: Any + Send {
+    /// What it has in common with the runs that could share its next step.
+    fn batch_key(&self) -> BatchKey;
+
+    /// Steps taken so far.
+    fn step_index(&self) -> usize;
+
+    /// Steps in all. Some schedulers call the model more often than a request asks for.
+    fn steps(&self) -> usize;
+
+    /// Whether all steps are taken.
+    fn is_done(&self) -> bool {
+        self.step_index() >= self.steps()
+    }
+}
+
+/// Equal for runs of which one call of a graph could take the next step together: those of the same
+/// model and graph, with inputs of the same shapes and the same adapters.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BatchKey {
+    common: Arc<str>,
+    /// The bits of a number that the graph takes once for the whole call.
+    at: Option<u32>,
+}
+
+impl BatchKey {
+    /// The key that says all of what the runs must have in common, whatever their step.
+    pub fn new(common: impl Into<Arc<str>>) -> Self {
+        Self { common: common.into(), at: None }
+    }
+
+    /// The same for runs whose next step must be at the same time of their schedules.
+    #[must_use]
+    pub fn at(&self, time: f32) -> Self {
+        Self { common: Arc::clone(&self.common), at: Some(time.to_bits()) }
+    }
+}
+
+impl fmt::Debug for BatchKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.at {
+            None => f.write_str(&self.common),
+            Some(bits) => write!(f, "{} at {}", self.common, f32::from_bits(bits)),
+        }
+    }
+}
