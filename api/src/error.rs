@@ -143,7 +143,7 @@ pub struct CallError {
     pub retryable: bool,
     /// How long to wait before trying again, in milliseconds, where whoever refused can tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_after_ms: Option<u64>,
+    pub retry_after_ms: Option<u32>,
     /// The request's field at fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub param: Option<String>,
