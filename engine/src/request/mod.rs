@@ -1,7 +1,7 @@
 //! An accepted request, from its planning to its one end.
 //!
-//! [`drive`] runs its images concurrently, [`part`] one image's attempts, [`dispatch`] gives each a
-//! slot on a worker, [`mailbox`] carries events to the caller. [`attach`] follows a request that
+//! `drive` runs its images concurrently, `part` one image's attempts, `dispatch` gives each a
+//! slot on a worker, `mailbox` carries events to the caller. `attach` follows a request that
 //! another caller submitted.
 
 mod attach;

@@ -21,7 +21,7 @@ mod tls;
 pub use call::{Call, CallEvent, Payload};
 pub use client::{Connection, Connector, Target};
 pub use error::{CloseReason, Error};
-pub use keys::EndpointKeys;
+pub use keys::{EndpointKeys, KeysError};
 pub use responder::Responder;
 pub use server::{IncomingCall, Listener, Peer, Service};
 pub use settings::Settings;
