@@ -27,6 +27,21 @@ impl Tensor {
         Ok(tensor)
     }
 
+    /// A single-precision tensor of one dimension.
+    #[must_use]
+    pub fn list(values: &[f32]) -> Self {
+        let data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Self { dtype: Dtype::F32, shape: vec![values.len()], data }
+    }
+
+    /// The elements of a single-precision tensor, in order; `None` for another.
+    #[must_use]
+    pub fn values(&self) -> Option<Vec<f32>> {
+        let (elements, rest) = self.data.as_chunks();
+        (self.dtype == Dtype::F32 && rest.is_empty())
+            .then(|| elements.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+    }
+
     pub(crate) fn check(&self) -> Result<(), Error> {
         let needed = self.shape.iter().product::<usize>() * self.dtype.size() as usize;
         if self.data.len() == needed {

@@ -15,9 +15,10 @@ use super::layout::Layout;
 use super::prepare::{PreparedPicture, Preparer};
 use super::run::PictureRun;
 use super::settings::Settings;
+use super::snapshot;
 use super::tasks::{Beginning, Start};
 use crate::model::{
-    BatchKey, Description, Error, Generator, Model, Output, Prepare, Prepared, Run, Turn,
+    BatchKey, Description, Error, Generator, Model, Output, Prepare, Prepared, Run, Snapshot, Turn,
 };
 use crate::noise::NoiseStream;
 use crate::session::{Interrupt, Session};
@@ -65,56 +66,18 @@ impl Generator for Diffusion {
         seed: u64,
         interrupt: &Interrupt,
     ) -> Result<Box<dyn Run>, Error> {
-        let picture = prepared.content().filter(|picture| self.has_prepared(picture));
-        let picture: &PreparedPicture = picture.ok_or(Error::Foreign)?;
-        let settings = &picture.settings;
-        let (scheduler, calls) = (picture.scheduler.afresh(), picture.calls.clone());
+        Ok(Box::new(self.begin(prepared, seed, interrupt)?))
+    }
 
-        let mut warnings = prepared.warnings().to_vec();
-        let busy = self.busy_before_steps();
-        let mut conditioning = self.conditioner.condition(settings, &mut warnings, interrupt)?;
-        self.denoiser.adapters().push_to(&mut conditioning, &settings.request.lora);
-
-        let shape = picture.shape;
-        let device = settings.request.noise_device.unwrap_or_default();
-        let mut noise_stream = NoiseStream::on(device, seed);
-        let start = Start {
-            settings,
-            schedule: scheduler.schedule(),
-            call: calls.start,
-            shape,
-            layout: self.layout,
-            noise: &mut noise_stream,
-            encoder: self.encoder.as_mut(),
-            inpainting_model: self.inpainting_model,
-            interrupt,
-        };
-        let Beginning { latents, beside, blend } = start.start(&picture.source)?;
-        let session_time = self.busy_before_steps() - busy;
-        let draws = calls.clone().any(|call| scheduler.schedule().step_noise(call).is_some());
-        let noise = vec![0.0; if draws { latents.len() } else { 0 }];
-        Ok(Box::new(PictureRun {
-            batch_key: self.batch_key(settings, &conditioning, shape),
-            shares_timestep: self.denoiser.shares_timestep(),
-            settings: Arc::clone(settings),
-            request: Arc::clone(prepared.request()),
-            control: picture.control.clone(),
-            seed,
-            scheduler,
-            noise_stream,
-            conditioning: Arc::new(conditioning),
-            shape,
-            layout: self.layout,
-            latents,
-            beside,
-            blend,
-            noise,
-            ends_clean: picture.ends_clean,
-            call: calls.start,
-            calls,
-            warnings,
-            session_time,
-        }))
+    fn resume(
+        &mut self,
+        prepared: &Prepared,
+        snapshot: &Snapshot,
+        interrupt: &Interrupt,
+    ) -> Result<Box<dyn Run>, Error> {
+        let mut run = self.begin(prepared, snapshot.seed, interrupt)?;
+        snapshot::put_back(&mut run, snapshot)?;
+        Ok(Box::new(run))
     }
 
     /// The pictures go one by one: most exports take one timestep for the whole batch, and a batch
@@ -170,6 +133,65 @@ impl Diffusion {
         let Preparer { rules, digest } = &self.preparer;
         let same = || *digest == picture.digest && rules.pictures == picture.rules.pictures;
         Arc::ptr_eq(rules, &picture.rules) || same()
+    }
+
+    /// Encodes the prompts and what the picture starts from, and draws its initial noise.
+    fn begin(
+        &mut self,
+        prepared: &Prepared,
+        seed: u64,
+        interrupt: &Interrupt,
+    ) -> Result<PictureRun, Error> {
+        let picture = prepared.content().filter(|picture| self.has_prepared(picture));
+        let picture: &PreparedPicture = picture.ok_or(Error::Foreign)?;
+        let settings = &picture.settings;
+        let (scheduler, calls) = (picture.scheduler.afresh(), picture.calls.clone());
+
+        let mut warnings = prepared.warnings().to_vec();
+        let busy = self.busy_before_steps();
+        let mut conditioning = self.conditioner.condition(settings, &mut warnings, interrupt)?;
+        self.denoiser.adapters().push_to(&mut conditioning, &settings.request.lora);
+
+        let shape = picture.shape;
+        let device = settings.request.noise_device.unwrap_or_default();
+        let mut noise_stream = NoiseStream::on(device, seed);
+        let start = Start {
+            settings,
+            schedule: scheduler.schedule(),
+            call: calls.start,
+            shape,
+            layout: self.layout,
+            noise: &mut noise_stream,
+            encoder: self.encoder.as_mut(),
+            inpainting_model: self.inpainting_model,
+            interrupt,
+        };
+        let Beginning { latents, beside, blend } = start.start(&picture.source)?;
+        let session_time = self.busy_before_steps() - busy;
+        let draws = calls.clone().any(|call| scheduler.schedule().step_noise(call).is_some());
+        let noise = vec![0.0; if draws { latents.len() } else { 0 }];
+        Ok(PictureRun {
+            batch_key: self.batch_key(settings, &conditioning, shape),
+            shares_timestep: self.denoiser.shares_timestep(),
+            settings: Arc::clone(settings),
+            request: Arc::clone(prepared.request()),
+            control: picture.control.clone(),
+            seed,
+            scheduler,
+            noise_stream,
+            conditioning: Arc::new(conditioning),
+            shape,
+            layout: self.layout,
+            latents,
+            beside,
+            blend,
+            noise,
+            ends_clean: picture.ends_clean,
+            call: calls.start,
+            calls,
+            warnings,
+            session_time,
+        })
     }
 
     fn step_one(&mut self, run: &mut dyn Run, interrupt: &Interrupt) -> Result<(), Error> {

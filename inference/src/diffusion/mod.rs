@@ -26,6 +26,7 @@ mod rules;
 mod run;
 mod schedule;
 mod settings;
+mod snapshot;
 mod tasks;
 
 pub use self::family::PictureFamily;

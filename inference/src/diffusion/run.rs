@@ -10,8 +10,9 @@ use super::conditioning::Conditioning;
 use super::control::Control;
 use super::layout::Layout;
 use super::settings::Settings;
+use super::snapshot;
 use super::tasks::Blend;
-use crate::model::{BatchKey, Run};
+use crate::model::{BatchKey, Run, Snapshot};
 use crate::noise::NoiseStream;
 use crate::schedulers::Scheduler;
 
@@ -77,15 +78,19 @@ impl PictureRun {
         &self.warnings
     }
 
+    /// Draws the noise that the next step is to be given, if any.
+    pub(super) fn draw(&mut self) -> Option<&[f32]> {
+        let last = self.call + 1 == self.calls.end;
+        let draw = self.scheduler.schedule().step_noise(self.call);
+        let draw = draw.filter(|_| !(last && self.ends_clean))?;
+        self.noise_stream.fill(draw, &mut self.noise);
+        Some(&self.noise)
+    }
+
     /// Takes the scheduler's step with the model's prediction, and noise where it wants some.
     pub(super) fn advance(&mut self, prediction: &[f32]) {
-        let last = self.call + 1 == self.calls.end;
-        let noise = self.scheduler.schedule().step_noise(self.call);
-        let noise = noise.filter(|_| !(last && self.ends_clean));
-        let noise = noise.map(|draw| {
-            self.noise_stream.fill(draw, &mut self.noise);
-            self.noise.as_slice()
-        });
+        let drawn = self.draw().is_some();
+        let noise = drawn.then_some(self.noise.as_slice());
         self.scheduler.step(self.call, prediction, &mut self.latents, noise);
         self.call += 1;
         if let Some(blend) = &mut self.blend {
@@ -109,5 +114,9 @@ impl Run for PictureRun {
 
     fn steps(&self) -> usize {
         self.calls.len()
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        snapshot::take(self)
     }
 }

@@ -48,6 +48,9 @@ pub enum Error {
     /// What was prepared for another model, or started by another, can't be gone on with here.
     #[error("the request was prepared for another model: prepare it again")]
     Foreign,
+    /// A run that was put aside can't be gone on with.
+    #[error("what was kept of the run doesn't fit its request: {0}; start it anew")]
+    Snapshot(String),
     /// A graph gave no numbers: half precision overflowed, and there is no graph in single that
     /// doesn't. Never returned as a result.
     #[error("{graph} gave values that aren't numbers: it overflows; export it in float32")]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hearth_api::GenerationRequest;
 use hearth_media::Media;
 
-use super::{Error, Prepared, Run};
+use super::{Error, Prepared, Run, Snapshot};
 use crate::session::Interrupt;
 
 /// The half of a model that computes. Its caller owns the runs and decides which of them go on.
@@ -20,6 +20,18 @@ pub trait Generator {
         &mut self,
         prepared: &Prepared,
         seed: u64,
+        interrupt: &Interrupt,
+    ) -> Result<Box<dyn Run>, Error>;
+
+    /// Goes on with an item that was put aside, as if it had been here all the time: `prepared` is of
+    /// the same request, by the same model.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start); [`Error::Snapshot`] for what can't be of such a run.
+    fn resume(
+        &mut self,
+        prepared: &Prepared,
+        snapshot: &Snapshot,
         interrupt: &Interrupt,
     ) -> Result<Box<dyn Run>, Error>;
 

@@ -12,6 +12,7 @@ mod generator;
 mod invalid;
 mod prepare;
 mod run;
+mod snapshot;
 mod warm;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub use self::generator::{Generator, Output, Turn};
 pub use self::invalid::Invalid;
 pub use self::prepare::{Prepare, Prepared};
 pub use self::run::{BatchKey, Run};
+pub use self::snapshot::Snapshot;
 pub use self::warm::warm_up;
 use crate::session::Session;
 

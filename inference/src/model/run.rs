@@ -4,6 +4,8 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+use super::Snapshot;
+
 /// One item that a model is generating. Made by [`Generator::start`](super::Generator::start),
 /// advanced by `step`, ended by `finish`; dropping it abandons the item.
 ///
@@ -22,6 +24,9 @@ pub trait Run: Any + Send {
     fn is_done(&self) -> bool {
         self.step_index() >= self.steps()
     }
+
+    /// What it has come to, for [`Generator::resume`](super::Generator::resume).
+    fn snapshot(&self) -> Snapshot;
 }
 
 /// Equal for runs of which one call of a graph could take the next step together: those of the same

@@ -1,11 +1,12 @@
 //! Driving a pipeline step by step: interruption, previews, several pictures at once.
 
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use hearth_api::GenerationRequest;
 use hearth_api::request::NoiseDevice;
-use hearth_inference::model::{self, BatchKey, Error, Model, Run, Turn};
+use hearth_inference::model::{self, BatchKey, Error, Model, Run, Snapshot, Turn};
 use hearth_inference::session::Interrupt;
 use hearth_media::Image;
 
@@ -89,6 +90,10 @@ impl Run for Stranger {
 
     fn steps(&self) -> usize {
         1
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot { seed: 0, step_index: 0, tensors: BTreeMap::new() }
     }
 }
 

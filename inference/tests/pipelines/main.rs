@@ -22,6 +22,7 @@ mod half;
 mod lora;
 mod mixed;
 mod prompts;
+mod resuming;
 mod signatures;
 mod spoiled;
 mod support;
