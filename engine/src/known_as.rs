@@ -1,16 +1,16 @@
-//! What other diffusion executors call the things of this one: one table, for errors that say what
-//! a thing is called here, and for the aliases that are taken as they are.
+//! Names that other diffusion executors use: one table, for errors that say what a thing is called
+//! here, and for the aliases that are accepted.
 
-/// A name of another executor, and what to use here.
+/// A name that another executor uses, and what to use here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Known {
+pub struct Alias {
     /// The other name.
     pub name: &'static str,
     /// What kind of thing it names.
     pub what: What,
     /// What it is called here.
     pub here: &'static str,
-    /// Whether the other name is taken as well.
+    /// Whether the other name is accepted as well.
     pub taken: bool,
 }
 
@@ -27,45 +27,45 @@ pub enum What {
     Option,
 }
 
-/// The variable that has the names of workers elsewhere.
+/// The variable that names the workers in another executor.
 pub(crate) const ACTOR_NAMES: &str = "DIFFUSION_WORKER_ACTOR_NAMES";
 
-/// All of them.
-pub const TABLE: &[Known] = &[
-    known(What::Backend, "external_launcher", "external", true),
-    known(
+/// All aliases.
+pub const TABLE: &[Alias] = &[
+    alias(What::Backend, "external_launcher", "external", true),
+    alias(
         What::Backend,
         "ray_actor",
         "\"launched\" (starts replicas through executor.launcher), or \"external\" for workers that \
          run already",
         false,
     ),
-    known(What::Backend, "ray", "\"launched\" or \"external\"", false),
-    known(What::Backend, "uni", "\"mp\" with workers = 1", false),
-    known(What::Backend, "multiprocessing", "mp", true),
-    known(What::Key, "distributed_executor_backend", "executor.backend", true),
-    known(What::Key, "num_gpus", "executor.gpus", true),
-    known(What::Key, ACTOR_NAMES, "executor.workers", true),
-    known(
+    alias(What::Backend, "ray", "\"launched\" or \"external\"", false),
+    alias(What::Backend, "uni", "\"mp\" with workers = 1", false),
+    alias(What::Backend, "multiprocessing", "mp", true),
+    alias(What::Key, "distributed_executor_backend", "executor.backend", true),
+    alias(What::Key, "num_gpus", "executor.gpus", true),
+    alias(What::Key, ACTOR_NAMES, "executor.workers", true),
+    alias(
         What::Method,
         "initialize",
         "load_model (a worker loads its config's models by itself)",
         false,
     ),
-    known(What::Method, "execute_rpc", "the method itself: collective_rpc(METHOD, …)", false),
-    known(
+    alias(What::Method, "execute_rpc", "the method itself: collective_rpc(METHOD, …)", false),
+    alias(
         What::Method,
         "execute_model",
         "generate, which Engine::step and Engine::submit call",
         false,
     ),
-    known(
+    alias(
         What::Method,
         "add_requests",
         "generate, which Engine::step and Engine::submit call",
         false,
     ),
-    known(
+    alias(
         What::Option,
         "unique_reply_rank",
         "rank (who runs the call) or reply_rank (whose answer is returned)",
@@ -73,27 +73,27 @@ pub const TABLE: &[Known] = &[
     ),
 ];
 
-const fn known(what: What, name: &'static str, here: &'static str, taken: bool) -> Known {
-    Known { name, what, here, taken }
+const fn alias(what: What, name: &'static str, here: &'static str, taken: bool) -> Alias {
+    Alias { name, what, here, taken }
 }
 
-/// What a name is called here; none for a name that no other executor has.
+/// What a name is called here; `None` for a name that no other executor uses.
 #[must_use]
-pub fn look_up(what: What, name: &str) -> Option<&'static Known> {
-    TABLE.iter().find(|known| known.what == what && known.name == name)
+pub fn look_up(what: What, name: &str) -> Option<&'static Alias> {
+    TABLE.iter().find(|alias| alias.what == what && alias.name == name)
 }
 
-/// The backend that a name means: itself, or the one that another name is taken for.
+/// The backend of this name or alias.
 #[must_use]
 pub fn backend(name: &str) -> &str {
-    look_up(What::Backend, name).filter(|known| known.taken).map_or(name, |known| known.here)
+    look_up(What::Backend, name).filter(|alias| alias.taken).map_or(name, |alias| alias.here)
 }
 
-/// What to say beside the error that a name is unknown; empty where there is nothing to say.
+/// What to add to the error that a name is unknown; may be empty.
 #[must_use]
 pub fn hint(what: What, name: &str) -> String {
     match look_up(what, name) {
-        Some(known) => format!(" ({name} is called {} here)", known.here),
+        Some(alias) => format!(" ({name} is called {} here)", alias.here),
         None => String::new(),
     }
 }

@@ -5,6 +5,7 @@
 
 mod executor;
 mod size;
+mod start;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

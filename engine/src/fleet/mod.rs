@@ -1,8 +1,11 @@
 //! What is known of the workers: a pure state that events go into and a view comes out of.
 //!
 //! No async, no clock, no I/O: an executor tells it what the registry and the connections say. It
-//! starts and ends no connection; [`Fleet::wanted`] says which there should be.
+//! starts and ends no connection; [`Fleet::targets`] says which there should be.
 
+mod input;
+mod member;
+mod outlook;
 mod state;
 mod view;
 
@@ -11,7 +14,9 @@ mod tests;
 
 use hearth_api::{CallError, ErrorKind};
 
-pub use state::{Condition, Description, Fleet, Introduction, Key, Listing, Wanted};
+pub use input::{Condition, Description, Introduction, Key, Listing, Target};
+pub use outlook::Outlook;
+pub use state::Fleet;
 pub use view::{EndpointView, FleetView, InFlight, WorkerStatus, WorkerView};
 
 /// `no_worker`: what is missing, then what is known of the fleet.

@@ -124,7 +124,7 @@ fn a_connected_worker_outlives_its_record() {
     let view = fleet.view();
     assert_eq!(view.workers[0].status, WorkerStatus::Ready);
     assert!(!view.workers[0].in_registry);
-    let (_, wanted) = fleet.wanted().next().unwrap();
+    let (_, wanted) = fleet.targets().next().unwrap();
     assert!(!wanted.listed && wanted.stale);
 
     fleet.described(&key("w"), said(WorkerState::Draining));
@@ -135,7 +135,7 @@ fn a_connected_worker_outlives_its_record() {
     list(&mut fleet, &[]);
     fleet.lost(&key("w"), "silent".to_owned());
     assert_eq!(status(&fleet, "w"), None);
-    assert_eq!(fleet.wanted().count(), 0);
+    assert_eq!(fleet.targets().count(), 0);
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn only_those_asked_for_count() {
     let mut fleet = Fleet::new("dir:/run".to_owned(), Some(vec![id("a")]));
     let records = ["a", "b"].map(|name| record(name, 0, 1, WorkerState::Ready));
     listed(&mut fleet, &records, &[address(1)], None);
-    assert_eq!(fleet.wanted().count(), 2);
+    assert_eq!(fleet.targets().count(), 2);
     assert!(fleet.connected(&Key::Endpoint(address(1)), hello("b", 1), None).is_err());
 }
 

@@ -1,5 +1,5 @@
-//! Gives images their places on workers: the planner's word, under one lock, with a count that lasts
-//! as long as the image is there.
+//! Gives items slots on workers: as the planner decides, under one lock, and counted for as long as
+//! the item runs.
 //!
 //! All requests of an engine share one dispatcher, so that they see each other's load.
 
@@ -14,25 +14,25 @@ use crate::executor::Executor;
 use crate::fleet::{self, FleetView, InFlight};
 use crate::planner::{self, Candidate, Placement, Refusal};
 
-/// Plans images on an executor's workers.
+/// Plans items on an executor's workers.
 #[derive(Clone)]
 pub(crate) struct Dispatcher {
     executor: Arc<dyn Executor>,
-    /// Held from planning until the place is counted.
+    /// Held from planning until the slot is counted.
     planning: Arc<Mutex<()>>,
-    /// A place has become free.
+    /// A slot has become free.
     freed: Arc<Notify>,
 }
 
-/// A place on a worker; free again when it is dropped.
-pub(super) struct Place {
+/// A slot on a worker; free again when it is dropped.
+pub(super) struct Slot {
     pub(super) worker: WorkerId,
     pub(super) rank: Option<Rank>,
     count: InFlight,
     freed: Arc<Notify>,
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.count.remove();
         self.freed.notify_waiters();
@@ -57,7 +57,7 @@ impl Dispatcher {
         planner::model(&candidates(&view), asked).map_err(|refusal| explain(refusal, &view))
     }
 
-    /// Waits for a place. Where no worker could take the image at all, one may come within
+    /// Waits for a slot. If no worker could take the item at all, one may still come within
     /// `patience`: workers restart.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ impl Dispatcher {
         model: &str,
         avoid: &[WorkerId],
         patience: Duration,
-    ) -> Result<Place, CallError> {
+    ) -> Result<Slot, CallError> {
         let mut fleet = self.executor.fleet();
         let mut refused_until = None;
         loop {
@@ -77,7 +77,7 @@ impl Dispatcher {
             freed.as_mut().enable();
             let view = Arc::clone(&fleet.borrow_and_update());
             let give_up = match self.try_take(&view, model, avoid) {
-                Ok(Some(place)) => return Ok(place),
+                Ok(Some(slot)) => return Ok(slot),
                 Ok(None) => {
                     refused_until = None;
                     None
@@ -106,14 +106,14 @@ impl Dispatcher {
         view: &FleetView,
         model: &str,
         avoid: &[WorkerId],
-    ) -> Result<Option<Place>, Refusal> {
+    ) -> Result<Option<Slot>, Refusal> {
         let _planning = self.planning.lock().unwrap_or_else(PoisonError::into_inner);
         match planner::place(&candidates(view), model, avoid)? {
             Placement::Wait => Ok(None),
             Placement::On(index) => {
                 let worker = &view.workers[index];
                 worker.in_flight.add();
-                Ok(Some(Place {
+                Ok(Some(Slot {
                     worker: worker.id.clone(),
                     rank: worker.rank,
                     count: worker.in_flight.clone(),

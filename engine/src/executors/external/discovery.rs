@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::shared::Shared;
 use super::supervise::supervise;
-use crate::fleet::{Key, Listing, Wanted};
+use crate::fleet::{Key, Listing, Target};
 
 /// A worker's task, and what it is told.
 struct Member {
-    wanted: watch::Sender<Wanted>,
+    wanted: watch::Sender<Target>,
     task: OwnedTask,
 }
 
@@ -58,8 +58,8 @@ fn list(shared: &Shared, view: &View) {
 
 /// Starts, tells and ends the workers' tasks so that they are those that the fleet wants.
 fn reconcile(members: &mut BTreeMap<Key, Member>, connector: &Connector, shared: &Arc<Shared>) {
-    let wanted: BTreeMap<Key, Wanted> =
-        shared.read(|fleet| fleet.wanted().map(|(key, wanted)| (key.clone(), wanted)).collect());
+    let wanted: BTreeMap<Key, Target> =
+        shared.read(|fleet| fleet.targets().map(|(key, wanted)| (key.clone(), wanted)).collect());
     // A worker that has left has no connection any more, so that its task has nothing to finish.
     members.retain(|key, _| wanted.contains_key(key));
     for (key, wanted) in wanted {

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::dial::dial;
 use super::link::Link;
 use super::shared::Shared;
-use crate::fleet::{Description, Key, Wanted};
+use crate::fleet::{Description, Key, Target};
 
 /// Pauses between tries: short at first, and then short enough to be back soon after a network is.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -31,7 +31,7 @@ const ASK_LIMIT: Duration = Duration::from_secs(2);
 /// Keeps the connection for `key` until `cancel`.
 pub(super) async fn supervise(
     key: Key,
-    wanted: watch::Receiver<Wanted>,
+    wanted: watch::Receiver<Target>,
     connector: Connector,
     shared: Arc<Shared>,
     cancel: CancellationToken,
@@ -52,20 +52,20 @@ pub(super) async fn supervise(
 
 struct Supervisor {
     key: Key,
-    wanted: watch::Receiver<Wanted>,
+    wanted: watch::Receiver<Target>,
     connector: Connector,
     shared: Arc<Shared>,
-    /// So that a lasting cause is logged once.
+    /// The last error, so that a lasting one is logged once.
     last_error: Option<String>,
 }
 
-/// A link in use. Dropped, it is taken out of use and closed, whatever ends the task.
-struct Held {
+/// A link in use. Dropping it takes it out of use and closes it, however the task ends.
+struct LinkGuard {
     link: Arc<Link>,
     shared: Arc<Shared>,
 }
 
-impl Drop for Held {
+impl Drop for LinkGuard {
     fn drop(&mut self) {
         self.shared.remove(&self.link);
         self.link.connection.close();
@@ -73,8 +73,8 @@ impl Drop for Held {
 }
 
 impl Supervisor {
-    /// Tries until there is a connection. Also gives the run that was announced at that time.
-    async fn connect(&mut self) -> (Held, Option<Incarnation>) {
+    /// Tries until there is a connection. Also returns the run that was announced at that time.
+    async fn connect(&mut self) -> (LinkGuard, Option<Incarnation>) {
         let mut pauses = pauses();
         loop {
             let target = self.wanted.borrow_and_update().clone();
@@ -104,15 +104,15 @@ impl Supervisor {
         }
     }
 
-    async fn try_connect(&self, target: &Wanted) -> Result<Held, CallError> {
+    async fn try_connect(&self, target: &Target) -> Result<LinkGuard, CallError> {
         let connection =
             dial(&self.connector, &target.addresses, target.fingerprint.as_deref()).await?;
         let link = Arc::new(Link::new(connection));
-        let description = match must_ask(target, &link) {
+        let description = match needs_asking(target, &link) {
             true => Some(describe(&link).await?),
             false => None,
         };
-        let held = Held { link: Arc::clone(&link), shared: Arc::clone(&self.shared) };
+        let held = LinkGuard { link: Arc::clone(&link), shared: Arc::clone(&self.shared) };
         // In use before the view says so.
         self.shared.update(|fleet| {
             let connected = fleet.connected(&self.key, link.introduction(), description);
@@ -128,14 +128,14 @@ impl Supervisor {
     fn failed(&mut self, error: &CallError) {
         let error = error.to_string();
         if self.last_error.as_ref() != Some(&error) {
-            tracing::warn!(worker = ?self.key, error, "no connection, trying on");
+            tracing::warn!(worker = ?self.key, error, "no connection, trying again");
             self.last_error = Some(error.clone());
         }
         self.shared.update(|fleet| fleet.failed(&self.key, error));
     }
 
     /// Holds a connection until it ends.
-    async fn hold(&mut self, held: Held, announced: Option<Incarnation>) {
+    async fn hold(&mut self, held: LinkGuard, announced: Option<Incarnation>) {
         self.last_error = None;
         let reason = self.watch(&held.link, announced).await;
         tracing::warn!(worker = %held.link.worker, reason, "the connection has ended");
@@ -144,18 +144,18 @@ impl Supervisor {
         self.shared.lost.notify_one();
     }
 
-    /// Waits for the end of a connection, or for the word that its run is over.
+    /// Waits for the end of a connection, or for news that its run is over.
     async fn watch(&mut self, link: &Arc<Link>, mut announced: Option<Incarnation>) -> String {
         loop {
             let now = self.wanted.borrow_and_update().clone();
-            // A record that was there before the connection may be of the run before.
+            // A record from before the connection may be of an earlier run.
             if now.incarnation != announced {
                 announced = now.incarnation;
                 if announced.is_some_and(|run| run != link.incarnation) {
                     return "a new run of the worker is announced".to_owned();
                 }
             }
-            let asking = must_ask(&now, link);
+            let asking = needs_asking(&now, link);
             tokio::select! {
                 biased;
                 reason = link.ended() => return reason,
@@ -172,8 +172,8 @@ impl Supervisor {
     }
 }
 
-/// Whether the registry's record does not say what the connected run is and does.
-fn must_ask(wanted: &Wanted, link: &Link) -> bool {
+/// Whether the worker has to be asked because no fresh record describes the connected run.
+fn needs_asking(wanted: &Target, link: &Link) -> bool {
     wanted.stale || wanted.incarnation != Some(link.incarnation)
 }
 
@@ -182,7 +182,7 @@ async fn ask_later(link: &Arc<Link>) -> Result<Description, CallError> {
     describe(link).await
 }
 
-/// Asks a worker what a record would say of it.
+/// Asks a worker for what a record would say.
 async fn describe(link: &Arc<Link>) -> Result<Description, CallError> {
     let id = RequestId::new(uuid::Uuid::now_v7().to_string())
         .map_err(|error| CallError::new(ErrorKind::Internal, error.to_string()))?;
@@ -213,8 +213,8 @@ async fn describe(link: &Arc<Link>) -> Result<Description, CallError> {
 }
 
 /// Waits until another connection is wanted than the one to `target`.
-async fn moved(wanted: &mut watch::Receiver<Wanted>, target: &Wanted) {
-    let differs = |now: &Wanted| {
+async fn moved(wanted: &mut watch::Receiver<Target>, target: &Target) {
+    let differs = |now: &Target| {
         now.addresses != target.addresses
             || now.fingerprint != target.fingerprint
             || now.incarnation != target.incarnation
@@ -226,7 +226,7 @@ async fn moved(wanted: &mut watch::Receiver<Wanted>, target: &Wanted) {
 }
 
 /// Waits for a change. Without a sender the task is about to be cancelled.
-async fn changed(wanted: &mut watch::Receiver<Wanted>) {
+async fn changed(wanted: &mut watch::Receiver<Target>) {
     if wanted.changed().await.is_err() {
         std::future::pending::<()>().await;
     }

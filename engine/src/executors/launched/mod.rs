@@ -17,7 +17,7 @@ use hearth_api::{CallError, WorkerId};
 use hearth_launchers::{Launcher, Launchers, Options, StateDir};
 use tokio::sync::watch;
 
-use super::owned::{Home, Origin as _, Owned};
+use super::owned::{Home, Origin as _, OwnedExecutor};
 use super::{Error, Start};
 use crate::executor::{CallStream, Executor, OutgoingCall};
 use crate::fleet::FleetView;
@@ -29,7 +29,7 @@ const CLAIM: Duration = Duration::from_secs(15);
 
 /// Starts replicas through a launcher and calls them; they end with it.
 pub struct LaunchedExecutor {
-    owned: Owned,
+    owned: OwnedExecutor,
     /// Cancels what is left when this is dropped.
     _guard: Guard,
 }
@@ -90,7 +90,7 @@ impl LaunchedExecutor {
             replicas.stop().await;
             return Err(error);
         }
-        Ok(Self { owned: Owned::start(start, home, replicas).await?, _guard: guard })
+        Ok(Self { owned: OwnedExecutor::start(start, home, replicas).await?, _guard: guard })
     }
 }
 

@@ -29,7 +29,7 @@ const LOG_LINES: usize = 40;
 const GUARD_LIMIT: Duration = Duration::from_secs(15);
 
 /// What is known of each replica.
-type Known = BTreeMap<Handle, Replica>;
+type ReplicaStates = BTreeMap<Handle, Replica>;
 
 /// The replicas, and the launcher that has them.
 pub(super) struct Replicas {
@@ -50,7 +50,7 @@ struct State {
     waiting: Mutex<BTreeMap<u32, Handle>>,
     /// The last one of each rank that has ended: kept until another has taken its place.
     ended: Mutex<BTreeMap<u32, Handle>>,
-    known: watch::Sender<Known>,
+    known: watch::Sender<ReplicaStates>,
 }
 
 impl State {
@@ -174,14 +174,14 @@ struct Life {
     handle: Handle,
     launcher: Arc<dyn Launcher>,
     state: Arc<State>,
-    known: watch::Receiver<Known>,
+    known: watch::Receiver<ReplicaStates>,
 }
 
 #[async_trait]
 impl Run for Life {
     async fn ended(&mut self) -> Exit {
         let handle = &self.handle;
-        let ended = |known: &Known| known.get(handle).is_some_and(|r| r.status.is_final());
+        let ended = |known: &ReplicaStates| known.get(handle).is_some_and(|r| r.status.is_final());
         let known = self.known.wait_for(ended).await;
         let replica = known.ok().and_then(|known| known.get(handle).cloned());
         // In this order: what is in neither is forgotten, its log with it.
@@ -244,7 +244,7 @@ async fn poll(launcher: Arc<dyn Launcher>, state: Arc<State>, cancel: Cancellati
         match launcher.poll(&handles).await {
             Ok(replicas) => {
                 last_error.clear();
-                let known: Known = handles.into_iter().zip(replicas).collect();
+                let known: ReplicaStates = handles.into_iter().zip(replicas).collect();
                 state.known.send_if_modified(|seen| {
                     let differs = *seen != known;
                     *seen = known;

@@ -9,7 +9,8 @@ use hearth_launchers::{Capabilities, Gpus, LaunchSpec, Launcher, Owner, Placemen
 use super::super::owned::Home;
 use super::super::owned::workers::{Ranks, Workers};
 use crate::config::{ExecutorSection, GpuWish, PlacementSection, Size};
-use crate::executors::{Error, WORKER, worker_program};
+use crate::executors::Error;
+use crate::executors::worker_program::{WORKER, share_of_cores, worker_program};
 
 /// Time that a replica has to leave in good order: the engine has ended its requests before.
 const GRACE: Duration = Duration::from_secs(3);
@@ -70,7 +71,7 @@ impl Plan {
         let count = section.count();
         // Replicas of one host share its cores, unless each has its own.
         let threads = match section.cpus {
-            None if !capabilities.supports_many_hosts => crate::executors::share_of_cores(count),
+            None if !capabilities.supports_many_hosts => share_of_cores(count),
             _ => 0,
         };
         let workers = Workers {

@@ -13,14 +13,14 @@ use async_trait::async_trait;
 use hearth_api::{CallError, WorkerId};
 use tokio::sync::watch;
 
-use super::owned::{Home, Owned};
+use super::owned::{Home, OwnedExecutor};
 use super::{Error, Start};
 use crate::executor::{CallStream, Executor, OutgoingCall};
 use crate::fleet::FleetView;
 use process::Processes;
 
 /// Starts worker processes on this host and calls them; they end with it.
-pub struct MpExecutor(Owned);
+pub struct MpExecutor(OwnedExecutor);
 
 impl MpExecutor {
     /// Starts `executor.workers` processes, and waits until they are registered. Where one can't
@@ -34,7 +34,7 @@ impl MpExecutor {
         section.check()?;
         let home = Arc::new(Home::make(start, "mp")?);
         let processes = Processes::new(section, Arc::clone(&home));
-        Ok(Self(Owned::start(start, home, Arc::new(processes)).await?))
+        Ok(Self(OwnedExecutor::start(start, home, Arc::new(processes)).await?))
     }
 }
 

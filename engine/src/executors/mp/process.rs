@@ -14,7 +14,8 @@ use tokio::process::{Child, ChildStdin, Command};
 use super::super::owned::{Exit, Home, LastLines, Origin, Run};
 use super::exit;
 use crate::config::ExecutorSection;
-use crate::executors::{Error, share_of_cores, worker_program};
+use crate::executors::Error;
+use crate::executors::worker_program::{share_of_cores, worker_program};
 
 /// How long a worker whose lifeline was cut may take to end, before it is killed.
 const END_LIMIT: Duration = Duration::from_secs(2);

@@ -6,8 +6,8 @@ use std::time::Instant;
 use hearth_api::{Rank, WorkerId};
 use tokio_util::sync::CancellationToken;
 
+use super::origin::{Exit, Origin};
 use super::restart::{self, Restarts};
-use super::{Exit, Origin};
 use crate::executors::external::Wards;
 use crate::fleet::Condition;
 

@@ -1,13 +1,14 @@
 //! Workers that an engine owns: started for it, started again when they die, ended with it.
 //!
-//! [`home`] is where they find each other: certificates, registry, folder. [`keeper`] looks after
-//! one rank each, by the rule in [`restart`]; how a worker comes to life is an [`Origin`]'s. Calls
-//! go over an [`ExternalExecutor`] that sees these workers alone.
+//! [`home`] is where they find each other: certificates, registry, folder. A [`keeper`]
+//! looks after each rank, by the rule in [`restart`]; an [`Origin`] starts the workers. Calls go over
+//! an [`ExternalExecutor`] that sees only these workers.
 
 mod folder;
 mod home;
 mod keeper;
 mod lines;
+mod origin;
 mod restart;
 #[cfg(feature = "launchers")]
 pub mod workers;
@@ -18,54 +19,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hearth_api::{CallError, Rank, WorkerId};
 use hearth_base::task::OwnedTask;
-use hearth_fabric::quic::Settings;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub(super) use home::Home;
 pub(super) use lines::LastLines;
+pub(super) use origin::{Exit, Origin, Run, UNUSABLE};
 
 use super::{Error, ExternalExecutor, ExternalOptions, Start};
 use crate::executor::{CallStream, Executor, OutgoingCall};
 use crate::fleet::{Condition, FleetView, WorkerStatus};
 use keeper::Keeper;
 
-/// How workers come to life.
-#[async_trait]
-pub(super) trait Origin: Send + Sync + 'static {
-    /// Starts the worker of a rank.
-    async fn start(&self, rank: u32) -> Result<Box<dyn Run>, Exit>;
-
-    /// Ends all that was started and may still run, and waits until it has ended. Each worker's
-    /// [`Run::stop`] was called before, and none is started any more.
-    async fn stop(&self) {}
-}
-
-/// A worker's life.
-#[async_trait]
-pub(super) trait Run: Send {
-    /// Waits until it has ended by itself. Dropping the future loses nothing.
-    async fn ended(&mut self) -> Exit;
-
-    /// Ends it, and waits until it has; or leaves it to [`Origin::stop`].
-    async fn stop(self: Box<Self>);
-}
-
-/// A worker's exit status for a config that can't be used: another start must fail as well.
-pub(super) const UNUSABLE: i32 = 2;
-
-/// How a worker's life ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Exit {
-    /// `was killed by signal 9`, `ended with status 2 (…)`.
-    pub(super) reason: String,
-    /// Whether another start must fail as well.
-    pub(super) lasting: bool,
-}
-
 /// Calls workers that it owns.
-pub(super) struct Owned {
+pub(super) struct OwnedExecutor {
     external: ExternalExecutor,
     keepers: Mutex<Option<OwnedTask>>,
     origin: Arc<dyn Origin>,
@@ -73,7 +41,7 @@ pub(super) struct Owned {
     ids: Vec<WorkerId>,
 }
 
-impl Owned {
+impl OwnedExecutor {
     /// Starts `executor.workers` workers and waits until they are registered. Where one can't be,
     /// or the start is asked to end, those that were started are ended.
     ///
@@ -86,13 +54,14 @@ impl Owned {
     ) -> Result<Self, Error> {
         let (count, timeout) = (start.executor.count(), start.executor.start_timeout);
         let ids: Vec<_> = (0..count).map(|rank| home.worker_id(rank)).collect();
-        let external = ExternalExecutor::start(ExternalOptions {
-            registry: Arc::clone(&home.registry),
-            identity: home.identity.clone(),
-            agent: start.agent.clone(),
-            settings: Settings::default(),
-            only: Some(ids.clone()),
-        });
+        let external = ExternalExecutor::start(
+            ExternalOptions::new(
+                Arc::clone(&home.registry),
+                home.identity.clone(),
+                start.agent.clone(),
+            )
+            .only(Some(ids.clone())),
+        );
         let external = match external {
             Ok(external) => external,
             Err(error) => {
@@ -149,7 +118,7 @@ impl Owned {
     }
 }
 
-/// Keeps every rank until `cancel`, then stops them side by side.
+/// Keeps every rank until `cancel`, then stops them concurrently.
 async fn keep_all(keepers: Vec<Keeper>, cancel: CancellationToken) {
     let mut tasks = JoinSet::new();
     for keeper in keepers {
@@ -163,7 +132,7 @@ async fn keep_all(keepers: Vec<Keeper>, cancel: CancellationToken) {
 }
 
 #[async_trait]
-impl Executor for Owned {
+impl Executor for OwnedExecutor {
     fn fleet(&self) -> watch::Receiver<Arc<FleetView>> {
         self.external.fleet()
     }
@@ -178,7 +147,7 @@ impl Executor for Owned {
 
     /// Ends the workers, waits until they have ended, and removes what was made for them.
     async fn close(&self) {
-        // First, so that no connection is missed that is about to end.
+        // First, so that no ending connection is reported as a loss.
         self.external.close().await;
         let keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(keepers) = keepers {

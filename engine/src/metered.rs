@@ -1,8 +1,7 @@
-//! An executor whose calls are counted. An engine without metrics has none of this in its way.
+//! An executor whose calls are counted. An engine without metrics does without it.
 
 use std::sync::Arc;
 
-use crate::metrics::{CallTimer, CoordinatorMetrics};
 use async_trait::async_trait;
 use hearth_api::{CallError, WorkerId};
 use hearth_protocol::methods::Method;
@@ -10,12 +9,13 @@ use tokio::sync::watch;
 
 use crate::executor::{CallEvent, CallStream, Executor, OutgoingCall};
 use crate::fleet::FleetView;
+use crate::metrics::{CallTimer, CoordinatorMetrics};
 
-/// What a method that a program registered is called: its name could be any.
+/// The label of methods that a program has registered: their names could be any.
 const OTHER: &str = "other";
 
 /// Counts the calls of another executor.
-pub(crate) struct Measured {
+pub(crate) struct MeteredExecutor {
     executor: Arc<dyn Executor>,
     metrics: CoordinatorMetrics,
 }
@@ -26,14 +26,14 @@ struct Call {
     timer: Option<CallTimer>,
 }
 
-impl Measured {
+impl MeteredExecutor {
     pub(crate) fn new(executor: Arc<dyn Executor>, metrics: CoordinatorMetrics) -> Self {
         Self { executor, metrics }
     }
 }
 
 #[async_trait]
-impl Executor for Measured {
+impl Executor for MeteredExecutor {
     fn fleet(&self) -> watch::Receiver<Arc<FleetView>> {
         self.executor.fleet()
     }
@@ -44,8 +44,8 @@ impl Executor for Measured {
         call: &OutgoingCall,
     ) -> Result<Box<dyn CallStream>, CallError> {
         let method = call.method.parse::<Method>().ok();
-        let part = (method == Some(Method::Generate)).then_some(call.attempt);
-        let timer = self.metrics.call_began(method.map_or(OTHER, Method::name), part);
+        let item = (method == Some(Method::Generate)).then_some(call.attempt);
+        let timer = self.metrics.call_began(method.map_or(OTHER, Method::name), item);
         match self.executor.call(worker, call).await {
             Ok(stream) => Ok(Box::new(Call { stream, timer: Some(timer) })),
             Err(error) => {

@@ -1,0 +1,16 @@
+//! What is drawn at random: the ids and seeds of requests.
+
+use hearth_api::RequestId;
+use uuid::Uuid;
+
+/// A fresh id, later ones after earlier ones in order.
+pub(crate) fn request_id() -> RequestId {
+    let text = Uuid::now_v7().to_string();
+    RequestId::new(text).unwrap_or_else(|_| unreachable!("a UUID is an id"))
+}
+
+/// A seed that a person can type: below 2^32, as image tools draw it.
+pub(crate) fn seed() -> u64 {
+    let (high, _) = Uuid::new_v4().as_u64_pair();
+    high >> 32
+}
