@@ -81,6 +81,7 @@
 pub mod blocking;
 pub mod calls;
 pub mod config;
+pub mod documents;
 mod draw;
 pub mod engine;
 pub mod executor;
