@@ -33,8 +33,7 @@ struct CountValue {
 /// when the caller cancels.
 async fn count(call: Call) -> Result<Answer, CallError> {
     let CountArgs { text } = codec::decode(&call.request.args).map_err(|error| {
-        CallError::invalid("text", "give a text, as in {\"text\": \"red heart\"}")
-            .caused_by(&error)
+        CallError::invalid("text", "give a text, as in {\"text\": \"red heart\"}").caused_by(&error)
     })?;
     let value =
         CountValue { characters: text.chars().count(), words: text.split_whitespace().count() };
