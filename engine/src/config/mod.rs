@@ -3,6 +3,7 @@
 //! A coordinator's file serves an embedding program too: the sections that are the daemon's alone
 //! (`http`, `log`) are passed over.
 
+mod backend;
 mod executor;
 mod size;
 mod start;
@@ -10,6 +11,9 @@ mod start;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use backend::{
+    CustomSection, ExecutorBackend, ExternalSection, LaunchedSection, MpSection, OwnedSection,
+};
 pub use executor::{ExecutorSection, GpuWish, PlacementSection, Workers};
 pub use hearth_base::config::Error as ConfigError;
 pub use hearth_fabric::config::{RegistrySection, TlsSection};

@@ -4,6 +4,7 @@
 //! looks after each rank, by the rule in [`restart`]; an [`Origin`] starts the workers. Calls go over
 //! an [`ExternalExecutor`] that sees only these workers.
 
+pub(super) mod flags;
 mod folder;
 mod home;
 mod keeper;
@@ -28,6 +29,7 @@ pub(super) use lines::LastLines;
 pub(super) use origin::{Exit, Origin, Run, UNUSABLE};
 
 use super::{Error, ExternalExecutor, ExternalOptions, Start};
+use crate::config::OwnedSection;
 use crate::executor::{CallStream, Executor, OutgoingCall};
 use crate::fleet::{Condition, FleetView, WorkerStatus};
 use keeper::Keeper;
@@ -49,10 +51,11 @@ impl OwnedExecutor {
     /// [`Error::Worker`] for one that ended for good, [`Error::Late`], [`Error::Stopped`].
     pub(super) async fn start(
         start: &Start,
+        section: &OwnedSection,
         home: Arc<Home>,
         origin: Arc<dyn Origin>,
     ) -> Result<Self, Error> {
-        let (count, timeout) = (start.executor.count(), start.executor.start_timeout);
+        let (count, timeout) = (section.count, section.start_timeout);
         let ids: Vec<_> = (0..count).map(|rank| home.worker_id(rank)).collect();
         let external = ExternalExecutor::start(
             ExternalOptions::new(
