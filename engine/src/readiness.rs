@@ -40,8 +40,7 @@ pub(crate) async fn workers(
 pub(crate) async fn answers(mut fleet: watch::Receiver<Arc<FleetView>>) -> Arc<FleetView> {
     let known = fleet.wait_for(|view| !view.is_open());
     let _ = tokio::time::timeout(CONNECT, known).await;
-    let view = Arc::clone(&fleet.borrow());
-    view
+    Arc::clone(&fleet.borrow())
 }
 
 /// Waits until a request for `model` can start, and a moment longer for the workers that it could

@@ -79,7 +79,7 @@ impl Default for RequestsSection {
 
 const SECTIONS: [&str; 4] = ["executor", "registry", "tls", "requests"];
 
-/// Most requests under way at once; each holds its images until it ends.
+/// Most requests under way at once; each holds its items until it ends.
 const MAX_QUEUE: usize = 65_536;
 
 impl Config {
