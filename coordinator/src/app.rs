@@ -78,7 +78,7 @@ pub async fn run(
     let (counted, metrics) = metrics();
     let probe = start_probe(config.http.listen, watched, counted).await?;
     let start =
-        Start { identity, stop: stop.clone(), ..Start::without_identity(&config.engine, AGENT) };
+        Start::without_identity(&config.engine, AGENT).identity(identity).stop(stop.clone());
     let backend = &config.engine.executor.backend;
     tracing::info!(version = VERSION, backend, "starts");
     let starting = Engine::start_with(&config.engine, backends, start, Some(metrics.clone()));

@@ -18,10 +18,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::load(Some(Path::new(&file)), &backends)?;
     let engine = Engine::start(&config, &backends, "example/1")?;
     engine.wait_ready(1, Duration::from_secs(30))?;
-    for event in engine.submit(GenerationRequest { prompt, ..Default::default() })? {
+    for event in engine.submit(GenerationRequest::new(prompt))? {
         match event {
             RequestEvent::Progress { step, steps, .. } => println!("{step} of {steps}"),
-            RequestEvent::Image(image) => std::fs::write("image.png", &image.bytes)?,
+            RequestEvent::Item(item) => std::fs::write("image.png", &item.bytes)?,
             _ => {}
         }
     }

@@ -1,4 +1,4 @@
-//! An engine inside a program: hooks, an event stream, a collective call.
+//! An engine inside a program: hooks, an event stream, a typed call.
 //!
 //! `cargo run --example embed_engine -- coordinator.toml "red heart"` with workers that run.
 #![expect(clippy::print_stdout, reason = "it is an example's way to show what it has")]
@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hearth_engine::{
-    Backends, CallError, Config, Engine, Exec, GenerationRequest, Rank, RequestEvent, RpcOptions,
-    Start, hooks,
+    Backends, CallError, Config, Engine, GenerationRequest, NoArgs, Rank, RequestEvent, RpcOptions,
+    Start, call, hooks,
 };
 
 #[tokio::main]
@@ -30,23 +30,27 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     engine.wait_ready(1, Duration::from_secs(30)).await?;
 
     // Rank 0 alone is asked.
-    let options = RpcOptions { exec: Exec::Rank(Rank(0)), ..RpcOptions::default() };
-    for envelope in engine.collective_rpc("stats", serde_json::json!({}), options).await? {
-        println!("{}: {:?}", envelope.worker, envelope.outcome);
+    let options = RpcOptions::new().rank(Rank(0));
+    for envelope in engine.call::<call::Stats>(NoArgs {}, options).await? {
+        println!("{}: {} steps", envelope.worker, envelope.outcome?.steps);
     }
 
-    let request = GenerationRequest { prompt, num_images: Some(2), ..Default::default() };
+    let request = GenerationRequest::new(prompt).num_images(2);
     let mut submission = engine.submit(request).await?;
     while let Some(event) = submission.next().await {
         match event {
-            RequestEvent::Progress { image, step, steps, .. } => {
-                println!("image {image}: {step} of {steps}");
+            RequestEvent::Progress { item, step, steps, .. } => {
+                println!("item {item}: {step} of {steps}");
             }
-            RequestEvent::Image(image) => {
-                std::fs::write(format!("image-{}.png", image.index), &image.bytes)?;
+            RequestEvent::Item(item) => {
+                std::fs::write(format!("image-{}.png", item.index), &item.bytes)?;
             }
             RequestEvent::Finished(output) => println!("{:?}", output.finish_reason),
-            _ => {}
+            RequestEvent::Assigned { .. }
+            | RequestEvent::Accepted { .. }
+            | RequestEvent::Preview { .. }
+            | RequestEvent::ItemFailed { .. }
+            | RequestEvent::Retried { .. } => {}
         }
     }
     engine.close().await;

@@ -20,15 +20,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.executor.args = vec!["--model".to_owned(), model.clone()];
 
     let engine = Engine::start(&config, &Backends::builtin(), "example/1")?;
-    let request = |seed| GenerationRequest {
-        prompt: prompt.clone(),
-        seed: Some(seed),
-        ..GenerationRequest::default()
-    };
+    let request = |seed| GenerationRequest::new(prompt).seed(seed);
     for output in engine.step(vec![request(1), request(2)]) {
-        for image in output?.images {
-            let image = image?;
-            println!("seed {} on {}: {} bytes", image.seed, image.worker, image.bytes.len());
+        for item in output?.items {
+            let item = item?;
+            println!("seed {} on {}: {} bytes", item.seed, item.worker, item.bytes.len());
         }
     }
     Ok(()) // the engine goes, and its workers with it

@@ -13,10 +13,10 @@
 //!                 [tls]\ndir = \"pki/admin\"\n";
 //!     let backends = Backends::builtin();
 //!     let engine = Engine::start(&Config::parse(text, &backends)?, &backends, "example/1")?;
-//!     let request = GenerationRequest { prompt: "red heart".to_owned(), ..Default::default() };
+//!     let request = GenerationRequest::new("red heart");
 //!     for output in engine.step(vec![request]) {
-//!         for image in output?.images {
-//!             std::fs::write("heart.png", image?.bytes)?;
+//!         for item in output?.items {
+//!             std::fs::write("heart.png", item?.bytes)?;
 //!         }
 //!     }
 //!     Ok(()) // the engine closes; external workers stay warm
@@ -31,11 +31,13 @@ use std::time::Duration;
 
 use hearth_api::request::GenerationRequest;
 use hearth_api::{CallError, ErrorKind, RequestId};
+use hearth_protocol::methods::CancelValue;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::executors::Error;
 use crate::{
-    Backends, Config, Envelope, FleetView, RequestEvent, RequestOutput, RpcOptions, WorkerHealth,
+    Backends, Call, Config, Envelope, FleetView, Identity, RequestEvent, RequestOutput, RpcOptions,
+    WorkerHealth,
 };
 
 /// Threads that connections are served on.
@@ -58,6 +60,14 @@ impl Engine {
     /// As [`crate::Engine::start`].
     pub fn start(config: &Config, backends: &Backends, agent: &str) -> Result<Self, Error> {
         Self::with(async { crate::Engine::start(config, backends, agent).await })
+    }
+
+    /// As [`crate::Engine::connect`].
+    ///
+    /// # Errors
+    /// As [`crate::Engine::connect`].
+    pub fn connect(url: &str, identity: Identity) -> Result<Self, Error> {
+        Self::with(async { crate::Engine::connect(url, identity) })
     }
 
     /// Waits for an engine that a future makes, such as one with
@@ -93,6 +103,18 @@ impl Engine {
         Ok(Submission { submission, threads: Arc::clone(&self.threads) })
     }
 
+    /// As [`crate::Engine::call`].
+    ///
+    /// # Errors
+    /// As [`crate::Engine::call`].
+    pub fn call<C: Call>(
+        &self,
+        args: C::Args,
+        options: RpcOptions,
+    ) -> Result<Vec<Envelope<C::Value>>, CallError> {
+        self.threads.wait(self.engine.call::<C>(args, options))?
+    }
+
     /// As [`crate::Engine::collective_rpc`].
     ///
     /// # Errors
@@ -118,7 +140,7 @@ impl Engine {
     ///
     /// # Errors
     /// `internal` where the system gives no threads.
-    pub fn cancel(&self, id: &RequestId) -> Result<Vec<Envelope>, CallError> {
+    pub fn cancel(&self, id: &RequestId) -> Result<Vec<Envelope<CancelValue>>, CallError> {
         self.threads.wait(self.engine.cancel(id))
     }
 
@@ -195,7 +217,7 @@ impl Submission {
         &self.submission.id
     }
 
-    /// Its seed; image i has this plus i.
+    /// Its seed; item i has this plus i.
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.submission.seed

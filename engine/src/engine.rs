@@ -1,72 +1,45 @@
-//! The front for callers: accepts requests, hands them to workers, returns their results.
+//! The front for callers: accepts requests, hands them to workers, returns what comes of them.
 //!
-//! An engine holds no model and owns no worker. Its executor knows how to reach workers.
+//! An engine holds no model and owns no worker. How workers are reached is its executor's, how a
+//! request runs is told in [`request`](crate::request), how a call fans out in
+//! [`calls`](crate::calls).
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use hearth_api::request::GenerationRequest;
-use hearth_api::{CallError, ErrorKind};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use hearth_api::{CallError, RequestId};
+use hearth_fabric::identity::CurrentIdentity;
+use hearth_fabric::registry::{self, RegistryUrl};
+use hearth_protocol::message::Attachment;
+use hearth_protocol::methods::{Call, CancelValue};
+use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
-use crate::Config;
-use crate::draw;
+use crate::calls::{self, Envelope, RawEnvelope, RpcOptions, WorkerHealth};
+use crate::config::Config;
 use crate::executor::Executor;
-use crate::executors::{self, Backends, Start};
-use crate::fleet::{self, FleetView, WorkerStatus};
-use crate::hooks::{self, Hook};
+use crate::executors::{self, Backends, ExternalExecutor, ExternalOptions, Start};
+use crate::fleet::FleetView;
+use crate::hooks::Hook;
 use crate::metered::MeteredExecutor;
 use crate::metrics::CoordinatorMetrics;
-use crate::request::{Admission, Dispatcher, RequestOutput, Submission};
+use crate::options::EngineOptions;
+use crate::readiness;
+use crate::request::{self, Admission, Dispatcher, RequestOutput, Submission, WhenFull};
 
-/// No request takes longer, whatever it asks for, so that deadlines can't overflow a clock.
-const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
-
-/// How long closing waits for the requests under way to end, and again for their workers to hear of
-/// it.
+/// How long closing waits for the requests under way to end, and for their workers to know.
 const CLOSE_LIMIT: Duration = Duration::from_millis(500);
 
-/// The bounds of an engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EngineOptions {
-    /// How long a request may take if it names no deadline.
-    pub request_timeout: Duration,
-    /// Requests that are under way at once; further ones are refused as `queue_full`.
-    pub queue: usize,
-}
-
-impl Default for EngineOptions {
-    fn default() -> Self {
-        Self { request_timeout: Duration::from_secs(600), queue: 256 }
-    }
-}
+/// What the workers' logs call a program that does not say what it is.
+const AGENT: &str = concat!("hearth-engine/", env!("CARGO_PKG_VERSION"));
 
 /// Validates, plans and executes requests. Clones share one engine.
 #[derive(Clone)]
 pub struct Engine {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    dispatcher: Dispatcher,
-    options: EngineOptions,
-    hooks: Arc<[Box<dyn Hook>]>,
-    /// One permit per request under way.
-    room: Arc<Semaphore>,
-    closing: CancellationToken,
-    metrics: Option<CoordinatorMetrics>,
-}
-
-/// What happens to a request when as many are under way as are allowed.
-#[derive(Clone, Copy)]
-enum WhenFull {
-    /// It is refused.
-    Refuse,
-    /// It waits for one of them to end.
-    Wait,
+    admission: Arc<Admission>,
 }
 
 /// Makes an [`Engine`].
@@ -78,14 +51,14 @@ pub struct EngineBuilder {
 }
 
 impl EngineBuilder {
-    /// Sets the bounds.
+    /// Bounds other than the usual ones.
     #[must_use]
     pub fn options(mut self, options: EngineOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// Adds a hook, after those already added.
+    /// Adds a hook, after those that are there.
     #[must_use]
     pub fn hook(mut self, hook: impl Hook) -> Self {
         self.hooks.push(Box::new(hook));
@@ -107,34 +80,43 @@ impl EngineBuilder {
             Some(metrics) => Arc::new(MeteredExecutor::new(executor, metrics.clone())),
             None => executor,
         };
-        let queue = options.queue.clamp(1, Semaphore::MAX_PERMITS);
-        let options = EngineOptions { queue, ..options };
-        let shared = Shared {
-            dispatcher: Dispatcher::new(executor),
-            options,
-            hooks: hooks.into(),
-            room: Arc::new(Semaphore::new(options.queue)),
-            closing: CancellationToken::new(),
-            metrics,
-        };
-        Engine { shared: Arc::new(shared) }
+        let admission = Admission::new(Dispatcher::new(executor), options, hooks, metrics);
+        Engine { admission: Arc::new(admission) }
     }
 }
 
+/// How an engine begins and ends.
 impl Engine {
-    /// An engine with the usual bounds.
+    /// Connects to the workers of a registry, with the usual settings. `url` is the registry's, as
+    /// in `etcd://10.0.0.1:2379/default` or `dir:/run/hearth/registry`; a registry that asks for a
+    /// password or a certificate takes [`ExternalOptions`].
+    ///
+    /// # Errors
+    /// [`executors::Error`]: the URL, the registry or the certificate can't be used. Workers that
+    /// don't answer are none: [`Engine::wait_ready`] waits for them. Must be called on a tokio
+    /// runtime.
+    pub fn connect(
+        url: &str,
+        identity: impl Into<CurrentIdentity>,
+    ) -> Result<Self, executors::Error> {
+        let registry = registry::open(&RegistryUrl::parse(url)?, &registry::Settings::default())?;
+        let options = ExternalOptions::new(registry, identity, AGENT);
+        Ok(Self::new(Arc::new(ExternalExecutor::start(options)?)))
+    }
+
+    /// An engine over an executor, with the usual bounds.
     #[must_use]
     pub fn new(executor: Arc<dyn Executor>) -> Self {
         Self::builder(executor).build()
     }
 
-    /// An engine with these bounds.
+    /// An engine with other bounds.
     #[must_use]
     pub fn with_options(executor: Arc<dyn Executor>, options: EngineOptions) -> Self {
         Self::builder(executor).options(options).build()
     }
 
-    /// An engine with bounds and hooks to be set.
+    /// An engine with other bounds, with hooks or metrics.
     #[must_use]
     pub fn builder(executor: Arc<dyn Executor>) -> EngineBuilder {
         let options = EngineOptions::default();
@@ -169,16 +151,15 @@ impl Engine {
     ) -> Result<Self, executors::Error> {
         let stop = start.stop.clone();
         let executor = backends.start(start).await?;
-        let limits = EngineOptions {
-            request_timeout: config.requests.timeout,
-            queue: config.requests.queue,
-        };
-        let builder = Self::builder(executor).options(limits);
+        let options = EngineOptions::new()
+            .request_timeout(config.requests.timeout)
+            .queue(config.requests.queue);
+        let builder = Self::builder(executor).options(options);
         let engine = match metrics {
             Some(metrics) => builder.metrics(metrics).build(),
             None => builder.build(),
         };
-        // An engine that is asked to end meanwhile exists, and is closed like any other.
+        // One that is asked to end meanwhile is there, and is closed as any other.
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
@@ -187,7 +168,7 @@ impl Engine {
         Ok(engine)
     }
 
-    pub(crate) async fn wait_for_min(&self, config: &Config) {
+    async fn wait_for_min(&self, config: &Config) {
         let (wanted, wait) = (config.executor.min_workers, config.executor.wait);
         if wanted > 0
             && !wait.is_zero()
@@ -197,17 +178,42 @@ impl Engine {
         }
     }
 
-    /// Runs requests concurrently; the results are in the requests' order. One that fails hides no
-    /// other, and one beyond the bound waits, within its own deadline.
+    /// Ends the requests under way as `cancelled`, on their workers too, and disconnects. Workers are
+    /// left as they are.
+    pub async fn close(&self) {
+        if self.admission.close(CLOSE_LIMIT).await {
+            // A closed connection sends nothing any more. What is answered was sent behind the
+            // cancels, so they have arrived.
+            self.check_health(CLOSE_LIMIT).await;
+        }
+        self.executor().close().await;
+    }
+
+    /// What the executor could not end when the engine was closed, and why; none where nothing is
+    /// left.
+    #[must_use]
+    pub fn unended(&self) -> Option<String> {
+        self.executor().unended()
+    }
+
+    fn executor(&self) -> &dyn Executor {
+        self.admission.dispatcher().executor()
+    }
+}
+
+/// Requests.
+impl Engine {
+    /// Runs requests side by side; the results are in their order. One that fails hides no other,
+    /// and one for which there is no place yet waits for it, within the time that it may take.
     pub async fn step(
         &self,
         requests: Vec<GenerationRequest>,
     ) -> Vec<Result<RequestOutput, CallError>> {
         let run = |request| async {
-            self.submit_at(Instant::now(), request, WhenFull::Wait).await?.finish().await
+            let submitted = self.admission.submit(request, Instant::now(), WhenFull::Wait);
+            submitted.await?.finish().await
         };
-        let at_once = self.shared.options.queue;
-        stream::iter(requests).map(run).buffered(at_once).collect().await
+        stream::iter(requests).map(run).buffered(self.admission.capacity()).collect().await
     }
 
     /// Accepts a request: shows it to the hooks, checks it, draws its id and seed where it has
@@ -220,7 +226,7 @@ impl Engine {
         self.submit_since(request, Instant::now().into_std()).await
     }
 
-    /// [`Engine::submit`] for a request that arrived at `arrived`: its deadline counts from then.
+    /// [`Engine::submit`] for a request that came at `arrived`: its time counts from there.
     ///
     /// # Errors
     /// As [`Engine::submit`].
@@ -229,95 +235,97 @@ impl Engine {
         request: GenerationRequest,
         arrived: std::time::Instant,
     ) -> Result<Submission, CallError> {
-        self.submit_at(Instant::from_std(arrived), request, WhenFull::Refuse).await
+        self.admission.submit(request, Instant::from_std(arrived), WhenFull::Refuse).await
     }
 
-    async fn submit_at(
+    /// Attaches to a request, whoever submitted it: gives the events from now on, and the results
+    /// that its workers have kept. Dropping the submission leaves the request as it is;
+    /// [`Submission::cancel`] cancels it.
+    ///
+    /// # Errors
+    /// `unknown_request` if no worker has an item of it, `no_worker`.
+    pub async fn attach(&self, id: &RequestId, limit: Duration) -> Result<Submission, CallError> {
+        request::attach(self.admission.dispatcher(), id, limit).await
+    }
+
+    /// Cancels a request, whoever submitted it, on every worker that has an item of it.
+    pub async fn cancel(&self, id: &RequestId) -> Vec<Envelope<CancelValue>> {
+        let envelopes = calls::cancel(self.executor(), id).await;
+        envelopes.into_iter().map(RawEnvelope::decode).collect()
+    }
+}
+
+/// Calls.
+impl Engine {
+    /// Calls a built-in method on every worker, or on one, and returns an envelope per worker in the
+    /// order of their ranks. A worker that can't be reached has an error in its envelope.
+    ///
+    /// ```no_run
+    /// # async fn example(engine: hearth_engine::Engine) -> Result<(), hearth_engine::CallError> {
+    /// use hearth_engine::{NoArgs, RpcOptions, call};
+    ///
+    /// for envelope in engine.call::<call::Stats>(NoArgs {}, RpcOptions::new()).await? {
+    ///     println!("{}: {} steps", envelope.worker, envelope.outcome?.steps);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `invalid_argument` for a rank that no worker has or a timeout of zero; `no_worker` for an
+    /// empty fleet; `worker_lost` for a worker that isn't known any more; `too_large`. What a worker
+    /// reports is in its envelope.
+    pub async fn call<C: Call>(
         &self,
-        arrived: Instant,
-        request: GenerationRequest,
-        when_full: WhenFull,
-    ) -> Result<Submission, CallError> {
-        let accepted = self.accept(request, arrived, when_full).await;
-        if let (Err(_), Some(metrics)) = (&accepted, &self.shared.metrics) {
-            metrics.request_refused(arrived.elapsed());
-        }
-        accepted
+        args: C::Args,
+        options: RpcOptions,
+    ) -> Result<Vec<Envelope<C::Value>>, CallError> {
+        let (method, args) = (C::METHOD.name(), calls::encode(&args)?);
+        let envelopes = self.collective_raw(method, args, Vec::new(), options).await?;
+        Ok(envelopes.into_iter().map(RawEnvelope::decode).collect())
     }
 
-    async fn accept(
+    /// Calls a method by its name on every worker, or on one, and returns an envelope per worker in
+    /// the order of their ranks. A worker that can't be reached has an error in its envelope.
+    ///
+    /// # Errors
+    /// `invalid_argument` for arguments that are no object, a rank that no worker has or a timeout
+    /// of zero; `no_worker` for an empty fleet; `worker_lost` for a worker that isn't known any
+    /// more. What a worker reports is in its envelope.
+    pub async fn collective_rpc(
         &self,
-        request: GenerationRequest,
-        started: Instant,
-        when_full: WhenFull,
-    ) -> Result<Submission, CallError> {
-        let shared = &self.shared;
-        let deadline = started + self.limit(&request);
-        let request = self.before(request, deadline).await?;
-        request.check()?;
-        let model = shared.dispatcher.model(request.model.as_deref())?;
-        let permit = self.permit(when_full, deadline).await?;
-        let accepted = Admission {
-            dispatcher: shared.dispatcher.clone(),
-            id: request.id.clone().unwrap_or_else(draw::request_id),
-            seed: request.seed.unwrap_or_else(draw::seed),
-            model,
-            started,
-            limit: self.limit(&request),
-            permit,
-            closing: shared.closing.clone(),
-            hooks: Arc::clone(&shared.hooks),
-            timer: shared.metrics.as_ref().map(|m| m.request_began(started.into_std())),
-        };
-        Ok(Submission::start(request, accepted))
+        method: &str,
+        args: serde_json::Value,
+        options: RpcOptions,
+    ) -> Result<Vec<Envelope>, CallError> {
+        let args = calls::encode_json(&args)?;
+        let envelopes = self.collective_raw(method, args, Vec::new(), options).await?;
+        Ok(envelopes.into_iter().map(RawEnvelope::decode).collect())
     }
 
-    /// A permit to be under way, waited for until `deadline` at most.
-    async fn permit(
+    /// [`Engine::collective_rpc`] with arguments and values as they travel, MessagePack maps, and
+    /// with bulk parts such as tensors, which every worker that runs it receives.
+    ///
+    /// # Errors
+    /// As [`Engine::collective_rpc`].
+    pub async fn collective_raw(
         &self,
-        when_full: WhenFull,
-        deadline: Instant,
-    ) -> Result<OwnedSemaphorePermit, CallError> {
-        let (room, queue) = (Arc::clone(&self.shared.room), self.shared.options.queue);
-        let under_way = format!("{queue} requests are under way, the most at once");
-        match when_full {
-            WhenFull::Refuse => room.try_acquire_owned().map_err(|_| {
-                CallError::new(ErrorKind::QueueFull, format!("{under_way}: try later"))
-            }),
-            WhenFull::Wait => {
-                let taken = tokio::time::timeout_at(deadline, room.acquire_owned()).await;
-                taken.ok().and_then(Result::ok).ok_or_else(|| {
-                    let message = format!("{under_way}, until its time was over: allow more time");
-                    CallError::new(ErrorKind::DeadlineExceeded, message)
-                })
-            }
-        }
+        method: &str,
+        args: Bytes,
+        attachments: Vec<(Attachment, Bytes)>,
+        options: RpcOptions,
+    ) -> Result<Vec<RawEnvelope>, CallError> {
+        calls::collective(self.executor(), method, args, attachments, &options).await
     }
 
-    /// The time that a request may take.
-    fn limit(&self, request: &GenerationRequest) -> Duration {
-        let limit = request.deadline_ms.map(Duration::from_millis);
-        limit.unwrap_or(self.shared.options.request_timeout).min(LONGEST)
+    /// Asks every worker for its health, all at once.
+    pub async fn check_health(&self, timeout: Duration) -> Vec<WorkerHealth> {
+        calls::health(self.executor(), timeout).await
     }
+}
 
-    /// Shows a request to the hooks, within the time that it may take.
-    async fn before(
-        &self,
-        request: GenerationRequest,
-        deadline: Instant,
-    ) -> Result<GenerationRequest, CallError> {
-        let shared = &self.shared;
-        if shared.hooks.is_empty() {
-            return Ok(request);
-        }
-        let limit = self.limit(&request);
-        let shown = hooks::request(&shared.hooks, request);
-        tokio::time::timeout_at(deadline, shown).await.unwrap_or_else(|_| {
-            let message = format!("the program's hooks were not done with it within {limit:?}");
-            Err(CallError::new(ErrorKind::DeadlineExceeded, message))
-        })
-    }
-
+/// The fleet.
+impl Engine {
     /// The workers, and their changes.
     #[must_use]
     pub fn fleet(&self) -> watch::Receiver<Arc<FleetView>> {
@@ -327,60 +335,28 @@ impl Engine {
     /// Waits until `n` workers take requests.
     ///
     /// # Errors
-    /// `no_worker` when the time is over: which registry, how many workers it has, and why each of
-    /// them does not count.
+    /// `no_worker` when the time is over: which registry, how many workers it has, and of each why
+    /// it does not count.
     pub async fn wait_ready(&self, n: usize, timeout: Duration) -> Result<(), CallError> {
-        let mut fleet = self.fleet();
-        let settled = fleet.wait_for(|view| view.ready().count() >= n || out_of_reach(view, n));
-        let late = tokio::time::timeout(timeout, settled).await.is_err();
-        let view = self.view();
-        let ready = view.ready().count();
-        if ready >= n {
-            return Ok(());
-        }
-        let after = if late { format!(" after {timeout:?}") } else { String::new() };
-        let wanted = format!("{ready} of {n} workers are ready{after}");
-        Err(fleet::no_worker(&view, &wanted))
+        readiness::workers(self.fleet(), n, timeout).await
     }
 
-    /// Ends the requests under way as `cancelled`, on their workers too, and disconnects. Workers are
-    /// left as they are.
-    pub async fn close(&self) {
-        self.shared.closing.cancel();
-        let Shared { room, options, .. } = &*self.shared;
-        if room.available_permits() < options.queue {
-            let all = u32::try_from(options.queue).unwrap_or(u32::MAX);
-            let _ = tokio::time::timeout(CLOSE_LIMIT, room.acquire_many(all)).await;
-            // A closed connection sends nothing more. The health checks were sent after the cancels,
-            // so once they are answered the cancels have arrived.
-            self.check_health(CLOSE_LIMIT).await;
-        }
-        self.executor().close().await;
+    /// Waits until it is known of every worker whether it answers, at most for as long as a
+    /// connection may take.
+    pub async fn wait_for_answers(&self) -> Arc<FleetView> {
+        readiness::answers(self.fleet()).await
     }
 
-    pub(crate) fn dispatcher(&self) -> &Dispatcher {
-        &self.shared.dispatcher
+    /// Waits until a request for `model` can start, and a moment longer for the workers that it
+    /// could spread over. Returns as well when waiting is of no use: [`Engine::submit`] says why
+    /// best. `wait` bounds the time that loading models may take; `loading` is called with each
+    /// view of the fleet in which they are.
+    pub async fn wait_for_model(
+        &self,
+        model: Option<&str>,
+        wait: Duration,
+        loading: impl FnMut(&FleetView),
+    ) {
+        readiness::model(self.fleet(), model, wait, loading).await;
     }
-
-    /// What the executor could not end when the engine was closed, and why; none where nothing is
-    /// left.
-    #[must_use]
-    pub fn unended(&self) -> Option<String> {
-        self.executor().unended()
-    }
-
-    pub(crate) fn executor(&self) -> &dyn Executor {
-        self.shared.dispatcher.executor()
-    }
-
-    pub(crate) fn view(&self) -> Arc<FleetView> {
-        Arc::clone(&self.fleet().borrow())
-    }
-}
-
-/// Whether so many workers that the engine owns have failed for good that `n` can't be ready.
-fn out_of_reach(view: &FleetView, n: usize) -> bool {
-    let failed = |status: &WorkerStatus| matches!(status, WorkerStatus::Failed { .. });
-    let failed = view.workers.iter().filter(|worker| failed(&worker.status)).count();
-    failed > 0 && view.workers.len() - failed < n
 }

@@ -1,8 +1,7 @@
-//! What a program does to requests before they are accepted, and to images before anybody sees
-//! them.
+//! What a program does to requests before they are accepted, and to items before anybody sees them.
 //!
-//! Hooks run in the order in which they were given to the engine, each on what the one before gave
-//! back; the first error ends the request, or the image. They may wait: the request's deadline
+//! Hooks run in the order in which they were given to the engine, each on what the one before
+//! returned; the first error ends the request, or the item. They may wait: the request's deadline
 //! bounds them, and they end with the request. One that panics has failed with `internal`, and the
 //! engine goes on.
 
@@ -15,7 +14,7 @@ use futures_util::FutureExt as _;
 use hearth_api::request::GenerationRequest;
 use hearth_api::{CallError, ErrorKind};
 
-use crate::request::output::ImageOutput;
+use crate::request::ItemOutput;
 
 /// Looks at, changes or refuses what goes in and what comes out.
 #[async_trait]
@@ -24,40 +23,39 @@ pub trait Hook: Send + Sync + 'static {
     ///
     /// # Errors
     /// Any [`CallError`] refuses the request with it.
-    async fn request(&self, request: GenerationRequest) -> Result<GenerationRequest, CallError> {
+    async fn on_request(&self, request: GenerationRequest) -> Result<GenerationRequest, CallError> {
         Ok(request)
     }
 
-    /// An image that a worker made, before it is an event or a result. Its index stays what it is.
-    /// Previews are not shown to
-    /// hooks: one that must see every picture sets `preview_every` to none in
-    /// [`Hook::request`].
+    /// An item that a worker has made, before it is an event or a result. Its index stays what it
+    /// is. Previews are not shown to hooks: one that has to see all that a caller sees sets
+    /// `preview_every` to none in [`Hook::on_request`].
     ///
     /// # Errors
-    /// Any [`CallError`] is what the image failed of; it is not tried again.
-    async fn image(
+    /// The item fails with any [`CallError`], and is not tried again.
+    async fn on_item(
         &self,
         request: &GenerationRequest,
-        image: ImageOutput,
-    ) -> Result<ImageOutput, CallError> {
+        item: ItemOutput,
+    ) -> Result<ItemOutput, CallError> {
         let _ = request;
-        Ok(image)
+        Ok(item)
     }
 }
 
-/// For lists of hooks that are told apart only when the program runs.
+/// For lists of hooks that are known only when the program runs.
 #[async_trait]
 impl Hook for Box<dyn Hook> {
-    async fn request(&self, request: GenerationRequest) -> Result<GenerationRequest, CallError> {
-        (**self).request(request).await
+    async fn on_request(&self, request: GenerationRequest) -> Result<GenerationRequest, CallError> {
+        (**self).on_request(request).await
     }
 
-    async fn image(
+    async fn on_item(
         &self,
         request: &GenerationRequest,
-        image: ImageOutput,
-    ) -> Result<ImageOutput, CallError> {
-        (**self).image(request, image).await
+        item: ItemOutput,
+    ) -> Result<ItemOutput, CallError> {
+        (**self).on_item(request, item).await
     }
 }
 
@@ -65,46 +63,46 @@ impl Hook for Box<dyn Hook> {
 ///
 /// # Errors
 /// A hook's.
-pub(crate) async fn request(
+pub(crate) async fn apply_to_request(
     hooks: &[Box<dyn Hook>],
     mut request: GenerationRequest,
 ) -> Result<GenerationRequest, CallError> {
     for hook in hooks {
-        request = guarded("request", async { hook.request(request).await }).await?;
+        request = guarded("request", async { hook.on_request(request).await }).await?;
     }
     Ok(request)
 }
 
-/// An image as the hooks leave it.
+/// An item as the hooks leave it.
 ///
 /// # Errors
 /// A hook's.
-pub(crate) async fn image(
+pub(crate) async fn apply_to_item(
     hooks: &[Box<dyn Hook>],
     request: &GenerationRequest,
-    mut image: ImageOutput,
-) -> Result<ImageOutput, CallError> {
-    let index = image.index;
+    mut item: ItemOutput,
+) -> Result<ItemOutput, CallError> {
+    let index = item.index;
     for hook in hooks {
-        let shown = async { hook.image(request, image).await };
-        image = ImageOutput { index, ..guarded("image", shown).await? };
+        let shown = async { hook.on_item(request, item).await };
+        item = ItemOutput { index, ..guarded("item", shown).await? };
     }
-    Ok(image)
+    Ok(item)
 }
 
-/// A hook's panic is its error: nobody else's request ends of it.
+/// Turns a hook's panic into its error, so that nobody else's request ends with it.
 async fn guarded<T>(
     what: &str,
     hook: impl Future<Output = Result<T, CallError>>,
 ) -> Result<T, CallError> {
     AssertUnwindSafe(hook).catch_unwind().await.unwrap_or_else(|panic| {
-        let message = format!("a hook on the {what} panicked: {}", said(&*panic));
+        let message = format!("a hook on the {what} panicked: {}", panic_message(&*panic));
         tracing::error!(message);
         Err(CallError::new(ErrorKind::Internal, message))
     })
 }
 
-fn said(panic: &(dyn Any + Send)) -> &str {
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
@@ -128,27 +126,27 @@ where
     OnRequest(function)
 }
 
-/// A hook of one function on images.
+/// A hook of one function on items.
 ///
 /// ```
-/// use hearth_engine::{CallError, ErrorKind, ImageOutput, hooks};
+/// use hearth_engine::{CallError, ErrorKind, ItemOutput, hooks};
 ///
-/// let small = hooks::on_image(async |image: ImageOutput| match image.bytes.len() {
-///     0..=1_000_000 => Ok(image),
-///     n => Err(CallError::new(ErrorKind::TooLarge, format!("an image of {n} bytes"))),
+/// let small = hooks::on_item(async |item: ItemOutput| match item.bytes.len() {
+///     0..=1_000_000 => Ok(item),
+///     n => Err(CallError::new(ErrorKind::TooLarge, format!("an item of {n} bytes"))),
 /// });
 /// # let _: Box<dyn hooks::Hook> = Box::new(small);
 /// ```
-pub fn on_image<F, Fut>(function: F) -> impl Hook
+pub fn on_item<F, Fut>(function: F) -> impl Hook
 where
-    F: Fn(ImageOutput) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<ImageOutput, CallError>> + Send + 'static,
+    F: Fn(ItemOutput) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<ItemOutput, CallError>> + Send + 'static,
 {
-    OnImage(function)
+    OnItem(function)
 }
 
 struct OnRequest<F>(F);
-struct OnImage<F>(F);
+struct OnItem<F>(F);
 
 #[async_trait]
 impl<F, Fut> Hook for OnRequest<F>
@@ -156,22 +154,22 @@ where
     F: Fn(GenerationRequest) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<GenerationRequest, CallError>> + Send + 'static,
 {
-    async fn request(&self, request: GenerationRequest) -> Result<GenerationRequest, CallError> {
+    async fn on_request(&self, request: GenerationRequest) -> Result<GenerationRequest, CallError> {
         (self.0)(request).await
     }
 }
 
 #[async_trait]
-impl<F, Fut> Hook for OnImage<F>
+impl<F, Fut> Hook for OnItem<F>
 where
-    F: Fn(ImageOutput) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<ImageOutput, CallError>> + Send + 'static,
+    F: Fn(ItemOutput) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<ItemOutput, CallError>> + Send + 'static,
 {
-    async fn image(
+    async fn on_item(
         &self,
         _request: &GenerationRequest,
-        image: ImageOutput,
-    ) -> Result<ImageOutput, CallError> {
-        (self.0)(image).await
+        item: ItemOutput,
+    ) -> Result<ItemOutput, CallError> {
+        (self.0)(item).await
     }
 }

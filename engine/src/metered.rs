@@ -44,8 +44,8 @@ impl Executor for MeteredExecutor {
         call: &OutgoingCall,
     ) -> Result<Box<dyn CallStream>, CallError> {
         let method = call.method.parse::<Method>().ok();
-        let part = (method == Some(Method::Generate)).then_some(call.attempt);
-        let timer = self.metrics.call_began(method.map_or(OTHER, Method::name), part);
+        let item = (method == Some(Method::Generate)).then_some(call.attempt);
+        let timer = self.metrics.call_began(method.map_or(OTHER, Method::name), item);
         match self.executor.call(worker, call).await {
             Ok(stream) => Ok(Box::new(Call { stream, timer: Some(timer) })),
             Err(error) => {

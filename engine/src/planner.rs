@@ -1,4 +1,4 @@
-//! Which worker gets an image: pure, so that every rule of it can be tried in a test.
+//! Which worker gets an item: pure, so that every rule of it can be tried in a test.
 //!
 //! It knows no clock, no connection and no other request: what is under way is in the candidates'
 //! counts. Retries and waiting are the dispatcher's.
@@ -24,11 +24,11 @@ pub struct Candidate<'a> {
     pub models: &'a [ModelRecord],
     /// How much it takes on.
     pub capacity: Capacity,
-    /// Images that it has from this engine.
+    /// Items that it has from this engine.
     pub in_flight: u32,
 }
 
-/// Where an image goes.
+/// Where an item goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Placement {
     /// To this candidate, by index.
@@ -37,7 +37,7 @@ pub enum Placement {
     Wait,
 }
 
-/// Why an image can go nowhere.
+/// Why an item can go nowhere.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// No worker has the model.
@@ -112,7 +112,7 @@ pub fn model(candidates: &[Candidate<'_>], asked: Option<&str>) -> Result<String
 
 /// The least loaded ready worker that has the model; the lowest rank of several.
 ///
-/// Workers of `avoid`, where the image failed before, come into question only if no other is ready.
+/// Workers of `avoid`, where the item failed before, come into question only if no other is ready.
 ///
 /// # Errors
 /// [`Refusal`], as [`model`].
@@ -139,7 +139,7 @@ impl Candidate<'_> {
         self.models.iter().any(|m| m.name == model || m.aliases.iter().any(|a| a == model))
     }
 
-    /// One image waits behind each that runs, so that no slot idles between two. The others are
+    /// One item waits behind each that runs, so that no slot idles between two. The others are
     /// held back until it is seen which worker is free first.
     fn has_room(&self) -> bool {
         let Capacity { slots, queue } = self.capacity;

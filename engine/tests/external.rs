@@ -4,9 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use hearth_engine::{
-    Engine, ErrorKind, Exec, FleetView, Rank, ReplyFrom, RpcOptions, WorkerHealth, WorkerStatus,
-};
+use hearth_engine::{Engine, ErrorKind, FleetView, Rank, RpcOptions, WorkerHealth, WorkerStatus};
 use hearth_fabric::registry::RegistryUrl;
 use hearth_protocol::record::WorkerState;
 use serde_json::json;
@@ -28,17 +26,17 @@ async fn a_collective_call_has_an_envelope_per_rank_in_their_order() {
     engine.wait_ready(3, SOON).await.unwrap();
 
     let all = RpcOptions::default();
-    let envelopes = engine.collective_rpc("get_rank", json!({}), all).await.unwrap();
+    let envelopes = engine.collective_rpc("get_rank", json!({}), all.clone()).await.unwrap();
     let ranks: Vec<_> =
         envelopes.iter().map(|e| e.outcome.as_ref().unwrap()["rank"].as_u64().unwrap()).collect();
     assert_eq!(ranks, [0, 1, 2]);
 
-    let one = RpcOptions { exec: Exec::Rank(Rank(1)), ..all };
+    let one = all.clone().rank(Rank(1));
     let envelopes = engine.collective_rpc("get_rank", json!({}), one).await.unwrap();
     assert_eq!(envelopes.len(), 1);
     assert_eq!(envelopes[0].rank, Some(Rank(1)));
 
-    let unique = RpcOptions { reply: ReplyFrom::Unique(Rank(2)), ..all };
+    let unique = all.clone().reply_rank(Rank(2));
     let envelopes = engine.collective_rpc("get_rank", json!(null), unique).await.unwrap();
     assert_eq!(envelopes.len(), 1);
     assert_eq!(envelopes[0].rank, Some(Rank(2)));
@@ -61,10 +59,10 @@ async fn wrong_options_are_refused_by_name() {
     engine.wait_ready(1, SOON).await.unwrap();
     let all = RpcOptions::default();
     for (args, options, param) in [
-        (json!([1]), all, "args"),
-        (json!({}), RpcOptions { exec: Exec::Rank(Rank(7)), ..all }, "rank"),
-        (json!({}), RpcOptions { reply: ReplyFrom::Unique(Rank(7)), ..all }, "reply_rank"),
-        (json!({}), RpcOptions { timeout: Duration::ZERO, ..all }, "timeout"),
+        (json!([1]), all.clone(), "args"),
+        (json!({}), all.clone().rank(Rank(7)), "rank"),
+        (json!({}), all.clone().reply_rank(Rank(7)), "reply_rank"),
+        (json!({}), all.clone().timeout(Duration::ZERO), "timeout"),
     ] {
         let error = engine.collective_rpc("get_rank", args, options).await.unwrap_err();
         assert_eq!(error.param.as_deref(), Some(param), "{error}");
@@ -77,8 +75,7 @@ async fn a_timeout_cancels_on_the_worker_and_hides_no_other_answer() {
     let workers = [cluster.worker(0).await, cluster.worker(1).await];
     let engine = cluster.engine();
     engine.wait_ready(2, SOON).await.unwrap();
-    let options =
-        RpcOptions { timeout: Duration::from_millis(300), exec: Exec::All, reply: ReplyFrom::All };
+    let options = RpcOptions::new().timeout(Duration::from_millis(300));
     let started = Instant::now();
     let envelopes = engine.collective_rpc("hang", json!({}), options).await.unwrap();
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());

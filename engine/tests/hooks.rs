@@ -1,4 +1,4 @@
-//! What a program's hooks do to requests and images, and what their failures do to the engine.
+//! What a program's hooks do to requests and items, and what their failures do to the engine.
 #![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 mod support;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hearth_engine::hooks::{self, Hook};
 use hearth_engine::{
-    CallError, Engine, EngineBuilder, ErrorKind, FinishReason, GenerationRequest, ImageOutput,
+    CallError, Engine, EngineBuilder, ErrorKind, FinishReason, GenerationRequest, ItemOutput,
     RequestEvent,
 };
 use support::{Cluster, SOON, Worker};
@@ -33,7 +33,7 @@ async fn engine(hooks: Vec<Box<dyn Hook>>) -> (Cluster, Worker, Engine) {
 
 async fn run(engine: &Engine, prompt: &str) -> Result<Vec<u8>, CallError> {
     let output = engine.submit(request(prompt)).await?.finish().await?;
-    output.images.into_iter().next().unwrap().map(|image| image.bytes.to_vec())
+    output.items.into_iter().next().unwrap().map(|image| image.bytes.to_vec())
 }
 
 #[tokio::test]
@@ -46,12 +46,12 @@ async fn they_run_in_their_order_each_on_what_the_one_before_gave_back() {
             Ok::<_, CallError>(request)
         })));
         let seen = Arc::clone(&seen);
-        hooks.push(Box::new(hooks::on_image(move |mut image: ImageOutput| {
-            seen.lock().unwrap().push(image.bytes.clone());
-            image.bytes = [&image.bytes[..], name.as_bytes()].concat().into();
-            // An image can't pass for another.
-            image.index += 5;
-            async move { Ok::<_, CallError>(image) }
+        hooks.push(Box::new(hooks::on_item(move |mut item: ItemOutput| {
+            seen.lock().unwrap().push(item.bytes.clone());
+            item.bytes = [&item.bytes[..], name.as_bytes()].concat().into();
+            // An item can't pass for another.
+            item.index += 5;
+            async move { Ok::<_, CallError>(item) }
         })));
     }
     let (_cluster, worker, engine) = engine(hooks).await;
@@ -60,12 +60,12 @@ async fn they_run_in_their_order_each_on_what_the_one_before_gave_back() {
     let mut output = None;
     while let Some(event) = submission.next().await {
         match event {
-            RequestEvent::Image(image) => shown = Some(image),
+            RequestEvent::Item(item) => shown = Some(item),
             RequestEvent::Finished(finished) => output = Some(finished),
             _ => {}
         }
     }
-    let image = output.unwrap().images.remove(0).unwrap();
+    let image = output.unwrap().items.remove(0).unwrap();
     assert_eq!((&image.bytes[..], image.index), (&b"image of seed 7ab"[..], 0));
     assert_eq!(shown.unwrap().bytes, image.bytes, "events show what hooks have seen");
     assert_eq!(*seen.lock().unwrap(), ["image of seed 7", "image of seed 7a"]);
@@ -94,16 +94,16 @@ async fn a_request_that_is_refused_reaches_neither_later_hooks_nor_workers() {
 }
 
 #[tokio::test]
-async fn an_image_that_is_refused_fails_with_the_hooks_error_and_is_not_made_again() {
-    let refuse = hooks::on_image(async |image: ImageOutput| match image.index {
+async fn an_item_that_is_refused_fails_with_the_hooks_error_and_is_not_made_again() {
+    let refuse = hooks::on_item(async |item: ItemOutput| match item.index {
         0 => Err(refusal(ErrorKind::NotReady, "not this image")),
-        _ => Ok(image),
+        _ => Ok(item),
     });
     let (_cluster, worker, engine) = engine(vec![Box::new(refuse)]).await;
     let two = GenerationRequest { num_images: Some(2), ..request("x") };
     let output = engine.submit(two).await.unwrap().finish().await.unwrap();
-    assert_eq!(output.images[0].as_ref().unwrap_err().message, "not this image");
-    assert!(output.images[1].is_ok(), "it hides no other");
+    assert_eq!(output.items[0].as_ref().unwrap_err().message, "not this image");
+    assert!(output.items[1].is_ok(), "it hides no other");
     assert_eq!(output.finish_reason, FinishReason::Error);
     assert_eq!(worker.state.generates(), 2);
 }
@@ -117,13 +117,13 @@ async fn a_panic_is_an_error_of_its_request_alone() {
     struct Late;
     #[async_trait::async_trait]
     impl Hook for Late {
-        async fn image(
+        async fn on_item(
             &self,
             request: &GenerationRequest,
-            image: ImageOutput,
-        ) -> Result<ImageOutput, CallError> {
+            item: ItemOutput,
+        ) -> Result<ItemOutput, CallError> {
             assert_ne!(request.prompt, "late", "another trips");
-            Ok(image)
+            Ok(item)
         }
     }
     let (_cluster, _worker, engine) = engine(vec![Box::new(on_request), Box::new(Late)]).await;

@@ -5,8 +5,8 @@ mod support;
 use std::time::{Duration, Instant};
 
 use hearth_engine::{
-    Engine, EngineOptions, ErrorKind, FinishReason, GenerationRequest, RequestEvent, RpcOptions,
-    WorkerId, blocking, metrics,
+    Engine, EngineOptions, ErrorKind, FinishReason, GenerationRequest, NoArgs, Rank, RequestEvent,
+    RpcOptions, WorkerId, blocking, call, metrics,
 };
 use hearth_telemetry::metrics::{BuildInfo, Registry};
 use serde_json::json;
@@ -36,13 +36,13 @@ async fn images_are_spread_and_come_back_in_order() {
     engine.wait_ready(3, SOON).await.unwrap();
     let asked = GenerationRequest { seed: Some(40), ..request(6) };
     let mut submission = engine.submit(asked).await.unwrap();
-    assert_eq!((submission.seed, submission.images), (40, 6));
+    assert_eq!((submission.seed, submission.items), (40, 6));
     let mut assigned = Vec::new();
     let mut finished = None;
     while let Some(event) = submission.next().await {
         assert!(finished.is_none(), "nothing follows the end");
         match event {
-            RequestEvent::Assigned { image, rank, .. } => assigned.push((image, rank.unwrap().0)),
+            RequestEvent::Assigned { item, rank, .. } => assigned.push((item, rank.unwrap().0)),
             RequestEvent::Finished(output) => finished = Some(output),
             _ => {}
         }
@@ -52,7 +52,7 @@ async fn images_are_spread_and_come_back_in_order() {
     assert_eq!(output.finish_reason, FinishReason::Done);
     assert_eq!(output.warnings, ["a warning"]);
     assert!(output.timings["total"] > 0.0);
-    for (index, image) in output.images.iter().enumerate() {
+    for (index, image) in output.items.iter().enumerate() {
         let image = image.as_ref().unwrap();
         assert_eq!(image.index as usize, index);
         assert_eq!(image.seed, 40 + index as u64);
@@ -76,7 +76,7 @@ async fn more_images_than_places_are_all_made() {
     let engine = cluster.engine();
     engine.wait_ready(1, SOON).await.unwrap();
     let output = engine.submit(request(64)).await.unwrap().finish().await.unwrap();
-    assert!(output.images.iter().all(Result::is_ok));
+    assert!(output.items.iter().all(Result::is_ok));
     assert_eq!(worker.state.generates(), 64);
 }
 
@@ -90,7 +90,7 @@ async fn step_keeps_the_order_and_one_failure_hides_no_other() {
     let unknown = GenerationRequest { model: Some("sd15".to_owned()), ..request(1) };
     let seeded = GenerationRequest { seed: Some(5), model: Some("demo".to_owned()), ..request(2) };
     let results = engine.step(vec![request(1), bad, unknown, seeded]).await;
-    assert_eq!(results[0].as_ref().unwrap().images.len(), 1);
+    assert_eq!(results[0].as_ref().unwrap().items.len(), 1);
     assert_eq!(results[1].as_ref().unwrap_err().param.as_deref(), Some("prompt"));
     let error = results[2].as_ref().unwrap_err();
     assert_eq!(error.kind, ErrorKind::UnknownModel);
@@ -102,7 +102,7 @@ async fn step_keeps_the_order_and_one_failure_hides_no_other() {
 async fn steps_wait_for_a_place_and_the_end_of_a_request_gives_it_back() {
     let cluster = Cluster::new();
     let worker = cluster.worker(0).await;
-    let limits = EngineOptions { queue: 2, ..EngineOptions::default() };
+    let limits = EngineOptions::new().queue(2);
     let engine = Engine::builder(cluster.executor(&cluster.url(), None)).options(limits).build();
     engine.wait_ready(1, SOON).await.unwrap();
     let step = || engine.step((0..5).map(|_| request(1)).collect());
@@ -130,11 +130,16 @@ async fn one_worker_is_called_by_its_name() {
     let engine = cluster.engine();
     engine.wait_ready(2, SOON).await.unwrap();
     for (worker, rank) in workers.iter().zip([0, 1]) {
-        let answer = engine.call_worker(&worker.id, "get_rank", json!({}), SOON).await.unwrap();
-        assert_eq!(answer["rank"], rank);
+        let options = RpcOptions::new().worker(worker.id.clone()).timeout(SOON);
+        let answers = engine.collective_rpc("get_rank", json!({}), options.clone()).await.unwrap();
+        assert_eq!(answers.len(), 1);
+        assert_eq!(answers[0].outcome.as_ref().unwrap()["rank"], rank);
+        let answers = engine.call::<call::GetRank>(NoArgs {}, options).await.unwrap();
+        assert_eq!(answers[0].outcome.as_ref().unwrap().rank, Some(Rank(rank)));
     }
     let stranger = WorkerId::new("stranger".to_owned()).unwrap();
-    let error = engine.call_worker(&stranger, "get_rank", json!({}), SOON).await.unwrap_err();
+    let options = RpcOptions::new().worker(stranger);
+    let error = engine.collective_rpc("get_rank", json!({}), options).await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::WorkerLost);
 }
 
@@ -150,7 +155,7 @@ async fn a_blocking_engine_waits_beside_async_code_too() {
         outputs
     };
     let outputs = tokio::task::spawn_blocking(make).await.unwrap();
-    assert_eq!(outputs[0].as_ref().unwrap().images.len(), 2);
+    assert_eq!(outputs[0].as_ref().unwrap().items.len(), 2);
 }
 
 #[tokio::test]
@@ -165,7 +170,7 @@ async fn a_refusal_that_may_pass_is_tried_elsewhere() {
     let mut output = None;
     while let Some(event) = submission.next().await {
         match event {
-            RequestEvent::Retried { image: 0, from, error } => {
+            RequestEvent::Retried { item: 0, from, error } => {
                 assert_eq!((from, error.kind), (full.id.clone(), ErrorKind::QueueFull));
                 retried = true;
             }
@@ -174,7 +179,7 @@ async fn a_refusal_that_may_pass_is_tried_elsewhere() {
         }
     }
     assert!(retried);
-    assert_eq!(output.unwrap().images[0].as_ref().unwrap().worker, free.id);
+    assert_eq!(output.unwrap().items[0].as_ref().unwrap().worker, free.id);
     let (_, attempt, _) = free.state.last.lock().unwrap().clone().unwrap();
     assert_eq!(attempt, 1);
 }
@@ -213,8 +218,8 @@ async fn a_failing_model_costs_its_image_only() {
     engine.wait_ready(2, SOON).await.unwrap();
     let output = engine.submit(request(2)).await.unwrap().finish().await.unwrap();
     assert_eq!(output.finish_reason, FinishReason::Error);
-    assert_eq!(output.images[0].as_ref().unwrap_err().kind, ErrorKind::ModelFailed);
-    assert_eq!(output.images[1].as_ref().unwrap().worker, sound.id);
+    assert_eq!(output.items[0].as_ref().unwrap_err().kind, ErrorKind::ModelFailed);
+    assert_eq!(output.items[1].as_ref().unwrap().worker, sound.id);
 }
 
 #[tokio::test]
@@ -237,7 +242,7 @@ async fn a_worker_that_dies_at_work_is_replaced() {
     }
     let _crashed = dying.crash();
     let output = submission.finish().await.unwrap();
-    assert_eq!(output.images[0].as_ref().unwrap().worker, heir.id);
+    assert_eq!(output.items[0].as_ref().unwrap().worker, heir.id);
 }
 
 #[tokio::test]
@@ -251,7 +256,7 @@ async fn the_only_worker_may_restart_within_a_request() {
     while !matches!(submission.next().await.unwrap(), RequestEvent::Progress { .. }) {}
     let worker = cluster.restart(worker.crash()).await;
     let output = submission.finish().await.unwrap();
-    assert_eq!(output.images[0].as_ref().unwrap().worker, worker.id);
+    assert_eq!(output.items[0].as_ref().unwrap().worker, worker.id);
     assert_eq!(worker.state.generates(), 1);
 }
 
@@ -340,7 +345,7 @@ async fn requests_and_their_calls_are_counted() {
 
     // Done, after one image was turned away by one of the two.
     first.will(Behaviour::Refuse(ErrorKind::QueueFull));
-    assert_eq!(engine.step(vec![request(2)]).await[0].as_ref().unwrap().images.len(), 2);
+    assert_eq!(engine.step(vec![request(2)]).await[0].as_ref().unwrap().items.len(), 2);
     // Refused, failed for good, left by its caller.
     assert!(
         engine.step(vec![GenerationRequest { model: Some("none".to_owned()), ..request(1) }]).await
@@ -358,7 +363,7 @@ async fn requests_and_their_calls_are_counted() {
         assert!(began.elapsed() < SOON);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    shows(&["hearth_requests_running 1", "hearth_parts_in_flight 1"]);
+    shows(&["hearth_requests_running 1", "hearth_items_in_flight 1"]);
     drop(left);
     while registry.encode().unwrap().contains("hearth_requests_running 1") {
         assert!(began.elapsed() < SOON);
@@ -371,8 +376,8 @@ async fn requests_and_their_calls_are_counted() {
         r#"hearth_requests_total{outcome="error"} 1"#,
         r#"hearth_requests_total{outcome="cancelled"} 1"#,
         "hearth_request_duration_seconds_count 4",
-        "hearth_parts_in_flight 0",
-        "hearth_part_retries_total 1",
+        "hearth_items_in_flight 0",
+        "hearth_item_retries_total 1",
         r#"hearth_rpc_duration_seconds_count{method="generate"} 5"#,
         r#"hearth_rpc_failures_total{method="generate",kind="queue_full"} 1"#,
         r#"hearth_rpc_failures_total{method="generate",kind="model_failed"} 1"#,

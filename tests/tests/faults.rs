@@ -3,14 +3,11 @@
 #![expect(clippy::expect_used, reason = "a test may fail anywhere")]
 #![expect(clippy::print_stdout, reason = "the figures are of interest, shown with --nocapture")]
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hearth_api::request::GenerationRequest;
-use hearth_engine::{Engine, ExternalExecutor, ExternalOptions, RequestEvent, Submission};
+use hearth_engine::{Engine, RequestEvent, Submission};
 use hearth_fabric::identity::Identity;
-use hearth_fabric::quic::Settings;
-use hearth_fabric::registry::{self, RegistryUrl};
 use hearth_tests::{Fleet, FleetOptions, Process, until};
 
 fn fleet(workers: usize) -> Fleet {
@@ -18,16 +15,8 @@ fn fleet(workers: usize) -> Fleet {
 }
 
 async fn coordinator(fleet: &Fleet, workers: usize) -> Engine {
-    let url = RegistryUrl::parse(fleet.registry()).expect("url");
-    let executor = ExternalExecutor::start(ExternalOptions {
-        registry: registry::open(&url, &registry::Settings::default()).expect("registry"),
-        identity: Identity::load(&fleet.pki("coordinator-c0")).expect("identity").into(),
-        agent: "test".to_owned(),
-        settings: Settings::default(),
-        only: None,
-    })
-    .expect("executor");
-    let engine = Engine::new(Arc::new(executor));
+    let identity = Identity::load(&fleet.pki("coordinator-c0")).expect("identity");
+    let engine = Engine::connect(fleet.registry(), identity).expect("engine");
     engine.wait_ready(workers, Duration::from_secs(20)).await.expect("ready");
     engine
 }
@@ -46,9 +35,9 @@ fn request(id: &str, images: u32, steps: u32) -> GenerationRequest {
 /// Waits until as many images compute as there are.
 async fn until_all_run(submission: &mut Submission) {
     let mut running = std::collections::BTreeSet::new();
-    while running.len() < submission.images as usize {
+    while running.len() < submission.items as usize {
         match submission.next().await.expect("the request runs") {
-            RequestEvent::Progress { image, step: 1.., .. } => drop(running.insert(image)),
+            RequestEvent::Progress { item, step: 1.., .. } => drop(running.insert(item)),
             RequestEvent::Finished(output) => panic!("it is over: {output:?}"),
             _ => {}
         }
@@ -77,7 +66,7 @@ async fn a_killed_or_frozen_worker_s_pictures_are_made_elsewhere() {
     };
     println!("noticed {:?} after the new start: {retried}", start.elapsed());
     let output = submission.finish().await.expect("both pictures");
-    assert!(output.images.iter().all(Result::is_ok), "{:?}", output.error);
+    assert!(output.items.iter().all(Result::is_ok), "{:?}", output.error);
     assert!(start.elapsed() < Duration::from_secs(30));
     engine.wait_ready(2, Duration::from_secs(30)).await.expect("both are back");
 
@@ -96,7 +85,7 @@ async fn a_killed_or_frozen_worker_s_pictures_are_made_elsewhere() {
     println!("frozen, noticed after {:?}", start.elapsed());
     assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
     let output = submission.finish().await.expect("both pictures");
-    assert!(output.images.iter().all(Result::is_ok), "{:?}", output.error);
+    assert!(output.items.iter().all(Result::is_ok), "{:?}", output.error);
     fleet.workers[1].signal("CONT");
     engine.wait_ready(2, Duration::from_secs(30)).await.expect("it is taken up again");
     engine.close().await;
@@ -116,7 +105,7 @@ async fn a_coordinator_that_comes_back_finds_what_it_asked_for() {
     let attached = run().await.expect("the same request");
     let kept = run().await.expect("the kept result");
     let sha = |output: &hearth_engine::RequestOutput| {
-        output.images[0].as_ref().expect("a picture").sha256.clone()
+        output.items[0].as_ref().expect("a picture").sha256.clone()
     };
     assert_eq!(sha(&attached), sha(&kept));
     println!("steps {:?}, done {:?}", fleet.stats("steps"), fleet.stats("done"));
@@ -126,7 +115,7 @@ async fn a_coordinator_that_comes_back_finds_what_it_asked_for() {
     until_all_run(&mut submission).await;
     fleet.workers[0].signal("TERM");
     let output = submission.finish().await.expect("the accepted request is finished");
-    assert!(output.images[0].is_ok());
+    assert!(output.items[0].is_ok());
     let worker: &mut Process = &mut fleet.workers[0];
     assert_eq!(worker.wait(Duration::from_secs(15)).code(), Some(0), "{}", worker.log());
     until("the record is gone", Duration::from_secs(5), || {

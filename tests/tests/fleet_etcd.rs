@@ -2,13 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hearth_engine::{Engine, ExternalExecutor, ExternalOptions, RpcOptions};
+use hearth_engine::{Engine, RpcOptions};
 use hearth_fabric::identity::Identity;
-use hearth_fabric::quic::Settings;
-use hearth_fabric::registry::{self, RegistryUrl};
 use hearth_tests::{Etcd, Fleet, FleetOptions, until};
 use serde_json::{Value, json};
 
@@ -62,16 +59,8 @@ async fn calls_go_on_without_etcd_and_the_fleet_is_whole_again_after() {
     let _turn = hearth_tests::Turn::take();
     let mut etcd = Etcd::start();
     let fleet = fleet(&etcd);
-    let url = RegistryUrl::parse(&etcd.url()).expect("url");
-    let executor = ExternalExecutor::start(ExternalOptions {
-        registry: registry::open(&url, &registry::Settings::default()).expect("registry"),
-        identity: Identity::load(&fleet.pki("coordinator-c0")).expect("identity").into(),
-        agent: "test".to_owned(),
-        settings: Settings::default(),
-        only: None,
-    })
-    .expect("executor");
-    let engine = Engine::new(Arc::new(executor));
+    let identity = Identity::load(&fleet.pki("coordinator-c0")).expect("identity");
+    let engine = Engine::connect(&etcd.url(), identity).expect("engine");
     engine.wait_ready(3, Duration::from_secs(20)).await.expect("ready");
 
     etcd.kill();

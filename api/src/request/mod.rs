@@ -8,6 +8,7 @@ mod lora;
 mod names;
 mod one_or_more;
 mod scheduler;
+mod setters;
 
 use std::collections::BTreeMap;
 

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use hearth_engine::RpcOptions;
+use hearth_engine::{NoArgs, RpcOptions, call};
 use hearth_protocol::methods::Stats;
 use hearth_protocol::role::Role;
 
@@ -47,11 +47,9 @@ impl Daemon {
     }
 
     pub(crate) async fn stats(&self) -> Result<Stats> {
-        let empty = serde_json::json!({});
-        let envelopes =
-            self.hearth.engine.collective_rpc("stats", empty, RpcOptions::default()).await?;
-        let envelope = envelopes.into_iter().next().context("one worker answers")?;
-        Ok(serde_json::from_value(envelope.outcome?)?)
+        let asked = self.hearth.engine.call::<call::Stats>(NoArgs {}, RpcOptions::new());
+        let envelope = asked.await?.into_iter().next().context("one worker answers")?;
+        Ok(envelope.outcome?)
     }
 
     pub(crate) async fn stop(mut self) -> Result<()> {

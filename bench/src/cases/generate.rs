@@ -85,7 +85,7 @@ async fn draw(daemon: &Daemon, picture: Picture) -> Result<(PictureTime, f64)> {
     let mut output = daemon.hearth.engine.step(vec![request]).await;
     let ms = start.elapsed().as_secs_f64() * 1e3;
     let output = output.pop().context("one request, one output")??;
-    let image = output.images.into_iter().next().context("one image")??;
+    let image = output.items.into_iter().next().context("one image")??;
     let spent = |phase: &str| image.timings.get(phase).copied().unwrap_or(f64::NAN);
     let worker_ms =
         spent("queue") + spent("model_load") + spent("generation") + spent("output_postprocessing");

@@ -8,10 +8,8 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use hearth_api::{CallError, Rank};
-use hearth_engine::{Engine, Exec, ExternalExecutor, ExternalOptions, RpcOptions};
+use hearth_engine::{Engine, Exec, RpcOptions};
 use hearth_fabric::identity::Identity;
-use hearth_fabric::quic::Settings;
-use hearth_fabric::registry::{self, RegistryUrl};
 use hearth_protocol::codec;
 use hearth_protocol::message::Attachment;
 use hearth_protocol::role::Role;
@@ -99,21 +97,15 @@ impl Hearth {
 
     /// Starts to connect to so many workers.
     pub(crate) fn start(place: &Site, workers: usize) -> Result<Self> {
-        let url = RegistryUrl::parse(&place.registry)?;
         let pki = pki::folder(&place.dir, Role::Coordinator);
-        let executor = ExternalExecutor::start(ExternalOptions {
-            registry: registry::open(&url, &registry::Settings::default())?,
-            identity: Identity::load(&pki)?.into(),
-            agent: concat!("hearth-bench/", env!("CARGO_PKG_VERSION")).to_owned(),
-            settings: Settings::default(),
-            only: None,
-        })?;
-        Ok(Self { engine: Engine::new(Arc::new(executor)), workers })
+        let engine = Engine::connect(&place.registry, Identity::load(&pki)?)?;
+        Ok(Self { engine, workers })
     }
 
     async fn collective(&self, method: &str, args: Bytes, options: RpcOptions) -> Result<()> {
-        let envelopes = self.engine.collective_raw(method, args, options).await?;
-        if options.exec == Exec::All && envelopes.len() != self.workers {
+        let all = options.exec == Exec::All;
+        let envelopes = self.engine.collective_raw(method, args, Vec::new(), options).await?;
+        if all && envelopes.len() != self.workers {
             bail!("{} of {} workers answered", envelopes.len(), self.workers);
         }
         for envelope in envelopes {
@@ -134,8 +126,9 @@ impl FanOut for Hearth {
     }
 
     async fn pipelined(&self, calls: usize) -> Result<()> {
-        let options = RpcOptions { exec: Exec::Rank(Rank(0)), ..RpcOptions::default() };
-        let call = || self.collective("get_rank", Bytes::from_static(codec::EMPTY), options);
+        let options = RpcOptions::new().rank(Rank(0));
+        let call =
+            || self.collective("get_rank", Bytes::from_static(codec::EMPTY), options.clone());
         let mut open = FuturesUnordered::new();
         for _ in 0..calls {
             if open.len() == IN_FLIGHT {

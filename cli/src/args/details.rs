@@ -100,7 +100,7 @@ pub(crate) struct DetailArgs {
     /// Any field of a request, as in clip_skip=1 or latents=@FILE; again for more
     #[arg(long, value_name = "FIELD=JSON", value_parser = key_value, help_heading = FIELDS)]
     pub(crate) set: Vec<(String, String)>,
-    /// A whole request: a JSON file, or a PNG made by Hearth, to make it again; flags come over it
+    /// A whole request: a JSON or YAML file, or a PNG made by Hearth, to make it again; flags come over it
     #[arg(long, value_name = "FILE", help_heading = FIELDS)]
     pub(crate) request: Option<PathBuf>,
 }

@@ -1,7 +1,6 @@
 //! `hearth cancel`: ends a request, whoever submitted it.
 
 use hearth_api::ErrorKind;
-use hearth_protocol::methods::CancelValue;
 use serde::Serialize;
 
 use crate::app::App;
@@ -12,7 +11,7 @@ use crate::output::say;
 #[derive(Serialize)]
 struct Cancellation {
     id: String,
-    /// Parts that were stopped.
+    /// Items that were stopped.
     cancelled: u32,
     workers: Vec<String>,
 }
@@ -28,7 +27,7 @@ pub(super) async fn run(args: &CancelArgs, app: &App) -> Result<Status, Failure>
     let mut silent = 0;
     for envelope in envelopes {
         let count = match envelope.outcome {
-            Ok(value) => serde_json::from_value::<CancelValue>(value).map_or(0, |v| v.cancelled),
+            Ok(value) => value.cancelled,
             Err(error) if error.kind == ErrorKind::UnknownRequest => 0,
             Err(error) => {
                 say(format_args!("warning: {}: {error}", envelope.worker));

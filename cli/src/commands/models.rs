@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use hearth_engine::RpcOptions;
-use hearth_protocol::methods::{Method, ModelInfo, ModelList};
+use hearth_engine::{NoArgs, RpcOptions, call};
+use hearth_protocol::methods::ModelInfo;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -26,18 +26,15 @@ struct Offer {
 pub(super) async fn run(app: &App) -> Result<Status, Failure> {
     let link = app.link()?;
     link.workers().await?;
-    let options = RpcOptions { timeout: ASK, ..RpcOptions::default() };
-    let asked = link.engine.collective_rpc(Method::ListModels.name(), Value::Null, options).await;
+    let options = RpcOptions::new().timeout(ASK);
+    let asked = link.engine.call::<call::ListModels>(NoArgs {}, options).await;
     link.close().await;
 
     let mut offers: Vec<Offer> = Vec::new();
     let mut status = Status::Done;
     for envelope in asked? {
         let worker = envelope.worker.to_string();
-        let listed = envelope.outcome.map_err(|error| error.to_string()).and_then(|value| {
-            serde_json::from_value::<ModelList>(value).map_err(|error| error.to_string())
-        });
-        match listed {
+        match envelope.outcome {
             Ok(list) => list.models.into_iter().for_each(|model| add(&mut offers, model, &worker)),
             Err(error) => {
                 say(format_args!("warning: {worker} does not say what it serves: {error}"));

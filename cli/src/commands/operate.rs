@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use hearth_api::{CallError, ErrorKind, Rank, WorkerId};
-use hearth_engine::Engine;
-use hearth_protocol::methods::{DrainValue, Health, Method};
+use hearth_engine::{Call, Engine, NoArgs, RpcOptions, call};
+use hearth_protocol::methods::{DrainValue, Method};
 use hearth_protocol::record::WorkerState;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -102,9 +100,12 @@ async fn operate(
     deadline: Instant,
 ) -> Row {
     let done = async {
-        let value: DrainValue = ask(&engine, operation.method(), &worker, rank, deadline).await?;
+        let value = match operation {
+            Operation::Drain => ask::<call::Drain>(&engine, &worker, deadline).await?,
+            Operation::Resume => ask::<call::Resume>(&engine, &worker, deadline).await?,
+        };
         if wait {
-            wait_until_done(&engine, operation, value, &worker, rank, deadline).await
+            wait_until_done(&engine, operation, value, &worker, deadline).await
         } else {
             Ok(value)
         }
@@ -122,16 +123,15 @@ async fn wait_until_done(
     operation: Operation,
     first: DrainValue,
     worker: &WorkerId,
-    rank: Rank,
     deadline: Instant,
 ) -> Result<DrainValue, CallError> {
     let mut last = first;
     loop {
-        let settled = match operation {
+        let done = match operation {
             Operation::Drain => last.running + last.queued == 0,
             Operation::Resume => last.state == WorkerState::Ready,
         };
-        if settled {
+        if done {
             return Ok(last);
         }
         if Instant::now() + POLL >= deadline {
@@ -145,28 +145,21 @@ async fn wait_until_done(
             return Err(CallError::new(ErrorKind::DeadlineExceeded, message));
         }
         tokio::time::sleep(POLL).await;
-        let stats: hearth_protocol::methods::Stats =
-            ask(engine, Method::Stats, worker, rank, deadline).await?;
-        let health: Health = ask(engine, Method::CheckHealth, worker, rank, deadline).await?;
+        let stats = ask::<call::Stats>(engine, worker, deadline).await?;
+        let health = ask::<call::CheckHealth>(engine, worker, deadline).await?;
         last = DrainValue { state: health.state, running: stats.running, queued: stats.queued };
     }
 }
 
 /// Asks one worker within the time that is left.
-async fn ask<T: DeserializeOwned>(
+async fn ask<C: Call<Args = NoArgs>>(
     engine: &Engine,
-    method: Method,
     worker: &WorkerId,
-    rank: Rank,
     deadline: Instant,
-) -> Result<T, CallError> {
+) -> Result<C::Value, CallError> {
     let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-    let target = (worker.clone(), rank);
-    let answer = targets::call_one(engine, &target, method, Value::Null, left.min(ANSWER)).await?;
-    serde_json::from_value(answer).map_err(|error| {
-        CallError::new(ErrorKind::Protocol, format!("{method} gave something else"))
-            .caused_by(&error)
-    })
+    let options = RpcOptions::new().worker(worker.clone()).timeout(left.min(ANSWER));
+    engine.call::<C>(NoArgs {}, options).await.and_then(targets::only)
 }
 
 fn table(done: &[Row], app: &App) -> String {

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use hearth_engine::RpcOptions;
-use hearth_protocol::methods::{Method, RequestList, RequestState, RequestSummary};
+use hearth_engine::{NoArgs, RpcOptions, call};
+use hearth_protocol::methods::{RequestState, RequestSummary};
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::app::App;
 use crate::exit::{Failure, Status};
@@ -24,18 +23,15 @@ struct Row {
 pub(super) async fn run(app: &App) -> Result<Status, Failure> {
     let link = app.link()?;
     link.workers().await?;
-    let options = RpcOptions { timeout: ASK, ..RpcOptions::default() };
-    let asked = link.engine.collective_rpc(Method::ListRequests.name(), Value::Null, options).await;
+    let options = RpcOptions::new().timeout(ASK);
+    let asked = link.engine.call::<call::ListRequests>(NoArgs {}, options).await;
     link.close().await;
 
     let mut requests = Vec::new();
     let mut status = Status::Done;
     for envelope in asked? {
         let worker = envelope.worker.to_string();
-        let listed = envelope.outcome.map_err(|error| error.to_string()).and_then(|value| {
-            serde_json::from_value::<RequestList>(value).map_err(|error| error.to_string())
-        });
-        match listed {
+        match envelope.outcome {
             Ok(list) => requests.extend(
                 list.requests.into_iter().map(|request| Row { worker: worker.clone(), request }),
             ),

@@ -58,11 +58,9 @@ pub(super) async fn run(args: &RpcArgs, app: &App) -> Result<Status, Failure> {
             "--args {given} is no object: give one, as in {{\"request_id\": \"…\"}}"
         )));
     }
-    let options = RpcOptions {
-        timeout: args.timeout,
-        exec: args.rank.map_or(Exec::All, |rank| Exec::Rank(Rank(rank))),
-        reply: args.reply_rank.map_or(ReplyFrom::All, |rank| ReplyFrom::Unique(Rank(rank))),
-    };
+    let mut options = RpcOptions::new().timeout(args.timeout);
+    options.exec = args.rank.map_or(Exec::All, |rank| Exec::Rank(Rank(rank)));
+    options.reply = args.reply_rank.map_or(ReplyFrom::All, |rank| ReplyFrom::Unique(Rank(rank)));
     let attached = args.tensors.iter().map(tensors::read).collect::<Result<Vec<_>, Failure>>()?;
     if let Some(folder) = &args.output {
         std::fs::create_dir_all(folder).map_err(|error| {
@@ -78,7 +76,7 @@ pub(super) async fn run(args: &RpcArgs, app: &App) -> Result<Status, Failure> {
         if !looks_only(&args.method) {
             app.output.note(format_args!("{} on {}", args.method, link.target));
         }
-        let called = link.engine.collective_with(&args.method, given.into(), attached, options);
+        let called = link.engine.collective_raw(&args.method, given.into(), attached, options);
         Ok::<_, Failure>(called.await?)
     };
     let called = tokio::select! {
@@ -126,7 +124,7 @@ fn overall(rows: &[Row]) -> Status {
 
 impl Row {
     fn new(envelope: RawEnvelope, output: Option<&Path>) -> Result<Self, Failure> {
-        let envelope = Envelope::from(envelope);
+        let envelope: Envelope = envelope.decode();
         let worker = envelope.worker.as_str();
         let part = |(attachment, bytes): &(Attachment, bytes::Bytes)| {
             let write = |folder| tensors::write(folder, worker, attachment, bytes);

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_api::{CallError, Rank, WorkerId};
-use hearth_engine::{Engine, FleetView};
+use hearth_api::{CallError, ErrorKind, Rank, WorkerId};
+use hearth_engine::{Engine, Envelope, FleetView, RpcOptions};
 use hearth_protocol::methods::Method;
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -78,7 +78,7 @@ fn named(view: &Arc<FleetView>, ids: &[WorkerId]) -> Result<Vec<Target>, Failure
     Ok(targets)
 }
 
-/// Calls a method on each of the workers at once; the answers are by rank.
+/// Calls a method on each of the workers at once; the answers are by rank, and as they came.
 pub(super) async fn call(
     engine: &Engine,
     targets: Vec<Target>,
@@ -89,8 +89,10 @@ pub(super) async fn call(
     let mut open = JoinSet::new();
     for target in targets {
         let (engine, args) = (engine.clone(), args.clone());
+        let options = RpcOptions::new().worker(target.0.clone()).timeout(timeout);
         open.spawn(async move {
-            let answer = call_one(&engine, &target, method, args, timeout).await;
+            let answers = engine.collective_rpc(method.name(), args, options).await;
+            let answer = answers.and_then(only);
             (target, answer)
         });
     }
@@ -99,13 +101,8 @@ pub(super) async fn call(
     answers
 }
 
-/// Calls one worker.
-pub(super) async fn call_one(
-    engine: &Engine,
-    (worker, _): &Target,
-    method: Method,
-    args: Value,
-    timeout: Duration,
-) -> Result<Value, CallError> {
-    engine.call_worker(worker, method.name(), args, timeout).await
+/// The answer of a call to one worker.
+pub(super) fn only<T>(answers: Vec<Envelope<T>>) -> Result<T, CallError> {
+    let none = || CallError::new(ErrorKind::Internal, "a call to one worker has no answer");
+    answers.into_iter().next().ok_or_else(none)?.outcome
 }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hearth_api::WorkerId;
-use hearth_engine::{FleetView, RpcOptions};
-use hearth_protocol::methods::{Method, Stats};
-use serde_json::{Value, json};
+use hearth_engine::{FleetView, NoArgs, RpcOptions, call};
+use serde_json::json;
 
 use crate::app::App;
 use crate::args::{Http, UpArgs};
@@ -206,11 +205,10 @@ impl Up<'_> {
     }
 
     async fn status(&self, view: &FleetView) -> String {
-        let options = RpcOptions { timeout: REFRESH, ..RpcOptions::default() };
-        let asked = self.link.engine.collective_rpc(Method::Stats.name(), Value::Null, options);
+        let options = RpcOptions::new().timeout(REFRESH);
+        let asked = self.link.engine.call::<call::Stats>(NoArgs {}, options);
         let answers = asked.await.unwrap_or_default().into_iter();
-        let stats = answers
-            .filter_map(|envelope| serde_json::from_value::<Stats>(envelope.outcome.ok()?).ok());
+        let stats = answers.filter_map(|envelope| envelope.outcome.ok());
         let (mut running, mut queued, mut done) = (0, 0, 0);
         for stats in stats {
             running += stats.running;

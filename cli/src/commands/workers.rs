@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use hearth_api::WorkerId;
-use hearth_engine::{FleetView, RpcOptions, WorkerStatus, WorkerView};
-use hearth_protocol::methods::{Method, Stats};
+use hearth_engine::{FleetView, NoArgs, RpcOptions, WorkerStatus, WorkerView, call};
+use hearth_protocol::methods::Stats;
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::app::App;
 use crate::args::WorkersArgs;
@@ -101,15 +100,10 @@ async fn ask_load(link: &Link, view: &FleetView) -> BTreeMap<WorkerId, Stats> {
     if !view.workers.iter().any(|worker| worker.status.is_connected()) {
         return BTreeMap::new();
     }
-    let options = RpcOptions { timeout: ASK, ..RpcOptions::default() };
-    let asked = link.engine.collective_rpc(Method::Stats.name(), Value::Null, options).await;
+    let options = RpcOptions::new().timeout(ASK);
+    let asked = link.engine.call::<call::Stats>(NoArgs {}, options).await;
     let answers = asked.unwrap_or_default().into_iter();
-    answers
-        .filter_map(|envelope| {
-            let stats = serde_json::from_value(envelope.outcome.ok()?).ok()?;
-            Some((envelope.worker, stats))
-        })
-        .collect()
+    answers.filter_map(|envelope| Some((envelope.worker, envelope.outcome.ok()?))).collect()
 }
 
 fn table(view: &FleetView, load: &BTreeMap<WorkerId, Stats>, app: &App) -> String {

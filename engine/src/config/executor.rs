@@ -1,4 +1,5 @@
-//! `[executor]`: how workers are reached, and, where the engine owns them, what they are made of.
+//! `[executor]` as it is written: the keys of all backends. What each has a use for is told by
+//! [`backend`](super::backend).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -127,68 +128,7 @@ impl Default for ExecutorSection {
     }
 }
 
-/// Most workers that one engine owns.
-const MAX_OWNED: u32 = 4096;
-
 impl ExecutorSection {
-    /// Checks the keys against the backend: one that the backend would pass over is an error.
-    ///
-    /// # Errors
-    /// [`ConfigError::Value`] names the key, the value and what would be right.
-    pub fn check(&self) -> Result<(), ConfigError> {
-        let backend = known_as::backend(&self.backend);
-        let unused: &[&'static str] = match backend {
-            "external" => &[OWNING, LAUNCHED, &["executor.options"]].concat(),
-            "mp" => &[LAUNCHED, &["executor.options"]].concat(),
-            "launched" => &["executor.worker_config", "executor.options"],
-            _ => &[],
-        };
-        let plain = Self::default();
-        for &key in unused {
-            if self.differs(key, &plain) {
-                let reason =
-                    format!("the backend {:?} makes no use of it: remove it", self.backend);
-                return Err(ConfigError::value(key, reason));
-            }
-        }
-        let owning = self.owns_workers();
-        match &self.workers {
-            Workers::Count(count) if owning && !(1..=MAX_OWNED).contains(count) => {
-                let reason = format!("{count}: give 1 to {MAX_OWNED}");
-                return Err(ConfigError::value("executor.workers", reason));
-            }
-            Workers::Names(_) if owning => {
-                let reason = format!("{:?} starts workers: say how many, as in 2", self.backend);
-                return Err(ConfigError::value("executor.workers", reason));
-            }
-            Workers::Count(_) if backend == "external" => {
-                let reason = "\"external\" connects to workers that are there: name them, as in \
-                              [\"w0\", \"w1\"], or leave it out for all (min_workers says how many \
-                              to wait for)";
-                return Err(ConfigError::value("executor.workers", reason));
-            }
-            _ => {}
-        }
-        let (devices, count) = (self.devices.len(), self.count() as usize);
-        if owning && devices > 1 && devices != count {
-            let reason = format!("{devices} devices for {count} workers: name one each, or one");
-            return Err(ConfigError::value("executor.devices", reason));
-        }
-        if backend == "launched" && devices > 1 {
-            let reason = "replicas of a launcher have one device: give gpus, or one device for all";
-            return Err(ConfigError::value("executor.devices", reason));
-        }
-        let most = if owning { count } else { usize::MAX };
-        if self.min_workers > most {
-            let reason = format!("{} of {count} workers: give at most as many", self.min_workers);
-            return Err(ConfigError::value("executor.min_workers", reason));
-        }
-        if owning && self.start_timeout.is_zero() {
-            return Err(ConfigError::value("executor.start_timeout", "0s: give a time, as in 5m"));
-        }
-        Ok(())
-    }
-
     /// Takes the names of workers from the variable that other executors read them from.
     ///
     /// # Errors
@@ -233,50 +173,7 @@ impl ExecutorSection {
     pub fn names(&self) -> Option<Vec<WorkerId>> {
         match &self.workers {
             Workers::Names(names) if !names.is_empty() => Some(names.clone()),
-            _ => None,
-        }
-    }
-
-    fn differs(&self, key: &str, plain: &Self) -> bool {
-        match key {
-            "executor.program" => self.program != plain.program,
-            "executor.worker_config" => self.worker_config != plain.worker_config,
-            "executor.args" => self.args != plain.args,
-            "executor.env" => self.env != plain.env,
-            "executor.devices" => self.devices != plain.devices,
-            "executor.authority" => self.authority != plain.authority,
-            "executor.runtime_dir" => self.runtime_dir != plain.runtime_dir,
-            "executor.cpus" => self.cpus != plain.cpus,
-            "executor.gpus" => self.gpus != plain.gpus,
-            "executor.memory" => self.memory != plain.memory,
-            "executor.placement" => self.placement != plain.placement,
-            "executor.options" => self.options != plain.options,
-            "executor.start_timeout" => self.start_timeout != plain.start_timeout,
-            "executor.launcher" => self.launcher != plain.launcher,
-            "executor.owner_grace" => self.owner_grace != plain.owner_grace,
-            _ => false,
+            Workers::Names(_) | Workers::Count(_) => None,
         }
     }
 }
-
-/// Keys of the backends that start workers.
-const OWNING: &[&str] = &[
-    "executor.program",
-    "executor.worker_config",
-    "executor.args",
-    "executor.env",
-    "executor.devices",
-    "executor.authority",
-    "executor.runtime_dir",
-    "executor.start_timeout",
-];
-
-/// Keys of `launched` alone.
-const LAUNCHED: &[&str] = &[
-    "executor.launcher",
-    "executor.cpus",
-    "executor.gpus",
-    "executor.memory",
-    "executor.placement",
-    "executor.owner_grace",
-];

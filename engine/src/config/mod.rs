@@ -3,6 +3,7 @@
 //! A coordinator's file serves an embedding program too: the sections that are the daemon's alone
 //! (`http`, `log`) are passed over.
 
+mod backend;
 mod executor;
 mod size;
 mod start;
@@ -10,6 +11,9 @@ mod start;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use backend::{
+    CustomSection, ExecutorBackend, ExternalSection, LaunchedSection, MpSection, OwnedSection,
+};
 pub use executor::{ExecutorSection, GpuWish, PlacementSection, Workers};
 pub use hearth_base::config::Error as ConfigError;
 pub use hearth_fabric::config::{RegistrySection, TlsSection};
@@ -75,7 +79,7 @@ impl Default for RequestsSection {
 
 const SECTIONS: [&str; 4] = ["executor", "registry", "tls", "requests"];
 
-/// Most requests under way at once; each holds its images until it ends.
+/// Most requests under way at once; each holds its items until it ends.
 const MAX_QUEUE: usize = 65_536;
 
 impl Config {

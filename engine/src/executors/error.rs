@@ -119,22 +119,27 @@ impl Error {
     #[must_use]
     pub fn is_configuration(&self) -> bool {
         use Error as E;
-        #[cfg(feature = "launchers")]
         match self {
-            E::Launch(error) => return error.is_configuration(),
-            E::Unowned { .. } | E::NoHandle => return false,
-            _ => {}
-        }
-        !matches!(
-            self,
+            E::UnknownBackend { .. }
+            | E::Config(_)
+            | E::Identity(_)
+            | E::Registry(_)
+            | E::Folder { .. }
+            | E::Program { .. } => true,
             E::Transport(_)
-                | E::Custom { .. }
-                | E::Runtime(_)
-                | E::Stopped
-                | E::Unended { .. }
-                | E::Worker { .. }
-                | E::Late { .. }
-        )
+            | E::Custom { .. }
+            | E::Runtime(_)
+            | E::Stopped
+            | E::Unended { .. }
+            | E::Worker { .. }
+            | E::Late { .. } => false,
+            #[cfg(feature = "launchers")]
+            E::Launch(error) => error.is_configuration(),
+            #[cfg(feature = "launchers")]
+            E::PrivateRegistry { .. } => true,
+            #[cfg(feature = "launchers")]
+            E::Unowned { .. } | E::NoHandle => false,
+        }
     }
 }
 

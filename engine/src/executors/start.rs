@@ -2,7 +2,6 @@
 
 use hearth_fabric::config::{RegistrySection, TlsSection};
 use hearth_fabric::identity::{CurrentIdentity, Identity};
-use hearth_fabric::quic::Settings;
 use hearth_fabric::registry;
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +10,7 @@ use crate::config::ExecutorSection;
 
 /// What an executor is started with.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Start {
     /// `[executor]`.
     pub executor: ExecutorSection,
@@ -27,6 +27,20 @@ pub struct Start {
 }
 
 impl Start {
+    /// With a certificate that the caller has already.
+    #[must_use]
+    pub fn identity(mut self, identity: Option<CurrentIdentity>) -> Self {
+        self.identity = identity;
+        self
+    }
+
+    /// With a token that asks for the end of the start.
+    #[must_use]
+    pub fn stop(mut self, stop: CancellationToken) -> Self {
+        self.stop = stop;
+        self
+    }
+
     /// The options of an external executor: the config's registry and certificate, or the
     /// defaults if it names none.
     ///
@@ -38,12 +52,8 @@ impl Start {
             Some(identity) => identity.clone(),
             None => Identity::load(&TlsSection::default().dir)?.into(),
         };
-        Ok(ExternalOptions {
-            registry: registry::open(&registry.url()?, &registry.settings()?)?,
-            identity,
-            agent: self.agent.clone(),
-            settings: Settings::default(),
-            only: self.executor.names(),
-        })
+        let registry = registry::open(&registry.url()?, &registry.settings()?)?;
+        let options = ExternalOptions::new(registry, identity, self.agent.clone());
+        Ok(options.only(self.executor.names()))
     }
 }

@@ -81,25 +81,29 @@ impl Member {
     pub(super) fn status(&self, stale: bool) -> WorkerStatus {
         let condition = self.owned.as_ref().map(|owned| &owned.condition);
         match (&self.link, condition) {
-            (Link::Up, _) => {}
-            (_, Some(Condition::Down { reason })) => {
-                return WorkerStatus::Lost { reason: reason.clone() };
+            (Link::Up, _) => self.connected_status(stale),
+            (Link::Connecting { .. } | Link::Lost { .. }, Some(Condition::Down { reason })) => {
+                WorkerStatus::Lost { reason: reason.clone() }
             }
-            (_, Some(Condition::Failed { reason })) => {
-                return WorkerStatus::Failed { reason: reason.clone() };
+            (Link::Connecting { .. } | Link::Lost { .. }, Some(Condition::Failed { reason })) => {
+                WorkerStatus::Failed { reason: reason.clone() }
             }
-            _ => {}
+            (Link::Connecting { error }, None | Some(Condition::Started)) => {
+                WorkerStatus::Connecting { error: error.clone() }
+            }
+            (Link::Lost { reason }, None | Some(Condition::Started)) => {
+                WorkerStatus::Lost { reason: reason.clone() }
+            }
         }
-        match &self.link {
-            Link::Connecting { error } => WorkerStatus::Connecting { error: error.clone() },
-            Link::Lost { reason } => WorkerStatus::Lost { reason: reason.clone() },
-            Link::Up => match self.state(stale) {
-                WorkerState::Loading => WorkerStatus::Loading,
-                WorkerState::Ready => WorkerStatus::Ready,
-                WorkerState::Draining => WorkerStatus::Draining,
-                WorkerState::Sleeping => WorkerStatus::Sleeping,
-                WorkerState::Unknown => WorkerStatus::Unknown,
-            },
+    }
+
+    fn connected_status(&self, stale: bool) -> WorkerStatus {
+        match self.state(stale) {
+            WorkerState::Loading => WorkerStatus::Loading,
+            WorkerState::Ready => WorkerStatus::Ready,
+            WorkerState::Draining => WorkerStatus::Draining,
+            WorkerState::Sleeping => WorkerStatus::Sleeping,
+            WorkerState::Unknown => WorkerStatus::Unknown,
         }
     }
 
@@ -147,7 +151,9 @@ impl Member {
             in_registry: self.listed && record.is_some(),
             incarnation: match (&self.link, introduced) {
                 (Link::Up, Some(introduced)) => Some(introduced.incarnation),
-                _ => record.map(|record| record.incarnation),
+                (Link::Up, None) | (Link::Connecting { .. } | Link::Lost { .. }, _) => {
+                    record.map(|record| record.incarnation)
+                }
             },
         })
     }

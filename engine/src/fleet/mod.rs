@@ -5,6 +5,7 @@
 
 mod input;
 mod member;
+mod outlook;
 mod state;
 mod view;
 
@@ -14,6 +15,7 @@ mod tests;
 use hearth_api::{CallError, ErrorKind};
 
 pub use input::{Condition, Description, Introduction, Key, Listing, Target};
+pub use outlook::Outlook;
 pub use state::Fleet;
 pub use view::{EndpointView, FleetView, InFlight, WorkerStatus, WorkerView};
 

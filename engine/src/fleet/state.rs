@@ -88,7 +88,7 @@ impl Fleet {
         member.owned = Some(Ownership { rank, condition, last_exit });
     }
 
-    /// A connection was made. `description` is `None` if the record of that run says all of it.
+    /// A connection was made. `description` may be `None` if the record of that run says everything.
     ///
     /// # Errors
     /// Why the connection is of no use: it leads to another worker than it should, to one that does

@@ -49,7 +49,7 @@ pub struct WorkerView {
     pub version: Option<String>,
     /// Start of its run, seconds since 1970 (UTC).
     pub started_at: Option<u64>,
-    /// Images that this engine has given it and that have not ended.
+    /// Items that this engine has given it and that have not ended.
     pub in_flight: InFlight,
     /// Whether the registry has its record. A connected worker without one goes on serving.
     pub in_registry: bool,
@@ -130,7 +130,7 @@ impl WorkerStatus {
         match self {
             Self::Connecting { error } => error.as_deref(),
             Self::Lost { reason } | Self::Failed { reason } => Some(reason),
-            _ => None,
+            Self::Loading | Self::Ready | Self::Draining | Self::Sleeping | Self::Unknown => None,
         }
     }
 }
@@ -158,7 +158,7 @@ impl FleetView {
     }
 }
 
-/// A count of images under way. Clones count together, so a view shows the present number and not
+/// A count of items under way. Clones count together, so a view shows the present number and not
 /// the one at its making.
 #[derive(Debug, Clone, Default)]
 pub struct InFlight(Arc<AtomicU32>);

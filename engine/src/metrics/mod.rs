@@ -33,7 +33,7 @@ struct FailureLabels {
 pub struct CoordinatorMetrics {
     requests: Requests,
     running: Gauge,
-    parts: Gauge,
+    items: Gauge,
     retries: Counter,
     calls: Family<MethodLabel, Histogram>,
     failures: Family<FailureLabels, Counter>,
@@ -59,7 +59,7 @@ impl CoordinatorMetrics {
         let metrics = Self {
             requests: Requests::new(),
             running: Gauge::default(),
-            parts: Gauge::default(),
+            items: Gauge::default(),
             retries: Counter::default(),
             calls: Family::new_with_constructor(|| Histogram::new(CALL_BUCKETS)),
             failures: Family::default(),
@@ -70,9 +70,9 @@ impl CoordinatorMetrics {
         let own = registry.own();
         metrics.requests.register(own);
         own.register("requests_running", "Requests under way", metrics.running.clone());
-        own.register("parts_in_flight", "Images that workers have now", metrics.parts.clone());
-        let help = "Images tried again, on another worker or the same";
-        own.register("part_retries", help, metrics.retries.clone());
+        own.register("items_in_flight", "Items that workers have now", metrics.items.clone());
+        let help = "Items tried again, on another worker or the same";
+        own.register("item_retries", help, metrics.retries.clone());
         let help = "Time of a call to one worker, by method";
         own.register_with_unit("rpc_duration", help, Unit::Seconds, metrics.calls.clone());
         let help = "Calls to one worker that failed, by method and kind of error";
@@ -96,16 +96,16 @@ impl CoordinatorMetrics {
         RequestTimer { metrics: self.clone(), arrived, outcome: Outcome::Cancelled }
     }
 
-    /// A call to a worker that begins. `part` is how often an image was tried before, where the call
+    /// A call to a worker that begins. `item` is how often an item was tried before, if the call
     /// makes one.
     #[must_use]
-    pub fn call_began(&self, method: &'static str, part: Option<u32>) -> CallTimer {
-        if let Some(tried) = part {
-            self.parts.inc();
+    pub fn call_began(&self, method: &'static str, item: Option<u32>) -> CallTimer {
+        if let Some(tried) = item {
+            self.items.inc();
             self.retries.inc_by(u64::from(tried > 0));
         }
-        let (metrics, is_part) = (self.clone(), part.is_some());
-        CallTimer { metrics, method, is_part, began: Instant::now(), failure: Some("cancelled") }
+        let (metrics, is_item) = (self.clone(), item.is_some());
+        CallTimer { metrics, method, is_item, began: Instant::now(), failure: Some("cancelled") }
     }
 
     /// Says how the fleet is now.
@@ -145,7 +145,7 @@ impl Drop for RequestTimer {
 pub struct CallTimer {
     metrics: CoordinatorMetrics,
     method: &'static str,
-    is_part: bool,
+    is_item: bool,
     began: Instant,
     failure: Option<&'static str>,
 }
@@ -159,9 +159,9 @@ impl CallTimer {
 
 impl Drop for CallTimer {
     fn drop(&mut self) {
-        let Self { metrics, method, is_part, began, failure } = self;
-        if *is_part {
-            metrics.parts.dec();
+        let Self { metrics, method, is_item, began, failure } = self;
+        if *is_item {
+            metrics.items.dec();
         }
         let calls = metrics.calls.get_or_create(&MethodLabel { method });
         calls.observe(began.elapsed().as_secs_f64());

@@ -42,8 +42,8 @@ fn a_coordinator_shows_its_requests_calls_and_fleet() {
             r#"hearth_requests_total{outcome="rejected"} 1"#,
             "hearth_request_duration_seconds_count 2",
             "hearth_requests_running 1",
-            "hearth_parts_in_flight 1",
-            "hearth_part_retries_total 1",
+            "hearth_items_in_flight 1",
+            "hearth_item_retries_total 1",
             r#"hearth_rpc_duration_seconds_count{method="stats"} 1"#,
             r#"hearth_rpc_duration_seconds_count{method="generate"} 1"#,
             r#"hearth_rpc_failures_total{method="generate",kind="worker_lost"} 1"#,
@@ -66,7 +66,7 @@ fn what_is_dropped_counts_as_cancelled() {
         &[
             r#"hearth_requests_total{outcome="cancelled"} 1"#,
             r#"hearth_rpc_failures_total{method="generate",kind="cancelled"} 1"#,
-            "hearth_parts_in_flight 0",
+            "hearth_items_in_flight 0",
             "hearth_requests_running 0",
         ],
     );

@@ -1,5 +1,5 @@
-//! Gives images slots on workers: as the planner decides, under one lock. A slot is counted for as
-//! long as the image holds it.
+//! Gives items slots on workers: as the planner decides, under one lock, and counted for as long as
+//! the item runs.
 //!
 //! All requests of an engine share one dispatcher, so that they see each other's load.
 
@@ -14,7 +14,7 @@ use crate::executor::Executor;
 use crate::fleet::{self, FleetView, InFlight};
 use crate::planner::{self, Candidate, Placement, Refusal};
 
-/// Plans images on an executor's workers.
+/// Plans items on an executor's workers.
 #[derive(Clone)]
 pub(crate) struct Dispatcher {
     executor: Arc<dyn Executor>,
@@ -57,7 +57,7 @@ impl Dispatcher {
         planner::model(&candidates(&view), asked).map_err(|refusal| explain(refusal, &view))
     }
 
-    /// Waits for a slot. If no worker could take the image at all, one may still come within
+    /// Waits for a slot. If no worker could take the item at all, one may still come within
     /// `patience`: workers restart.
     ///
     /// # Errors
@@ -77,7 +77,7 @@ impl Dispatcher {
             freed.as_mut().enable();
             let view = Arc::clone(&fleet.borrow_and_update());
             let give_up = match self.try_take(&view, model, avoid) {
-                Ok(Some(place)) => return Ok(place),
+                Ok(Some(slot)) => return Ok(slot),
                 Ok(None) => {
                     refused_until = None;
                     None

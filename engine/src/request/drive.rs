@@ -1,26 +1,26 @@
-//! Drives a request's images side by side to the request's one end: all there, cancelled, at its
+//! Drives a request's items side by side to the request's one end: all done, cancelled, at its
 //! deadline, or failed.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use hearth_api::FinishReason;
 use hearth_api::request::GenerationRequest;
-use hearth_api::{CallError, ErrorKind, RequestId};
+use hearth_api::{CallError, ErrorKind, FinishReason, RequestId};
+use hearth_base::task::OwnedTask;
 use hearth_telemetry::metrics::Outcome;
-
-use crate::metrics::RequestTimer;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::dispatch::Dispatcher;
+use super::item::Job;
 use super::mailbox::Mailbox;
-use super::part::Job;
-use super::{ImageOutput, RequestEvent, RequestOutput};
+use super::output::RequestEvent;
+use super::results::Results;
+use super::submission::Submission;
 use crate::hooks::{self, Hook};
+use crate::metrics::RequestTimer;
 
 /// A request on its way.
 pub(super) struct Drive {
@@ -36,7 +36,7 @@ pub(super) struct Drive {
     pub(super) cancel: CancellationToken,
     /// The engine is closed.
     pub(super) closing: CancellationToken,
-    /// What the program does to each image.
+    /// What the program does to each item.
     pub(super) hooks: Arc<[Box<dyn Hook>]>,
     /// Counts the request when it ends.
     pub(super) timer: Option<RequestTimer>,
@@ -44,16 +44,22 @@ pub(super) struct Drive {
     pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
-/// What is known of a request's images.
-pub(super) struct Results {
-    images: Vec<Option<Result<ImageOutput, CallError>>>,
-    /// What failed first.
-    error: Option<CallError>,
-}
-
 impl Drive {
+    /// Starts the request's one task.
+    pub(super) fn start(self) -> Submission {
+        Submission {
+            id: self.id.clone(),
+            seed: self.seed,
+            items: self.request.images(),
+            mailbox: Arc::clone(&self.mailbox),
+            cancel: self.cancel.clone(),
+            dispatcher: self.dispatcher.clone(),
+            _task: OwnedTask::spawn("request", |_| self.run()),
+        }
+    }
+
     /// Runs until the end, which is the last event.
-    pub(super) async fn run(mut self) {
+    async fn run(mut self) {
         let mut results = Results::new(self.request.images());
         let ended = tokio::select! {
             biased;
@@ -64,7 +70,7 @@ impl Drive {
                 Some(CallError::new(ErrorKind::Cancelled, "the engine was closed"))
             }
             () = tokio::time::sleep_until(self.deadline) => Some(self.late()),
-            error = self.images(&mut results) => error,
+            error = self.items(&mut results) => error,
         };
         if let Some(error) = ended {
             results.fill(&error, &self.mailbox);
@@ -78,21 +84,21 @@ impl Drive {
         self.mailbox.push(RequestEvent::Finished(output));
     }
 
-    /// Makes the images. Returns early, with the reason, where the others would fail of the same.
-    async fn images(&self, results: &mut Results) -> Option<CallError> {
+    /// Makes the items. Returns early, with the error, if the others would fail with the same one.
+    async fn items(&self, results: &mut Results) -> Option<CallError> {
         let Self { dispatcher, mailbox, request, deadline, .. } = self;
         let job = Job { dispatcher, mailbox, request, deadline: *deadline };
         let job = &job;
-        let part = |index| async move {
-            let made = match job.image(index).await {
-                Ok(image) => hooks::image(&self.hooks, request, image).await,
+        let run = |index| async move {
+            let result = match job.run(index).await {
+                Ok(output) => hooks::apply_to_item(&self.hooks, request, output).await,
                 Err(error) => Err(error),
             };
-            (index, made)
+            (index, result)
         };
-        let mut parts: FuturesUnordered<_> = (0..request.images()).map(part).collect();
-        while let Some((index, result)) = parts.next().await {
-            let fatal = result.as_ref().err().filter(|error| is_everyones(error.kind)).cloned();
+        let mut open: FuturesUnordered<_> = (0..request.images()).map(run).collect();
+        while let Some((index, result)) = open.next().await {
+            let fatal = result.as_ref().err().filter(|error| fails_request(error.kind)).cloned();
             results.set(index, result, mailbox);
             if fatal.is_some() {
                 return fatal;
@@ -114,75 +120,6 @@ impl Drop for Drive {
     }
 }
 
-impl Results {
-    pub(super) fn new(images: u32) -> Self {
-        Self { images: (0..images).map(|_| None).collect(), error: None }
-    }
-
-    /// What came of the request.
-    pub(super) fn output(self, id: &RequestId, seed: u64, started: Instant) -> RequestOutput {
-        let missing = || Err(CallError::new(ErrorKind::Internal, "the image has no result"));
-        let images: Vec<_> =
-            self.images.into_iter().map(|image| image.unwrap_or_else(missing)).collect();
-        let mut timings: BTreeMap<String, f64> = BTreeMap::new();
-        let mut warnings = Vec::new();
-        for image in images.iter().flatten() {
-            for (phase, &ms) in &image.timings {
-                let longest = timings.entry(phase.clone()).or_default();
-                *longest = longest.max(ms);
-            }
-            for warning in &image.warnings {
-                if !warnings.contains(warning) {
-                    warnings.push(warning.clone());
-                }
-            }
-        }
-        timings.insert("total".to_owned(), started.elapsed().as_secs_f64() * 1e3);
-        let finish_reason = match self.error.as_ref().map(|error| error.kind) {
-            None => FinishReason::Done,
-            Some(ErrorKind::Cancelled) => FinishReason::Cancelled,
-            Some(ErrorKind::DeadlineExceeded) => FinishReason::Deadline,
-            Some(_) => FinishReason::Error,
-        };
-        RequestOutput {
-            id: id.clone(),
-            seed,
-            images,
-            timings,
-            warnings,
-            finish_reason,
-            error: self.error,
-        }
-    }
-
-    pub(super) fn set(
-        &mut self,
-        index: u32,
-        result: Result<ImageOutput, CallError>,
-        mailbox: &Mailbox,
-    ) {
-        mailbox.push(match &result {
-            Ok(image) => RequestEvent::Image(image.clone()),
-            Err(error) => RequestEvent::ImageFailed { image: index, error: error.clone() },
-        });
-        if let Err(error) = &result {
-            self.error.get_or_insert_with(|| error.clone());
-        }
-        self.images[index as usize] = Some(result);
-    }
-
-    /// The images that have no result yet fail of `error`.
-    pub(super) fn fill(&mut self, error: &CallError, mailbox: &Mailbox) {
-        for index in 0..self.images.len() {
-            if self.images[index].is_none() {
-                // `limits::IMAGES` fits.
-                let image = u32::try_from(index).unwrap_or(u32::MAX);
-                self.set(image, Err(error.clone()), mailbox);
-            }
-        }
-    }
-}
-
 fn outcome(reason: FinishReason) -> Outcome {
     match reason {
         FinishReason::Done => Outcome::Done,
@@ -192,8 +129,8 @@ fn outcome(reason: FinishReason) -> Outcome {
     }
 }
 
-/// Whether what one image failed of is the request's fault, and so every image's.
-fn is_everyones(kind: ErrorKind) -> bool {
+/// Whether the error of one item is the request's fault, and so every item's.
+fn fails_request(kind: ErrorKind) -> bool {
     matches!(
         kind,
         ErrorKind::InvalidArgument

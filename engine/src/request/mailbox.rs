@@ -1,14 +1,14 @@
 //! A request's events on their way to its caller.
 //!
 //! Nobody ever waits for a slow reader, and memory stays bounded all the same: of progress and
-//! previews only the newest per image is kept, and all else happens a few times per image.
+//! previews only the newest per item is kept, and all else happens a few times per item.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::RequestEvent;
+use super::output::RequestEvent;
 
 /// The events that have not been read.
 #[derive(Default)]
@@ -20,7 +20,7 @@ pub(super) struct Mailbox {
 #[derive(Default)]
 struct State {
     events: VecDeque<RequestEvent>,
-    /// By image.
+    /// By item.
     progress: BTreeMap<u32, RequestEvent>,
     previews: BTreeMap<u32, RequestEvent>,
     closed: bool,
@@ -63,27 +63,29 @@ impl Mailbox {
 impl State {
     fn add(&mut self, event: RequestEvent) {
         match &event {
-            RequestEvent::Progress { image, .. } => {
-                self.progress.insert(*image, event);
+            RequestEvent::Progress { item, .. } => {
+                self.progress.insert(*item, event);
                 return;
             }
-            RequestEvent::Preview { image, .. } => {
-                self.previews.insert(*image, event);
+            RequestEvent::Preview { item, .. } => {
+                self.previews.insert(*item, event);
                 return;
             }
-            RequestEvent::Retried { image, .. } | RequestEvent::ImageFailed { image, .. } => {
-                self.forget(*image);
+            RequestEvent::Retried { item, .. } | RequestEvent::ItemFailed { item, .. } => {
+                self.forget(*item);
             }
-            RequestEvent::Image(output) => self.forget(output.index),
-            _ => {}
+            RequestEvent::Item(output) => self.forget(output.index),
+            RequestEvent::Assigned { .. }
+            | RequestEvent::Accepted { .. }
+            | RequestEvent::Finished(_) => {}
         }
         self.events.push_back(event);
     }
 
-    /// What was under way of an image is of the past.
-    fn forget(&mut self, image: u32) {
-        self.progress.remove(&image);
-        self.previews.remove(&image);
+    /// Drops what the item said before its end or its retry.
+    fn forget(&mut self, item: u32) {
+        self.progress.remove(&item);
+        self.previews.remove(&item);
     }
 
     fn take(&mut self) -> Option<RequestEvent> {
@@ -100,9 +102,9 @@ mod tests {
 
     use super::*;
 
-    fn progress(image: u32, step: u32) -> RequestEvent {
+    fn progress(item: u32, step: u32) -> RequestEvent {
         let worker = WorkerId::new("w").unwrap();
-        RequestEvent::Progress { image, worker, step, steps: 20, phase: Phase::Generation }
+        RequestEvent::Progress { item, worker, step, steps: 20, phase: Phase::Generation }
     }
 
     #[tokio::test]
@@ -113,12 +115,12 @@ mod tests {
             mailbox.push(progress(1, step));
         }
         let error = CallError::new(ErrorKind::ModelFailed, "x");
-        mailbox.push(RequestEvent::ImageFailed { image: 1, error });
+        mailbox.push(RequestEvent::ItemFailed { item: 1, error });
         mailbox.close();
         let first = mailbox.next().await;
-        assert!(matches!(first, Some(RequestEvent::ImageFailed { image: 1, .. })), "{first:?}");
+        assert!(matches!(first, Some(RequestEvent::ItemFailed { item: 1, .. })), "{first:?}");
         let next = mailbox.next().await;
-        assert!(matches!(next, Some(RequestEvent::Progress { image: 0, step: 999, .. })));
+        assert!(matches!(next, Some(RequestEvent::Progress { item: 0, step: 999, .. })));
         assert!(mailbox.next().await.is_none());
     }
 

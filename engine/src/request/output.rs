@@ -3,33 +3,33 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use hearth_api::FinishReason;
 use hearth_api::{CallError, Rank, RequestId, WorkerId};
+use hearth_api::{FinishReason, MediaFacts};
 use hearth_protocol::message::Phase;
 
 /// What happens to a request. The last one is [`RequestEvent::Finished`].
 #[derive(Debug, Clone)]
 pub enum RequestEvent {
-    /// An image was given to a worker.
+    /// An item was given to a worker.
     Assigned {
-        /// Which image, from 0.
-        image: u32,
+        /// Which item, from 0.
+        item: u32,
         /// The worker.
         worker: WorkerId,
         /// Its rank.
         rank: Option<Rank>,
     },
-    /// The worker has taken the image on.
+    /// The worker has taken the item on.
     Accepted {
-        /// Which image.
-        image: u32,
-        /// Images that run before it.
+        /// Which item.
+        item: u32,
+        /// Items that run before it.
         queue_position: u32,
     },
-    /// How far an image is. Only the newest is kept for a slow reader.
+    /// How far an item is. Only the newest is kept for a slow reader.
     Progress {
-        /// Which image.
-        image: u32,
+        /// Which item.
+        item: u32,
         /// The worker.
         worker: WorkerId,
         /// Denoising steps taken.
@@ -39,10 +39,10 @@ pub enum RequestEvent {
         /// What the worker does now.
         phase: Phase,
     },
-    /// An unfinished image. Only the newest is kept for a slow reader.
+    /// An unfinished item. Only the newest is kept for a slow reader.
     Preview {
-        /// Which image.
-        image: u32,
+        /// Which item.
+        item: u32,
         /// The denoising step that it shows.
         step: u32,
         /// Media type of `bytes`.
@@ -50,19 +50,19 @@ pub enum RequestEvent {
         /// The encoded picture.
         bytes: Bytes,
     },
-    /// An image is there.
-    Image(ImageOutput),
-    /// An image has failed, and is not tried again.
-    ImageFailed {
-        /// Which image.
-        image: u32,
+    /// An item is done.
+    Item(ItemOutput),
+    /// An item has failed, and is not tried again.
+    ItemFailed {
+        /// Which item.
+        item: u32,
         /// Why.
         error: CallError,
     },
-    /// An image is tried again.
+    /// An item is tried again.
     Retried {
-        /// Which image.
-        image: u32,
+        /// Which item.
+        item: u32,
         /// The worker that it was on.
         from: WorkerId,
         /// Why.
@@ -72,10 +72,11 @@ pub enum RequestEvent {
     Finished(RequestOutput),
 }
 
-/// One image.
+/// One output of a request.
 #[derive(Debug, Clone)]
-pub struct ImageOutput {
-    /// Which image of the request, from 0.
+#[non_exhaustive]
+pub struct ItemOutput {
+    /// Which item of the request, from 0.
     pub index: u32,
     /// The seed that made it.
     pub seed: u64,
@@ -83,11 +84,9 @@ pub struct ImageOutput {
     pub media_type: String,
     /// SHA-256 of `bytes`, hex, as the worker says.
     pub sha256: String,
-    /// Width in pixels.
-    pub width: u32,
-    /// Height in pixels.
-    pub height: u32,
-    /// The encoded picture.
+    /// What `bytes` consists of: a picture's size, the shape of numbers.
+    pub media: MediaFacts,
+    /// The encoded item.
     pub bytes: Bytes,
     /// The worker that made it.
     pub worker: WorkerId,
@@ -103,32 +102,33 @@ pub struct ImageOutput {
 
 /// What came of a request.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct RequestOutput {
     /// The request.
     pub id: RequestId,
-    /// The seed; image i has this plus i.
+    /// The seed; item i has this plus i.
     pub seed: u64,
-    /// One entry per image asked for, in order.
-    pub images: Vec<Result<ImageOutput, CallError>>,
+    /// One entry per item asked for, in order.
+    pub items: Vec<Result<ItemOutput, CallError>>,
     /// Milliseconds: `total` from acceptance to the end, and of each phase the longest that an
-    /// image took.
+    /// item took.
     pub timings: BTreeMap<String, f64>,
     /// What a person should know, once each.
     pub warnings: Vec<String>,
-    /// How the request ended: `done` only if every image is there.
+    /// How the request ended: `done` only if every item is there.
     pub finish_reason: FinishReason,
-    /// What the request failed of first.
+    /// The first error of its items.
     pub error: Option<CallError>,
 }
 
 impl RequestOutput {
-    /// The output if it has an image.
+    /// The output if it has an item.
     ///
     /// # Errors
-    /// What the request failed of first, if it has none.
+    /// The first error of its items, if it has none.
     pub fn into_result(self) -> Result<Self, CallError> {
         match &self.error {
-            Some(error) if self.images.iter().all(Result::is_err) => Err(error.clone()),
+            Some(error) if self.items.iter().all(Result::is_err) => Err(error.clone()),
             _ => Ok(self),
         }
     }

@@ -83,13 +83,10 @@ impl Cluster {
         url: &RegistryUrl,
         only: Option<Vec<WorkerId>>,
     ) -> Arc<ExternalExecutor> {
-        let options = ExternalOptions {
-            registry: registry::open(url, &registry::Settings::default()).unwrap(),
-            identity: self.identity(Role::Coordinator, "c").into(),
-            agent: "test/0".to_owned(),
-            settings: settings(),
-            only,
-        };
+        let registry = registry::open(url, &registry::Settings::default()).unwrap();
+        let identity = self.identity(Role::Coordinator, "c");
+        let options = ExternalOptions::new(registry, identity, "test/0");
+        let options = options.settings(settings()).only(only);
         Arc::new(ExternalExecutor::start(options).unwrap())
     }
 

@@ -3,6 +3,7 @@
 //! Arguments and values are flat MessagePack maps. A program that embeds the worker registers
 //! methods of its own under other names.
 
+pub mod call;
 mod control;
 mod generate;
 mod infer;
@@ -12,6 +13,7 @@ mod status;
 use std::fmt;
 use std::str::FromStr;
 
+pub use call::{Call, NoArgs};
 pub use control::{CancelArgs, CancelValue, DrainValue, RequestList, RequestState, RequestSummary};
 pub use generate::{AttachArgs, AttachValue, AttachedPart, GenerateArgs, Generated, Part};
 pub use infer::{InferArgs, InferValue, ProfileArgs, ProfileValue};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use hearth_engine::blocking;
 use hearth_engine::{
-    Backends, Config, ErrorKind, Exec, GenerationRequest, Rank, ReplyFrom, RpcOptions, WorkerStatus,
+    Backends, Config, ErrorKind, GenerationRequest, Rank, RpcOptions, WorkerStatus,
 };
 use hearth_tests::SlurmCluster;
 use place::{Place, SOON, WORKERS, lives, owning, until_workers, workers_of};
@@ -40,7 +40,7 @@ async fn requests(place: &Place) {
     let error = outputs[1].as_ref().expect_err("a width of 7");
     assert_eq!(error.kind, ErrorKind::InvalidArgument, "{error}");
     let both = GenerationRequest { num_images: Some(2), ..request(7) };
-    let images = place.engine.step(vec![both]).await.remove(0).expect("two images").images;
+    let images = place.engine.step(vec![both]).await.remove(0).expect("two images").items;
     let ranks = images.iter().map(|image| image.as_ref().expect("an image").rank);
     assert_eq!(ranks.collect::<Vec<_>>(), [Some(Rank(0)), Some(Rank(1))], "spread over both");
 }
@@ -49,16 +49,16 @@ async fn collective(place: &Place) {
     let call =
         async |method: &str, options| place.engine.collective_rpc(method, json!({}), options).await;
     let plain = RpcOptions::default();
-    let all = call("get_rank", plain).await.expect("a call");
+    let all = call("get_rank", plain.clone()).await.expect("a call");
     let ranks: Vec<_> = all.iter().map(|envelope| envelope.rank).collect();
     assert_eq!(ranks, [Some(Rank(0)), Some(Rank(1))]);
     assert!(all.iter().all(|envelope| envelope.outcome.is_ok()), "{all:?}");
 
-    let one = RpcOptions { exec: Exec::Rank(Rank(1)), ..plain };
+    let one = plain.clone().rank(Rank(1));
     let one = call("get_rank", one).await.expect("a call");
     assert_eq!((one.len(), one[0].rank), (1, Some(Rank(1))));
     let before = place.stats().await;
-    let unique = RpcOptions { reply: ReplyFrom::Unique(Rank(0)), ..plain };
+    let unique = plain.clone().reply_rank(Rank(0));
     let unique = call("get_rank", unique).await.expect("a call");
     assert_eq!((unique.len(), unique[0].rank), (1, Some(Rank(0))));
     assert_eq!(before.len(), WORKERS);
@@ -66,15 +66,14 @@ async fn collective(place: &Place) {
     let refused = async |method: &str, options| {
         call(method, options).await.expect_err("a refusal").to_string()
     };
-    let far = RpcOptions { exec: Exec::Rank(Rank(9)), ..plain };
+    let far = plain.clone().rank(Rank(9));
     assert!(refused("get_rank", far).await.contains("there are 0 to 1"));
-    let other =
-        RpcOptions { exec: Exec::Rank(Rank(0)), reply: ReplyFrom::Unique(Rank(1)), ..plain };
+    let other = plain.clone().rank(Rank(0)).reply_rank(Rank(1));
     assert!(refused("get_rank", other).await.contains("reply_rank"));
-    let never = RpcOptions { timeout: Duration::ZERO, ..plain };
+    let never = plain.clone().timeout(Duration::ZERO);
     assert!(refused("get_rank", never).await.contains("timeout is 0"));
 
-    for envelope in call("execute_model", plain).await.expect("a call") {
+    for envelope in call("execute_model", plain.clone()).await.expect("a call") {
         let error = envelope.outcome.expect_err("no such method");
         assert_eq!(error.kind, ErrorKind::UnknownMethod);
         assert!(error.message.contains("is called generate"), "{error}");

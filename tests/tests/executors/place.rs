@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hearth_engine::executor::{CallStream, Executor, OutgoingCall};
 use hearth_engine::{
-    Backends, CallError, Config, Engine, ExternalExecutor, FleetView, LaunchedExecutor, RpcOptions,
-    Start, WorkerId,
+    Backends, CallError, Config, Engine, ExternalExecutor, FleetView, LaunchedExecutor, NoArgs,
+    RpcOptions, Start, WorkerId, call,
 };
 use hearth_launchers::shim::Shim;
 use hearth_launchers::slurm::{self, Slurm};
@@ -142,13 +142,9 @@ impl Place {
 
     /// What each worker counts, by rank.
     pub(crate) async fn stats(&self) -> Vec<Stats> {
-        let none = serde_json::json!({});
-        let options = RpcOptions::default();
-        let envelopes = self.engine.collective_rpc("stats", none, options).await.expect("a call");
-        let value = |outcome: Result<serde_json::Value, CallError>| {
-            serde_json::from_value(outcome.expect("an answer")).expect("stats")
-        };
-        envelopes.into_iter().map(|envelope| value(envelope.outcome)).collect()
+        let asked = self.engine.call::<call::Stats>(NoArgs {}, RpcOptions::new()).await;
+        let envelopes = asked.expect("a call").into_iter();
+        envelopes.map(|envelope| envelope.outcome.expect("an answer")).collect()
     }
 
     /// How many launches the engine's launcher remembers; none where it has no launcher.

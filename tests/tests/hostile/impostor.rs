@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use hearth_api::Incarnation;
-use hearth_engine::{
-    Backends, Config, Engine, ErrorKind, Exec, GenerationRequest, Rank, RpcOptions,
-};
+use hearth_engine::{Backends, Config, Engine, ErrorKind, GenerationRequest, Rank, RpcOptions};
 use hearth_protocol::codec;
 use hearth_protocol::frame::FrameKind;
 use hearth_protocol::message::{Reply, Request, Trailer};
@@ -113,13 +111,14 @@ async fn replies_of_another_attempt_or_run_are_not_taken() {
     let engine = Engine::start(&config, &backends, "test/0").await.expect("an engine");
     engine.wait_ready(2, LIMIT).await.expect("both are there");
 
-    let to_it = RpcOptions { exec: Exec::Rank(Rank(1)), ..RpcOptions::default() };
+    let to_it = RpcOptions::new().rank(Rank(1));
     for (lie, kind) in
         [(Lie::Attempt, ErrorKind::Protocol), (Lie::Run, ErrorKind::StaleIncarnation)]
     {
         impostor.will(lie);
         let none = serde_json::Value::Null;
-        let envelope = engine.collective_rpc("stats", none, to_it).await.expect("a call").remove(0);
+        let envelope =
+            engine.collective_rpc("stats", none, to_it.clone()).await.expect("a call").remove(0);
         let error = envelope.outcome.expect_err("a reply of somebody else's call");
         assert_eq!((error.kind, error.rank), (kind, Some(Rank(1))), "{error}");
     }
@@ -132,7 +131,7 @@ async fn replies_of_another_attempt_or_run_are_not_taken() {
         ..GenerationRequest::default()
     };
     let output = engine.step(vec![request]).await.remove(0).expect("both images");
-    let ranks = output.images.iter().map(|image| image.as_ref().expect("an image").rank);
+    let ranks = output.items.iter().map(|image| image.as_ref().expect("an image").rank);
     assert_eq!(ranks.collect::<Vec<_>>(), [Some(Rank(0)); 2]);
     assert_eq!(impostor.answered(), asked + 1, "the impostor was asked for one of them");
     engine.close().await;

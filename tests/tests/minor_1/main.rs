@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use client::{LIMIT, credentials, end, endpoint, frames, raw_frame};
-use hearth_engine::{Backends, Config, Engine, GenerationRequest, Rank};
+use hearth_engine::{Backends, Config, Engine, GenerationRequest, MediaFacts, Rank};
 use hearth_protocol::frame::{FrameHeader, FrameKind};
 use hearth_protocol::record::WorkerRecord;
 use hearth_tests::{Fleet, FleetOptions};
@@ -193,11 +193,11 @@ async fn our_engine_takes_a_picture_from_a_worker_of_minor_1() {
         ..GenerationRequest::default()
     };
     let output = engine.step(vec![request]).await.remove(0).expect("both pictures");
-    for (index, image) in output.images.iter().enumerate() {
-        let image = image.as_ref().expect("a picture");
-        assert_eq!((image.seed, image.rank), (7 + index as u64, Some(Rank(1))));
-        assert_eq!((image.width, image.height), (64, 48));
-        assert_eq!(&image.bytes[..], PICTURE);
+    for (index, item) in output.items.iter().enumerate() {
+        let item = item.as_ref().expect("a picture");
+        assert_eq!((item.seed, item.rank), (7 + index as u64, Some(Rank(1))));
+        assert_eq!(item.media, MediaFacts::Image { width: 64, height: 48 });
+        assert_eq!(&item.bytes[..], PICTURE);
     }
     engine.close().await;
 }

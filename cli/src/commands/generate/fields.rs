@@ -5,65 +5,42 @@ use std::path::{Path, PathBuf};
 
 use hearth_api::limits;
 use hearth_api::request::GenerationRequest;
-use serde_json::{Map, Value};
+use hearth_engine::documents::{FileDifference, OriginalFiles, RequestDocument};
+use serde_json::Value;
 
 use crate::args::DetailArgs;
 use crate::commands::input;
 use crate::exit::Failure;
 
-/// The text chunk of a PNG file in which Hearth records the request.
-const CHUNK: &str = "hearth";
-/// Fields that are files, for which `@FILE` stands for the file's bytes, and their flags.
-const FILES: &[(&str, &str)] = &[
-    ("image", "--image"),
-    ("mask_image", "--mask"),
-    ("control_image", "--control-image"),
-    ("latents", "--latents"),
-];
-
 /// What `--request` and `--set` give.
 #[derive(Debug, Default)]
 pub(super) struct RequestInput {
     pub(super) request: GenerationRequest,
-    /// The files of the original request: their bytes are not in it.
-    missing: Vec<MissingFiles>,
+    /// The files that the request was once made with: their bytes are not in it.
+    original: OriginalFiles,
     source: String,
 }
 
-/// The files of one field, in their order.
-#[derive(Debug)]
-struct MissingFiles {
-    field: &'static str,
-    flag: &'static str,
-    /// The SHA-256 of each; `None` where another was given.
-    digests: Vec<Option<String>>,
-}
-
 impl RequestInput {
-    /// Reads `--request` and `--set`.
+    /// Reads `--request` and `--set`; `@FILE` stands for a file's bytes.
     pub(super) fn read(args: &DetailArgs) -> Result<Self, Failure> {
-        let mut given = Self::default();
-        let mut fields = Map::new();
-        if let Some(path) = &args.request {
-            given.source = format!("--request {}", path.display());
-            fields = whole(path)?;
-        }
-        given.missing = take_digests(&mut fields);
+        let (mut document, source) = match &args.request {
+            Some(path) => (read_document(path)?, format!("--request {}", path.display())),
+            None => (RequestDocument::default(), String::new()),
+        };
         for (field, value) in &args.set {
             // What isn't JSON is taken as text, so that a name needs no quotation marks.
             let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value.as_str()));
-            fields.insert(field.clone(), value);
+            document.set(field.as_str(), value);
         }
-        for (field, _) in FILES {
-            for file in fields.get_mut(*field).map(files).into_iter().flatten() {
-                let path = file.as_str().and_then(|text| text.strip_prefix('@'));
-                if let Some(path) = path.map(PathBuf::from) {
-                    *file = Value::from(base64(&bytes(&format!("{field}="), &path)?));
-                }
+        for (field, file) in document.files_mut() {
+            let path = file.as_str().and_then(|text| text.strip_prefix('@'));
+            if let Some(path) = path.map(PathBuf::from) {
+                *file = Value::from(base64(&bytes(&format!("{field}="), &path)?));
             }
         }
-        given.request = GenerationRequest::from_json(Value::Object(fields))?;
-        Ok(given)
+        let (request, original) = document.request()?;
+        Ok(Self { request, original, source })
     }
 
     /// A warning for each file of the request that differs from the original's.
@@ -71,61 +48,43 @@ impl RequestInput {
     /// # Errors
     /// A file of the original is missing.
     pub(super) fn other_files(&self, request: &GenerationRequest) -> Result<Vec<String>, Failure> {
-        let (source, inputs) = (&self.source, request.inputs());
-        let mut warnings = Vec::new();
-        for MissingFiles { field, flag, digests } in &self.missing {
-            let given: Vec<_> = inputs.iter().filter(|(name, _)| name == field).collect();
-            let (count, known) = (digests.len(), digests.iter().flatten());
-            if given.is_empty() {
-                let known: Vec<_> = known.map(|sha256| short(sha256)).collect();
+        let differences = self.original.differences(request).into_iter();
+        differences.map(|difference| self.warning(difference)).collect()
+    }
+
+    fn warning(&self, difference: FileDifference) -> Result<String, Failure> {
+        let source = &self.source;
+        match difference {
+            FileDifference::Missing { field, count, digests } => {
+                let known: Vec<_> = digests.iter().map(|sha256| short(sha256)).collect();
                 let (files, them, each) = match count {
                     1 => ("a file".to_owned(), "the file", ""),
                     _ => (format!("{count} files"), "them", ", again for each"),
                 };
-                return Err(Failure::usage(format!(
+                Err(Failure::usage(format!(
                     "{source}: it was made with {files} as {field} (SHA-256 {}), not kept in it. \
-                     Give {them}: {flag} FILE{each}",
-                    known.join(", ")
-                )));
+                     Give {them}: {} FILE{each}",
+                    known.join(", "),
+                    flag(field)
+                )))
             }
-            if given.len() != count {
-                let given = given.len();
-                warnings.push(format!("{field}: {source} was made with {count}, not {given}"));
-                continue;
+            FileDifference::Count { field, original, given } => {
+                Ok(format!("{field}: {source} was made with {original}, not {given}"))
             }
-            for (index, ((_, input), sha256)) in given.iter().zip(digests).enumerate() {
-                let Some(sha256) = sha256.as_deref().filter(|it| *it != input.sha256()) else {
-                    continue;
-                };
+            FileDifference::Other { field, index, count, sha256 } => {
                 let number = if count > 1 { format!(" {}", index + 1) } else { String::new() };
-                let short = short(sha256);
-                warnings.push(format!("{field}{number} is not the file of {source} ({short})"));
+                let short = short(&sha256);
+                Ok(format!("{field}{number} is not the file of {source} ({short})"))
             }
         }
-        Ok(warnings)
     }
 }
 
-/// Takes out the fields that name files by their digests.
-fn take_digests(fields: &mut Map<String, Value>) -> Vec<MissingFiles> {
-    let mut missing = Vec::new();
-    for &(field, flag) in FILES {
-        let Some(value) = fields.get_mut(field) else { continue };
-        let digest = |file: &Value| Some(file.get("sha256")?.as_str()?.to_owned());
-        let digests: Vec<_> = files(value).iter().map(digest).collect();
-        if digests.iter().any(Option::is_some) {
-            missing.push(MissingFiles { field, flag, digests });
-            fields.remove(field);
-        }
-    }
-    missing
-}
-
-/// The files of a field that has one or a list of them.
-fn files(value: &mut Value) -> &mut [Value] {
-    match value {
-        Value::Array(files) => files.as_mut_slice(),
-        one => std::slice::from_mut(one),
+/// The flag that gives the files of a field.
+fn flag(field: &str) -> String {
+    match field {
+        "mask_image" => "--mask".to_owned(),
+        _ => format!("--{}", field.replace('_', "-")),
     }
 }
 
@@ -134,35 +93,12 @@ fn short(sha256: &str) -> String {
     format!("{}…", sha256.get(..12).unwrap_or(sha256))
 }
 
-/// The fields of a JSON file, or of the request that a PNG records.
-fn whole(path: &Path) -> Result<Map<String, Value>, Failure> {
+fn read_document(path: &Path) -> Result<RequestDocument, Failure> {
     let file = bytes("--request", path)?;
-    let shown = path.display();
-    let wrong = |why: &str| Failure::usage(format!("--request {shown}: {why}"));
-    let json: Value = if file.starts_with(b"\x89PNG") {
-        let text = hearth_media::png_text(&file, CHUNK)
-            .map_err(|error| wrong("the PNG can't be read").caused_by(Some(&error)))?;
-        let text = text.ok_or_else(|| {
-            wrong("the PNG doesn't say by which request it was made: Hearth's own do")
-        })?;
-        serde_json::from_str(&text)
-    } else {
-        serde_json::from_slice(&file)
-    }
-    .map_err(|error| {
-        wrong("it is neither JSON nor a PNG made by Hearth").caused_by(Some(&error))
-    })?;
-    let Value::Object(mut fields) = json else {
-        return Err(wrong("a request is a JSON object, as in {\"prompt\": \"red heart\"}"));
-    };
-    match fields.remove("request") {
-        Some(Value::Object(request)) => Ok(request),
-        Some(other) => {
-            fields.insert("request".to_owned(), other);
-            Ok(fields)
-        }
-        None => Ok(fields),
-    }
+    RequestDocument::parse(&file).map_err(|error| {
+        let failure = Failure::usage(format!("--request {}: {error}", path.display()));
+        failure.caused_by(std::error::Error::source(&error))
+    })
 }
 
 fn bytes(flag: &str, path: &Path) -> Result<Vec<u8>, Failure> {

@@ -83,7 +83,7 @@ async fn drive(
         let line = StatusLine::new(&app.output);
         let loading = |_: &_| line.set("waiting for a worker that loads its models".to_owned());
         let wait = timeout.unwrap_or(PATIENCE);
-        let ready = link.ready_for(request.model.as_deref(), wait, loading);
+        let ready = link.engine.wait_for_model(request.model.as_deref(), wait, loading);
         tokio::select! {
             biased;
             () = interrupts.next() => return Ok(Status::Interrupted),
@@ -147,7 +147,7 @@ async fn attach_on(
     app: &App,
 ) -> Result<Status, Failure> {
     let mut submission = link.engine.attach(&args.id, args.timeout).await?;
-    let images = submission.images;
+    let images = submission.items;
     let name = request::short(&args.id);
     let destination = Destination::new(args.output.as_deref(), None, images, name)?;
     if destination.is_stdout() {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use hearth_api::FinishReason;
 use hearth_api::{CallError, ErrorKind, Rank, RequestId};
-use hearth_engine::{ImageOutput, RequestEvent, RequestOutput};
+use hearth_api::{FinishReason, MediaFacts};
+use hearth_engine::{ItemOutput, RequestEvent, RequestOutput};
 use hearth_protocol::message::Phase;
 use serde::Serialize;
 
@@ -31,8 +31,8 @@ struct ImageReport {
     media_type: String,
     sha256: String,
     seed: u64,
-    width: u32,
-    height: u32,
+    #[serde(flatten)]
+    media: MediaFacts,
     worker: String,
     rank: Option<Rank>,
     timings: BTreeMap<String, f64>,
@@ -70,32 +70,32 @@ impl<'a> Report<'a> {
     /// Handles an event, except for the last.
     pub(super) fn on(&mut self, event: RequestEvent) -> Result<(), Failure> {
         match event {
-            RequestEvent::Assigned { image, worker, .. } => {
-                self.bars.goes_to(image as usize, worker.as_str());
+            RequestEvent::Assigned { item, worker, .. } => {
+                self.bars.goes_to(item as usize, worker.as_str());
             }
-            RequestEvent::Accepted { image, queue_position } => match queue_position {
-                0 => self.note_running(image),
-                before => self.bars.waits(image as usize, before),
+            RequestEvent::Accepted { item, queue_position } => match queue_position {
+                0 => self.note_running(item),
+                before => self.bars.waits(item as usize, before),
             },
-            RequestEvent::Progress { image, step, steps, phase, .. } => {
-                self.note_running(image);
+            RequestEvent::Progress { item, step, steps, phase, .. } => {
+                self.note_running(item);
                 let doing = match phase {
                     Phase::ModelLoad => Some("loading the model"),
                     Phase::OutputPostprocessing => Some("encoding"),
                     _ => None,
                 };
                 if steps > 0 {
-                    self.bars.step(image as usize, step, steps, doing);
+                    self.bars.step(item as usize, step, steps, doing);
                 }
             }
-            RequestEvent::Preview { image, media_type, bytes, .. } => {
-                self.preview(image, &media_type, &bytes)?;
+            RequestEvent::Preview { item, media_type, bytes, .. } => {
+                self.preview(item, &media_type, &bytes)?;
             }
-            RequestEvent::Image(image) => self.image(image)?,
-            RequestEvent::ImageFailed { image, error } => self.failed(image, error),
-            RequestEvent::Retried { image, from, error } => {
+            RequestEvent::Item(output) => self.item(output)?,
+            RequestEvent::ItemFailed { item, error } => self.failed(item, error),
+            RequestEvent::Retried { item, from, error } => {
                 let why = &error.message;
-                self.bars.line(&format!("picture {image} is tried again ({from}: {why})"));
+                self.bars.line(&format!("picture {item} is tried again ({from}: {why})"));
             }
             RequestEvent::Finished(_) => {}
         }
@@ -107,64 +107,63 @@ impl<'a> Report<'a> {
         self.bars.freeze();
     }
 
-    fn note_running(&mut self, image: u32) {
+    fn note_running(&mut self, item: u32) {
         if !std::mem::replace(&mut self.running, true) {
             let since_start = self.app.started.elapsed();
-            tracing::info!(image, ?since_start, "the request runs");
+            tracing::info!(item, ?since_start, "the request runs");
         }
     }
 
-    fn preview(&mut self, image: u32, media_type: &str, bytes: &[u8]) -> Result<(), Failure> {
-        let Some(path) = self.destination.preview(image, media_type) else { return Ok(()) };
+    fn preview(&mut self, item: u32, media_type: &str, bytes: &[u8]) -> Result<(), Failure> {
+        let Some(path) = self.destination.preview(item, media_type) else { return Ok(()) };
         file::write(&path, bytes)?;
-        if self.previews.insert(image, path.clone()).is_none() {
+        if self.previews.insert(item, path.clone()).is_none() {
             self.bars.line(&format!("preview: {}", path.display()));
         }
         Ok(())
     }
 
-    fn image(&mut self, image: ImageOutput) -> Result<(), Failure> {
-        let artifact = self.destination.path(image.index);
+    fn item(&mut self, output: ItemOutput) -> Result<(), Failure> {
+        let artifact = self.destination.path(output.index);
         match &artifact {
-            Some(path) => file::write(path, &image.bytes)?,
-            None => self.app.output.bytes(&image.bytes)?,
+            Some(path) => file::write(path, &output.bytes)?,
+            None => self.app.output.bytes(&output.bytes)?,
         }
         // A picture that is there needs no preview.
-        if let Some(preview) = self.previews.remove(&image.index) {
+        if let Some(preview) = self.previews.remove(&output.index) {
             let _ = std::fs::remove_file(preview);
         }
-        let total = image.timings.get("total").copied().unwrap_or_default();
+        let total = output.timings.get("total").copied().unwrap_or_default();
         let took = text::took(std::time::Duration::from_secs_f64(total.max(0.0) / 1e3));
-        let seed = image.seed;
-        self.bars.ends(image.index as usize, &format!("done in {took}, seed {seed}"));
+        let seed = output.seed;
+        self.bars.ends(output.index as usize, &format!("done in {took}, seed {seed}"));
         self.items.push(Item {
-            index: image.index,
+            index: output.index,
             artifact,
-            finish_reason: image.finish_reason,
+            finish_reason: output.finish_reason,
             error: None,
             made: Some(ImageReport {
-                media_type: image.media_type,
-                sha256: image.sha256,
+                media_type: output.media_type,
+                sha256: output.sha256,
                 seed,
-                width: image.width,
-                height: image.height,
-                worker: image.worker.to_string(),
-                rank: image.rank,
-                timings: image.timings,
-                warnings: image.warnings,
+                media: output.media,
+                worker: output.worker.to_string(),
+                rank: output.rank,
+                timings: output.timings,
+                warnings: output.warnings,
             }),
         });
         Ok(())
     }
 
-    fn failed(&mut self, image: u32, error: CallError) {
+    fn failed(&mut self, item: u32, error: CallError) {
         let word = match error.kind {
             ErrorKind::Cancelled => "cancelled".to_owned(),
             kind => format!("failed: {kind}"),
         };
-        self.bars.ends(image as usize, &word);
+        self.bars.ends(item as usize, &word);
         self.items.push(Item {
-            index: image,
+            index: item,
             artifact: None,
             made: None,
             finish_reason: reason(error.kind),

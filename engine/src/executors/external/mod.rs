@@ -31,6 +31,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// What an external executor needs.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct ExternalOptions {
     /// Where workers are found.
     pub registry: Arc<dyn Registry>,
@@ -42,6 +43,37 @@ pub struct ExternalOptions {
     pub settings: Settings,
     /// The workers to connect to; none for all of the registry's.
     pub only: Option<Vec<WorkerId>>,
+}
+
+impl ExternalOptions {
+    /// All workers of a registry, with the usual timers. `agent` is program and version.
+    pub fn new(
+        registry: Arc<dyn Registry>,
+        identity: impl Into<CurrentIdentity>,
+        agent: impl Into<String>,
+    ) -> Self {
+        Self {
+            registry,
+            identity: identity.into(),
+            agent: agent.into(),
+            settings: Settings::default(),
+            only: None,
+        }
+    }
+
+    /// Other timers of the transport.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Only these workers; none for all of the registry's.
+    #[must_use]
+    pub fn only(mut self, workers: Option<Vec<WorkerId>>) -> Self {
+        self.only = workers;
+        self
+    }
 }
 
 /// Connects to the workers of a registry, keeps the connections, and disconnects when it is closed.

@@ -69,10 +69,11 @@ impl LaunchedExecutor {
     ) -> Result<Self, Error> {
         let section = &start.executor;
         section.check()?;
-        let home = Arc::new(Home::make(start, "launched")?);
+        let section = section.launched();
+        let home = Arc::new(Home::make(start, &section.owned, "launched")?);
         let state = StateDir::new(home.folder().join("replicas"));
         let launcher = launcher(state.clone())?;
-        let plan = Plan::new(section, Arc::clone(&home), &*launcher)?;
+        let plan = Plan::new(&section, Arc::clone(&home), &*launcher)?;
         let claim = home.registry.own(&home.owner());
         tokio::select! {
             biased;
@@ -90,7 +91,10 @@ impl LaunchedExecutor {
             replicas.stop().await.map_err(|reason| Error::Unended { reason })?;
             return Err(error);
         }
-        Ok(Self { owned: OwnedExecutor::start(start, home, replicas).await?, _guard: guard })
+        Ok(Self {
+            owned: OwnedExecutor::start(start, &section.owned, home, replicas).await?,
+            _guard: guard,
+        })
     }
 }
 

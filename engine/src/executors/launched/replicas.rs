@@ -180,11 +180,8 @@ impl Origin for Replicas {
 /// Whether another launch in place of one that has ended must fail as well. A manager that is not
 /// there was there before, so it is being started again.
 fn is_lasting(error: &Error) -> bool {
-    match error {
-        Error::Launch(hearth_launchers::Error::ManagerAbsent { .. }) => false,
-        Error::Launch(error) => error.is_configuration(),
-        _ => false,
-    }
+    let Error::Launch(error) = error else { return false };
+    !matches!(error, hearth_launchers::Error::ManagerAbsent { .. }) && error.is_configuration()
 }
 
 /// One replica's life.

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use hearth_launchers::{Capabilities, Gpus, LaunchSpec, Launcher, Owner, Placement, Resources};
 
-use super::super::owned::Home;
 use super::super::owned::workers::{Ranks, Workers};
-use crate::config::{ExecutorSection, GpuWish, PlacementSection, Size};
+use super::super::owned::{Home, flags};
+use crate::config::{GpuWish, LaunchedSection, PlacementSection, Size};
 use crate::executors::Error;
 use crate::executors::worker_program::{WORKER, share_of_cores, worker_program};
 
@@ -17,7 +17,7 @@ const GRACE: Duration = Duration::from_secs(3);
 
 /// Makes the specs of an engine's replicas.
 pub(super) struct Plan {
-    section: ExecutorSection,
+    section: LaunchedSection,
     home: Arc<Home>,
     owner: Owner,
     capabilities: Capabilities,
@@ -31,7 +31,7 @@ pub(super) struct Plan {
 impl Plan {
     /// Checks what a launch would not: replicas on other hosts need a registry that they reach.
     pub(super) fn new(
-        section: &ExecutorSection,
+        section: &LaunchedSection,
         home: Arc<Home>,
         launcher: &dyn Launcher,
     ) -> Result<Self, Error> {
@@ -43,8 +43,8 @@ impl Plan {
         // So that a model's path means what it means here.
         let here = || std::env::current_dir().ok();
         let working_dir = capabilities.shares_files.then(here).flatten();
-        let mut asked = LaunchSpec::new(home.name(), section.count(), WORKER);
-        asked.env.clone_from(&section.env);
+        let mut asked = LaunchSpec::new(home.name(), section.owned.count, WORKER);
+        asked.env.clone_from(&section.owned.env);
         asked.resources = resources(section);
         let resources = launcher.choose(&asked)?;
         Ok(Self { section: section.clone(), home, owner, capabilities, working_dir, resources })
@@ -63,16 +63,16 @@ impl Plan {
     fn launch(&self, alone: Option<u32>) -> Result<LaunchSpec, Error> {
         let Self { section, home, capabilities, .. } = self;
         let private = home.fixed_ranks();
-        let program = match section.program.as_os_str().is_empty() {
-            true if capabilities.shares_files => worker_program(),
-            true => PathBuf::from(WORKER),
-            false => section.program.clone(),
+        let program = match &section.owned.program {
+            None if capabilities.shares_files => worker_program(),
+            None => PathBuf::from(WORKER),
+            Some(program) => program.clone(),
         };
-        let count = section.count();
+        let count = section.owned.count;
         // Replicas of one host share its cores, unless each has its own.
         let threads = match section.cpus {
             None if !capabilities.supports_many_hosts => share_of_cores(count),
-            _ => 0,
+            Some(_) | None => 0,
         };
         let workers = Workers {
             name: home.name(),
@@ -88,7 +88,7 @@ impl Plan {
             args: self.args(),
         };
         let mut spec = workers.bare_spec()?;
-        spec.env.extend(section.env.clone());
+        spec.env.extend(section.owned.env.clone());
         spec.working_dir.clone_from(&self.working_dir);
         spec.resources.clone_from(&self.resources);
         let PlacementSection { pool, hosts, labels, image } = section.placement.clone();
@@ -103,22 +103,20 @@ impl Plan {
     /// What an owned worker is told beyond what every launched one is.
     fn args(&self) -> Vec<String> {
         let Self { section, home, .. } = self;
-        let owner = home.owner().to_string();
-        let grace = humantime::format_duration(section.owner_grace).to_string();
-        let mut args = vec!["--owner".to_owned(), owner, "--owner-grace".to_owned(), grace];
-        match (&section.devices[..], &section.gpus) {
-            ([one], _) => args.extend(["--device".to_owned(), one.clone()]),
+        let mut args: Vec<String> = flags::owner(&home.owner(), section.owner_grace).into();
+        match (&section.owned.devices[..], &section.gpus) {
+            ([one], _) => args.extend(flags::device(one)),
             // A replica sees its own card as the first.
-            ([], Some(_)) => args.extend(["--device", "cuda:0"].map(str::to_owned)),
-            _ => {}
+            ([], Some(_)) => args.extend(flags::device("cuda:0")),
+            ([], None) | ([_, _, ..], _) => {}
         }
-        args.extend(section.args.iter().cloned());
+        args.extend(section.owned.args.iter().cloned());
         args
     }
 }
 
 /// What the config asks for.
-fn resources(section: &ExecutorSection) -> Resources {
+fn resources(section: &LaunchedSection) -> Resources {
     let gpus = section.gpus.as_ref().map(|wish| match wish {
         GpuWish::Count(count) => Gpus::Count(*count),
         GpuWish::Devices(devices) => Gpus::Devices(devices.clone()),

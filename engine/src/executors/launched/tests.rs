@@ -84,11 +84,12 @@ async fn three() -> (Arc<Fake>, Replicas, Place) {
         base.path()
     );
     let config = Config::parse(&text, &Backends::builtin()).unwrap();
-    let home =
-        Arc::new(Home::make(&Start::without_identity(&config, "test/0"), "launched").unwrap());
+    let section = config.executor.launched();
+    let start = Start::without_identity(&config, "test/0");
+    let home = Arc::new(Home::make(&start, &section.owned, "launched").unwrap());
     let launcher = Arc::new(Fake::default());
     let kept = StateDir::new(home.folder().join("replicas"));
-    let plan = Plan::new(&config.executor, Arc::clone(&home), &*launcher).unwrap();
+    let plan = Plan::new(&section, Arc::clone(&home), &*launcher).unwrap();
     let claim = home.registry.own(&home.owner());
     claim.held().await;
     let replicas = Replicas::new(Arc::clone(&launcher) as _, plan, kept, claim);

@@ -32,9 +32,11 @@ impl MpExecutor {
     pub async fn start(start: &Start) -> Result<Self, Error> {
         let section = &start.executor;
         section.check()?;
-        let home = Arc::new(Home::make(start, "mp")?);
-        let processes = Processes::new(section, Arc::clone(&home));
-        Ok(Self(OwnedExecutor::start(start, home, Arc::new(processes)).await?))
+        let section = section.mp();
+        let home = Arc::new(Home::make(start, &section.owned, "mp")?);
+        let processes = Processes::new(&section, Arc::clone(&home));
+        let owned = OwnedExecutor::start(start, &section.owned, home, Arc::new(processes));
+        Ok(Self(owned.await?))
     }
 }
 

@@ -11,9 +11,10 @@ use hearth_base::causes;
 use hearth_base::task::OwnedTask;
 use tokio::process::{Child, ChildStdin, Command};
 
+use super::super::owned::flags::{self, WorkerFlags};
 use super::super::owned::{Exit, Home, LastLines, Origin, Run};
 use super::exit;
-use crate::config::ExecutorSection;
+use crate::config::MpSection;
 use crate::executors::Error;
 use crate::executors::worker_program::{share_of_cores, worker_program};
 
@@ -26,46 +27,47 @@ const LAST_LINES: Duration = Duration::from_millis(300);
 /// Starts the processes.
 pub(super) struct Processes {
     program: PathBuf,
-    section: ExecutorSection,
+    section: MpSection,
     home: Arc<Home>,
 }
 
 impl Processes {
-    pub(super) fn new(section: &ExecutorSection, home: Arc<Home>) -> Self {
-        let program = match section.program.as_os_str().is_empty() {
-            false => section.program.clone(),
-            true => worker_program(),
-        };
+    pub(super) fn new(section: &MpSection, home: Arc<Home>) -> Self {
+        let program = section.owned.program.clone().unwrap_or_else(worker_program);
         Self { program, section: section.clone(), home }
     }
 
     fn command(&self, rank: u32) -> Result<Command, Error> {
-        let Self { program, section, home } = self;
+        let Self { program, section: MpSection { owned, worker_config }, home } = self;
         let id = home.worker_id(rank);
         let pki = home.folder().join("pki").join(id.as_str());
         home.issue(rank)?.write(&pki)?;
-        let mut command = Command::new(program);
-        if !section.worker_config.as_os_str().is_empty() {
-            command.arg("--config").arg(&section.worker_config);
-        } else {
-            let share = share_of_cores(section.count());
-            command.env("HEARTH_RUNTIME__THREADS", share.to_string());
-        }
-        command.args(["--id", id.as_str(), "--listen", "127.0.0.1:0", "--http", "off"]);
-        command.args(["--registry", &home.section.url, "--lifeline=now", "--pki"]).arg(&pki);
-        command.arg("--state-dir").arg(home.folder().join("state"));
-        match home.fixed_ranks() {
-            true => command.arg("--rank").arg(rank.to_string()),
-            false => command.args(["--rank", "auto"]),
-        };
-        let device = match &section.devices[..] {
+        let mut further: Vec<String> = flags::lifeline().into();
+        let device = match &owned.devices[..] {
             [one] => Some(one),
             many => many.get(rank as usize),
         };
-        if let Some(device) = device {
-            command.args(["--device", device]);
-        }
-        command.args(&section.args).envs(home.registry_variables()).envs(&section.env);
+        further.extend(device.map(|device| flags::device(device)).into_iter().flatten());
+        further.extend(owned.args.iter().cloned());
+        let flags = WorkerFlags {
+            id: id.to_string(),
+            rank: if home.fixed_ranks() { rank.to_string() } else { "auto".to_owned() },
+            listen: "127.0.0.1:0",
+            registry: home.section.url.clone(),
+            pki: pki.display().to_string(),
+            state_dir: home.folder().join("state").display().to_string(),
+            further: &further,
+        };
+        let mut command = Command::new(program);
+        let threads = match worker_config {
+            Some(file) => {
+                command.arg("--config").arg(file);
+                // It says how many threads they have.
+                0
+            }
+            None => share_of_cores(owned.count),
+        };
+        command.args(flags.args()).envs(home.variables(threads)?).envs(&owned.env);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         // Ctrl-C is this process's to hear.
         command.process_group(0).kill_on_drop(true);

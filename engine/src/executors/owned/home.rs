@@ -5,6 +5,7 @@
 //! engines left are removed by the next one on their host. An engine's name is new at each start and
 //! is in its certificate: workers of an engine that was killed take no other for their owner.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,11 +15,12 @@ use std::time::Duration;
 use hearth_api::WorkerId;
 use hearth_fabric::config::RegistrySection;
 use hearth_fabric::identity::{Authority, Credentials, CurrentIdentity};
-use hearth_fabric::registry::{self, Registry, RegistryUrl};
+use hearth_fabric::registry::{self, Registry};
 use hearth_protocol::role::Role;
 use uuid::Uuid;
 
-use super::folder;
+use super::{flags, folder};
+use crate::config::OwnedSection;
 use crate::executors::{Error, Start};
 
 /// How long the certificates of owned workers are good for.
@@ -46,18 +48,18 @@ impl Home {
     ///
     /// # Errors
     /// [`Error::Folder`], [`Error::Identity`], [`Error::Registry`], [`Error::Config`].
-    pub(in crate::executors) fn make(start: &Start, kind: &str) -> Result<Self, Error> {
-        let section = &start.executor;
+    pub(in crate::executors) fn make(
+        start: &Start,
+        owned: &OwnedSection,
+        kind: &str,
+    ) -> Result<Self, Error> {
         let random = Uuid::new_v4().simple().to_string();
         let name = format!("{kind}-{}", &random[..8]);
-        let base = match section.runtime_dir.as_os_str().is_empty() {
-            true => std::env::temp_dir(),
-            false => section.runtime_dir.clone(),
-        };
+        let base = owned.runtime_dir.clone().unwrap_or_else(std::env::temp_dir);
         let folder = base.join(folder::name(&name));
-        let authority = match section.authority.as_os_str().is_empty() {
-            true => Authority::create("engine", VALIDITY)?,
-            false => Authority::load(&section.authority)?,
+        let authority = match &owned.authority {
+            None => Authority::create("engine", VALIDITY)?,
+            Some(folder) => Authority::load(folder)?,
         };
         // Never one from elsewhere: its name would be that of the next start too, or of another
         // engine, and workers would wait for an owner that is not theirs.
@@ -132,8 +134,14 @@ impl Home {
         &self.folder
     }
 
-    /// The registry's keys as variables of a worker; flags say the rest.
-    pub(in crate::executors) fn registry_variables(&self) -> Vec<(String, String)> {
+    /// The variables of a worker on this host. `threads` is 0 for the worker's own choice.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a registry that can't be used.
+    pub(in crate::executors) fn variables(
+        &self,
+        threads: usize,
+    ) -> Result<BTreeMap<String, String>, Error> {
         let RegistrySection { cacert, cert, key, user, password_file, ttl, .. } = &self.section;
         let keys = [
             ("CACERT", cacert),
@@ -142,15 +150,9 @@ impl Home {
             ("USER", user),
             ("PASSWORD_FILE", password_file),
         ];
-        let set = keys.into_iter().filter(|(_, value)| !value.is_empty());
-        let mut variables: Vec<_> =
-            set.map(|(key, value)| (format!("HEARTH_REGISTRY__{key}"), value.clone())).collect();
-        let ttl = format!("{}s", ttl.as_secs());
-        variables.push(("HEARTH_REGISTRY__TTL".to_owned(), ttl));
-        if let Ok(url @ RegistryUrl::Etcd { .. }) = self.section.url() {
-            variables.push(("HEARTH_WORKER__GROUP".to_owned(), url.group().to_string()));
-        }
-        variables
+        let given = keys.into_iter().filter(|(_, value)| !value.is_empty());
+        let given = given.map(|(key, value)| (key, value.clone()));
+        Ok(flags::variables(threads, &self.section.url()?, *ttl, given))
     }
 
     /// Removes the folder: nobody needs it any more.
@@ -177,7 +179,8 @@ mod tests {
     fn home(base: &Path, identity: Option<CurrentIdentity>) -> Home {
         let text = format!("[executor]\nbackend = \"mp\"\nworkers = 1\nruntime_dir = {base:?}\n");
         let config = Config::parse(&text, &Backends::builtin()).unwrap();
-        Home::make(&Start { identity, ..Start::without_identity(&config, "test/0") }, "mp").unwrap()
+        let start = Start::without_identity(&config, "test/0").identity(identity);
+        Home::make(&start, &config.executor.mp().owned, "mp").unwrap()
     }
 
     #[test]

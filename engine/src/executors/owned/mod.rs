@@ -1,9 +1,10 @@
 //! Workers that an engine owns: started for it, started again when they die, ended with it.
 //!
 //! [`home`] is where they find each other: certificates, registry, folder. A [`keeper`]
-//! looks after each rank, by the rule in [`restart`]; an [`Origin`] starts the workers. Calls go
-//! over an [`ExternalExecutor`] that sees only these workers.
+//! looks after each rank, by the rule in [`restart`]; an [`Origin`] starts the workers. Calls go over
+//! an [`ExternalExecutor`] that sees only these workers.
 
+pub(super) mod flags;
 mod folder;
 mod home;
 mod keeper;
@@ -19,7 +20,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hearth_api::{CallError, Rank, WorkerId};
 use hearth_base::task::OwnedTask;
-use hearth_fabric::quic::Settings;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,7 @@ pub(super) use lines::LastLines;
 pub(super) use origin::{Exit, Origin, Run, UNUSABLE};
 
 use super::{Error, ExternalExecutor, ExternalOptions, Start};
+use crate::config::OwnedSection;
 use crate::executor::{CallStream, Executor, OutgoingCall};
 use crate::fleet::{Condition, FleetView, WorkerStatus};
 use keeper::Keeper;
@@ -52,18 +53,20 @@ impl OwnedExecutor {
     /// [`Error::Worker`] for one that ended for good, [`Error::Late`], [`Error::Stopped`].
     pub(super) async fn start(
         start: &Start,
+        section: &OwnedSection,
         home: Arc<Home>,
         origin: Arc<dyn Origin>,
     ) -> Result<Self, Error> {
-        let (count, timeout) = (start.executor.count(), start.executor.start_timeout);
+        let (count, timeout) = (section.count, section.start_timeout);
         let ids: Vec<_> = (0..count).map(|rank| home.worker_id(rank)).collect();
-        let external = ExternalExecutor::start(ExternalOptions {
-            registry: Arc::clone(&home.registry),
-            identity: home.identity.clone(),
-            agent: start.agent.clone(),
-            settings: Settings::default(),
-            only: Some(ids.clone()),
-        });
+        let external = ExternalExecutor::start(
+            ExternalOptions::new(
+                Arc::clone(&home.registry),
+                home.identity.clone(),
+                start.agent.clone(),
+            )
+            .only(Some(ids.clone())),
+        );
         let external = match external {
             Ok(external) => external,
             Err(error) => {

@@ -14,8 +14,11 @@ use hearth_fabric::registry::{RegistryUrl, Settings};
 use hearth_launchers::{self as launchers, Files, LaunchSpec};
 use hearth_protocol::role::Role;
 
+use super::flags::{self, WorkerFlags};
+use crate::executors::worker_program::WORKER;
+
 /// The program, where none is named.
-pub const PROGRAM: &str = "hearth-worker";
+pub const PROGRAM: &str = WORKER;
 
 /// A year: launched workers are not given new certificates.
 const VALIDITY: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -126,50 +129,30 @@ impl Workers<'_> {
             Ranks::OfReplica => "{rank}",
             Ranks::Free => "auto",
         };
-        let own = [
-            ("--id", format!("{}-{{rank}}", self.prefix)),
-            ("--rank", rank.to_owned()),
-            ("--listen", self.listen.to_owned()),
-            ("--registry", self.registry.to_string()),
-            ("--pki", "{files}".to_owned()),
-            ("--state-dir", "{folder}/state".to_owned()),
-            ("--http", "off".to_owned()),
-        ];
-        let given = |flag: &str| {
-            let long = format!("{flag}=");
-            self.args.iter().any(|arg| arg == flag || arg.starts_with(&long))
+        let flags = WorkerFlags {
+            id: format!("{}-{{rank}}", self.prefix),
+            rank: rank.to_owned(),
+            listen: self.listen,
+            registry: self.registry.to_string(),
+            pki: "{files}".to_owned(),
+            state_dir: "{folder}/state".to_owned(),
+            further: &self.args,
         };
-        let own = own.into_iter().filter(|(flag, _)| !given(flag));
-        let own = own.flat_map(|(flag, value)| [flag.to_owned(), value]);
-        own.chain(self.args.iter().cloned()).collect()
+        flags.args()
     }
 
     fn variables(&self) -> BTreeMap<String, String> {
-        let mut variables = BTreeMap::new();
-        let mut set = |name: &str, value: String| {
-            variables.insert(name.to_owned(), value);
-        };
-        if self.threads > 0 {
-            set("HEARTH_RUNTIME__THREADS", self.threads.to_string());
-        }
-        if let RegistryUrl::Etcd { .. } = self.registry {
-            set("HEARTH_WORKER__GROUP", self.registry.group().to_string());
-        }
         let Settings { cacert, cert, key, user, password, ttl } = self.settings;
-        set("HEARTH_REGISTRY__TTL", format!("{}s", ttl.as_secs()));
         let files = [
-            ("HEARTH_REGISTRY__CACERT", cacert.is_some(), ETCD_CA),
-            ("HEARTH_REGISTRY__CERT", cert.is_some(), ETCD_CERTIFICATE),
-            ("HEARTH_REGISTRY__KEY", key.is_some(), ETCD_KEY),
-            ("HEARTH_REGISTRY__PASSWORD_FILE", password.is_some(), ETCD_PASSWORD),
+            ("CACERT", cacert.is_some(), ETCD_CA),
+            ("CERT", cert.is_some(), ETCD_CERTIFICATE),
+            ("KEY", key.is_some(), ETCD_KEY),
+            ("PASSWORD_FILE", password.is_some(), ETCD_PASSWORD),
         ];
-        for (name, _, file) in files.into_iter().filter(|(_, given, _)| *given) {
-            set(name, format!("{{files}}/{file}"));
-        }
-        if let Some(user) = user {
-            set("HEARTH_REGISTRY__USER", user.clone());
-        }
-        variables
+        let files = files.into_iter().filter(|(_, given, _)| *given);
+        let files = files.map(|(key, _, file)| (key, format!("{{files}}/{file}")));
+        let user = user.iter().map(|user| ("USER", user.clone()));
+        flags::variables(self.threads, self.registry, *ttl, files.chain(user))
     }
 
     /// What a worker of another host needs for the registry.

@@ -1,47 +1,14 @@
 //! One call to several workers at once.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use hearth_api::{CallError, ErrorKind, RequestId, WorkerId};
-use hearth_protocol::codec;
-use hearth_protocol::methods::{CancelArgs, Method};
+use hearth_api::{CallError, ErrorKind, WorkerId};
 
 use super::envelope::RawEnvelope;
-use super::targets::everyone;
-use crate::draw;
 use crate::executor::{CallEvent, CallReply, Executor, OutgoingCall};
 use crate::fleet::{self, WorkerView};
-
-/// How long workers may take to confirm a cancellation.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Asks all workers to cancel a request, and waits up to two seconds for their answers.
-pub(crate) async fn cancel(executor: &dyn Executor, id: &RequestId) -> Vec<RawEnvelope> {
-    let view = Arc::clone(&executor.fleet().borrow());
-    let targets: Vec<_> = everyone(&view).collect();
-    let args = CancelArgs { request_id: id.clone() };
-    // A request id is far below every limit.
-    let args = codec::encode(&args).unwrap_or_else(|_| codec::EMPTY.to_vec());
-    let call = control_call(Method::Cancel.name(), args.into(), CANCEL_TIMEOUT);
-    fan_out(executor, &targets, &call, CANCEL_TIMEOUT).await
-}
-
-/// A call that carries no files.
-pub(super) fn control_call(method: &str, args: Bytes, timeout: Duration) -> OutgoingCall {
-    OutgoingCall {
-        id: draw::request_id(),
-        attempt: 0,
-        method: method.to_owned(),
-        args,
-        deadline: Some(timeout),
-        traceparent: None,
-        attachments: Vec::new(),
-    }
-}
 
 /// Calls the targets at once; the envelopes are in the order of the targets.
 pub(super) async fn fan_out(
