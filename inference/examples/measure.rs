@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hearth_api::GenerationRequest;
-use hearth_inference::model::{Model, Prepared, Turn, warm_up};
+use hearth_inference::model::{Model, PreparedRequest, Turn, warm_up};
 use hearth_inference::session::{Device, Interrupt, Runtime, Search, find};
 use hearth_inference::{LoadOptions, load};
 
@@ -74,7 +74,7 @@ fn main() -> Result<(), Error> {
 /// Makes a picture; returns its time, the part of it inside sessions, and the mean time of a step.
 fn picture(
     model: &mut dyn Model,
-    prepared: &Prepared,
+    prepared: &PreparedRequest,
 ) -> Result<(Duration, Duration, Duration), Error> {
     let interrupt = Interrupt::new();
     let begun = Instant::now();

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hearth_api::{CallError, ErrorKind, RequestId};
-use hearth_inference::model::Prepared;
+use hearth_inference::model::PreparedRequest;
 use hearth_inference::session::Interrupt;
 use hearth_protocol::message::Phase;
 use hearth_protocol::methods::{GenerateArgs, Generated, Part, RequestState, RequestSummary};
@@ -64,7 +64,7 @@ pub(crate) struct Job {
     pub(crate) key: PartKey,
     pub(crate) args: Arc<GenerateArgs>,
     /// None where the model wasn't loaded when it was admitted.
-    pub(crate) prepared: Option<Prepared>,
+    pub(crate) prepared: Option<PreparedRequest>,
     pub(crate) model: String,
     pub(crate) interrupt: Interrupt,
     pub(crate) accepted_at: Instant,
@@ -139,7 +139,7 @@ impl Subscription {
 /// What a caller asks for.
 pub(crate) struct Wanted {
     pub(crate) args: GenerateArgs,
-    pub(crate) prepared: Option<Prepared>,
+    pub(crate) prepared: Option<PreparedRequest>,
     pub(crate) key: PartKey,
     pub(crate) model: String,
     pub(crate) deadline: Option<Duration>,

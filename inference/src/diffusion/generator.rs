@@ -15,10 +15,10 @@ use super::layout::Layout;
 use super::prepare::{PreparedPicture, Preparer};
 use super::run::PictureRun;
 use super::settings::Settings;
-use super::snapshot;
 use super::tasks::{Beginning, Start};
 use crate::model::{
-    BatchKey, Description, Error, Generator, Model, Output, Prepare, Prepared, Run, Snapshot, Turn,
+    BatchKey, Description, Error, Generator, Model, Output, Prepare, PreparedRequest, Run,
+    Snapshot, Turn,
 };
 use crate::noise::NoiseStream;
 use crate::session::{Interrupt, Session};
@@ -62,7 +62,7 @@ impl Model for Diffusion {
 impl Generator for Diffusion {
     fn start(
         &mut self,
-        prepared: &Prepared,
+        prepared: &PreparedRequest,
         seed: u64,
         interrupt: &Interrupt,
     ) -> Result<Box<dyn Run>, Error> {
@@ -71,12 +71,12 @@ impl Generator for Diffusion {
 
     fn resume(
         &mut self,
-        prepared: &Prepared,
+        prepared: &PreparedRequest,
         snapshot: &Snapshot,
         interrupt: &Interrupt,
     ) -> Result<Box<dyn Run>, Error> {
         let mut run = self.begin(prepared, snapshot.seed, interrupt)?;
-        snapshot::put_back(&mut run, snapshot)?;
+        run.put_back(snapshot)?;
         Ok(Box::new(run))
     }
 
@@ -138,7 +138,7 @@ impl Diffusion {
     /// Encodes the prompts and what the picture starts from, and draws its initial noise.
     fn begin(
         &mut self,
-        prepared: &Prepared,
+        prepared: &PreparedRequest,
         seed: u64,
         interrupt: &Interrupt,
     ) -> Result<PictureRun, Error> {

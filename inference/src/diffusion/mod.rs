@@ -1,7 +1,7 @@
 //! Models that make pictures by diffusion: from a folder's components and a request to a picture, step
 //! by step.
 //!
-//! One loop serves all families (`diffusion`): a family is a folder in `families` that reads its
+//! One loop serves all families (`generator`): a family is a folder in `families` that reads its
 //! components, which are in `components`, and says what its prompts become
 //! (`conditioning::Conditioner`). It gives a `design`, from which the model is put together. A request
 //! is checked against the model's `rules` in `check` and prepared in `prepare`, its schedule is made

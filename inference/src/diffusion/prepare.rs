@@ -11,7 +11,7 @@ use super::request::PictureRequest;
 use super::rules::Rules;
 use super::settings::Settings;
 use super::tasks::Source;
-use crate::model::{Invalid, Prepare, Prepared};
+use crate::model::{Invalid, Prepare, PreparedRequest};
 use crate::schedulers::Scheduler;
 
 /// Prepares the requests of one model.
@@ -22,7 +22,7 @@ pub(super) struct Preparer {
     pub(super) digest: Arc<str>,
 }
 
-/// A prepared request for pictures: what is in a [`Prepared`] of such a model.
+/// A prepared request for pictures: what is in a [`PreparedRequest`] of such a model.
 pub(super) struct PreparedPicture {
     /// Those of the model that it was prepared for, and that model's digest.
     pub(super) rules: Arc<Rules>,
@@ -51,7 +51,7 @@ impl Rules {
 }
 
 impl Prepare for Preparer {
-    fn prepare(&self, request: &GenerationRequest) -> Result<Prepared, Invalid> {
+    fn prepare(&self, request: &GenerationRequest) -> Result<PreparedRequest, Invalid> {
         self.prepare_read(&PictureRequest::read(request)?)
     }
 
@@ -61,7 +61,7 @@ impl Prepare for Preparer {
     ///
     /// On a GPU the picture has the default size, as kernels are chosen by size there. On the CPU a
     /// small one does: it reads every weight as well, in a fraction of the time and memory.
-    fn prepare_warm_up(&self) -> Result<Option<Prepared>, Invalid> {
+    fn prepare_warm_up(&self) -> Result<Option<PreparedRequest>, Invalid> {
         let rules = &self.rules;
         let pictures = &rules.pictures;
         let side = |default: u32| match rules.warms_up_whole {
@@ -98,7 +98,7 @@ impl Prepare for Preparer {
 
 impl Preparer {
     /// Prepares a request that was read.
-    fn prepare_read(&self, request: &PictureRequest) -> Result<Prepared, Invalid> {
+    fn prepare_read(&self, request: &PictureRequest) -> Result<PreparedRequest, Invalid> {
         let Self { rules, digest } = self;
         let CheckedRequest { settings, scheduler, calls } = rules.check(request)?;
         let mut warnings = rules.without_effect(request, &settings);
@@ -116,6 +116,6 @@ impl Preparer {
             scheduler,
         };
         let resolved = picture.settings.resolved();
-        Ok(Prepared::new(resolved, calls.len(), warnings, picture))
+        Ok(PreparedRequest::new(resolved, calls.len(), warnings, picture))
     }
 }

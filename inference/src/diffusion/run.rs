@@ -12,7 +12,7 @@ use super::layout::Layout;
 use super::settings::Settings;
 use super::snapshot;
 use super::tasks::Blend;
-use crate::model::{BatchKey, Run, Snapshot};
+use crate::model::{BatchKey, Error, Run, Snapshot};
 use crate::noise::NoiseStream;
 use crate::schedulers::Scheduler;
 
@@ -78,6 +78,30 @@ impl PictureRun {
         &self.warnings
     }
 
+    /// Brings a picture that was just started to where the snapshot was taken.
+    ///
+    /// The noise of the steps that were taken is drawn again: that takes a moment, and generators
+    /// need no form of their own in which they are kept.
+    ///
+    /// # Errors
+    /// [`Error::Snapshot`].
+    pub(super) fn put_back(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
+        let (latents, rule) = snapshot::read(snapshot, self.latents.len())?;
+        let (taken, steps) = (snapshot.step_index, self.steps());
+        if taken > steps {
+            let message = format!("it has taken {taken} steps, this run has {steps}");
+            return Err(Error::Snapshot(message));
+        }
+        let restored = self.scheduler.restore(rule, latents.len());
+        restored.map_err(|error| Error::Snapshot(error.to_string()))?;
+        self.latents = latents;
+        for _ in 0..taken {
+            self.draw();
+            self.call += 1;
+        }
+        Ok(())
+    }
+
     /// Draws the noise that the next step is to be given, if any.
     pub(super) fn draw(&mut self) -> Option<&[f32]> {
         let last = self.call + 1 == self.calls.end;
@@ -117,6 +141,6 @@ impl Run for PictureRun {
     }
 
     fn snapshot(&self) -> Snapshot {
-        snapshot::take(self)
+        snapshot::write(self.seed, &self.latents, &self.scheduler.snapshot())
     }
 }

@@ -9,7 +9,7 @@ use crate::schedulers::{self, About, DynamicShift, Kind, Run, Scheduler, Schedul
 
 /// What a model was trained to predict, and so which schedulers fit it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trained {
+pub(super) enum Objective {
     /// Noise, the sample or v on a diffusion schedule.
     Diffusion,
     /// The velocity of a flow (Stable Diffusion 3, Flux).
@@ -36,7 +36,7 @@ const VARIANCE: &str = "this model predicts the noise's variance too; take ddpm 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Schedule {
     pub(super) config: SchedulerConfig,
-    pub(super) trained: Trained,
+    pub(super) objective: Objective,
     /// Pixels of one transformer token's side, for shifts that depend on the picture's size.
     pub(super) token_side: u32,
     /// Whether the family gives its own noise levels, from 1 in equal steps, and always a shift
@@ -56,7 +56,7 @@ impl Schedule {
     pub(super) fn of(config: SchedulerConfig) -> Self {
         Self {
             config,
-            trained: Trained::Diffusion,
+            objective: Objective::Diffusion,
             token_side: 1,
             given_sigmas: false,
             distilled: false,
@@ -83,7 +83,7 @@ impl Schedule {
             })
         });
         let scheduler = match built {
-            Err(_) if self.trained == Trained::Flow => {
+            Err(_) if self.objective == Objective::Flow => {
                 // Asked plainly: what a flow needs besides, others refuse in other words.
                 let plain = Run { steps: settings.num_inference_steps as usize, ..Run::default() };
                 match schedulers::build(&config, spec, &plain) {
@@ -95,19 +95,19 @@ impl Schedule {
         };
         let consistency = self.kind(settings) == Some(Kind::Consistency);
         let schedule = scheduler.schedule();
-        let message = match self.trained {
-            Trained::Flow if !schedule.is_flow() => self.no_flow(),
+        let message = match self.objective {
+            Objective::Flow if !schedule.is_flow() => self.no_flow(),
             _ if schedule.takes_variance() && !self.variance => NO_VARIANCE,
             _ if self.variance && !schedule.takes_variance() => VARIANCE,
-            Trained::Consistency if !consistency => {
+            Objective::Consistency if !consistency => {
                 "this is a consistency model; its own scheduler is the one that fits, so leave it \
                  out"
             }
-            Trained::Diffusion if schedule.is_flow() => {
+            Objective::Diffusion if schedule.is_flow() => {
                 "it is for flow-matching models (Stable Diffusion 3, Flux); use another, or leave \
                  it out"
             }
-            Trained::Diffusion if consistency => {
+            Objective::Diffusion if consistency => {
                 "it is for consistency models; use another, or leave it out"
             }
             _ => return Ok(scheduler),
@@ -182,10 +182,10 @@ impl Schedule {
         schedule: &schedulers::Schedule,
     ) -> Result<usize, Invalid> {
         let steps = settings.num_inference_steps as usize;
-        Ok(match self.trained {
+        Ok(match self.objective {
             _ if self.takes_strength(settings) => 0,
             // diffusers rounds the other way here
-            Trained::Flow => {
+            Objective::Flow => {
                 let skipped = (steps as f64 - steps as f64 * strength).max(0.0) as usize;
                 skipped * schedule.order()
             }
@@ -241,7 +241,7 @@ impl Schedule {
         if let Some(strength) = settings.strength.filter(|_| self.takes_strength(settings)) {
             run.strength = strength;
         }
-        if self.trained == Trained::Flow {
+        if self.objective == Objective::Flow {
             let shift = match self.given_sigmas {
                 true => DynamicShift::line(&self.config, spec).map(Some),
                 false => DynamicShift::read(&self.config, spec),

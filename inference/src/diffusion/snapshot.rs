@@ -1,11 +1,7 @@
-//! A picture put aside and gone on with.
-//!
-//! The noise of the steps that were taken is drawn again: that takes a moment, and generators need no
-//! form of their own in which they are kept.
+//! What a picture has come to, as named lists of numbers.
 
 use hearth_media::Tensor;
 
-use super::run::PictureRun;
 use crate::model::{Error, Snapshot};
 use crate::schedulers;
 
@@ -13,52 +9,41 @@ const LATENTS: &str = "latents";
 const START: &str = "start";
 const SLOPE: &str = "slope";
 
+/// The name of what a rule looks back on.
 fn history(back: usize) -> String {
     format!("history.{back}")
 }
 
-/// What the picture has come to.
-pub(super) fn take(run: &PictureRun) -> Snapshot {
-    let remembered = run.scheduler.snapshot();
-    let own = [(LATENTS, &run.latents), (START, &remembered.start), (SLOPE, &remembered.slope)];
+/// A picture's snapshot, from its latents and what its rule remembers.
+pub(super) fn write(seed: u64, latents: &[f32], rule: &schedulers::Snapshot) -> Snapshot {
+    let own = [(LATENTS, latents), (START, &rule.start), (SLOPE, &rule.slope)];
     let own = own.into_iter().map(|(name, values)| (name.to_owned(), values));
-    let past = remembered.history.iter().enumerate();
-    let lists = own.chain(past.map(|(back, values)| (history(back), values)));
+    let past = rule.history.iter().enumerate();
+    let lists = own.chain(past.map(|(back, values)| (history(back), values.as_slice())));
     Snapshot {
-        seed: run.seed,
-        step_index: run.call - run.calls.start,
+        seed,
+        step_index: rule.taken,
         tensors: lists.map(|(name, values)| (name, Tensor::list(values))).collect(),
     }
 }
 
-/// Brings a picture that was just started to where the snapshot was taken.
+/// Latents of `length` numbers and what the rule remembers, from a picture's snapshot.
 ///
 /// # Errors
 /// [`Error::Snapshot`].
-pub(super) fn put_back(run: &mut PictureRun, snapshot: &Snapshot) -> Result<(), Error> {
+pub(super) fn read(
+    snapshot: &Snapshot,
+    length: usize,
+) -> Result<(Vec<f32>, schedulers::Snapshot), Error> {
     let list = |name: &str| snapshot.tensors.get(name).and_then(Tensor::values);
     let (latents, start, slope) = (list(LATENTS), list(START), list(SLOPE));
     let (Some(latents), Some(start), Some(slope)) = (latents, start, slope) else {
         return Err(Error::Snapshot(format!("{LATENTS}, {START} or {SLOPE} aren't in it")));
     };
-    let length = run.latents.len();
     if latents.len() != length {
         let message = format!("its latents are {} numbers, this run has {length}", latents.len());
         return Err(Error::Snapshot(message));
     }
-    let (taken, steps) = (snapshot.step_index, run.calls.len());
-    if taken > steps {
-        let message = format!("it has taken {taken} steps, this run has {steps}");
-        return Err(Error::Snapshot(message));
-    }
     let history = (0..).map_while(|back| list(&history(back))).collect();
-    let remembered = schedulers::Snapshot { taken, history, start, slope };
-    let restored = run.scheduler.restore(remembered, length);
-    restored.map_err(|error| Error::Snapshot(error.to_string()))?;
-    run.latents = latents;
-    for _ in 0..taken {
-        run.draw();
-        run.call += 1;
-    }
-    Ok(())
+    Ok((latents, schedulers::Snapshot { taken: snapshot.step_index, history, start, slope }))
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::Invalid;
 use crate::blueprint::{Problem, folder, listed};
-use crate::session::Interrupted;
+use crate::session::Interruption;
 use crate::{schedulers, session};
 
 /// A failure of loading a model or of generating with it.
@@ -16,7 +16,7 @@ pub enum Error {
     Invalid(#[from] Invalid),
     /// Stopped on request.
     #[error(transparent)]
-    Interrupted(#[from] Interrupted),
+    Interrupted(#[from] Interruption),
     /// The model folder can't be used.
     #[error(transparent)]
     Folder(#[from] folder::Error),

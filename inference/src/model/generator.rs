@@ -6,7 +6,7 @@ use std::time::Duration;
 use hearth_api::GenerationRequest;
 use hearth_media::Media;
 
-use super::{Error, Prepared, Run, Snapshot};
+use super::{Error, PreparedRequest, Run, Snapshot};
 use crate::session::Interrupt;
 
 /// The half of a model that computes. Its caller owns the runs and decides which of them go on.
@@ -18,7 +18,7 @@ pub trait Generator {
     /// [`Error::Session`], [`Error::Interrupted`].
     fn start(
         &mut self,
-        prepared: &Prepared,
+        prepared: &PreparedRequest,
         seed: u64,
         interrupt: &Interrupt,
     ) -> Result<Box<dyn Run>, Error>;
@@ -30,7 +30,7 @@ pub trait Generator {
     /// As [`start`](Self::start); [`Error::Snapshot`] for what can't be of such a run.
     fn resume(
         &mut self,
-        prepared: &Prepared,
+        prepared: &PreparedRequest,
         snapshot: &Snapshot,
         interrupt: &Interrupt,
     ) -> Result<Box<dyn Run>, Error>;

@@ -21,7 +21,7 @@ pub use self::description::{Defaults, Description, Pictures, SequenceLength};
 pub use self::error::Error;
 pub use self::generator::{Generator, Output, Turn};
 pub use self::invalid::Invalid;
-pub use self::prepare::{Prepare, Prepared};
+pub use self::prepare::{Prepare, PreparedRequest};
 pub use self::run::{BatchKey, Run};
 pub use self::snapshot::Snapshot;
 pub use self::warm::warm_up;

@@ -17,28 +17,28 @@ pub trait Prepare: Send + Sync {
     ///
     /// # Errors
     /// The first field that can't be used.
-    fn prepare(&self, request: &GenerationRequest) -> Result<Prepared, Invalid>;
+    fn prepare(&self, request: &GenerationRequest) -> Result<PreparedRequest, Invalid>;
 
     /// A small request of the model's own choice that uses every graph; `None` where no request can
     /// be made up.
     ///
     /// # Errors
     /// As [`prepare`](Self::prepare).
-    fn prepare_warm_up(&self) -> Result<Option<Prepared>, Invalid> {
+    fn prepare_warm_up(&self) -> Result<Option<PreparedRequest>, Invalid> {
         Ok(None)
     }
 }
 
 /// A prepared request. Its items share it, and differ by the seed that they are started with.
 #[derive(Clone)]
-pub struct Prepared {
+pub struct PreparedRequest {
     request: Arc<GenerationRequest>,
     steps: usize,
     warnings: Arc<[String]>,
     content: Arc<dyn Any + Send + Sync>,
 }
 
-impl Prepared {
+impl PreparedRequest {
     /// A request of so many steps, with its defaults. `content` is all that the model needs to
     /// start it.
     pub fn new(
@@ -76,9 +76,9 @@ impl Prepared {
     }
 }
 
-impl fmt::Debug for Prepared {
+impl fmt::Debug for PreparedRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Prepared")
+        f.debug_struct("PreparedRequest")
             .field("steps", &self.steps)
             .field("warnings", &self.warnings)
             .finish_non_exhaustive()

@@ -38,16 +38,16 @@ pub(super) struct Motion {
     /// Whose numbers the nodes have.
     device: NoiseDevice,
     whose: Option<Identity>,
-    splits: HashMap<Place, Vec<f32>>,
+    splits: HashMap<NodeKey, Vec<f32>>,
     /// Room for the next question's.
-    next: HashMap<Place, Vec<f32>>,
+    next: HashMap<NodeKey, Vec<f32>>,
     spare: Vec<Vec<f32>>,
 }
 
 /// What a motion's values hang on: seed, range and number of values.
 type Identity = (u64, f32, f32, usize);
 /// A node's place in the tree: path and depth.
-type Place = (u64, u64);
+type NodeKey = (u64, u64);
 
 impl Motion {
     /// The motion as the device's generator draws it: torchsde takes the sample's.
@@ -88,8 +88,8 @@ struct Tree<'a> {
     /// Whether `out` holds a part of the sum already.
     started: bool,
     /// Left parts of nodes: of the question before, and of this one.
-    known: HashMap<Place, Vec<f32>>,
-    asked: HashMap<Place, Vec<f32>>,
+    known: HashMap<NodeKey, Vec<f32>>,
+    asked: HashMap<NodeKey, Vec<f32>>,
     /// Memory that is used again; what is in it has no meaning.
     spare: Vec<Vec<f32>>,
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use ort::session::IoBinding;
 
 use super::buffer::Buffer;
-use super::load::Loaded;
+use super::load::GraphSession;
 use super::{Device, Error, Interrupt, Session};
 
 /// Memory bound to a session's inputs and outputs, of fixed shapes.
@@ -67,7 +67,7 @@ impl Session {
     /// [`Error::Run`] if ONNX Runtime fails, [`Error::Interrupted`].
     pub fn run_bound(&mut self, bound: &mut Bound, interrupt: &Interrupt) -> Result<(), Error> {
         let begun = Instant::now();
-        let Self { name, loaded: Loaded { session, options }, busy, .. } = self;
+        let Self { name, loaded: GraphSession { session, options }, busy, .. } = self;
         let failed =
             |error: ort::Error| Error::Run { graph: name.clone(), reason: error.to_string() };
         let Bound { binding, inputs, .. } = bound;

@@ -119,10 +119,10 @@ pub enum Error {
     },
     /// The run was stopped on request.
     #[error(transparent)]
-    Interrupted(#[from] Interrupted),
+    Interrupted(#[from] Interruption),
 }
 
-/// The generation was stopped by its [`Interrupt`].
+/// The generation was stopped by its [`Interrupt`](super::Interrupt).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the generation was interrupted")]
-pub struct Interrupted;
+pub struct Interruption;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ort::session::RunOptions;
 
-use super::{Error, Interrupted};
+use super::{Error, Interruption};
 
 /// A switch that stops one generation: between steps at once, within a running session at its
 /// next operator. Clones are the same switch. Once thrown it stays so.
@@ -55,9 +55,9 @@ impl Interrupt {
     /// Fails if the switch was thrown.
     ///
     /// # Errors
-    /// [`Interrupted`].
-    pub fn check(&self) -> Result<(), Interrupted> {
-        if self.is_interrupted() { Err(Interrupted) } else { Ok(()) }
+    /// [`Interruption`].
+    pub fn check(&self) -> Result<(), Interruption> {
+        if self.is_interrupted() { Err(Interruption) } else { Ok(()) }
     }
 
     /// Runs a session under this switch: `run` uses `options`, which `interrupt` terminates.
@@ -83,7 +83,7 @@ impl Interrupt {
             if let Err(error) = options.unterminate() {
                 tracing::error!(%error, "a stopped ONNX session can't be made ready again");
             }
-            return Err(Interrupted.into());
+            return Err(Interruption.into());
         }
         result
     }

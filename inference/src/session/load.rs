@@ -13,7 +13,7 @@ use crate::brief;
 /// An ONNX graph loaded on a device, with what it says about its inputs and outputs.
 pub struct Session {
     pub(super) name: String,
-    pub(super) loaded: Loaded,
+    pub(super) loaded: GraphSession,
     pub(super) busy: Duration,
     device: Device,
     inputs: Vec<Port>,
@@ -22,9 +22,9 @@ pub struct Session {
 }
 
 /// What it takes to run a graph.
-pub(super) struct Loaded {
+pub(super) struct GraphSession {
     pub(super) session: ort::session::Session,
-    /// SharedTensor with the [`Interrupt`](super::Interrupt) while a run goes on.
+    /// Shared with the [`Interrupt`](super::Interrupt) while a run goes on.
     pub(super) options: Arc<RunOptions>,
 }
 
@@ -78,7 +78,7 @@ impl Session {
         let options = options::of_run(widened).map_err(|error| refused(error.to_string()))?;
         Ok(Self {
             name: name.to_owned(),
-            loaded: Loaded { session, options: Arc::new(options) },
+            loaded: GraphSession { session, options: Arc::new(options) },
             busy: Duration::ZERO,
             device,
             inputs,

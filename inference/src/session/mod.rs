@@ -29,7 +29,7 @@ mod widen;
 pub use self::bound::Bound;
 pub use self::cast::Cast;
 pub use self::device::Device;
-pub use self::error::{Error, Interrupted};
+pub use self::error::{Error, Interruption};
 pub use self::graph::Graph;
 pub use self::header::Header;
 pub use self::interrupt::Interrupt;

@@ -12,7 +12,7 @@ use hearth_api::tensor::Dtype;
 use ort::session::SessionInputValue;
 use ort::value::{DynValue, PrimitiveTensorElementType, Tensor};
 
-use super::load::Loaded;
+use super::load::GraphSession;
 use super::{Error, Interrupt, Port, Session};
 
 /// A tensor for one of a graph's inputs.
@@ -73,7 +73,7 @@ impl Session {
             .collect::<Result<Vec<(Cow<'_, str>, SessionInputValue<'_>)>, Error>>()?;
 
         let begun = Instant::now();
-        let Self { name, loaded: Loaded { session, options }, busy, .. } = self;
+        let Self { name, loaded: GraphSession { session, options }, busy, .. } = self;
         let failed = |reason: String| Error::Run { graph: name.clone(), reason };
         let outputs = interrupt.during(options, || {
             session.run_with_options(values, &**options).map_err(|error| failed(error.to_string()))

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use super::buffer::{Buffer, output_f32};
-use super::load::Loaded;
+use super::load::GraphSession;
 use super::{Error, Interrupt, Session};
 
 /// Elements for an input, cast to the type that the graph asks for.
@@ -76,7 +76,7 @@ impl Session {
             .collect();
 
         let begun = Instant::now();
-        let Self { name, loaded: Loaded { session, options }, busy, .. } = self;
+        let Self { name, loaded: GraphSession { session, options }, busy, .. } = self;
         let failed = |reason: String| Error::Run { graph: name.clone(), reason };
         let values = interrupt.during(options, || {
             session.run_with_options(named, &**options).map_err(|error| failed(error.to_string()))

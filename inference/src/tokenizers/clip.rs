@@ -15,7 +15,7 @@ use tokenizers::{Model, Tokenizer};
 
 use super::basic::clean;
 use super::error::Error;
-use super::special::{Added, Special, read};
+use super::special::{AddedToken, Special, read};
 use super::tokens::Tokens;
 use super::whole;
 use crate::brief::{MESSAGE, VALUE, brief};
@@ -44,7 +44,7 @@ pub struct Clip {
     start: u32,
     end: u32,
     pad: u32,
-    added: Vec<Added>,
+    added: Vec<AddedToken>,
 }
 
 /// How text becomes tokens.
@@ -193,7 +193,7 @@ impl Clip {
     }
 
     /// The longest added token that stands at byte `at` of `text`.
-    fn added_at(&self, text: &str, at: usize) -> Option<&Added> {
+    fn added_at(&self, text: &str, at: usize) -> Option<&AddedToken> {
         let (before, rest) = text.split_at(at);
         self.added.iter().find(|token| {
             let Some(after) = rest.strip_prefix(token.content.as_str()) else { return false };

@@ -27,12 +27,12 @@ pub(super) struct Special {
     /// The token that stands for unknown ones.
     pub(super) unknown: String,
     /// Tokens found in a prompt as they are written, with their ids; longest first.
-    pub(super) added: Vec<Added>,
+    pub(super) added: Vec<AddedToken>,
 }
 
 /// A token that is taken out of the text before anything else.
 #[derive(Debug)]
-pub(super) struct Added {
+pub(super) struct AddedToken {
     pub(super) content: String,
     pub(super) id: u32,
     /// Only where no other word touches it.
@@ -58,7 +58,7 @@ impl Special {
             let extra = folder.join("added_tokens.json");
             for (content, id) in read_optional_object(&extra)? {
                 let id = token_id(&extra, &content, id.as_u64())?;
-                added.push(Added { content, id, single_word: false });
+                added.push(AddedToken { content, id, single_word: false });
             }
         }
         if added.len() > MAX_ADDED {
@@ -74,7 +74,7 @@ impl Special {
             let Some(&id) = vocab.get(&content) else {
                 return Err(invalid(&path, key, &content.into(), "a token of vocab.json"));
             };
-            added.push(Added { content: content.clone(), id, single_word });
+            added.push(AddedToken { content: content.clone(), id, single_word });
             Ok((id, content))
         };
         let (start, _) = find("bos_token", "<|startoftext|>")?;
@@ -102,7 +102,7 @@ fn max_length(path: &Path, config: &Map<String, Value>) -> Result<usize, Error> 
 }
 
 /// The entries of `added_tokens_decoder`: id to token.
-fn listed(path: &Path, config: &Map<String, Value>) -> Result<Vec<Added>, Error> {
+fn listed(path: &Path, config: &Map<String, Value>) -> Result<Vec<AddedToken>, Error> {
     let Some(Value::Object(entries)) = config.get("added_tokens_decoder") else {
         return Ok(Vec::new());
     };
@@ -112,7 +112,7 @@ fn listed(path: &Path, config: &Map<String, Value>) -> Result<Vec<Added>, Error>
             invalid(path, &key, entry, "a token with content")
         })?;
         let id = token_id(path, &content, id.parse().ok())?;
-        Ok(Added { content, id, single_word })
+        Ok(AddedToken { content, id, single_word })
     };
     entries.iter().map(read).collect()
 }

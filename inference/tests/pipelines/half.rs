@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use hearth_api::GenerationRequest;
 use hearth_inference::LoadOptions;
-use hearth_inference::blueprint::folder::{Above, VaeTiling};
+use hearth_inference::blueprint::folder::{TilingThreshold, VaeTiling};
 use hearth_inference::model::Error;
 use hearth_inference::session::Interrupt;
 use hearth_media::Media;
@@ -90,7 +90,7 @@ fn loud(scaling_factor: &str, half: bool) -> tempfile::TempDir {
 
 /// Whole, and in tiles.
 fn tilings() -> [LoadOptions; 2] {
-    let above = Some(Above::Size([32, 32]));
+    let above = Some(TilingThreshold::Size([32, 32]));
     let vae_tiling = VaeTiling { above, tile: Some(32), overlap: None };
     [LoadOptions::default(), LoadOptions { vae_tiling, ..LoadOptions::default() }]
 }

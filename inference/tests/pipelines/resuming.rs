@@ -1,7 +1,7 @@
 //! Runs put aside between two steps and gone on with, in a model that was loaded anew.
 
 use hearth_api::GenerationRequest;
-use hearth_inference::model::{Error, Generator, Model, Prepared, Run, Turn};
+use hearth_inference::model::{Error, Generator, Model, PreparedRequest, Run, Turn};
 use hearth_inference::session::Interrupt;
 use hearth_media::{Image, Media, Tensor};
 
@@ -25,7 +25,7 @@ fn finish(model: &mut dyn Model, mut run: Box<dyn Run>) -> Media {
     generator.finish(run, &Interrupt::new()).unwrap().media
 }
 
-fn start(model: &mut dyn Model, prepared: &Prepared, count: usize) -> Box<dyn Run> {
+fn start(model: &mut dyn Model, prepared: &PreparedRequest, count: usize) -> Box<dyn Run> {
     let generator = model.generator().unwrap();
     let mut run = generator.start(prepared, 7, &Interrupt::new()).unwrap();
     step_to(generator, run.as_mut(), count);

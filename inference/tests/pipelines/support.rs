@@ -8,7 +8,9 @@ use hearth_api::GenerationRequest;
 use hearth_api::request::{Input, OutputFormat};
 use hearth_inference::LoadOptions;
 use hearth_inference::diffusion::PictureRun;
-use hearth_inference::model::{Error, Invalid, Model, Output, Pictures, Prepared, Run, Turn};
+use hearth_inference::model::{
+    Error, Invalid, Model, Output, Pictures, PreparedRequest, Run, Turn,
+};
 use hearth_inference::session::{self, Interrupt, Runtime, Search};
 use hearth_media::{Image, Media};
 
@@ -86,7 +88,7 @@ impl Picture {
 pub(crate) trait Drive {
     fn pictures(&self) -> &Pictures;
 
-    fn prepare(&self, request: &GenerationRequest) -> Result<Prepared, Invalid>;
+    fn prepare(&self, request: &GenerationRequest) -> Result<PreparedRequest, Invalid>;
 
     fn check(&self, request: &GenerationRequest) -> Result<(), Invalid> {
         self.prepare(request).map(drop)
@@ -118,7 +120,7 @@ impl Drive for dyn Model + '_ {
         self.description().pictures.as_ref().unwrap()
     }
 
-    fn prepare(&self, request: &GenerationRequest) -> Result<Prepared, Invalid> {
+    fn prepare(&self, request: &GenerationRequest) -> Result<PreparedRequest, Invalid> {
         self.preparer().unwrap().prepare(request)
     }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hearth_api::GenerationRequest;
 use hearth_inference::LoadOptions;
-use hearth_inference::blueprint::folder::{Above, VaeTiling};
+use hearth_inference::blueprint::folder::{TilingThreshold, VaeTiling};
 use hearth_inference::model::{self, Error, Model};
 use hearth_inference::session::Interrupt;
 use hearth_media::{Image, Media};
@@ -53,7 +53,7 @@ struct Request {
 }
 
 fn tiles(tile: u32, overlap: f64) -> VaeTiling {
-    let above = Some(Above::Size([tile, tile]));
+    let above = Some(TilingThreshold::Size([tile, tile]));
     VaeTiling { above, tile: Some(tile), overlap: Some(overlap) }
 }
 
@@ -144,7 +144,7 @@ fn a_vae_that_sees_all_of_its_tile_shows_no_seams() {
     fs::write(folder.path().join("hearth.json"), "{\"max_size\": 256}").unwrap();
     for (width, height) in [(160, 128), (132, 144)] {
         let request = of_size(width, height);
-        let off = VaeTiling { above: Some(Above::Off), ..VaeTiling::default() };
+        let off = VaeTiling { above: Some(TilingThreshold::Off), ..VaeTiling::default() };
         let whole = picture(load(folder.path(), off).unwrap().as_mut(), &request, 7);
         let made = picture(load(folder.path(), tiles(128, 0.25)).unwrap().as_mut(), &request, 7);
         check_seams(&format!("{width}x{height}"), &whole, &made);
@@ -171,8 +171,8 @@ fn small_pictures_are_done_in_one_piece() {
     assert_eq!(runs(tiles(64, 0.25), &large), 9);
     assert_eq!(runs(tiles(64, 0.25), &of_size(64, 64)), 1);
     assert_eq!(runs(tiles(128, 0.25), &large), 1);
-    assert_eq!(runs(VaeTiling { above: Some(Above::Off), ..tiles(64, 0.25) }, &large), 1);
-    let above = VaeTiling { above: Some(Above::Size([128, 120])), ..tiles(64, 0.25) };
+    assert_eq!(runs(VaeTiling { above: Some(TilingThreshold::Off), ..tiles(64, 0.25) }, &large), 1);
+    let above = VaeTiling { above: Some(TilingThreshold::Size([128, 120])), ..tiles(64, 0.25) };
     assert_eq!(runs(above, &large), 9);
     assert_eq!(runs(above, &of_size(128, 120)), 1);
 }
@@ -219,7 +219,7 @@ fn a_folder_says_how_it_is_cut_and_a_worker_over_it() {
     let [by_folder, by_worker] =
         [by_folder, by_worker].map(|mut pipeline| picture(pipeline.as_mut(), &request, 3));
     assert_eq!(by_folder, by_worker);
-    let off = VaeTiling { above: Some(Above::Off), ..VaeTiling::default() };
+    let off = VaeTiling { above: Some(TilingThreshold::Off), ..VaeTiling::default() };
     let whole = picture(load(folder.path(), off).unwrap().as_mut(), &request, 3);
     assert_ne!(by_folder, whole);
 
@@ -237,7 +237,7 @@ fn tiles_that_do_not_fit_the_vae_are_refused() {
         (tiles(32, 0.25), "vae_tiling.tile 32: a decoder sees too little in it; give 64 or more"),
         (tiles(64, 0.01), "vae_tiling.overlap 0.01: less than one of the 16 cells of a tile"),
         (
-            VaeTiling { above: Some(Above::Size([32, 32])), ..VaeTiling::default() },
+            VaeTiling { above: Some(TilingThreshold::Size([32, 32])), ..VaeTiling::default() },
             "vae_tiling.above 32x32: smaller than a tile of 64x64",
         ),
     ] {

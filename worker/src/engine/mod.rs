@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hearth_api::request::OutputFormat;
 use hearth_api::{CallError, ErrorKind};
-use hearth_inference::model::{Error, Generator, Model, Output, Prepared, Run, Turn};
+use hearth_inference::model::{Error, Generator, Model, Output, PreparedRequest, Run, Turn};
 use hearth_protocol::message::Phase;
 use tokio::sync::oneshot;
 
@@ -283,7 +283,7 @@ impl Running {
     }
 
     /// Prepares a part whose model wasn't there when it was admitted.
-    fn prepare(&mut self, job: &Job) -> Result<Prepared, Ended> {
+    fn prepare(&mut self, job: &Job) -> Result<PreparedRequest, Ended> {
         let preparer = self.model(&job.model)?.preparer();
         prepare(preparer.as_deref(), &job.args.request).map_err(Ended::Failed)
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hearth_api::CallError;
 use hearth_api::tensor::TensorHeader;
-use hearth_inference::model::{Model, Prepared};
+use hearth_inference::model::{Model, PreparedRequest};
 use hearth_inference::session::{Interrupt, RawOutput};
 use tokio::sync::oneshot;
 
@@ -89,7 +89,7 @@ pub(crate) struct Inferred {
 /// What is made while a model is profiled.
 pub(crate) struct Profile {
     pub(crate) model: String,
-    pub(crate) prepared: Prepared,
+    pub(crate) prepared: PreparedRequest,
     pub(crate) interrupt: Interrupt,
     pub(crate) reply: Reply<Profiles>,
 }

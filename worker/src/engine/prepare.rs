@@ -1,7 +1,7 @@
 //! Preparing a request for a model, and what is said to one that can't be prepared.
 
 use hearth_api::{CallError, GenerationRequest};
-use hearth_inference::model::{Invalid, Prepare, Prepared};
+use hearth_inference::model::{Invalid, Prepare, PreparedRequest};
 
 /// Checks and prepares a request.
 ///
@@ -10,7 +10,7 @@ use hearth_inference::model::{Invalid, Prepare, Prepared};
 pub(crate) fn prepare(
     preparer: Option<&dyn Prepare>,
     request: &GenerationRequest,
-) -> Result<Prepared, CallError> {
+) -> Result<PreparedRequest, CallError> {
     let preparer = preparer.ok_or_else(generates_nothing)?;
     preparer.prepare(request).map_err(|error| invalid(&error))
 }

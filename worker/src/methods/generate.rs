@@ -6,7 +6,7 @@ use std::time::Duration;
 use hearth_api::{CallError, ErrorKind};
 use hearth_base::files;
 use hearth_fabric::quic::{IncomingCall, Payload, Responder};
-use hearth_inference::model::Prepared;
+use hearth_inference::model::PreparedRequest;
 use hearth_protocol::message::{Accepted, Attachment, Phase, Preview, Progress, Request, Trailer};
 use hearth_protocol::methods::GenerateArgs;
 use tokio::sync::Semaphore;
@@ -157,7 +157,7 @@ fn take_inputs(
 fn check(
     args: GenerateArgs,
     known: Option<&Known>,
-) -> Result<(GenerateArgs, Option<Prepared>), CallError> {
+) -> Result<(GenerateArgs, Option<PreparedRequest>), CallError> {
     // The model's own rules are known once it is there.
     let Some(known) = known else { return Ok((args, None)) };
     let prepared = prepare(known.preparer.as_deref(), &args.request)?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hearth_api::{CallError, ErrorKind, RequestId};
-use hearth_inference::model::Prepared;
+use hearth_inference::model::PreparedRequest;
 use hearth_inference::session::Interrupt;
 use hearth_protocol::message::Phase;
 use hearth_protocol::methods::{GenerateArgs, RequestState};
@@ -52,7 +52,7 @@ struct Entry {
     digest: String,
     args: Arc<GenerateArgs>,
     /// It goes with the part when that begins.
-    prepared: Option<Prepared>,
+    prepared: Option<PreparedRequest>,
     model: String,
     view: watch::Sender<PartView>,
     interrupt: Interrupt,

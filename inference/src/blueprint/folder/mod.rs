@@ -24,4 +24,4 @@ pub(crate) use self::index::Index;
 pub(crate) use self::limits::MAX_SIDE;
 pub use self::manifest::{Contents, Difference, Differs, MANIFEST, Manifest};
 pub(crate) use self::manifest::{contents, examine};
-pub use self::tiling::{Above, BadTiling, VaeTiling};
+pub use self::tiling::{BadTiling, TilingThreshold, VaeTiling};

@@ -17,7 +17,7 @@ const MAX_OVERLAP: f64 = 0.5;
 #[serde(default, deny_unknown_fields)]
 pub struct VaeTiling {
     /// Pictures of more pixels are cut.
-    pub above: Option<Above>,
+    pub above: Option<TilingThreshold>,
     /// A tile's side in pixels.
     pub tile: Option<u32>,
     /// The share of a tile's side that it has in common with the next, above 0 to 0.5.
@@ -27,7 +27,7 @@ pub struct VaeTiling {
 /// Pictures of more pixels than this are cut: `1024x1024`, or `off` for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub enum Above {
+pub enum TilingThreshold {
     /// None is cut.
     Off,
     /// Pixels in a row, and rows.
@@ -83,7 +83,9 @@ impl VaeTiling {
             return Err(BadTiling::new("overlap", overlap, message));
         }
         match (self.above, self.tile) {
-            (Some(above @ Above::Size(_)), Some(tile)) if above.pixels() < Some(square(tile)) => {
+            (Some(above @ TilingThreshold::Size(_)), Some(tile))
+                if above.pixels() < Some(square(tile)) =>
+            {
                 let message = format!(
                     "smaller than a tile of {tile}x{tile}; give {tile}x{tile} or more, or a \
                      smaller tile"
@@ -95,7 +97,7 @@ impl VaeTiling {
     }
 }
 
-impl Above {
+impl TilingThreshold {
     /// The number of pixels; none where nothing is cut.
     #[must_use]
     pub fn pixels(self) -> Option<u64> {
@@ -110,7 +112,7 @@ fn square(side: u32) -> u64 {
     u64::from(side) * u64::from(side)
 }
 
-impl TryFrom<String> for Above {
+impl TryFrom<String> for TilingThreshold {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -125,7 +127,7 @@ impl TryFrom<String> for Above {
     }
 }
 
-impl fmt::Display for Above {
+impl fmt::Display for TilingThreshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Off => f.write_str("off"),
@@ -146,8 +148,8 @@ mod tests {
     #[test]
     fn settings_are_read_and_nonsense_is_refused_with_a_remedy() {
         let all = read(r#"{"above": "1024x768", "tile": 512, "overlap": 0.25}"#).unwrap();
-        assert_eq!(all.above.and_then(Above::pixels), Some(1024 * 768));
-        assert_eq!(read(r#"{"above": "off"}"#).unwrap().above, Some(Above::Off));
+        assert_eq!(all.above.and_then(TilingThreshold::pixels), Some(1024 * 768));
+        assert_eq!(read(r#"{"above": "off"}"#).unwrap().above, Some(TilingThreshold::Off));
         for (json, message) in [
             (r#"{"above": "big"}"#, "above \"big\": give WIDTHxHEIGHT, or \"off\""),
             (r#"{"above": "0x8"}"#, "above \"0x8\": give"),
@@ -168,8 +170,15 @@ mod tests {
     #[test]
     fn a_worker_speaks_before_the_folder() {
         let worker = VaeTiling { tile: Some(256), ..VaeTiling::default() };
-        let folder = VaeTiling { tile: Some(512), above: Some(Above::Off), ..VaeTiling::default() };
+        let folder = VaeTiling {
+            tile: Some(512),
+            above: Some(TilingThreshold::Off),
+            ..VaeTiling::default()
+        };
         let both = worker.over(folder);
-        assert_eq!((both.tile, both.above, both.overlap), (Some(256), Some(Above::Off), None));
+        assert_eq!(
+            (both.tile, both.above, both.overlap),
+            (Some(256), Some(TilingThreshold::Off), None)
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use super::configs::VaeConfig;
 use super::tiles::Grid;
-use crate::blueprint::folder::{Above, BadTiling, VaeTiling};
+use crate::blueprint::folder::{BadTiling, TilingThreshold, VaeTiling};
 use crate::model::Error;
 
 /// Pictures up to this many pixels are done in one piece if nothing is said: those of every family's
@@ -36,7 +36,7 @@ impl Tiling {
     ) -> Result<Self, Error> {
         asked.check()?;
         let cell = config.cell();
-        let given = asked.is_given() && asked.above != Some(Above::Off);
+        let given = asked.is_given() && asked.above != Some(TilingThreshold::Off);
         let square = built_in.iter().map(|(_, [rows, columns])| *rows.min(columns)).min();
         let tile = match (asked.tile, square) {
             (Some(tile), _) => tile,

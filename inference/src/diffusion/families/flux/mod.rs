@@ -19,7 +19,7 @@ use crate::diffusion::design::Design;
 use crate::diffusion::facts::Facts;
 use crate::diffusion::family::PictureFamily;
 use crate::diffusion::layout::Layout;
-use crate::diffusion::schedule::{Schedule, Trained};
+use crate::diffusion::schedule::{Objective, Schedule};
 use crate::model::{Defaults, Error};
 
 /// Flux schnell and dev: CLIP and T5, a transformer over packed latents, flow matching.
@@ -86,7 +86,7 @@ fn read(reader: &Reader<'_>) -> Result<Draft, Error> {
     let (cell, latent_channels) = (vae.cell(), vae.latent_channels);
     let token_side = 2 * cell;
     let schedule = Schedule {
-        trained: Trained::Flow,
+        objective: Objective::Flow,
         token_side,
         given_sigmas: true,
         ..Schedule::of(scheduler_config(folder)?)

@@ -13,8 +13,8 @@ use crate::diffusion::settings::{Settings, single};
 use crate::model::{Error, SequenceLength};
 use crate::session::{Interrupt, Session};
 
+/// Tokens that T5 reads.
 pub(super) const LENGTH: SequenceLength = SequenceLength { default: 512, max: 512 };
-
 /// The guidance scale as an input, which dev has.
 pub(super) const GUIDANCE: &str = "guidance";
 const IMAGE_PLACES: &str = "img_ids";

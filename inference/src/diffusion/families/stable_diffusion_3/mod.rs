@@ -19,7 +19,7 @@ use crate::diffusion::components::{
 use crate::diffusion::design::Design;
 use crate::diffusion::facts::Facts;
 use crate::diffusion::family::PictureFamily;
-use crate::diffusion::schedule::{Schedule, Trained};
+use crate::diffusion::schedule::{Objective, Schedule};
 use crate::model::{Defaults, Error};
 
 /// Stable Diffusion 3: three text encoders, a transformer, flow matching.
@@ -90,8 +90,11 @@ fn read(reader: &Reader<'_>) -> Result<Draft, Error> {
     check_size(TRANSFORMER, Some(config.sample_size))?;
     let (cell, latent_channels) = (vae.cell(), vae.latent_channels);
     let token_side = config.patch_size * cell;
-    let schedule =
-        Schedule { trained: Trained::Flow, token_side, ..Schedule::of(scheduler_config(folder)?) };
+    let schedule = Schedule {
+        objective: Objective::Flow,
+        token_side,
+        ..Schedule::of(scheduler_config(folder)?)
+    };
     let has_t5 = folder.index().has(T5[0]);
     warn_of_encoder(reader);
     let (mut graphs, mut other) =

@@ -13,9 +13,8 @@ use crate::diffusion::settings::Settings;
 use crate::model::{Error, SequenceLength};
 use crate::session::{Interrupt, Session};
 
-/// Diffusers' default, and the longest that it takes.
+/// Tokens that T5 reads: diffusers' default, and most of them.
 pub(super) const LENGTH: SequenceLength = SequenceLength { default: 256, max: 512 };
-
 /// The layer before the last, not normalised.
 const PENULTIMATE: usize = 1;
 

@@ -17,7 +17,7 @@ use crate::diffusion::conditioning::{Conditioner, Conditioning};
 use crate::diffusion::design::Design;
 use crate::diffusion::facts::Facts;
 use crate::diffusion::family::PictureFamily;
-use crate::diffusion::schedule::{Schedule, Trained};
+use crate::diffusion::schedule::{Objective, Schedule};
 use crate::diffusion::settings::Settings;
 use crate::model::{Defaults, Error};
 use crate::session::{Interrupt, Session};
@@ -61,13 +61,13 @@ fn read(reader: &Reader<'_>) -> Result<Draft, Error> {
         return Err(bad(UNET, reason.to_owned()));
     }
     let consistency = folder.class().ends_with("ConsistencyModelPipeline");
-    let trained = if consistency { Trained::Consistency } else { Trained::Diffusion };
+    let objective = if consistency { Objective::Consistency } else { Objective::Diffusion };
     let mut config = scheduler_config(folder)?;
     if folder.class().ends_with("DDIMPipeline") {
         // diffusers' pipeline of that name takes a DDPM scheduler's values, and no other rule.
         config = config.of_class("DDIMScheduler");
     }
-    let schedule = Schedule { trained, variance: out == 2 * channels, ..Schedule::of(config) };
+    let schedule = Schedule { objective, variance: out == 2 * channels, ..Schedule::of(config) };
     reader.expect(&["unet"], &["scheduler"]);
     let denoiser = DenoiserSpec::read(reader, PORTS, channels).giving(out / channels);
     let classes = match (denoiser.input(LABELS), unet.num_class_embeds) {
