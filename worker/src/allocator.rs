@@ -17,7 +17,7 @@ const SETTINGS: &str = "glibc.malloc.mmap_threshold=65536:glibc.malloc.trim_thre
 
 /// Starts the program anew with the settings, unless the variable is set: then somebody knows better,
 /// or this is the new start. Where that fails all goes on as it is, only larger.
-pub(crate) fn settle() {
+pub(crate) fn configure() {
     if cfg!(not(target_env = "gnu")) || env::var_os(VARIABLE).is_some() {
         return;
     }

@@ -8,15 +8,15 @@ use hearth_base::causes;
 use hearth_fabric::registry::{AnnounceStatus, Announcement, Error};
 use hearth_protocol::record::WorkerState;
 
-use crate::state::Shared;
+use crate::shared::Shared;
 
 /// Follows the worker's state and the registration. Ends only when the registry refuses the worker
 /// for good.
 pub(crate) async fn keep(announcement: &Announcement, shared: &Shared) -> Arc<Error> {
     let mut status = announcement.status();
-    let mut state = shared.state.subscribe();
+    let mut state = shared.inbox.announced();
     let mut identity = shared.identity.subscribe();
-    let mut models = shared.models.changes();
+    let mut models = shared.inbox.models_changed();
     loop {
         if let Some(refusal) = note(&status.borrow_and_update(), shared) {
             return refusal;
@@ -26,9 +26,10 @@ pub(crate) async fn keep(announcement: &Announcement, shared: &Shared) -> Arc<Er
         models.borrow_and_update();
         let updated = announcement.update(|record| {
             record.state = now;
-            record.percent = (now == WorkerState::Loading).then(|| shared.models.percent());
+            record.percent = (now == WorkerState::Loading)
+                .then(|| shared.inbox.look(|plan| plan.models().percent()));
             record.certificate = certificate;
-            record.models = shared.models.records();
+            record.models = shared.inbox.look(|plan| plan.models().records());
         });
         if let Err(error) = updated {
             tracing::error!(%error, "the registry's record can't be brought up to date");

@@ -1,4 +1,4 @@
-//! The composition root: builds the worker's parts, runs them, takes them down in order.
+//! The composition root: puts the worker together, runs it, takes it down in order.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -8,6 +8,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use hearth_api::Incarnation;
 use hearth_base::files::KeptFile;
 use hearth_base::task::OwnedTask;
+use hearth_daemon::probe::{self, Listen, Probe, Readiness};
+use hearth_daemon::systemd;
 use hearth_fabric::identity::{CurrentIdentity, Identity};
 use hearth_fabric::quic::{EndpointKeys, Listener, Settings};
 use hearth_fabric::registry::{self, Registry};
@@ -15,26 +17,24 @@ use hearth_inference::progress::Progress;
 use hearth_protocol::record::{Capacity, WorkerRecord, WorkerState};
 use hearth_protocol::version::ProtocolRange;
 use hearth_telemetry::metrics::{BuildInfo, Registry as Metrics};
-
-use crate::metrics::WorkerMetrics;
-use hearth_daemon::probe::{self, Listen, Probe, Readiness};
-use hearth_daemon::systemd;
 use hearth_telemetry::procinfo::Process;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Preparations;
 use crate::advertise;
 use crate::announce;
+use crate::compute::{Bounds, Gauge, Inbox, LoadError, Plan, Threads};
 use crate::config::Config;
-use crate::engine::{Engine, LoadError};
 use crate::error::Error;
+use crate::items;
 use crate::methods::Methods;
-use crate::models::{Hold, Model, Models};
+use crate::metrics::WorkerMetrics;
+use crate::models::{Model, Residency};
 use crate::owner::Binding;
-use crate::parts::{Bounds, Parts};
 use crate::report::Reporter;
 use crate::service::WorkerService;
-use crate::state::{EngineGauge, Shared, Standing};
+use crate::shared::Shared;
 
 /// How often deadlines and orphans are looked after, and what has changed is reported.
 const TICK: Duration = Duration::from_millis(500);
@@ -42,6 +42,9 @@ const TICK: Duration = Duration::from_millis(500);
 /// How much longer systemd is to wait, as said anew at each tick while weights load or requests are
 /// drained: more than what follows a drain takes at most.
 const EXTENSION: Duration = Duration::from_secs(60);
+
+/// Items that take a step together.
+const MAX_BATCH: usize = 1;
 
 /// How often a drain looks whether it is over.
 const DRAIN_TICK: Duration = Duration::from_millis(50);
@@ -103,48 +106,47 @@ impl Worker {
         let worker_metrics = WorkerMetrics::register(&mut metrics);
         let capacity = Capacity { slots: config.worker.slots, queue: config.worker.queue };
         let bounds = Bounds {
-            slots: capacity.slots,
-            queue: capacity.queue,
-            orphan_grace: config.worker.orphan_grace,
+            items: items::Bounds {
+                slots: capacity.slots,
+                queue: capacity.queue,
+                orphan_grace: config.worker.orphan_grace,
+            },
+            max_batch: MAX_BATCH,
         };
-        let parts = Parts::new(bounds, worker_metrics.clone());
         let models = config.models.iter().map(|(name, model)| Model {
             name: name.clone(),
             aliases: model.aliases.clone(),
             path: model.path.clone(),
             configured: true,
             failures: 0,
-            hold: match model.preload {
-                true => Hold::Loading(Progress::default()),
-                false => Hold::OnDemand,
+            residency: match model.preload {
+                true => Residency::Loading(Progress::default()),
+                false => Residency::OnDemand,
             },
         });
+        let drain_marker = KeptFile::new(dir.join("drained"), MARKER);
+        let plan = Plan::new(bounds, models.collect(), drain_marker.path().exists());
         let shared = Arc::new(Shared {
             id: id.clone(),
             group: config.worker.group.clone(),
             incarnation: Incarnation::from_bits(uuid::Uuid::new_v4().as_u128()),
             capacity,
             process: Process::current().map_err(Error::system)?,
-            parts,
+            inbox: Inbox::new(plan, worker_metrics.clone()),
+            preparations: Preparations::default(),
             metrics: worker_metrics,
-            models: Models::new(models.collect()),
-            engine: EngineGauge::default(),
+            gauge: Arc::new(Gauge::default()),
             connections: AtomicU32::new(0),
             step_timeout: config.worker.step_timeout,
-            standing: Mutex::new(Standing { ending: false, loading: true, asleep: false }),
             model_dirs: config.worker.model_dirs.clone(),
-            state: watch::Sender::new(WorkerState::Loading),
             rank: watch::Sender::new(None),
             registered: AtomicBool::new(false),
             pending: Mutex::default(),
             identity: identity.clone(),
             shutdown: CancellationToken::new(),
-            drain_marker: KeptFile::new(dir.join("drained"), MARKER),
+            drain_marker,
             dir,
         });
-        if shared.drain_marker.path().exists() {
-            shared.parts.set_draining(true);
-        }
 
         let readiness = watch::Sender::new(Readiness::NotReady("loading".to_owned()));
         let probe = match config.http.listen {
@@ -166,9 +168,9 @@ impl Worker {
             incarnation: shared.incarnation,
             endpoints: advertise::endpoints(config.worker.advertise, bound),
             device: config.worker.device.clone(),
-            models: shared.models.records(),
+            models: shared.inbox.look(|plan| plan.models().records()),
             capacity,
-            state: WorkerState::Loading,
+            state: shared.inbox.state(),
             percent: None,
             protocol: ProtocolRange::OURS,
             certificate: identity.get().fingerprint(),
@@ -204,8 +206,10 @@ impl Worker {
         let announcement = registry
             .announce(record, config.worker.rank.into(), &config.worker.state_dir)
             .map_err(Error::Registry)?;
-        let (engine, loaded) =
-            Engine::start(&config, Arc::clone(&shared)).map_err(Error::system)?;
+        let Shared { inbox, gauge, metrics, process, dir, .. } = &*shared;
+        let (threads, loaded) =
+            Threads::start(&config, dir.clone(), inbox, gauge, *process, metrics)
+                .map_err(Error::system)?;
 
         let open = Arc::new(AtomicUsize::new(0));
         let owner = config.owner()?.map(|owner| Arc::new(Binding::new(owner)));
@@ -226,7 +230,7 @@ impl Worker {
 
         let mut daemon = Daemon {
             shared: &shared,
-            engine: &engine,
+            threads: &threads,
             reporter: Reporter::new(Arc::clone(&shared), readiness),
         };
         let outcome = tokio::select! {
@@ -255,11 +259,11 @@ impl Worker {
         if let Some(probe) = probe {
             probe.stop_within(LAST_REPLIES).await;
         }
-        shared.parts.close();
+        shared.inbox.change(Plan::close);
         // A thread that hangs inside a device can't be joined: the process ends without it.
-        let joined = tokio::task::spawn_blocking(move || engine.join());
+        let joined = tokio::task::spawn_blocking(move || threads.join());
         if tokio::time::timeout(LAST_REPLIES, joined).await.is_err() {
-            tracing::warn!("the engine did not end in time");
+            tracing::warn!("compute did not end in time");
         }
         tracing::info!(id = %shared.id, "worker ends");
         outcome
@@ -281,7 +285,7 @@ fn warn_of_small_buffers(listener: &Listener) {
 /// The running worker's control loop.
 struct Daemon<'a> {
     shared: &'a Shared,
-    engine: &'a Engine,
+    threads: &'a Threads,
     reporter: Reporter,
 }
 
@@ -305,7 +309,7 @@ impl Daemon<'_> {
                     self.ready();
                 }
                 _ = tick.tick() => {
-                    if self.engine.has_ended() {
+                    if self.threads.have_ended() {
                         return Err(Error::EngineEnded);
                     }
                     if loading.is_some() {
@@ -318,7 +322,7 @@ impl Daemon<'_> {
     }
 
     fn ready(&mut self) {
-        match self.shared.loaded() {
+        match self.shared.inbox.state() {
             WorkerState::Draining => {
                 tracing::info!("loaded; drained before its restart: hearth resume ends that");
             }
@@ -329,7 +333,7 @@ impl Daemon<'_> {
     }
 
     fn look(&mut self) {
-        self.shared.parts.sweep();
+        self.shared.inbox.tick();
         self.reporter.report();
     }
 
@@ -341,13 +345,13 @@ impl Daemon<'_> {
         open: &AtomicUsize,
     ) {
         systemd::stopping();
-        self.shared.end();
+        self.shared.inbox.change(Plan::end);
         let drained = async {
             loop {
                 self.look();
                 systemd::extend_timeout(EXTENSION);
-                let counts = self.shared.parts.counts();
-                if self.engine.has_ended() || counts.running == 0 && counts.queued == 0 {
+                let busy = self.shared.inbox.look(|plan| plan.items().is_busy());
+                if self.threads.have_ended() || !busy {
                     break;
                 }
                 tokio::time::sleep(DRAIN_TICK).await;
@@ -359,7 +363,7 @@ impl Daemon<'_> {
         };
         if !ended {
             tracing::warn!("the drain did not end in time: what runs is cancelled");
-            self.shared.parts.cancel_all();
+            self.shared.inbox.change(Plan::cancel_all);
         }
         let replied = async {
             while open.load(Ordering::SeqCst) > 0 {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use hearth_daemon::probe;
 use hearth_fabric::registry;
 
+use crate::compute::LoadError;
 use crate::config::ConfigError;
-use crate::engine::LoadError;
 
 /// Why a worker can't start or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +49,7 @@ pub enum Error {
     /// The system gives no threads, random bytes or process information.
     #[error("the system refuses what every process needs")]
     System(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The engine's thread has ended by itself.
+    /// A thread of the computing half has ended by itself.
     #[error("the engine has ended: its log says why")]
     EngineEnded,
     /// The endpoint takes no calls any more.

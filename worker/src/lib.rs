@@ -3,30 +3,25 @@
 //! A program that embeds the worker builds a [`Worker`] from a [`Config`], registers
 //! [`methods`] of its own and runs it; `hearth-worker` is that program without any.
 //!
-//! Two halves meet in the [`parts`] table. The network's half ([`service`], [`methods`]) is async
-//! and never computes; the [`engine`]'s half is threads that own the sessions and never wait for a
-//! caller. So health, cancel and drain answer while a model runs.
+//! Two halves meet in `compute/inbox.rs`. The network's half ([`service`], [`admission`],
+//! [`methods`]) is async and never computes; the [`compute`] half is threads that own the sessions
+//! and never wait for a caller. So health, cancel and drain answer while a model runs.
 
-#![expect(
-    clippy::self_named_module_files,
-    reason = "config, models and parts are still such files"
-)]
-
+mod admission;
 mod advertise;
 mod announce;
 mod app;
+mod compute;
 pub mod config;
-mod engine;
 mod error;
-
+mod items;
 pub mod methods;
 mod metrics;
 mod models;
 pub mod owner;
-mod parts;
 mod report;
 mod service;
-mod state;
+mod shared;
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -38,7 +33,7 @@ pub use error::Error;
 ///
 /// A control call is read, answered and sent within some tens of microseconds. A second thread
 /// would be woken for each, and a wake costs as much as the call. Nothing that takes long may run
-/// here: the engine, loading and encoding have threads of their own, and so must a
+/// here: compute, loading and encoding have threads of their own, and so must a
 /// [method](methods) of an embedding program that computes.
 ///
 /// # Errors

@@ -123,7 +123,7 @@ impl Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    allocator::settle();
+    allocator::configure();
     let config = match args.read() {
         Ok(config) => config,
         Err(error) => return fail(error.as_ref(), true),

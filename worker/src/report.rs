@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::metrics::WorkerFigures;
 use hearth_daemon::probe::Readiness;
 use hearth_daemon::systemd;
 use hearth_protocol::record::WorkerState;
 use tokio::sync::watch;
 
-use crate::state::Shared;
+use crate::metrics::WorkerFigures;
+use crate::shared::Shared;
 
 /// Says again, a few times a second, what has changed.
 pub(crate) struct Reporter {
@@ -29,8 +29,9 @@ impl Reporter {
     /// Says how the worker is, and that it lives unless a step hangs.
     pub(crate) fn report(&mut self) {
         let shared = &*self.shared;
-        let counts = shared.parts.counts();
-        let (models, model_bytes) = shared.models.figures();
+        let (state, counts, (models, model_bytes)) = shared
+            .inbox
+            .look(|plan| (plan.life().state(), plan.items().counts(), plan.models().figures()));
         shared.metrics.set(&WorkerFigures {
             queued: counts.queued,
             running: counts.running,
@@ -40,7 +41,6 @@ impl Reporter {
             kept_bytes: counts.kept_bytes,
         });
 
-        let state = *shared.state.borrow();
         let hung = shared.hung();
         let now = match (hung, state) {
             (Some(busy), _) => Readiness::NotReady(format!("a step has taken {busy:.0?}")),
@@ -54,9 +54,9 @@ impl Reporter {
         });
 
         if state == WorkerState::Loading {
-            let percent = shared.models.percent();
+            let percent = shared.inbox.look(|plan| plan.models().percent());
             if std::mem::replace(&mut self.percent, percent) != percent {
-                shared.models.touch();
+                shared.inbox.touch_models();
             }
         }
         let registered = shared.registered.load(Ordering::Relaxed);

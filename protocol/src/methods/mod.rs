@@ -25,112 +25,77 @@ pub use status::{
     GetRank, Health, ModelInfo, ModelList, ModelState, SequenceLength, Stats, TaskDefaults,
 };
 
-/// A built-in method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Method {
-    /// `{}` → [`GetRank`].
-    GetRank,
-    /// `{}` → [`Health`].
-    CheckHealth,
-    /// `{}` → [`Stats`].
-    Stats,
-    /// `{}` → [`ModelList`].
-    ListModels,
-    /// `{}` → [`RequestList`].
-    ListRequests,
-    /// [`GenerateArgs`] → [`Generated`] and one attachment.
-    Generate,
-    /// [`AttachArgs`] → [`AttachValue`] and an attachment per result.
-    Attach,
-    /// [`InferArgs`] and tensors → [`InferValue`] and tensors.
-    Infer,
-    /// [`CancelArgs`] → [`CancelValue`].
-    Cancel,
-    /// `{}` → [`DrainValue`]; new requests are refused, those accepted are finished.
-    Drain,
-    /// `{}` → [`DrainValue`]; takes requests again.
-    Resume,
-    /// [`SleepArgs`] → [`SleepValue`]; gives the models' memory back.
-    Sleep,
-    /// [`WakeArgs`] → [`WakeValue`]; loads them again.
-    WakeUp,
-    /// [`LoadModelArgs`] → [`LoadModelValue`].
-    LoadModel,
-    /// [`UnloadModelArgs`] → [`UnloadModelValue`].
-    UnloadModel,
-    /// [`ProfileArgs`] → [`ProfileValue`] and an attachment per graph.
-    Profile,
-    /// `{}` → [`DrainValue`]; drains and ends the process.
-    Shutdown,
+/// Makes [`Method`] of one row a method: its variant, its name on the wire, who may call it. What
+/// ends a worker, or changes what it serves to all others, is for administrators alone.
+macro_rules! methods {
+    ($($(#[$doc:meta])+ $variant:ident = $name:literal, $who:ident;)+) => {
+        /// A built-in method.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Method {
+            $($(#[$doc])+ $variant,)+
+        }
+
+        impl Method {
+            /// All built-in methods.
+            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$variant),+];
+
+            /// The name on the wire.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// Whether only an administrator may call it: what ends a worker, or changes what it
+            /// serves to all others.
+            #[must_use]
+            pub fn is_administrative(self) -> bool {
+                match self {
+                    $(Self::$variant => methods!(@ $who),)+
+                }
+            }
+        }
+    };
+    (@ coordinators) => { false };
+    (@ administrators) => { true };
 }
 
-impl Method {
-    /// All built-in methods.
-    pub const ALL: [Self; 17] = [
-        Self::GetRank,
-        Self::CheckHealth,
-        Self::Stats,
-        Self::ListModels,
-        Self::ListRequests,
-        Self::Generate,
-        Self::Attach,
-        Self::Infer,
-        Self::Cancel,
-        Self::Drain,
-        Self::Resume,
-        Self::Sleep,
-        Self::WakeUp,
-        Self::LoadModel,
-        Self::UnloadModel,
-        Self::Profile,
-        Self::Shutdown,
-    ];
-
-    /// The name on the wire.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::GetRank => "get_rank",
-            Self::CheckHealth => "check_health",
-            Self::Stats => "stats",
-            Self::ListModels => "list_models",
-            Self::ListRequests => "list_requests",
-            Self::Generate => "generate",
-            Self::Attach => "attach",
-            Self::Infer => "infer",
-            Self::Cancel => "cancel",
-            Self::Drain => "drain",
-            Self::Resume => "resume",
-            Self::Sleep => "sleep",
-            Self::WakeUp => "wake_up",
-            Self::LoadModel => "load_model",
-            Self::UnloadModel => "unload_model",
-            Self::Profile => "profile",
-            Self::Shutdown => "shutdown",
-        }
-    }
-
-    /// Whether only an administrator may call it: what ends a worker, or changes what it serves to
-    /// all others.
-    #[must_use]
-    pub fn is_administrative(self) -> bool {
-        match self {
-            Self::LoadModel | Self::UnloadModel | Self::Profile | Self::Shutdown => true,
-            Self::GetRank
-            | Self::CheckHealth
-            | Self::Stats
-            | Self::ListModels
-            | Self::ListRequests
-            | Self::Generate
-            | Self::Attach
-            | Self::Infer
-            | Self::Cancel
-            | Self::Drain
-            | Self::Resume
-            | Self::Sleep
-            | Self::WakeUp => false,
-        }
-    }
+methods! {
+    /// `{}` → [`GetRank`].
+    GetRank = "get_rank", coordinators;
+    /// `{}` → [`Health`].
+    CheckHealth = "check_health", coordinators;
+    /// `{}` → [`Stats`].
+    Stats = "stats", coordinators;
+    /// `{}` → [`ModelList`].
+    ListModels = "list_models", coordinators;
+    /// `{}` → [`RequestList`].
+    ListRequests = "list_requests", coordinators;
+    /// [`GenerateArgs`] → [`Generated`] and one attachment.
+    Generate = "generate", coordinators;
+    /// [`AttachArgs`] → [`AttachValue`] and an attachment per result.
+    Attach = "attach", coordinators;
+    /// [`InferArgs`] and tensors → [`InferValue`] and tensors.
+    Infer = "infer", coordinators;
+    /// [`CancelArgs`] → [`CancelValue`].
+    Cancel = "cancel", coordinators;
+    /// `{}` → [`DrainValue`]; new requests are refused, those accepted are finished.
+    Drain = "drain", coordinators;
+    /// `{}` → [`DrainValue`]; takes requests again.
+    Resume = "resume", coordinators;
+    /// [`SleepArgs`] → [`SleepValue`]; gives the models' memory back.
+    Sleep = "sleep", coordinators;
+    /// [`WakeArgs`] → [`WakeValue`]; loads them again.
+    WakeUp = "wake_up", coordinators;
+    /// [`LoadModelArgs`] → [`LoadModelValue`].
+    LoadModel = "load_model", administrators;
+    /// [`UnloadModelArgs`] → [`UnloadModelValue`].
+    UnloadModel = "unload_model", administrators;
+    /// [`ProfileArgs`] → [`ProfileValue`] and an attachment per graph.
+    Profile = "profile", administrators;
+    /// `{}` → [`DrainValue`]; drains and ends the process.
+    Shutdown = "shutdown", administrators;
 }
 
 impl fmt::Display for Method {

@@ -43,7 +43,7 @@ const FILLERS: &[&str] = &["Above", "Anyone", "Do", "Over", "Place", "Stuff", "T
 const VAGUE: &[&str] = &["apart", "made", "must", "settle", "told", "word"];
 
 /// Where such names still stand, by the start of the path. An entry goes with its last name.
-const STANDING: &[&str] = &["launchers/src/slurm/", "protocol/src/", "worker/src/"];
+const STANDING: &[&str] = &["launchers/src/slurm/", "protocol/src/"];
 
 #[test]
 fn names_are_the_fields_own() {

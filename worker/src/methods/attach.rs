@@ -1,4 +1,4 @@
-//! `attach`: a request's parts taken up again, by another caller or the same one after a loss.
+//! `attach`: a request's items taken up again, by another caller or the same one after a loss.
 
 use std::sync::Arc;
 
@@ -7,67 +7,68 @@ use hearth_fabric::quic::{IncomingCall, Responder};
 use hearth_protocol::message::{Request, Trailer};
 use hearth_protocol::methods::{AttachArgs, AttachValue, AttachedPart, Part};
 
-use super::generate::{Over, Teller, deadline_of, late};
-use super::{arguments, attachment, value};
-use crate::parts::Subscription;
-use crate::state::Shared;
+use super::arguments::arguments;
+use super::relay::{End, Relay, deadline_exceeded, deadline_of};
+use super::reply::{attachment, value};
+use crate::compute::Subscription;
+use crate::shared::Shared;
 
-/// One part's events are passed on; of several there is no telling them apart, so their results
-/// alone are. A caller that leaves ends none of them.
-pub(crate) async fn attach(shared: Arc<Shared>, call: IncomingCall) {
+/// One item's events are passed on; those of several can't be told from each other, so their
+/// results alone are. A caller that leaves ends none of them.
+pub(super) async fn attach(shared: Arc<Shared>, call: IncomingCall) {
     let IncomingCall { request, mut responder, .. } = call;
     let cancelled = responder.cancelled();
-    let mut parts = match find(&shared, &request) {
-        Ok(parts) => parts,
+    let mut items = match find(&shared, &request) {
+        Ok(items) => items,
         Err(error) => return responder.fail(shared.located(error)).await,
     };
     let deadline = deadline_of(&request);
-    let told = async {
-        if let [(_, only)] = parts.as_mut_slice() {
-            return Teller::default().tell(&mut only.view, &mut responder, deadline).await;
+    let relayed = async {
+        if let [(_, only)] = items.as_mut_slice() {
+            return Relay::default().run(&mut only.view, &mut responder, deadline).await;
         }
-        for (_, part) in &mut parts {
-            // A part that is forgotten has ended.
-            let ended = part.view.wait_for(|view| view.outcome.is_some());
+        for (_, item) in &mut items {
+            // An item that is forgotten has ended.
+            let ended = item.view.wait_for(|view| view.outcome.is_some());
             match deadline {
                 None => drop(ended.await),
                 Some(at) if tokio::time::timeout_at(at, ended).await.is_ok() => {}
-                Some(_) => return Over::Deadline,
+                Some(_) => return End::Deadline,
             }
         }
-        Over::Part
+        End::Item
     };
-    let over = tokio::select! {
+    let end = tokio::select! {
         biased;
-        () = cancelled => Over::Caller,
-        over = told => over,
+        () = cancelled => End::Caller,
+        end = relayed => end,
     };
-    match over {
-        Over::Part => reply(&shared, &parts, responder).await,
-        Over::Deadline => responder.fail(shared.located(late())).await,
-        Over::Caller | Over::Connection => {}
+    match end {
+        End::Item => reply(&shared, &items, responder).await,
+        End::Deadline => responder.fail(shared.located(deadline_exceeded())).await,
+        End::Caller | End::Connection => {}
     }
 }
 
 fn find(shared: &Shared, request: &Request) -> Result<Vec<(Part, Subscription)>, CallError> {
     let args: AttachArgs = arguments(request)?;
-    shared.parts.attach(&args.request_id, args.index)
+    Subscription::attach(&shared.inbox, &args.request_id, args.index)
 }
 
-async fn reply(shared: &Shared, parts: &[(Part, Subscription)], responder: Responder) {
+async fn reply(shared: &Shared, items: &[(Part, Subscription)], responder: Responder) {
     let (mut ended, mut attachments, mut payload) = (Vec::new(), Vec::new(), Vec::new());
-    for (part, subscription) in parts {
+    for (part, subscription) in items {
         let outcome = subscription.view.borrow().outcome.clone();
         let (generated, error) = match outcome.as_deref() {
-            Some(Ok(finished)) => {
+            Some(Ok(output)) => {
                 let name = part.index.to_string();
-                attachments.push(attachment(&name, &finished.value.media_type, &finished.bytes));
-                payload.push(finished.bytes.clone());
-                (Some(finished.value.clone()), None)
+                attachments.push(attachment(&name, &output.value.media_type, &output.bytes));
+                payload.push(output.bytes.clone());
+                (Some(output.value.clone()), None)
             }
             Some(Err(error)) => (None, Some(shared.located(error.clone()))),
             None => {
-                let error = CallError::new(ErrorKind::Internal, "the part was forgotten");
+                let error = CallError::new(ErrorKind::Internal, "the item was forgotten");
                 (None, Some(shared.located(error)))
             }
         };

@@ -1,41 +1,45 @@
 //! Methods that change what the worker does.
 
-use std::sync::Arc;
+use std::time::Instant;
 
 use hearth_api::CallError;
 use hearth_protocol::message::Request;
 use hearth_protocol::methods::{CancelArgs, CancelValue, DrainValue, RequestList};
 
-use super::{Answer, arguments, value};
-use crate::state::Shared;
+use super::arguments::arguments;
+use super::call::{Answer, MethodCall};
+use super::reply::value;
+use crate::compute::Plan;
+use crate::shared::Shared;
 
-pub(crate) fn cancel(shared: &Shared, request: &Request) -> Result<Vec<u8>, CallError> {
+pub(super) fn cancel(shared: &Shared, request: &Request) -> Result<Vec<u8>, CallError> {
     let args: CancelArgs = arguments(request)?;
-    value(&CancelValue { cancelled: shared.parts.cancel_request(&args.request_id) })
+    let cancelled = shared.inbox.change(|plan, now| plan.cancel(&args.request_id, now));
+    value(&CancelValue { cancelled })
 }
 
-pub(crate) fn list_requests(shared: &Shared) -> Result<Vec<u8>, CallError> {
-    value(&RequestList { requests: shared.parts.list() })
+pub(super) fn list_requests(shared: &Shared, _: &Request) -> Result<Vec<u8>, CallError> {
+    let requests = shared.inbox.look(|plan| plan.items().list(Instant::now()));
+    value(&RequestList { requests })
 }
 
-pub(crate) async fn drain(shared: Arc<Shared>) -> Result<Answer, CallError> {
+pub(super) async fn drain(MethodCall { shared, .. }: MethodCall) -> Result<Answer, CallError> {
     shared.drain().await;
-    Ok(Answer { value: standing(&shared)?, ..Answer::default() })
+    Ok(Answer { value: drain_value(&shared)?, ..Answer::default() })
 }
 
-pub(crate) async fn resume(shared: Arc<Shared>) -> Result<Answer, CallError> {
+pub(super) async fn resume(MethodCall { shared, .. }: MethodCall) -> Result<Answer, CallError> {
     shared.resume().await?;
-    Ok(Answer { value: standing(&shared)?, ..Answer::default() })
+    Ok(Answer { value: drain_value(&shared)?, ..Answer::default() })
 }
 
-pub(crate) fn shutdown(shared: &Shared) -> Result<Vec<u8>, CallError> {
-    shared.end();
+pub(super) fn shutdown(shared: &Shared, _: &Request) -> Result<Vec<u8>, CallError> {
+    shared.inbox.change(Plan::end);
     shared.shutdown.cancel();
-    standing(shared)
+    drain_value(shared)
 }
 
-fn standing(shared: &Shared) -> Result<Vec<u8>, CallError> {
-    let counts = shared.parts.counts();
-    let state = *shared.state.borrow();
+fn drain_value(shared: &Shared) -> Result<Vec<u8>, CallError> {
+    let (state, counts) = shared.inbox.look(|plan| (plan.life().state(), plan.items().counts()));
     value(&DrainValue { state, running: counts.running, queued: counts.queued })
 }

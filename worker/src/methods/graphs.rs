@@ -7,31 +7,30 @@ use bytes::Bytes;
 use hearth_api::CallError;
 use hearth_api::request::GenerationRequest;
 use hearth_api::tensor::TensorHeader;
-use hearth_fabric::quic::Payload;
-use hearth_inference::session::{Interrupt, RawOutput};
-use hearth_protocol::message::{Attachment, Request};
+use hearth_inference::session::RawOutput;
+use hearth_protocol::message::Attachment;
 use hearth_protocol::methods::{InferArgs, InferValue, ProfileArgs, ProfileValue};
-use tokio::sync::oneshot;
 
-use super::{Answer, arguments, attachment, value, word};
-use crate::engine::{Infer, Order, Profile, prepare};
-use crate::models::{Closing, Hold};
-use crate::state::Shared;
+use super::arguments::arguments;
+use super::call::{Answer, MethodCall};
+use super::reply::{attachment, own_fault, value};
+use crate::admission::prepare::prepare;
+use crate::compute::{Infer, OrderRequest, PendingOrder, Profile, Reply};
+use crate::models::ModelChoice;
 
 /// Steps of a profile when nothing is said: enough to tell the first from the others.
 const STEPS: u32 = 4;
 /// Media type of a tensor's bare elements.
 const RAW: &str = "application/octet-stream";
 
-pub(crate) async fn infer(
-    shared: Arc<Shared>,
-    request: Request,
-    payload: Payload,
-    interrupt: Interrupt,
-) -> Result<Answer, CallError> {
+pub(super) async fn infer(call: MethodCall) -> Result<Answer, CallError> {
+    let MethodCall { shared, request, payload, interrupt } = call;
     let args: InferArgs = arguments(&request)?;
-    shared.check_open()?;
-    let model = shared.models.resolve(args.model.as_deref(), Instant::now())?.name;
+    let model = shared.inbox.look(|plan| {
+        plan.life().check_open()?;
+        plan.resolve(args.model.as_deref(), Instant::now())
+    });
+    let model = model?.name;
     let mut inputs = Vec::new();
     for (attachment, data) in request.attachments.into_iter().zip(payload) {
         let Attachment { name, tensor, .. } = attachment;
@@ -41,20 +40,21 @@ pub(crate) async fn infer(
         })?;
         inputs.push((name, header, data));
     }
-    let (reply, outcome) = oneshot::channel();
     let (graph, outputs) = (args.graph, args.outputs);
-    let order = Infer { model: model.clone(), graph, inputs, outputs, interrupt, reply };
-    shared.parts.order(Order::Infer(Box::new(order)))?;
-    let inferred = word(outcome).await?;
-    let names = inferred.outputs.iter().map(|output| output.name.clone()).collect();
-    let (attachments, payload) = inferred.outputs.into_iter().map(tensor).unzip();
-    let said = InferValue {
+    let infer = Infer { model: model.clone(), graph, inputs, outputs, interrupt };
+    let request = OrderRequest::Infer { model: model.clone() };
+    let reply = |caller| Reply::Infer(infer, caller);
+    let order = PendingOrder::place(&shared.inbox, request, reply)?.ok_or_else(own_fault)?;
+    let output = order.outcome().await?;
+    let names = output.outputs.iter().map(|output| output.name.clone()).collect();
+    let (attachments, payload) = output.outputs.into_iter().map(tensor).unzip();
+    let answer = InferValue {
         model,
-        graph: inferred.graph,
+        graph: output.graph,
         outputs: names,
-        took_ms: inferred.took.as_secs_f64() * 1e3,
+        took_ms: output.took.as_secs_f64() * 1e3,
     };
-    Ok(Answer { value: value(&said)?, attachments, payload })
+    Ok(Answer { value: value(&answer)?, attachments, payload })
 }
 
 fn tensor(output: RawOutput) -> (Attachment, Bytes) {
@@ -65,15 +65,14 @@ fn tensor(output: RawOutput) -> (Attachment, Bytes) {
     (Attachment { tensor: Some(header), ..attachment(&name, RAW, &data) }, data)
 }
 
-pub(crate) async fn profile(
-    shared: Arc<Shared>,
-    request: Request,
-    interrupt: Interrupt,
-) -> Result<Answer, CallError> {
+pub(super) async fn profile(call: MethodCall) -> Result<Answer, CallError> {
+    let MethodCall { shared, request, interrupt, .. } = call;
     let args: ProfileArgs = arguments(&request)?;
-    shared.check_open()?;
-    let resolved = shared.models.resolve(args.model.as_deref(), Instant::now())?;
-    let model = resolved.name;
+    let choice = shared.inbox.look(|plan| {
+        plan.life().check_open()?;
+        plan.resolve(args.model.as_deref(), Instant::now())
+    });
+    let ModelChoice { name: model, facts } = choice?;
     let request = GenerationRequest {
         prompt: args.prompt.unwrap_or_else(|| "a profile".to_owned()),
         num_inference_steps: Some(args.num_inference_steps.unwrap_or(STEPS)),
@@ -84,20 +83,17 @@ pub(crate) async fn profile(
         ..GenerationRequest::default()
     };
     request.check()?;
-    let Some(description) = resolved.description else {
+    let Some(facts) = facts else {
         let message = format!("model {model:?} is not in memory: hearth load brings it there");
         return Err(CallError::new(hearth_api::ErrorKind::NotReady, message));
     };
-    let prepared = prepare(description.preparer.as_deref(), &request)?;
-    shared.models.close(&model, Closing::Profile)?;
-    let (reply, outcome) = oneshot::channel();
-    let order = Profile { model: model.clone(), prepared, interrupt, reply };
-    if let Err(error) = shared.parts.order(Order::Profile(Box::new(order))) {
-        shared.models.set(&model, Hold::Ready(description));
-        return Err(error);
-    }
-    let profiles = word(outcome).await?;
-    let said = ProfileValue {
+    let prepared = prepare(facts.preparer.as_deref(), &request)?;
+    let profile = Arc::new(Profile { model: model.clone(), prepared, interrupt });
+    let request = OrderRequest::Profile { model: model.clone() };
+    let reply = |caller| Reply::Profile(profile, caller);
+    let order = PendingOrder::place(&shared.inbox, request, reply)?.ok_or_else(own_fault)?;
+    let profiles = order.outcome().await?;
+    let answer = ProfileValue {
         model,
         steps: u32::try_from(profiles.steps).unwrap_or(u32::MAX),
         profiles: profiles.files.iter().map(|(graph, _)| graph.clone()).collect(),
@@ -107,5 +103,5 @@ pub(crate) async fn profile(
         (attachment(&format!("{graph}.json"), "application/json", &json), json)
     };
     let (attachments, payload) = profiles.files.into_iter().map(named).unzip();
-    Ok(Answer { value: value(&said)?, attachments, payload })
+    Ok(Answer { value: value(&answer)?, attachments, payload })
 }

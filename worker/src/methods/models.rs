@@ -1,23 +1,23 @@
-//! Methods that change which models are in memory. The engine does it between two steps; they only
-//! wait for its word.
+//! Methods that change which models are in memory. Compute does it between two steps; they only wait
+//! for the outcome.
 
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hearth_api::{CallError, ErrorKind};
 use hearth_base::files;
-use hearth_protocol::message::Request;
 use hearth_protocol::methods::{
     LoadModelArgs, LoadModelValue, SleepArgs, SleepValue, UnloadModelArgs, UnloadModelValue,
     WakeArgs, WakeValue,
 };
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
-use super::{Answer, answer, arguments, word};
-use crate::engine::{Freed, Order};
-use crate::models::{Closing, Hold, Model};
-use crate::state::Shared;
+use super::arguments::arguments;
+use super::call::{Answer, MethodCall};
+use super::reply::{answer, own_fault};
+use crate::compute::{FreedMemory, OrderRequest, PendingOrder, Reply};
+use crate::models::{Model, Residency};
+use crate::shared::Shared;
 
 /// Longest name of a model.
 const NAME: usize = 128;
@@ -32,42 +32,32 @@ const LOOK: Duration = Duration::from_secs(10);
 /// Folders that are looked at at a time: each look holds a thread until the file system answers.
 static LOOKS: Semaphore = Semaphore::const_new(4);
 
-pub(crate) async fn load_model(shared: Arc<Shared>, request: Request) -> Result<Answer, CallError> {
+pub(super) async fn load_model(call: MethodCall) -> Result<Answer, CallError> {
+    let MethodCall { shared, request, .. } = call;
     let args: LoadModelArgs = arguments(&request)?;
     let began = Instant::now();
-    shared.check_awake()?;
-    let (name, added) = find_or_add(&shared, args).await?;
-    let (reply, outcome) = oneshot::channel();
-    let ordered = shared.parts.order(Order::Load { name: name.clone(), added, reply });
-    if let Err(error) = ordered {
-        if added {
-            shared.models.forget(&name);
-        }
-        return Err(error);
-    }
-    let loaded = word(outcome).await?;
-    let model = shared.models.info(&name);
+    shared.inbox.look(|plan| plan.life().check_awake())?;
+    let name = args.name.clone();
+    let added = added(&shared, args).await?;
+    let request = OrderRequest::Load { model: name.clone(), added };
+    let order = PendingOrder::place(&shared.inbox, request, Reply::Loaded)?;
+    let loaded = order.ok_or_else(own_fault)?.outcome().await?;
+    let model = shared.inbox.look(|plan| plan.models().info(&name));
     let model = model.ok_or_else(|| {
         CallError::new(ErrorKind::UnknownModel, format!("model {name:?} was unloaded meanwhile"))
     })?;
     answer(&LoadModelValue { model, loaded, took_ms: began.elapsed().as_secs_f64() * 1e3 })
 }
 
-/// The model's own name, and whether it is new here.
-async fn find_or_add(shared: &Shared, args: LoadModelArgs) -> Result<(String, bool), CallError> {
+/// The model that a call adds; none where it means one that is listed.
+async fn added(shared: &Shared, args: LoadModelArgs) -> Result<Option<Box<Model>>, CallError> {
     let LoadModelArgs { name, path, aliases } = args;
     let Some(path) = path else {
         if !aliases.is_empty() {
             let message = "aliases go with path: a configured model has those of its config";
             return Err(CallError::invalid("aliases", message));
         }
-        if shared.models.get(&name).is_some() {
-            return Ok((name, false));
-        }
-        let known = shared.models.names(|_| true).join(", ");
-        let message = format!("model {name:?} is not configured here ({known}): give its path");
-        let error = CallError::new(ErrorKind::UnknownModel, message);
-        return Err(CallError { param: Some("name".to_owned()), ..error });
+        return Ok(None);
     };
     check_name("name", &name)?;
     aliases.iter().try_for_each(|alias| check_name("aliases", alias))?;
@@ -77,12 +67,8 @@ async fn find_or_add(shared: &Shared, args: LoadModelArgs) -> Result<(String, bo
     }
     let dirs = shared.model_dirs.clone();
     let path = look(&shared.model_dirs, LOOK, move || beneath(&dirs, &path)).await?;
-    // The worker may have fallen asleep meanwhile.
-    shared.check_awake()?;
-    let hold = Hold::OnDemand;
-    let model = Model { name: name.clone(), aliases, path, configured: false, failures: 0, hold };
-    let added = shared.models.add(model)?;
-    Ok((name, added))
+    let residency = Residency::OnDemand;
+    Ok(Some(Box::new(Model { name, aliases, path, configured: false, failures: 0, residency })))
 }
 
 /// Looks at folders apart, for a file system that may not answer.
@@ -149,54 +135,40 @@ fn beneath(dirs: &[PathBuf], path: &str) -> Result<PathBuf, CallError> {
     Err(outside())
 }
 
-pub(crate) async fn unload_model(
-    shared: Arc<Shared>,
-    request: Request,
-) -> Result<Answer, CallError> {
+pub(super) async fn unload_model(call: MethodCall) -> Result<Answer, CallError> {
+    let MethodCall { shared, request, .. } = call;
     let args: UnloadModelArgs = arguments(&request)?;
-    let (mut unloaded, mut freed) = (false, Freed::default());
-    let held = shared.models.close(&args.name, Closing::Unload);
-    match held.map_err(|error| CallError { param: Some("name".to_owned()), ..error })? {
-        None => shared.models.unloaded(&args.name),
-        Some(description) => {
-            let (reply, outcome) = oneshot::channel();
-            let ordered = shared.parts.order(Order::Unload { name: args.name.clone(), reply });
-            if let Err(error) = ordered {
-                shared.models.set(&args.name, Hold::Ready(description));
-                return Err(error);
-            }
-            freed = word(outcome).await?;
-            unloaded = true;
-        }
-    }
-    let Freed { resident: freed_bytes, device: device_bytes } = freed;
-    answer(&UnloadModelValue { unloaded, freed_bytes, device_bytes })
+    let request = OrderRequest::Unload { model: args.name };
+    let order = PendingOrder::place(&shared.inbox, request, Reply::Freed);
+    let order = order.map_err(|error| {
+        let is_models = matches!(error.kind, ErrorKind::UnknownModel | ErrorKind::NotReady);
+        let param = if is_models { Some("name".to_owned()) } else { error.param };
+        CallError { param, ..error }
+    })?;
+    let freed = match order {
+        Some(order) => Some(order.outcome().await?),
+        None => None,
+    };
+    let FreedMemory { resident: freed_bytes, device: device_bytes } = freed.unwrap_or_default();
+    answer(&UnloadModelValue { unloaded: freed.is_some(), freed_bytes, device_bytes })
 }
 
-pub(crate) async fn sleep(shared: Arc<Shared>, request: Request) -> Result<Answer, CallError> {
+pub(super) async fn sleep(call: MethodCall) -> Result<Answer, CallError> {
+    let MethodCall { shared, request, .. } = call;
     let args: SleepArgs = arguments(&request)?;
     if !LEVELS.contains(&args.level) {
         let message = format!("level {}: give 1 or 2", args.level);
         return Err(CallError::invalid("level", message));
     }
-    let slept = shared.is_asleep();
-    shared.fall_asleep()?;
-    let (reply, outcome) = oneshot::channel();
-    if let Err(error) = shared.parts.order(Order::Sleep { level: args.level, reply }) {
-        if !slept {
-            shared.wake(false);
-        }
-        return Err(error);
-    }
-    let counts = shared.parts.counts();
-    let under_way = counts.running + counts.queued > 0;
+    let request = OrderRequest::Sleep { level: args.level };
+    let order = PendingOrder::place(&shared.inbox, request, Reply::Freed)?.ok_or_else(own_fault)?;
+    let under_way = shared.inbox.look(|plan| plan.items().is_busy());
     let freed = match args.wait || !under_way {
-        true => Some(word(outcome).await?),
+        true => Some(order.outcome().await?),
         false => None,
     };
-    let state = *shared.state.borrow();
-    let counts = shared.parts.counts();
-    let Freed { resident: freed_bytes, device: device_bytes } = freed.unwrap_or_default();
+    let (state, counts) = shared.inbox.look(|plan| (plan.life().state(), plan.items().counts()));
+    let FreedMemory { resident: freed_bytes, device: device_bytes } = freed.unwrap_or_default();
     answer(&SleepValue {
         state,
         level: freed.map(|_| args.level),
@@ -207,35 +179,21 @@ pub(crate) async fn sleep(shared: Arc<Shared>, request: Request) -> Result<Answe
     })
 }
 
-pub(crate) async fn wake_up(shared: Arc<Shared>, request: Request) -> Result<Answer, CallError> {
+pub(super) async fn wake_up(call: MethodCall) -> Result<Answer, CallError> {
+    let MethodCall { shared, request, .. } = call;
     let args: WakeArgs = arguments(&request)?;
     let began = Instant::now();
-    let mut models = Vec::new();
-    let fell = shared.parts.take_back(|order| matches!(order, Order::Sleep { .. }));
-    let still_up = !fell.is_empty();
-    for order in fell {
-        if let Order::Sleep { reply, .. } = order {
-            let message = "the worker was woken before it slept";
-            let _ = reply.send(Err(CallError::new(ErrorKind::Cancelled, message)));
-        }
-    }
-    if still_up {
-        shared.wake(false);
-    } else {
-        let (reply, outcome) = oneshot::channel();
-        shared.parts.order(Order::Wake { reply })?;
-        if args.wait {
-            models = word(outcome).await?;
-        } else {
-            shared.begin_waking();
-        }
-    }
-    let state = *shared.state.borrow();
+    let order = PendingOrder::place(&shared.inbox, OrderRequest::Wake, Reply::Awake)?;
+    let order = order.ok_or_else(own_fault)?;
+    let models = if args.wait { order.outcome().await? } else { Vec::new() };
+    let state = shared.inbox.state();
     answer(&WakeValue { state, models, took_ms: began.elapsed().as_secs_f64() * 1e3 })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]

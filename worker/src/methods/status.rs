@@ -4,13 +4,14 @@ use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
 use hearth_api::CallError;
+use hearth_protocol::message::Request;
 use hearth_protocol::methods::{GetRank, Health, ModelList, Stats};
 use hearth_protocol::record::WorkerState;
 
-use super::value;
-use crate::state::Shared;
+use super::reply::value;
+use crate::shared::Shared;
 
-pub(crate) fn get_rank(shared: &Shared) -> Result<Vec<u8>, CallError> {
+pub(super) fn get_rank(shared: &Shared, _: &Request) -> Result<Vec<u8>, CallError> {
     value(&GetRank {
         worker_id: shared.id.clone(),
         group: shared.group.clone(),
@@ -19,19 +20,22 @@ pub(crate) fn get_rank(shared: &Shared) -> Result<Vec<u8>, CallError> {
     })
 }
 
-pub(crate) fn check_health(shared: &Shared) -> Result<Vec<u8>, CallError> {
-    let state = *shared.state.borrow();
+pub(super) fn check_health(shared: &Shared, _: &Request) -> Result<Vec<u8>, CallError> {
+    let state = shared.inbox.state();
     let hung = shared.hung();
     let reason = match state {
         _ if hung.is_some() => hung.map(|busy| format!("a step has taken {busy:.0?}")),
         WorkerState::Ready => None,
-        WorkerState::Loading => {
-            Some(format!("models are being loaded ({} %)", shared.models.percent()))
+        WorkerState::Loading => Some(format!(
+            "models are being loaded ({} %)",
+            shared.inbox.look(|plan| plan.models().percent())
+        )),
+        WorkerState::Draining if shared.inbox.look(|plan| plan.life().is_ending()) => {
+            Some("about to end".to_owned())
         }
-        WorkerState::Draining if shared.is_ending() => Some("about to end".to_owned()),
         WorkerState::Draining => Some("draining: hearth resume ends that".to_owned()),
         WorkerState::Sleeping => {
-            let counts = shared.parts.counts();
+            let counts = shared.inbox.look(|plan| plan.items().counts());
             let first = match counts.running + counts.queued {
                 0 => String::new(),
                 left => format!(", once {left} requests have ended"),
@@ -49,8 +53,8 @@ pub(crate) fn check_health(shared: &Shared) -> Result<Vec<u8>, CallError> {
     })
 }
 
-pub(crate) fn stats(shared: &Shared) -> Result<Vec<u8>, CallError> {
-    let counts = shared.parts.counts();
+pub(super) fn stats(shared: &Shared, _: &Request) -> Result<Vec<u8>, CallError> {
+    let counts = shared.inbox.look(|plan| plan.items().counts());
     // A kernel that does not tell leaves zeros; nothing depends on them.
     let usage = shared.process.usage();
     let (rss_bytes, cpu_ms) = usage.map_or((0, 0), |usage| {
@@ -63,7 +67,7 @@ pub(crate) fn stats(shared: &Shared) -> Result<Vec<u8>, CallError> {
         rss_bytes,
         cpu_ms,
         model_loads: shared.metrics.model_loads(),
-        loaded_bytes: shared.engine.loaded_bytes(),
+        loaded_bytes: shared.metrics.loaded_bytes(),
         steps: shared.metrics.steps(),
         running: counts.running,
         queued: counts.queued,
@@ -76,6 +80,6 @@ pub(crate) fn stats(shared: &Shared) -> Result<Vec<u8>, CallError> {
     })
 }
 
-pub(crate) fn list_models(shared: &Shared) -> Result<Vec<u8>, CallError> {
-    value(&ModelList { models: shared.models.list() })
+pub(super) fn list_models(shared: &Shared, _: &Request) -> Result<Vec<u8>, CallError> {
+    value(&ModelList { models: shared.inbox.look(|plan| plan.models().list()) })
 }

@@ -1,6 +1,10 @@
-//! What a worker counts. A request here is a part: one image of a coordinator's request.
+//! What a worker counts. A request here is an item: one output of a coordinator's request.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use hearth_api::ErrorKind;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -31,6 +35,8 @@ pub(crate) struct WorkerMetrics {
     model_bytes: Gauge,
     kept_bytes: Gauge,
     connections: Gauge,
+    /// Bytes of weights read.
+    loaded_bytes: Arc<AtomicU64>,
 }
 
 /// How a worker is at one instant.
@@ -65,6 +71,7 @@ impl WorkerMetrics {
             model_bytes: Gauge::default(),
             kept_bytes: Gauge::default(),
             connections: Gauge::default(),
+            loaded_bytes: Arc::default(),
         };
         let own = registry.own();
         metrics.requests.register(own);
@@ -86,8 +93,24 @@ impl WorkerMetrics {
         metrics
     }
 
+    /// Counts a request that was refused before it was queued.
+    pub(crate) fn refused(&self) {
+        self.request_ended(Outcome::Rejected, Duration::ZERO);
+    }
+
+    /// Counts an item that ended so long after it came: in a result, or an error of this kind.
+    pub(crate) fn ended(&self, error: Option<ErrorKind>, after: Duration) {
+        let outcome = match error {
+            None => Outcome::Done,
+            Some(ErrorKind::Cancelled) => Outcome::Cancelled,
+            Some(ErrorKind::DeadlineExceeded) => Outcome::Deadline,
+            Some(_) => Outcome::Error,
+        };
+        self.request_ended(outcome, after);
+    }
+
     /// Counts a request that ended, `duration` after it came.
-    pub(crate) fn request_ended(&self, outcome: Outcome, duration: Duration) {
+    fn request_ended(&self, outcome: Outcome, duration: Duration) {
         self.requests.ended(outcome, duration);
     }
 
@@ -115,7 +138,8 @@ impl WorkerMetrics {
     }
 
     /// Counts one load of a model.
-    pub(crate) fn model_loaded(&self, duration: Duration) {
+    pub(crate) fn model_loaded(&self, duration: Duration, bytes: u64) {
+        self.loaded_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.model_loads.inc();
         self.load_duration.observe(duration.as_secs_f64());
     }
@@ -123,6 +147,11 @@ impl WorkerMetrics {
     /// Models loaded since the process started.
     pub(crate) fn model_loads(&self) -> u64 {
         self.model_loads.get()
+    }
+
+    /// Bytes of weights read since the process started.
+    pub(crate) fn loaded_bytes(&self) -> u64 {
+        self.loaded_bytes.load(Ordering::Relaxed)
     }
 }
 

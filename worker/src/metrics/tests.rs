@@ -18,13 +18,13 @@ fn has(text: &str, lines: &[&str]) {
 }
 
 #[test]
-fn a_worker_shows_its_parts_steps_and_models() {
+fn a_worker_shows_its_items_steps_and_models() {
     let mut registry = Registry::new(build());
     let metrics = WorkerMetrics::register(&mut registry);
     metrics.request_ended(Outcome::Done, Duration::from_millis(700));
     metrics.request_ended(Outcome::Rejected, Duration::ZERO);
     metrics.step_computed(Duration::from_millis(30));
-    metrics.model_loaded(Duration::from_secs(3));
+    metrics.model_loaded(Duration::from_secs(3), 1 << 20);
     metrics.set(&WorkerFigures {
         queued: 3,
         running: 1,
@@ -63,7 +63,7 @@ fn clones_count_together() {
     metrics.clone().step_computed(Duration::ZERO);
     metrics.step_computed(Duration::ZERO);
     assert_eq!(metrics.steps(), 2);
-    assert_eq!(metrics.model_loads(), 0);
+    assert_eq!((metrics.model_loads(), metrics.loaded_bytes()), (0, 0));
 }
 
 /// Names and types that a registry shows: `("hearth_steps", "counter")`.

@@ -1,123 +1,248 @@
-//! The models as `list_models` and the registry's record say them.
+//! The list of models, and the rules of how each changes.
 
-use hearth_inference::model::Defaults;
-use hearth_protocol::methods::{ModelInfo, ModelState, SequenceLength, TaskDefaults};
-use hearth_protocol::record::ModelRecord;
+use std::time::{Duration, Instant};
 
-use super::{Closing, Hold, Model, Models};
+use hearth_api::{CallError, ErrorKind};
+
+use super::model::{Facts, Model, Reservation, Residency};
+
+/// Most models of one worker.
+pub(super) const MOST: usize = 64;
+/// Pause before a model that can't be loaded is tried again, doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// The models, in the order of the config.
+pub(crate) struct Models {
+    pub(super) list: Vec<Model>,
+    /// Something has changed that the registry's record says.
+    changed: bool,
+}
+
+/// What a request's `model` stands for.
+#[derive(Debug)]
+pub(crate) struct ModelChoice {
+    pub(crate) name: String,
+    /// Known once the folder was loaded.
+    pub(crate) facts: Option<Facts>,
+}
 
 impl Models {
-    /// What `list_models` says.
-    pub(crate) fn list(&self) -> Vec<ModelInfo> {
-        self.read(|models| models.iter().map(info).collect())
+    pub(crate) fn new(list: Vec<Model>) -> Self {
+        Self { list, changed: false }
     }
 
-    /// How many models are in each state, and the bytes of weights in memory.
-    pub(crate) fn figures(&self) -> (Vec<(&'static str, usize)>, u64) {
-        let state = |model: &Model| match model.hold {
-            Hold::OnDemand => "on_demand",
-            Hold::Loading(_) => "loading",
-            Hold::Ready(_) | Hold::Closing(..) => "ready",
-            Hold::Sleeping(_) => "sleeping",
-            Hold::Failed { .. } => "failed",
-            Hold::Unloaded => "unloaded",
+    /// Whether something has changed since this was last asked.
+    pub(crate) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    fn find(&mut self, name: &str) -> Option<&mut Model> {
+        self.changed = true;
+        self.list.iter_mut().find(|model| model.name == name)
+    }
+
+    /// The model behind a request's `model`; the only one where it is absent.
+    pub(crate) fn resolve(
+        &self,
+        wanted: Option<&str>,
+        now: Instant,
+    ) -> Result<ModelChoice, CallError> {
+        let served =
+            || self.list.iter().filter(|model| !matches!(model.residency, Residency::Unloaded));
+        let names = || joined(served());
+        let found = match (wanted, served().count()) {
+            (Some(name), _) => self.list.iter().find(|model| model.is_called(name)),
+            (None, 1) => served().next(),
+            (None, _) => {
+                let message = format!("model is absent: this worker has {}", names());
+                return Err(CallError::invalid("model", message));
+            }
         };
-        let states = ["on_demand", "loading", "ready", "sleeping", "failed", "unloaded"];
-        self.read(|models| {
-            let of = |wanted| models.iter().filter(move |model| state(model) == wanted);
-            let counts = states.map(|wanted| (wanted, of(wanted).count())).to_vec();
-            let bytes = of("ready").filter_map(|model| model.hold.description());
-            (counts, bytes.map(|known| known.weight_bytes).sum())
-        })
+        let name = wanted.unwrap_or_default();
+        let unknown =
+            || unknown(format!("model {name:?} is not here: this worker has {}", names()));
+        open(found.ok_or_else(unknown)?, now)
     }
 
-    /// What `list_models` says of one.
-    pub(crate) fn info(&self, name: &str) -> Option<ModelInfo> {
-        self.read(|models| models.iter().find(|model| model.name == name).map(info))
+    /// The model of exactly this name.
+    pub(crate) fn get(&self, name: &str) -> Option<&Model> {
+        self.list.iter().find(|model| model.name == name)
     }
 
-    /// What the registry's record says: those that requests may ask for.
-    pub(crate) fn records(&self) -> Vec<ModelRecord> {
-        let record = |model: &Model| ModelRecord {
-            name: model.name.clone(),
-            aliases: model.aliases.clone(),
-            digest: model.hold.description().map_or_else(String::new, |d| d.digest.clone()),
+    /// Fails for a model that is not listed.
+    ///
+    /// # Errors
+    /// `unknown_model`.
+    pub(crate) fn check_listed(&self, name: &str) -> Result<(), CallError> {
+        if self.get(name).is_some() {
+            return Ok(());
+        }
+        let listed = self.names(|_| true).join(", ");
+        let message = format!("model {name:?} is not configured here ({listed}): give its path");
+        let error = CallError::new(ErrorKind::UnknownModel, message);
+        Err(CallError { param: Some("name".to_owned()), ..error })
+    }
+
+    /// Whether a model can compute.
+    pub(crate) fn is_resident(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|model| model.residency.is_resident())
+    }
+
+    /// The models whose residency is as asked.
+    pub(crate) fn names(&self, of: impl Fn(&Residency) -> bool) -> Vec<String> {
+        let models = self.list.iter().filter(|model| of(&model.residency));
+        models.map(|model| model.name.clone()).collect()
+    }
+
+    /// Writes down how a model is now.
+    pub(crate) fn set(&mut self, name: &str, residency: Residency) {
+        if let Some(model) = self.find(name) {
+            if matches!(residency, Residency::Ready(_)) {
+                model.failures = 0;
+            }
+            model.residency = residency;
+        }
+    }
+
+    /// Writes down that a model can't be loaded, and when that is tried again.
+    pub(crate) fn set_failed(&mut self, name: &str, error: CallError, now: Instant) {
+        if let Some(model) = self.find(name) {
+            let pause = FIRST_PAUSE * 2_u32.pow(model.failures.min(16));
+            model.failures = model.failures.saturating_add(1);
+            let again_at = now + pause.min(LONGEST_PAUSE);
+            model.residency = Residency::Failed { error, again_at };
+        }
+    }
+
+    /// Writes down that a model has left memory for now.
+    pub(crate) fn evict(&mut self, name: &str) {
+        let facts = self.get(name).and_then(|model| model.residency.facts()).cloned();
+        if let Some(facts) = facts {
+            self.set(name, Residency::Evicted(facts));
+        }
+    }
+
+    /// Keeps a model from new requests until it is unloaded or profiled. Says whether it is in
+    /// memory; one that is not needs no reservation.
+    pub(crate) fn reserve(
+        &mut self,
+        name: &str,
+        reservation: Reservation,
+    ) -> Result<bool, CallError> {
+        let Some(model) = self.get(name) else {
+            let there = joined(self.list.iter());
+            return Err(unknown(format!("model {name:?} is not here: this worker has {there}")));
         };
-        let served = |model: &&Model| {
-            !matches!(model.hold, Hold::Unloaded | Hold::Closing(_, Closing::Unload))
+        let busy = |what: &str| {
+            let message = format!("model {name:?} is being {what}: try again when it is done");
+            Err(CallError::new(ErrorKind::NotReady, message))
         };
-        self.read(|models| models.iter().filter(served).map(record).collect())
+        match (&model.residency, reservation) {
+            (Residency::Loading(_), _) => busy("loaded"),
+            (Residency::Reserved(_, Reservation::Profile), _) => busy("profiled"),
+            (Residency::Reserved(_, Reservation::Unload), Reservation::Profile) => busy("unloaded"),
+            (Residency::Reserved(_, Reservation::Unload), Reservation::Unload) => Ok(true),
+            (Residency::Ready(facts), _) => {
+                let facts = facts.clone();
+                self.set(name, Residency::Reserved(facts, reservation));
+                Ok(true)
+            }
+            (
+                Residency::OnDemand
+                | Residency::Failed { .. }
+                | Residency::Unloaded
+                | Residency::Evicted(_),
+                _,
+            ) => Ok(false),
+        }
+    }
+
+    /// Opens a reserved model to requests again.
+    pub(crate) fn release(&mut self, name: &str) {
+        if let Some(Residency::Reserved(facts, _)) = self.get(name).map(|model| &model.residency) {
+            let facts = facts.clone();
+            self.set(name, Residency::Ready(facts));
+        }
+    }
+
+    /// A model that left memory: the config's own stay listed, others are forgotten.
+    pub(crate) fn unload(&mut self, name: &str) {
+        self.set(name, Residency::Unloaded);
+        self.list.retain(|model| model.configured || model.name != name);
+    }
+
+    /// Adds a model of an administrator's. One of the same name and folder is left as it is; says
+    /// whether it is new.
+    pub(crate) fn add(&mut self, model: Model) -> Result<bool, CallError> {
+        if let Some(same) = self.get(&model.name) {
+            if same.path == model.path {
+                return Ok(false);
+            }
+            let message = format!(
+                "model {:?} is there from another folder: unload it first, or choose another name",
+                model.name
+            );
+            return Err(CallError::invalid("name", message));
+        }
+        for name in std::iter::once(&model.name).chain(&model.aliases) {
+            if let Some(other) = self.list.iter().find(|other| other.is_called(name)) {
+                let message =
+                    format!("{name:?} is a name of model {:?}: choose another", other.name);
+                return Err(CallError::invalid("aliases", message));
+            }
+        }
+        if self.list.len() >= MOST {
+            let message = format!("{MOST} models are here, the most of one worker: unload one");
+            return Err(CallError::new(ErrorKind::TooLarge, message));
+        }
+        self.list.push(model);
+        self.changed = true;
+        Ok(true)
+    }
+
+    /// Takes back what [`Models::add`] has added.
+    pub(crate) fn forget(&mut self, name: &str) {
+        self.list.retain(|model| model.name != name);
+        self.changed = true;
     }
 }
 
-fn info(model: &Model) -> ModelInfo {
-    let description = model.hold.description();
-    let pictures = description.and_then(|known| known.pictures.as_ref());
-    let (state, percent, reason) = match &model.hold {
-        Hold::OnDemand => (ModelState::OnDemand, None, None),
-        Hold::Loading(progress) => (ModelState::Loading, Some(progress.percent()), None),
-        Hold::Ready(_) => (ModelState::Ready, None, None),
-        Hold::Closing(_, Closing::Unload) => {
-            (ModelState::Ready, None, Some("finishes its requests, then leaves memory".to_owned()))
+fn joined<'a>(models: impl Iterator<Item = &'a Model>) -> String {
+    let names: Vec<_> = models.map(|model| model.name.as_str()).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// The model, if it takes requests or is worth a try.
+fn open(model: &Model, now: Instant) -> Result<ModelChoice, CallError> {
+    let name = &model.name;
+    match &model.residency {
+        Residency::Unloaded | Residency::Reserved(_, Reservation::Unload) => {
+            Err(unknown(format!("model {name:?} was unloaded here: hearth load brings it back")))
         }
-        Hold::Closing(_, Closing::Profile) => {
-            (ModelState::Ready, None, Some("finishes its requests, then is profiled".to_owned()))
+        Residency::Reserved(_, Reservation::Profile) => {
+            let message = format!("model {name:?} is being profiled: try again in a moment");
+            Err(CallError::new(ErrorKind::NotReady, message))
         }
-        Hold::Sleeping(_) => (ModelState::Sleeping, None, None),
-        Hold::Failed { error, .. } => {
-            let tries = model.failures;
-            (ModelState::Failed, None, Some(format!("{error} (tried {tries} times)")))
+        Residency::Failed { error, again_at } if now < *again_at => {
+            let left = again_at.duration_since(now).as_secs() + 1;
+            let message = format!("model {name:?} could not be loaded; tried again in {left} s");
+            // Another worker's copy may be whole.
+            Err(CallError { message, retryable: true, ..error.clone() })
         }
-        Hold::Unloaded => (ModelState::Unloaded, None, None),
-    };
-    ModelInfo {
-        name: model.name.clone(),
-        aliases: model.aliases.clone(),
-        state,
-        percent,
-        reason,
-        digest: description.map_or_else(String::new, |d| d.digest.clone()),
-        family: description.map_or_else(String::new, |d| d.family.to_owned()),
-        tasks: pictures.map_or_else(Vec::new, |d| texts(&d.tasks)),
-        weight_bytes: description.map_or(0, |d| d.weight_bytes),
-        default_width: pictures.map_or(0, |d| d.default_width),
-        default_height: pictures.map_or(0, |d| d.default_height),
-        size_factor: pictures.map_or(0, |d| d.size_factor),
-        max_size: pictures.map_or(0, |d| d.max_size),
-        fixed_size: pictures.is_some_and(|d| d.fixed_size),
-        defaults: pictures
-            .map_or_else(Vec::new, |d| d.defaults.iter().map(task_defaults).collect()),
-        default_steps: pictures.map_or(0, |d| d.default_steps),
-        max_steps: pictures.map_or(0, |d| d.max_steps),
-        default_guidance: pictures.map_or(0.0, |d| d.default_guidance_scale),
-        scheduler: pictures.map_or_else(String::new, |d| d.scheduler.clone()),
-        max_prompt_tokens: pictures.map_or(0, |d| count(d.max_prompt_tokens)),
-        max_prompt_chars: pictures.map_or(0, |d| count(d.max_prompt_chars)),
-        sequence_length: pictures
-            .and_then(|d| d.sequence_length)
-            .map(|length| SequenceLength { default: length.default, max: length.max }),
-        max_prompt_chunks: pictures
-            .filter(|d| d.max_prompt_tokens > 0)
-            .map(|d| d.max_prompt_chunks),
-        max_clip_skip: pictures.map(|d| d.max_clip_skip).filter(|&layers| layers > 0),
-        fields: pictures.map_or_else(Vec::new, |d| texts(&d.fields)),
-        schedulers: pictures.map_or_else(Vec::new, |d| texts(&d.schedulers)),
-        classes: pictures.and_then(|d| d.classes),
-        lora: pictures.map_or_else(Vec::new, |d| d.lora.clone()),
-        controlnets: pictures.map_or_else(Vec::new, |d| d.controlnets.clone()),
-        latent_channels: pictures.map_or(0, |d| count(d.latent_channels)),
+        Residency::Failed { .. }
+        | Residency::OnDemand
+        | Residency::Loading(_)
+        | Residency::Evicted(_)
+        | Residency::Ready(_) => {
+            Ok(ModelChoice { name: name.clone(), facts: model.residency.facts().cloned() })
+        }
     }
 }
 
-fn task_defaults(defaults: &Defaults) -> TaskDefaults {
-    let Defaults { task, num_inference_steps, guidance_scale, strength } = *defaults;
-    TaskDefaults { task: task.name().to_owned(), num_inference_steps, guidance_scale, strength }
-}
-
-fn count(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-fn texts<T: ToString>(words: &[T]) -> Vec<String> {
-    words.iter().map(ToString::to_string).collect()
+fn unknown(message: String) -> CallError {
+    CallError {
+        param: Some("model".to_owned()),
+        ..CallError::new(ErrorKind::UnknownModel, message)
+    }
 }

@@ -1,0 +1,101 @@
+//! What happens to a request from its arrival until it has a place among the items: its files are
+//! taken, its fields checked, all of it prepared for its model. Nothing is computed.
+
+mod files;
+mod preparations;
+pub(crate) mod prepare;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hearth_api::CallError;
+use hearth_fabric::quic::Payload;
+use hearth_protocol::message::Request;
+use hearth_protocol::methods::GenerateArgs;
+
+use crate::compute::{Inbox, Preparation, Subscription};
+use crate::items::{ItemKey, ItemSpec};
+use crate::models::ModelChoice;
+use preparations::Key;
+pub(crate) use preparations::Preparations;
+
+/// Takes a call of `generate` on, or attaches it to the item that it asks for. Everything that can
+/// be checked is, before anything is queued.
+pub(crate) async fn admit(
+    inbox: &Arc<Inbox>,
+    preparations: &Preparations,
+    request: &Request,
+    mut args: GenerateArgs,
+    payload: Payload,
+) -> Result<Subscription, CallError> {
+    args.request.check()?;
+    let brings_files = !args.request.inputs().is_empty();
+    let args = if brings_files {
+        let headers = request.attachments.clone();
+        files::run_with_files(move || files::take(&mut args, &headers, payload).map(|()| args))
+            .await?
+    } else {
+        files::take(&mut args, &request.attachments, payload)?;
+        args
+    };
+    let (part, images) = (args.part, args.request.images());
+    if part.index >= part.of || part.of != images {
+        let message =
+            format!("part {} of {} does not exist: {images} are asked for", part.index, part.of);
+        return Err(CallError::invalid("part", message));
+    }
+    let mut spec = ItemSpec {
+        key: ItemKey { request: request.id.clone(), index: part.index },
+        part,
+        digest: args.request.digest(),
+        seed: args.request.seed.unwrap_or(0),
+        model: args.request.model.clone().unwrap_or_default(),
+        deadline: request.deadline_ms.map(Duration::from_millis),
+        preview_every: args.request.preview_every,
+    };
+    if inbox.look(|plan| plan.holds(&spec.key)) {
+        // What is known is given, whatever the worker does by now.
+        return Subscription::admit(inbox, spec, args, None);
+    }
+    let awake = inbox.look(|plan| plan.life().check_awake());
+    awake.inspect_err(|_| inbox.count_refused())?;
+    let now = Instant::now();
+    let choice = inbox.look(|plan| plan.resolve(args.request.model.as_deref(), now))?;
+    let (args, prepared) = prepare_for(preparations, &spec, args, &choice, brings_files).await?;
+    spec.model = choice.name;
+    Subscription::admit(inbox, spec, args, prepared)
+}
+
+/// Prepares a request for its model, once for all its items. Where the model isn't there yet, that is
+/// done when it is.
+async fn prepare_for(
+    preparations: &Preparations,
+    spec: &ItemSpec,
+    args: GenerateArgs,
+    choice: &ModelChoice,
+    brings_files: bool,
+) -> Result<(GenerateArgs, Option<Arc<Preparation>>), CallError> {
+    let Some(facts) = choice.facts.clone() else { return Ok((args, None)) };
+    let digest = facts.description.digest.clone();
+    let key = Key {
+        request: spec.key.request.clone(),
+        content: spec.digest.clone(),
+        model: digest.clone(),
+    };
+    let args = Arc::new(args);
+    let work = {
+        let args = Arc::clone(&args);
+        move || prepare::prepare(facts.preparer.as_deref(), &args.request)
+    };
+    let prepared = preparations
+        .get(key, async move {
+            let prepared = if brings_files {
+                files::run_with_files(work).await
+            } else {
+                files::run(work).await
+            };
+            Ok(Preparation { prepared: prepared?, digest })
+        })
+        .await?;
+    Ok((Arc::unwrap_or_clone(args), Some(prepared)))
+}

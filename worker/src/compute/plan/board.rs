@@ -1,0 +1,125 @@
+//! All that the plan knows, and the moves that its rules are made of.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use hearth_api::{CallError, ErrorKind};
+use hearth_inference::progress::Progress;
+use hearth_protocol::message::Phase;
+
+use super::command::{Answer, Command, RunError, Work};
+use super::lifecycle::Lifecycle;
+use super::line::{Line, Stage, Turn};
+use super::loads::{Load, Loads};
+use super::orders::{OrderId, Orders};
+use crate::items::{ItemId, Items, StopOutcome};
+use crate::models::{Models, Residency};
+
+pub(super) struct Board {
+    pub(super) life: Lifecycle,
+    pub(super) items: Items,
+    pub(super) models: Models,
+    pub(super) line: Line,
+    pub(super) orders: Orders,
+    pub(super) loads: Loads,
+    /// What compute is at.
+    pub(super) busy: Option<Work>,
+    /// Models that came while the worker slept, and are to be dropped again.
+    pub(super) unwanted: Vec<String>,
+    /// The models that unfinished items are prepared for, by their digests.
+    pub(super) prepared: BTreeMap<ItemId, String>,
+    pub(super) commands: Vec<Command>,
+}
+
+impl Board {
+    pub(super) fn command(&mut self, command: Command) {
+        self.commands.push(command);
+    }
+
+    pub(super) fn answer(&mut self, order: OrderId, answer: Result<Answer, CallError>) {
+        self.command(Command::Answer(order, answer));
+    }
+
+    /// Whether models are being dropped: others are not read before their memory is back.
+    pub(super) fn is_releasing(&self) -> bool {
+        !self.unwanted.is_empty() || matches!(self.busy, Some(Work::Release(_)))
+    }
+
+    /// Has an item that has a slot do what comes first: wait for its model, be prepared, or start.
+    pub(super) fn place(&mut self, id: ItemId, now: Instant) {
+        let Some(model) = self.items.spec(id).map(|spec| spec.model.clone()) else { return };
+        let residency = self.models.get(&model).map(|model| &model.residency);
+        let facts =
+            residency.filter(|residency| residency.is_resident()).and_then(Residency::facts);
+        let Some(facts) = facts.cloned() else {
+            self.line.wait(id, &model, Stage::Model);
+            self.items.progress(id, Phase::ModelLoad, 0, 0);
+            self.items.clock(id, |times| times.loading_since = Some(now));
+            if let Err(error) = self.load_on_demand(&model, now) {
+                self.fail(id, error, now);
+            }
+            return;
+        };
+        self.line.wait(id, &model, Stage::Preparation);
+        if self.prepared.get(&id) == Some(&facts.description.digest) {
+            self.line.ready(id, Stage::Start, Turn::Last);
+        } else {
+            self.command(Command::Prepare { item: id, facts });
+        }
+    }
+
+    /// Has a model loaded that somebody needs, unless that is under way.
+    ///
+    /// # Errors
+    /// One that failed a moment ago, or was unloaded, is refused with the reason.
+    pub(super) fn load_on_demand(&mut self, model: &str, now: Instant) -> Result<(), CallError> {
+        if !self.loads.has(model) {
+            self.models.resolve(Some(model), now)?;
+            self.load(model, None);
+        }
+        Ok(())
+    }
+
+    /// Has a model loaded, and a profile of it made first where an order asks for one.
+    pub(super) fn load(&mut self, model: &str, profile: Option<OrderId>) {
+        let Some(path) = self.models.get(model).map(|model| model.path.clone()) else { return };
+        let progress = Progress::default();
+        self.models.set(model, Residency::Loading(progress.clone()));
+        self.loads.push(Load { model: model.to_owned(), path, progress, profile });
+    }
+
+    /// Ends an item whose run is gone, for what became of it.
+    pub(super) fn end_run(&mut self, id: ItemId, error: RunError, now: Instant) {
+        self.line.remove_run(id);
+        match error {
+            RunError::Interrupted => self.items.end_stopped(id, now),
+            RunError::Failed(error) => self.items.end(id, Err(error), now),
+        }
+    }
+
+    /// Ends an item that compute isn't at, for an error.
+    pub(super) fn fail(&mut self, id: ItemId, error: CallError, now: Instant) {
+        self.line.remove(id);
+        self.items.end(id, Err(error), now);
+    }
+
+    /// Ends an item that compute isn't at, for the reason that it was stopped for.
+    pub(super) fn end_stopped(&mut self, id: ItemId, now: Instant) {
+        self.line.remove(id);
+        self.items.end_stopped(id, now);
+    }
+
+    /// Stops an item: at once, or by its interrupt where compute is at it. Says whether there was
+    /// something to stop.
+    pub(super) fn stop(&mut self, id: ItemId, kind: ErrorKind, now: Instant) -> bool {
+        match self.items.stop(id, kind, now) {
+            StopOutcome::Nothing => return false,
+            StopOutcome::Ended => {}
+            StopOutcome::Running if self.line.is_computing(id) => {
+                self.command(Command::Interrupt(id));
+            }
+            StopOutcome::Running => self.end_stopped(id, now),
+        }
+        true
+    }
+}
