@@ -4,6 +4,7 @@
 #   cc           a C compiler and linker, to build the crates that carry C code
 #   onnxruntime  the ONNX Runtime library, in .deps/onnxruntime (scripts/onnxruntime.sh)
 #   etcd         an etcd server in .deps/bin, for the tests; no service is installed or started
+#   localhost    the name, in /etc/hosts, which a root without an installer's touch lacks
 #   systemd      the programs of systemd, which the tests run; nothing is started
 #   slurm        Slurm and munge in .deps/slurm, for the tests; nothing is installed or started
 #   cargo-deb    what makes Debian packages, in .deps/bin, for `make deb`
@@ -73,6 +74,12 @@ need_etcd() {
     mv "$work/root/usr/bin/etcd" .deps/bin/etcd
 }
 
+need_localhost() {
+    if getent hosts localhost >/dev/null; then return; fi
+    say "naming localhost in /etc/hosts"
+    printf '127.0.0.1\tlocalhost\n' | as_root tee -a /etc/hosts >/dev/null
+}
+
 need_systemd() {
     if has systemd-analyze && [ -f /usr/lib/systemd/user/dbus.socket ]; then return; fi
     install_packages systemd dbus-user-session
@@ -118,10 +125,11 @@ for dependency in "$@"; do
         cc) need_cc ;;
         onnxruntime) need_onnxruntime ;;
         etcd) need_etcd ;;
+        localhost) need_localhost ;;
         slurm) need_slurm ;;
         systemd) need_systemd ;;
         cargo-deb) need_cargo_deb ;;
         cargo-deny) need_cargo_deny ;;
-        *) die "$dependency is not known: cc, onnxruntime, etcd, slurm, systemd, cargo-deny" ;;
+        *) die "$dependency is not known: the list is at the top of scripts/deps.sh" ;;
     esac
 done

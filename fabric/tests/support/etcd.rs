@@ -74,6 +74,8 @@ impl Etcd {
             .arg(format!("--listen-peer-urls=http://{}", self.peer))
             .arg(format!("--initial-advertise-peer-urls=http://{}", self.peer))
             .arg(format!("--initial-cluster=default=http://{}", self.peer))
+            // A password is to be checked in a moment on a loaded machine too.
+            .arg("--bcrypt-cost=4")
             .arg("--logger=zap")
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
