@@ -17,6 +17,14 @@ pub struct TraceParent {
     pub sampled: bool,
 }
 
+impl TraceParent {
+    /// The trace's id as it is written: 32 hex digits.
+    #[must_use]
+    pub fn trace_id(&self) -> String {
+        hex::encode(self.trace_id)
+    }
+}
+
 /// A text that is no `traceparent`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(

@@ -1,6 +1,7 @@
-//! What is drawn at random: the ids and seeds of requests.
+//! What is drawn at random: the ids, seeds and traces of requests.
 
 use hearth_api::RequestId;
+use hearth_api::trace::TraceParent;
 use uuid::Uuid;
 
 /// A fresh id, later ones after earlier ones in order.
@@ -13,4 +14,15 @@ pub(crate) fn request_id() -> RequestId {
 pub(crate) fn seed() -> u64 {
     let (high, _) = Uuid::new_v4().as_u64_pair();
     high >> 32
+}
+
+/// A trace of its own, which nobody records yet.
+pub(crate) fn trace() -> TraceParent {
+    let (parent_id, _) = Uuid::new_v4().as_u64_pair();
+    // The version bits of a UUID keep both from being zero.
+    TraceParent {
+        trace_id: Uuid::new_v4().into_bytes(),
+        parent_id: parent_id.to_be_bytes(),
+        sampled: false,
+    }
 }

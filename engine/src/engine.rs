@@ -16,10 +16,10 @@ use hearth_fabric::registry::{self, RegistryUrl};
 use hearth_protocol::message::Attachment;
 use hearth_protocol::methods::{Call, CancelValue};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::calls::{self, Envelope, RawEnvelope, RpcOptions, WorkerHealth};
 use crate::config::Config;
+use crate::context::CallContext;
 use crate::executor::Executor;
 use crate::executors::{self, Backends, ExternalExecutor, ExternalOptions, Start};
 use crate::fleet::FleetView;
@@ -210,7 +210,7 @@ impl Engine {
         requests: Vec<GenerationRequest>,
     ) -> Vec<Result<RequestOutput, CallError>> {
         let run = |request| async {
-            let submitted = self.admission.submit(request, Instant::now(), WhenFull::Wait);
+            let submitted = self.admission.submit(request, CallContext::new(), WhenFull::Wait);
             submitted.await?.finish().await
         };
         stream::iter(requests).map(run).buffered(self.admission.capacity()).collect().await
@@ -223,19 +223,19 @@ impl Engine {
     /// `invalid_argument` names the field; `unknown_model` the models that there are; `no_worker`
     /// where none takes requests; `queue_full`; what a hook refuses it with.
     pub async fn submit(&self, request: GenerationRequest) -> Result<Submission, CallError> {
-        self.submit_since(request, Instant::now().into_std()).await
+        self.submit_with(request, CallContext::new()).await
     }
 
-    /// [`Engine::submit`] for a request that came at `arrived`: its time counts from there.
+    /// [`Engine::submit`] for a request that brings a context along: when it came, and its trace.
     ///
     /// # Errors
     /// As [`Engine::submit`].
-    pub async fn submit_since(
+    pub async fn submit_with(
         &self,
         request: GenerationRequest,
-        arrived: std::time::Instant,
+        context: CallContext,
     ) -> Result<Submission, CallError> {
-        self.admission.submit(request, Instant::from_std(arrived), WhenFull::Refuse).await
+        self.admission.submit(request, context, WhenFull::Refuse).await
     }
 
     /// Attaches to a request, whoever submitted it: gives the events from now on, and the results

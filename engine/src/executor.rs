@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use hearth_api::trace::TraceParent;
 use hearth_api::{CallError, RequestId, WorkerId};
 use hearth_protocol::message::{Attachment, Preview, Progress, Span};
 use tokio::sync::watch;
@@ -65,8 +66,8 @@ pub struct OutgoingCall {
     pub args: Bytes,
     /// Time that the worker has for it; none for no limit.
     pub deadline: Option<Duration>,
-    /// W3C trace context.
-    pub traceparent: Option<String>,
+    /// The trace that it belongs to; none for a call that nobody traces.
+    pub trace: Option<TraceParent>,
     /// Bulk parts.
     pub attachments: Vec<(Attachment, Bytes)>,
 }

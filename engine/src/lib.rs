@@ -81,6 +81,7 @@
 pub mod blocking;
 pub mod calls;
 pub mod config;
+mod context;
 pub mod documents;
 mod draw;
 pub mod engine;
@@ -98,6 +99,7 @@ pub mod request;
 
 pub use calls::{Envelope, Exec, RawEnvelope, ReplyFrom, RpcOptions, WorkerHealth};
 pub use config::Config;
+pub use context::CallContext;
 pub use engine::{Engine, EngineBuilder};
 pub use executor::Executor;
 pub use executors::{Backends, Error, ExternalExecutor, ExternalOptions, MpExecutor, Start};

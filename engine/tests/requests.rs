@@ -65,7 +65,7 @@ async fn images_are_spread_and_come_back_in_order() {
     let (args, attempt, deadline) = workers[0].state.last.lock().unwrap().clone().unwrap();
     assert_eq!(args.request.model.as_deref(), Some("emoji"));
     assert_eq!(args.request.id.unwrap(), output.id);
-    assert_eq!((args.part.of, attempt), (6, 0));
+    assert_eq!((args.item.of, attempt), (6, 0));
     assert!(deadline.is_some_and(|ms| ms <= 600_000));
 }
 

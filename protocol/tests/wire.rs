@@ -17,9 +17,9 @@ use hearth_protocol::message::{
     Accepted, Attachment, Phase, Preview, Progress, Reply, Request, Span, Trailer,
 };
 use hearth_protocol::methods::{
-    AttachArgs, AttachValue, AttachedPart, CancelArgs, DrainValue, GenerateArgs, Generated,
-    GetRank, Health, InferArgs, InferValue, LoadModelArgs, LoadModelValue, ModelInfo, ModelState,
-    Part, ProfileArgs, ProfileValue, RequestState, RequestSummary, SequenceLength, SleepArgs,
+    AttachArgs, AttachValue, AttachedItem, CancelArgs, DrainValue, GenerateArgs, GenerateValue,
+    GetRank, Health, InferArgs, InferValue, ItemIndex, LoadModelArgs, LoadModelValue, ModelInfo,
+    ModelState, ProfileArgs, ProfileValue, RequestState, RequestSummary, SequenceLength, SleepArgs,
     SleepValue, TaskDefaults, UnloadModelArgs, UnloadModelValue, WakeArgs, WakeValue,
 };
 use hearth_protocol::record::{Capacity, ModelRecord, WorkerRecord, WorkerState};
@@ -139,13 +139,13 @@ fn the_greeting() {
 
 #[test]
 fn a_call() {
-    let part = Part { index: 1, of: 2 };
-    let args = GenerateArgs { request: generation(), part };
+    let item = ItemIndex { index: 1, of: 2 };
+    let args = GenerateArgs { request: generation(), item };
     check("generate_args", &args);
-    check("generate_args_1", &GenerateArgs { request: generation_1(), part });
+    check("generate_args_1", &GenerateArgs { request: generation_1(), item });
     let lora = vec![Lora { name: "ink".to_owned(), scale: 0.5 }];
     let request = GenerationRequest { prompt: "heart".to_owned(), lora, ..Default::default() };
-    check("generate_args_lora", &GenerateArgs { request, part });
+    check("generate_args_lora", &GenerateArgs { request, item });
     let request = Request {
         id: "r-1".parse().unwrap(),
         attempt: 1,
@@ -160,8 +160,8 @@ fn a_call() {
     check("accepted", &Accepted { queue_position: 3 });
     check("progress", &Progress { phase: Phase::Generation, step: 5, steps: 20 });
     check("preview", &Preview { step: 5, attachment: attachment() });
-    let value = Generated {
-        part,
+    let value = GenerateValue {
+        item,
         seed: 43,
         media_type: "image/png".to_owned(),
         sha256: "00".repeat(32),
@@ -176,7 +176,7 @@ fn a_call() {
     check("generated", &value);
     let image = MediaFacts::Image { width: 512, height: 768 };
     assert_eq!(value.facts(), image, "a worker of minor 1 makes pictures");
-    check("generated_2", &Generated { media: Some(image), ..value });
+    check("generated_2", &GenerateValue { media: Some(image), ..value });
     let reply = Reply {
         attempt: 1,
         incarnation: run(),
@@ -314,13 +314,13 @@ fn graphs_themselves() {
 fn a_request_taken_up_again() {
     let request_id: hearth_api::RequestId = "r-1".parse().unwrap();
     check("attach_args", &AttachArgs { request_id: request_id.clone(), index: Some(1) });
-    let part = Part { index: 1, of: 2 };
+    let item = ItemIndex { index: 1, of: 2 };
     let error = Some(CallError::new(ErrorKind::Cancelled, "the request was cancelled"));
-    let failed = AttachedPart { part, generated: None, error };
-    check("attach", &AttachValue { parts: vec![failed] });
+    let failed = AttachedItem { item, generated: None, error };
+    check("attach", &AttachValue { items: vec![failed] });
     let summary = RequestSummary {
         request_id,
-        part,
+        item,
         model: "sd15".to_owned(),
         state: RequestState::Running,
         step: 3,

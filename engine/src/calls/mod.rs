@@ -52,7 +52,8 @@ pub(crate) async fn collective(
     }
     let view = Arc::clone(&executor.fleet().borrow());
     let targets = targets(&view, options)?;
-    let call = OutgoingCall { attachments, ..control_call(method, args, timeout) };
+    let control = control_call(method, args, timeout);
+    let call = OutgoingCall { attachments, trace: options.trace, ..control };
     let mut envelopes = fan_out(executor, &targets, &call, timeout).await;
     explain_unknown_method(&mut envelopes, method);
     match options.reply {
@@ -98,7 +99,7 @@ fn control_call(method: &str, args: Bytes, timeout: Duration) -> OutgoingCall {
         method: method.to_owned(),
         args,
         deadline: Some(timeout),
-        traceparent: None,
+        trace: None,
         attachments: Vec::new(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hearth_api::trace::TraceParent;
 use hearth_api::{Rank, WorkerId};
 
 /// Who runs a call, whose answer is returned, and for how long it is waited for.
@@ -24,11 +25,18 @@ pub struct RpcOptions {
     pub exec: Exec,
     /// Whose answer is returned.
     pub reply: ReplyFrom,
+    /// The trace that it belongs to, where it is traced.
+    pub trace: Option<TraceParent>,
 }
 
 impl Default for RpcOptions {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(30), exec: Exec::All, reply: ReplyFrom::All }
+        Self {
+            timeout: Duration::from_secs(30),
+            exec: Exec::All,
+            reply: ReplyFrom::All,
+            trace: None,
+        }
     }
 }
 
@@ -57,6 +65,13 @@ impl RpcOptions {
     #[must_use]
     pub fn worker(mut self, worker: WorkerId) -> Self {
         self.exec = Exec::Worker(worker);
+        self
+    }
+
+    /// It belongs to this trace.
+    #[must_use]
+    pub fn trace(mut self, trace: TraceParent) -> Self {
+        self.trace = Some(trace);
         self
     }
 

@@ -13,6 +13,7 @@ use super::dispatch::Dispatcher;
 use super::drive::Drive;
 use super::mailbox::Mailbox;
 use super::submission::Submission;
+use crate::context::CallContext;
 use crate::draw;
 use crate::hooks::{self, Hook};
 use crate::metrics::CoordinatorMetrics;
@@ -68,7 +69,7 @@ impl Admission {
         self.options.queue
     }
 
-    /// Admits and starts a request that came at `arrived`.
+    /// Admits and starts a request.
     ///
     /// # Errors
     /// `invalid_argument`, `unknown_model`, `no_worker`, `queue_full`, `deadline_exceeded`, what a
@@ -76,12 +77,12 @@ impl Admission {
     pub(crate) async fn submit(
         &self,
         request: GenerationRequest,
-        arrived: Instant,
+        context: CallContext,
         when_full: WhenFull,
     ) -> Result<Submission, CallError> {
-        let admitted = self.admit(request, arrived, when_full).await;
+        let admitted = self.admit(request, context, when_full).await;
         if let (Err(_), Some(metrics)) = (&admitted, &self.metrics) {
-            metrics.request_refused(arrived.elapsed());
+            metrics.request_refused(context.arrived.elapsed());
         }
         Ok(admitted?.start())
     }
@@ -102,9 +103,10 @@ impl Admission {
     async fn admit(
         &self,
         request: GenerationRequest,
-        started: Instant,
+        context: CallContext,
         when_full: WhenFull,
     ) -> Result<Drive, CallError> {
+        let started = Instant::from_std(context.arrived);
         let deadline = started + self.limit(&request);
         let request = self.show_to_hooks(request, deadline).await?;
         request.check()?;
@@ -127,6 +129,7 @@ impl Admission {
             },
             started,
             deadline,
+            trace: context.trace,
             cancel: CancellationToken::new(),
             closing: self.closing.clone(),
             hooks: Arc::clone(&self.hooks),

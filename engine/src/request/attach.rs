@@ -14,7 +14,7 @@ use hearth_api::{CallError, ErrorKind, Rank, RequestId, WorkerId};
 use hearth_base::task::OwnedTask;
 use hearth_protocol::codec;
 use hearth_protocol::methods::{
-    AttachArgs, AttachValue, Method, Part, RequestList, RequestState, RequestSummary,
+    AttachArgs, AttachValue, ItemIndex, Method, RequestList, RequestState, RequestSummary,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +37,7 @@ const ASK: Duration = Duration::from_secs(5);
 struct ItemLocation {
     worker: WorkerId,
     rank: Option<Rank>,
-    part: Part,
+    item: ItemIndex,
     seed: u64,
     state: RequestState,
 }
@@ -55,7 +55,7 @@ pub(crate) async fn attach(
     let Some(first) = items.values().next() else {
         return Err(CallError::new(ErrorKind::Internal, "a request without items"));
     };
-    let (count, seed) = (first.part.of, first.seed);
+    let (count, seed) = (first.item.of, first.seed);
     let mailbox = Arc::new(Mailbox::default());
     let follower = Follower {
         dispatcher: dispatcher.clone(),
@@ -99,7 +99,7 @@ async fn locate(
         }
     }
     if items.is_empty() {
-        let message = format!("no worker has a part of request {id}: hearth requests lists them");
+        let message = format!("no worker has an item of request {id}: hearth requests lists them");
         let error = CallError::new(ErrorKind::UnknownRequest, message);
         return Err(CallError { causes: silent, ..error });
     }
@@ -113,9 +113,9 @@ fn note(
     worker: &WorkerId,
     rank: Option<Rank>,
 ) {
-    let RequestSummary { part, seed, state, .. } = summary;
-    let found = ItemLocation { worker: worker.clone(), rank, part, seed, state };
-    let known = items.entry(part.index).or_insert_with(|| found.clone());
+    let RequestSummary { item, seed, state, .. } = summary;
+    let found = ItemLocation { worker: worker.clone(), rank, item, seed, state };
+    let known = items.entry(item.index).or_insert_with(|| found.clone());
     if progress(found.state) > progress(known.state) {
         *known = found;
     }
@@ -152,7 +152,7 @@ impl Follower {
             let follow = |item| async move { (item, this.item(item, started).await) };
             let mut open: FuturesUnordered<_> = self.items.values().map(follow).collect();
             while let Some((item, result)) = open.next().await {
-                results.set(item.part.index, result, &self.mailbox);
+                results.set(item.item.index, result, &self.mailbox);
             }
         };
         let left = match tokio::time::timeout(self.limit, all).await {
@@ -172,7 +172,7 @@ impl Follower {
 
     /// Follows one item to its end.
     async fn item(&self, found: &ItemLocation, started: Instant) -> Result<ItemOutput, CallError> {
-        let (item, worker, rank) = (found.part.index, &found.worker, found.rank);
+        let (item, worker, rank) = (found.item.index, &found.worker, found.rank);
         self.mailbox.push(RequestEvent::Assigned { item, worker: worker.clone(), rank });
         let args = AttachArgs { request_id: self.id.clone(), index: Some(item) };
         let args = codec::encode(&args).map_err(|error| {
@@ -184,7 +184,7 @@ impl Follower {
             method: Method::Attach.name().to_owned(),
             args: args.into(),
             deadline: Some(self.limit),
-            traceparent: None,
+            trace: None,
             attachments: Vec::new(),
         };
         let located = |error: CallError| error.at(worker, rank);
@@ -215,11 +215,11 @@ fn output(
     })?;
     let other =
         || CallError::new(ErrorKind::Protocol, "the reply is not the item's that was asked for");
-    let [part] = <[_; 1]>::try_from(value.parts).map_err(|_| other())?;
-    match (part.generated, part.error) {
+    let [one] = <[_; 1]>::try_from(value.items).map_err(|_| other())?;
+    match (one.generated, one.error) {
         (Some(generated), None) => {
             let place = (&found.worker, found.rank);
-            item_output(generated, reply.attachments, found.part, place, started)
+            item_output(generated, reply.attachments, found.item, place, started)
         }
         (None, Some(error)) => Err(error),
         (Some(_), Some(_)) | (None, None) => Err(other()),

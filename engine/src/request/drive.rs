@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use hearth_api::request::GenerationRequest;
+use hearth_api::trace::TraceParent;
 use hearth_api::{CallError, ErrorKind, FinishReason, RequestId};
 use hearth_base::task::OwnedTask;
 use hearth_telemetry::metrics::Outcome;
@@ -32,6 +33,7 @@ pub(super) struct Drive {
     pub(super) request: GenerationRequest,
     pub(super) started: Instant,
     pub(super) deadline: Instant,
+    pub(super) trace: TraceParent,
     /// The caller cancels.
     pub(super) cancel: CancellationToken,
     /// The engine is closed.
@@ -87,7 +89,7 @@ impl Drive {
     /// Makes the items. Returns early, with the error, if the others would fail with the same one.
     async fn items(&self, results: &mut Results) -> Option<CallError> {
         let Self { dispatcher, mailbox, request, deadline, .. } = self;
-        let job = Job { dispatcher, mailbox, request, deadline: *deadline };
+        let job = Job { dispatcher, mailbox, request, deadline: *deadline, trace: self.trace };
         let job = &job;
         let run = |index| async move {
             let result = match job.run(index).await {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hearth_api::request::{GenerationRequest, Input};
+use hearth_api::trace::TraceParent;
 use hearth_api::{CallError, ErrorKind, WorkerId};
 use hearth_protocol::codec;
 use hearth_protocol::message::Attachment;
-use hearth_protocol::methods::{GenerateArgs, Generated, Method, Part};
+use hearth_protocol::methods::{GenerateArgs, GenerateValue, ItemIndex, Method};
 use tokio::time::Instant;
 
 use super::dispatch::{Dispatcher, Slot};
@@ -36,6 +37,7 @@ pub(super) struct Job<'a> {
     /// With id, model and seed.
     pub(super) request: &'a GenerationRequest,
     pub(super) deadline: Instant,
+    pub(super) trace: TraceParent,
 }
 
 impl Job<'_> {
@@ -44,8 +46,8 @@ impl Job<'_> {
     /// # Errors
     /// The worker's error if trying again is no use; the last one after [`LOSSES`] or [`REFUSALS`].
     pub(super) async fn run(&self, index: u32) -> Result<ItemOutput, CallError> {
-        let part = Part { index, of: self.request.images() };
-        let mut call = self.call(part)?;
+        let item = ItemIndex { index, of: self.request.images() };
+        let mut call = self.call(item)?;
         let mut failed_on: Vec<WorkerId> = Vec::new();
         let mut last_error = None;
         let mut losses = 0;
@@ -56,7 +58,7 @@ impl Job<'_> {
                 // The last worker's error says more than that no worker is left.
                 Err(error) => return Err(last_error.unwrap_or(error)),
             };
-            match self.attempt(&slot, part, &mut call).await {
+            match self.attempt(&slot, item, &mut call).await {
                 Ok(output) => return Ok(output),
                 Err(error) => {
                     let error = error.at(&slot.worker, slot.rank);
@@ -82,11 +84,11 @@ impl Job<'_> {
         }
     }
 
-    fn call(&self, part: Part) -> Result<OutgoingCall, CallError> {
+    fn call(&self, item: ItemIndex) -> Result<OutgoingCall, CallError> {
         let Some(id) = self.request.id.clone() else {
             return Err(CallError::new(ErrorKind::Internal, "the request has no id"));
         };
-        let args = GenerateArgs { request: self.request.clone(), part };
+        let args = GenerateArgs { request: self.request.clone(), item };
         let args = codec::encode(&args).map_err(|error| {
             CallError::new(ErrorKind::TooLarge, "the request is too large").caused_by(&error)
         })?;
@@ -96,7 +98,7 @@ impl Job<'_> {
             method: Method::Generate.name().to_owned(),
             args: args.into(),
             deadline: None,
-            traceparent: None,
+            trace: Some(self.trace),
             attachments: self.request.inputs().into_iter().filter_map(attachment).collect(),
         })
     }
@@ -104,18 +106,22 @@ impl Job<'_> {
     async fn attempt(
         &self,
         slot: &Slot,
-        part: Part,
+        item: ItemIndex,
         call: &mut OutgoingCall,
     ) -> Result<ItemOutput, CallError> {
-        let (item, worker) = (part.index, &slot.worker);
-        self.mailbox.push(RequestEvent::Assigned { item, worker: worker.clone(), rank: slot.rank });
+        let worker = &slot.worker;
+        self.mailbox.push(RequestEvent::Assigned {
+            item: item.index,
+            worker: worker.clone(),
+            rank: slot.rank,
+        });
         let started = Instant::now();
         call.deadline = Some(self.deadline.saturating_duration_since(started));
         let mut stream = self.dispatcher.executor().call(worker, call).await?;
         loop {
-            match update(stream.next().await?, item, worker) {
+            match update(stream.next().await?, item.index, worker) {
                 Update::Event(event) => self.mailbox.push(event),
-                Update::Reply(reply) => return output(reply, part, slot, started),
+                Update::Reply(reply) => return output(reply, item, slot, started),
             }
         }
     }
@@ -130,15 +136,15 @@ fn is_refusal(error: &CallError) -> bool {
 /// The item in a worker's reply.
 fn output(
     reply: CallReply,
-    part: Part,
+    item: ItemIndex,
     slot: &Slot,
     started: Instant,
 ) -> Result<ItemOutput, CallError> {
     let value = reply.outcome?;
-    let generated: Generated = codec::decode(&value).map_err(|error| {
+    let generated: GenerateValue = codec::decode(&value).map_err(|error| {
         CallError::new(ErrorKind::Protocol, "the value is no item's").caused_by(&error)
     })?;
-    item_output(generated, reply.attachments, part, (&slot.worker, slot.rank), started)
+    item_output(generated, reply.attachments, item, (&slot.worker, slot.rank), started)
 }
 
 /// A file of the request as an attachment of the call.

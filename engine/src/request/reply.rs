@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use hearth_api::{CallError, ErrorKind, Rank, WorkerId};
 use hearth_protocol::message::{Attachment, Preview};
-use hearth_protocol::methods::{Generated, Part};
+use hearth_protocol::methods::{GenerateValue, ItemIndex};
 use tokio::time::Instant;
 
 use super::output::{ItemOutput, RequestEvent};
@@ -44,14 +44,14 @@ pub(super) fn update(event: CallEvent, item: u32, worker: &WorkerId) -> Update {
 /// # Errors
 /// `protocol` for another item's result, or one without its one attachment.
 pub(super) fn item_output(
-    generated: Generated,
+    generated: GenerateValue,
     attachments: Vec<(Attachment, Bytes)>,
-    part: Part,
+    item: ItemIndex,
     (worker, rank): (&WorkerId, Option<Rank>),
     started: Instant,
 ) -> Result<ItemOutput, CallError> {
     let (attachment, bytes) = only(attachments)?;
-    if generated.part != part || attachment.media_type != generated.media_type {
+    if generated.item != item || attachment.media_type != generated.media_type {
         let message = "the reply is another item's than the one asked for";
         return Err(CallError::new(ErrorKind::Protocol, message));
     }
@@ -59,7 +59,7 @@ pub(super) fn item_output(
     let mut timings = generated.timings;
     timings.insert("total".to_owned(), started.elapsed().as_secs_f64() * 1e3);
     Ok(ItemOutput {
-        index: part.index,
+        index: item.index,
         seed: generated.seed,
         media_type: generated.media_type,
         sha256: generated.sha256,

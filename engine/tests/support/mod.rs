@@ -20,7 +20,7 @@ use hearth_fabric::registry::{self, Announcement, RankWish, RegistryUrl};
 use hearth_protocol::codec;
 use hearth_protocol::message::{Accepted, Attachment, Phase, Progress, Trailer};
 use hearth_protocol::methods::{
-    GenerateArgs, Generated, GetRank, Health, ModelInfo, ModelList, ModelState, Stats,
+    GenerateArgs, GenerateValue, GetRank, Health, ModelInfo, ModelList, ModelState, Stats,
 };
 use hearth_protocol::record::{Capacity, ModelRecord, WorkerRecord, WorkerState};
 use hearth_protocol::role::Role;
@@ -353,10 +353,10 @@ async fn generate(state: Arc<State>, call: IncomingCall) {
         state.cancelled.fetch_add(1, Ordering::SeqCst);
         return;
     }
-    let seed = args.request.seed.unwrap() + u64::from(args.part.index);
+    let seed = args.request.seed.unwrap() + u64::from(args.item.index);
     let bytes = Bytes::from(format!("image of seed {seed}"));
-    let value = Generated {
-        part: args.part,
+    let value = GenerateValue {
+        item: args.item,
         seed,
         media_type: "image/png".to_owned(),
         sha256: String::new(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Known, LOOK, Memory, Slurm, Task, command, queue, submission};
+use super::{LOOK, Memory, ReplicaJob, Slurm, Task, command, queue, submission};
 use crate::{Error, LaunchRecord};
 
 /// What a shim and Slurm may take beyond the replica's grace, before Slurm kills what is left.
@@ -17,13 +17,13 @@ const FIRM: Duration = Duration::from_secs(90);
 const ASK: Duration = Duration::from_secs(1);
 
 impl Slurm {
-    pub(super) async fn cancel_known(&self, known: &[Known]) -> Result<(), Error> {
+    pub(super) async fn cancel_known(&self, known: &[ReplicaJob]) -> Result<(), Error> {
         self.cancel_unplaced(known).await?;
         let open = self.open(known).await?;
         for known in &open {
             Memory { cancelled: true, end: None }.save(&known.folder)?;
         }
-        let open: Vec<Known> = open.into_iter().filter(|known| known.job.is_some()).collect();
+        let open: Vec<ReplicaJob> = open.into_iter().filter(|known| known.job.is_some()).collect();
         let grace = open.iter().map(|known| known.record.spec.grace).max().unwrap_or_default();
         self.ask_to_end(&open).await?;
         // One that began to run in between heard nothing; others may be asked twice.
@@ -46,7 +46,7 @@ impl Slurm {
 
     /// A task that waits is removed. One that runs goes on: the signal is for the batch shell,
     /// which is its shim, and not for the program, which the shim asks by itself.
-    async fn ask_to_end(&self, known: &[Known]) -> Result<(), Error> {
+    async fn ask_to_end(&self, known: &[ReplicaJob]) -> Result<(), Error> {
         let removed = self.scancel(known, &["--state=PENDING"]).await;
         // Those that run are asked all the same.
         let asked = self.scancel(known, &["--batch", "--signal=TERM", "--state=RUNNING"]).await;
@@ -55,7 +55,7 @@ impl Slurm {
 
     /// Of a launch that was broken off there may be a job that nobody has seen: it is ended as a
     /// whole, and should Slurm take it only now, its tasks find nothing to do.
-    async fn cancel_unplaced(&self, known: &[Known]) -> Result<(), Error> {
+    async fn cancel_unplaced(&self, known: &[ReplicaJob]) -> Result<(), Error> {
         let unplaced = known.iter().filter(|known| known.job.is_none());
         let records: BTreeMap<_, _> = unplaced.map(|k| (&k.record.id, &k.record)).collect();
         for record in records.into_values() {
@@ -70,7 +70,7 @@ impl Slurm {
         command::cancel(&self.config, [OsString::from(name)]).await
     }
 
-    async fn open(&self, known: &[Known]) -> Result<Vec<Known>, Error> {
+    async fn open(&self, known: &[ReplicaJob]) -> Result<Vec<ReplicaJob>, Error> {
         let seen = self.look(known).await?;
         let open = known.iter().zip(seen).filter(|(_, seen)| !seen.status.is_final());
         Ok(open.map(|(known, _)| known.clone()).collect())
@@ -78,13 +78,13 @@ impl Slurm {
 
     /// Those that have not ended, or that have by their shims' word while Slurm still has their
     /// tasks run: a cancel is over when nobody finds them any more.
-    async fn left(&self, known: &[Known]) -> Result<Vec<Known>, Error> {
+    async fn left(&self, known: &[ReplicaJob]) -> Result<Vec<ReplicaJob>, Error> {
         let seen = self.look(known).await?;
         let (ended, left): (Vec<_>, Vec<_>) =
             known.iter().zip(seen).partition(|(_, seen)| seen.status.is_final());
-        let ended: Vec<&Known> = ended.into_iter().map(|(known, _)| known).collect();
+        let ended: Vec<&ReplicaJob> = ended.into_iter().map(|(known, _)| known).collect();
         let tasks = self.ask(&ended).await?;
-        let is_open = |known: &&Known| {
+        let is_open = |known: &&ReplicaJob| {
             let task = known.job.and_then(|job| tasks.get(&(job, known.handle.rank)));
             task.is_some_and(Task::is_open)
         };
@@ -95,9 +95,9 @@ impl Slurm {
     /// Waits, and returns those that are left.
     async fn see_them_end(
         &self,
-        mut open: Vec<Known>,
+        mut open: Vec<ReplicaJob>,
         limit: Duration,
-    ) -> Result<Vec<Known>, Error> {
+    ) -> Result<Vec<ReplicaJob>, Error> {
         let (started, mut pause) = (Instant::now(), LOOK);
         while !open.is_empty() && started.elapsed() < limit {
             sleep(pause).await;
@@ -113,7 +113,7 @@ impl Slurm {
     }
 
     /// One `scancel` for all.
-    async fn scancel(&self, known: &[Known], options: &[&str]) -> Result<(), Error> {
+    async fn scancel(&self, known: &[ReplicaJob], options: &[&str]) -> Result<(), Error> {
         let mut jobs = BTreeMap::<u32, Vec<u32>>::new();
         for known in known {
             if let Some(job) = known.job {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use super::{Config, NAME};
+use super::config::{Config, NAME};
 use crate::{Error, RESULT_VARIABLE};
 
 /// How long one command may take. Slurm's own commands give up after 10 s to a minute.
@@ -86,7 +86,7 @@ pub(super) async fn run(
 }
 
 /// As [`run`], where a failure has no meaning of its own.
-pub(super) async fn must(
+pub(super) async fn output(
     config: &Config,
     name: &'static str,
     args: impl IntoIterator<Item = OsString>,

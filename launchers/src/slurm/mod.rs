@@ -7,15 +7,16 @@
 
 mod cancel;
 mod command;
-mod known;
+mod config;
 mod queue;
+mod replica_job;
 mod submission;
 mod submit;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -30,11 +31,12 @@ use crate::{
     Capabilities, Error, Handle, LaunchRecord, LaunchSpec, Launcher, LogLines, LogOptions, Outcome,
     Replica, StateDir, logs,
 };
-use known::{Known, Memory};
-use queue::{State, Task, Tasks};
-use submission::Submission;
+pub use config::Config;
 
-const NAME: &str = "slurm";
+use config::NAME;
+use queue::{State, Task, Tasks};
+use replica_job::{Memory, ReplicaJob};
+use submission::Submission;
 
 /// The batch script, in the launch's folder.
 const SCRIPT_FILE: &str = "batch.sh";
@@ -48,15 +50,6 @@ const LOOKS_A_QUESTION: u32 = 50;
 /// system it may come to sight late.
 const LATE_REPORT_LOOKS: u32 = 5;
 const LOOK: Duration = Duration::from_millis(100);
-
-/// Where Slurm's commands are, and what they are told.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Config {
-    /// The folder that has them; as found on PATH when none.
-    pub commands: Option<PathBuf>,
-    /// Variables for them beside the caller's, such as `SLURM_CONF`.
-    pub env: BTreeMap<String, String>,
-}
 
 /// Launches through Slurm's `sbatch`, `squeue` and `scancel` (20.11 or newer).
 #[derive(Debug, Clone)]
@@ -73,7 +66,7 @@ impl Slurm {
         Self { state, shim, config }
     }
 
-    async fn known(&self, handles: &[Handle]) -> Result<Vec<Known>, Error> {
+    async fn known(&self, handles: &[Handle]) -> Result<Vec<ReplicaJob>, Error> {
         let mut launches = self.state.launches_of(NAME, handles)?;
         let mut jobs = BTreeMap::new();
         for record in launches.values_mut() {
@@ -83,7 +76,7 @@ impl Slurm {
             let record = launches.get(&handle.launch)?.clone();
             let job = jobs.get(&handle.launch).copied().flatten();
             let folder = self.state.replica_folder(&handle.launch, handle.rank);
-            Some(Known { handle: handle.clone(), record, job, folder })
+            Some(ReplicaJob { handle: handle.clone(), record, job, folder })
         };
         Ok(handles.iter().filter_map(known).collect())
     }
@@ -101,7 +94,7 @@ impl Slurm {
         }
         let name = format!("--name={}", record.id);
         let args = ["--noheader", "--states=all", "--format=%F", &name].map(OsString::from);
-        let said = command::must(&self.config, "squeue", args).await?;
+        let said = command::output(&self.config, "squeue", args).await?;
         let job = said.lines().find_map(|line| line.trim().parse::<u32>().ok());
         if let Some(job) = job {
             record.native = job.to_string();
@@ -163,7 +156,7 @@ impl Slurm {
     }
 
     /// The tasks of all these replicas' jobs, by one question.
-    async fn ask(&self, known: &[&Known]) -> Result<Tasks, Error> {
+    async fn ask(&self, known: &[&ReplicaJob]) -> Result<Tasks, Error> {
         let jobs: BTreeSet<u32> = known.iter().filter_map(|known| known.job).collect();
         if jobs.is_empty() {
             return Ok(Tasks::new());
@@ -181,11 +174,11 @@ impl Slurm {
     }
 
     /// Where the replicas are: what their shims report, and of the others what Slurm says.
-    async fn look(&self, known: &[Known]) -> Result<Vec<Replica>, Error> {
+    async fn look(&self, known: &[ReplicaJob]) -> Result<Vec<Replica>, Error> {
         let mut reports = read(known)?;
         let memories = known.iter().map(|known| Memory::load(&known.folder));
         let memories = memories.collect::<Result<Vec<_>, _>>()?;
-        let open: Vec<&Known> = known
+        let open: Vec<&ReplicaJob> = known
             .iter()
             .zip(&reports)
             .zip(&memories)
@@ -193,13 +186,13 @@ impl Slurm {
             .map(|((known, _), _)| known)
             .collect();
         let tasks = self.ask(&open).await?;
-        let task_of = |known: &Known| tasks.get(&(known.job?, known.handle.rank));
-        let over: Vec<&Known> = open
+        let task_of = |known: &ReplicaJob| tasks.get(&(known.job?, known.handle.rank));
+        let over: Vec<&ReplicaJob> = open
             .into_iter()
             .filter(|known| known.job.is_some() && is_over(task_of(known)))
             .collect();
         for _ in 0..LATE_REPORT_LOOKS {
-            let late = |known: &&Known| {
+            let late = |known: &&ReplicaJob| {
                 !Report::read(&known.folder).is_ok_and(|report| is_final(report.as_ref()))
             };
             if !over.iter().any(late) {
@@ -210,7 +203,8 @@ impl Slurm {
         if !over.is_empty() {
             reports = read(known)?;
         }
-        let seen = |((known, report), memory): ((&Known, Option<Report>), Memory)| match report {
+        let seen = |((known, report), memory): ((&ReplicaJob, Option<Report>), Memory)| match report
+        {
             Some(report) if is_final(Some(&report)) => Ok(known.with_end(&report, &memory)),
             report => known.without_end(report.as_ref(), task_of(known), memory),
         };
@@ -219,7 +213,7 @@ impl Slurm {
 
     /// Whether a followed replica has ended. Its report says so at once; Slurm is asked now and
     /// then, should there never be one.
-    async fn has_ended(&self, known: &Known, looks: &AtomicU32) -> bool {
+    async fn has_ended(&self, known: &ReplicaJob, looks: &AtomicU32) -> bool {
         let report = Report::read(&known.folder).ok().flatten();
         if is_final(report.as_ref()) {
             return true;
@@ -324,7 +318,7 @@ pub(crate) fn ended_at_ms(folder: &Path) -> Result<Option<u64>, Error> {
     Ok(Memory::load(folder)?.end.map(|end| end.seen_at_ms))
 }
 
-fn read(known: &[Known]) -> Result<Vec<Option<Report>>, Error> {
+fn read(known: &[ReplicaJob]) -> Result<Vec<Option<Report>>, Error> {
     known.iter().map(|known| Report::read(&known.folder)).collect()
 }
 

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use super::NAME;
+use super::config::NAME;
 use crate::{Error, Gpus, LaunchId, LaunchSpec, Owner};
 
 /// Runs one task of the array. `exec`, so that signals for the batch shell reach the shim.

@@ -42,7 +42,7 @@ calls! {
     Stats(NoArgs) -> super::Stats;
     ListModels(NoArgs) -> super::ModelList;
     ListRequests(NoArgs) -> super::RequestList;
-    Generate(super::GenerateArgs) -> super::Generated;
+    Generate(super::GenerateArgs) -> super::GenerateValue;
     Attach(super::AttachArgs) -> super::AttachValue;
     Infer(super::InferArgs) -> super::InferValue;
     Cancel(super::CancelArgs) -> super::CancelValue;

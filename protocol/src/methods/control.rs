@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::methods::Part;
+use crate::methods::ItemIndex;
 use crate::record::WorkerState;
 use hearth_api::RequestId;
 
@@ -10,7 +10,7 @@ use hearth_api::RequestId;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CancelArgs {
-    /// The request to cancel, with all its parts.
+    /// The request to cancel, with all its items.
     pub request_id: RequestId,
 }
 
@@ -35,7 +35,7 @@ pub struct DrainValue {
 /// The value of `list_requests`: those that wait or run, then those that ended lately.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RequestList {
-    /// The parts that this worker knows.
+    /// The items that this worker knows.
     pub requests: Vec<RequestSummary>,
 }
 
@@ -45,7 +45,8 @@ pub struct RequestSummary {
     /// The request.
     pub request_id: RequestId,
     /// Which image of it.
-    pub part: Part,
+    #[serde(rename = "part")]
+    pub item: ItemIndex,
     /// The model.
     pub model: String,
     /// How far it is.
@@ -56,12 +57,12 @@ pub struct RequestSummary {
     pub steps: u32,
     /// Milliseconds since the worker took it on.
     pub age_ms: u64,
-    /// The request's seed; the part's is this plus its index.
+    /// The request's seed; the item's is this plus its index.
     #[serde(default)]
     pub seed: u64,
 }
 
-/// How far a part is.
+/// How far an item is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestState {

@@ -1,4 +1,4 @@
-//! `generate`: one image of a request.
+//! `generate`: one item of a request. Minor 1 called it a part, and so do the keys on the wire.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,20 @@ use hearth_api::{CallError, FinishReason, GenerationRequest, MediaFacts, Request
 
 /// The arguments of `generate`.
 ///
-/// The call is idempotent by request id and part: a second call with the same content attaches to
+/// The call is idempotent by request id and item: a second call with the same content attaches to
 /// the first, or has its kept result; with other content it fails as `id_conflict`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GenerateArgs {
     /// What to make. The seed is drawn already.
     pub request: GenerationRequest,
-    /// Which image of it.
-    pub part: Part,
+    /// Which item of it.
+    #[serde(rename = "part")]
+    pub item: ItemIndex,
 }
 
-/// One image of a request.
+/// Which item of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Part {
+pub struct ItemIndex {
     /// Which, from 0; its seed is the request's plus this.
     pub index: u32,
     /// Of how many.
@@ -29,9 +30,10 @@ pub struct Part {
 
 /// The value of `generate`; the encoded item is the reply's one attachment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Generated {
-    /// Which image of the request.
-    pub part: Part,
+pub struct GenerateValue {
+    /// Which item of the request.
+    #[serde(rename = "part")]
+    pub item: ItemIndex,
     /// The seed that made it.
     pub seed: u64,
     /// Media type of the attachment.
@@ -51,11 +53,11 @@ pub struct Generated {
     pub timings: BTreeMap<String, f64>,
     /// What a person should know.
     pub warnings: Vec<String>,
-    /// How the image ended.
+    /// How the item ended.
     pub finish_reason: FinishReason,
 }
 
-impl Generated {
+impl GenerateValue {
     /// What the attachment consists of, also where the worker is of minor 1.
     #[must_use]
     pub fn facts(&self) -> MediaFacts {
@@ -64,33 +66,35 @@ impl Generated {
     }
 }
 
-/// The arguments of `attach`. Leaving an attached call ends none of the parts.
+/// The arguments of `attach`. Leaving an attached call ends none of the items.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AttachArgs {
     /// The request.
     pub request_id: RequestId,
-    /// Which image of it; all that the worker has where it is absent.
+    /// Which item of it; all that the worker has where it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<u32>,
 }
 
-/// The value of `attach`, once all the parts have ended. The pictures are the reply's attachments:
-/// one per part that has a result, in their order, each called by its index.
+/// The value of `attach`, once all the items have ended. Their results are the reply's attachments:
+/// one per item that has a result, in their order, each called by its index.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AttachValue {
-    /// The parts, by index.
-    pub parts: Vec<AttachedPart>,
+    /// The items, by index.
+    #[serde(rename = "parts")]
+    pub items: Vec<AttachedItem>,
 }
 
-/// How a part ended. Exactly one of `generated` and `error` is there.
+/// How an item ended. Exactly one of `generated` and `error` is there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AttachedPart {
-    /// Which image of the request.
-    pub part: Part,
+pub struct AttachedItem {
+    /// Which item of the request.
+    #[serde(rename = "part")]
+    pub item: ItemIndex,
     /// Its result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub generated: Option<Generated>,
+    pub generated: Option<GenerateValue>,
     /// Why it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<CallError>,

@@ -15,7 +15,7 @@ use std::str::FromStr;
 
 pub use call::{Call, NoArgs};
 pub use control::{CancelArgs, CancelValue, DrainValue, RequestList, RequestState, RequestSummary};
-pub use generate::{AttachArgs, AttachValue, AttachedPart, GenerateArgs, Generated, Part};
+pub use generate::{AttachArgs, AttachValue, AttachedItem, GenerateArgs, GenerateValue, ItemIndex};
 pub use infer::{InferArgs, InferValue, ProfileArgs, ProfileValue};
 pub use models::{
     LoadModelArgs, LoadModelValue, SleepArgs, SleepValue, UnloadModelArgs, UnloadModelValue,
@@ -72,7 +72,7 @@ methods! {
     ListModels = "list_models", coordinators;
     /// `{}` → [`RequestList`].
     ListRequests = "list_requests", coordinators;
-    /// [`GenerateArgs`] → [`Generated`] and one attachment.
+    /// [`GenerateArgs`] → [`GenerateValue`] and one attachment.
     Generate = "generate", coordinators;
     /// [`AttachArgs`] → [`AttachValue`] and an attachment per result.
     Attach = "attach", coordinators;

@@ -23,7 +23,7 @@ use hearth_fabric::quic::{CallEvent, Connection as Peer, Connector, Settings, Ta
 use hearth_protocol::codec;
 use hearth_protocol::frame::{FrameHeader, FrameKind};
 use hearth_protocol::message::{Attachment, Request};
-use hearth_protocol::methods::{GenerateArgs, Part, Stats};
+use hearth_protocol::methods::{GenerateArgs, ItemIndex, Stats};
 use hearth_tests::{Fleet, FleetOptions, until};
 use rcgen::{CertificateParams, Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
@@ -71,12 +71,12 @@ fn bulk(attachment: u16, len: u32) -> Vec<u8> {
     FrameHeader { kind: FrameKind::Bulk, attachment, len }.encode().to_vec()
 }
 
-fn generate(id: &str, part: Part, change: impl FnOnce(&mut GenerationRequest)) -> Request {
+fn generate(id: &str, item: ItemIndex, change: impl FnOnce(&mut GenerationRequest)) -> Request {
     let mut asked = GenerationRequest { prompt: "x".to_owned(), ..GenerationRequest::default() };
     asked.num_inference_steps = Some(2);
     asked.seed = Some(1);
     change(&mut asked);
-    let args = codec::encode(&GenerateArgs { request: asked, part }).unwrap();
+    let args = codec::encode(&GenerateArgs { request: asked, item }).unwrap();
     Request { id: id.parse().unwrap(), args: args.into(), ..request("generate") }
 }
 
@@ -90,7 +90,7 @@ struct Unchecked<'a> {
     args: [u8; 1],
 }
 
-const FIRST: Part = Part { index: 0, of: 1 };
+const FIRST: ItemIndex = ItemIndex { index: 0, of: 1 };
 /// A text that fits into one frame, and into no log line.
 const LONG: usize = 1_000_000;
 
@@ -160,8 +160,8 @@ fn malformed() -> Vec<(&'static str, Vec<u8>, ErrorKind)> {
     ));
 
     let invalid = ErrorKind::InvalidArgument;
-    let mut asked = |name, part, kind, change: &dyn Fn(&mut GenerationRequest)| {
-        cases.push((name, message(&generate("asked", part, change)), kind));
+    let mut asked = |name, item, kind, change: &dyn Fn(&mut GenerationRequest)| {
+        cases.push((name, message(&generate("asked", item, change)), kind));
     };
     asked("NaN", FIRST, invalid, &|r| r.guidance_scale = Some(f64::NAN));
     asked("infinite", FIRST, invalid, &|r| r.eta = Some(f64::INFINITY));
@@ -177,9 +177,9 @@ fn malformed() -> Vec<(&'static str, Vec<u8>, ErrorKind)> {
         r.scheduler = Some(format!("euler:{}", "a=1,".repeat(200_000)));
     };
     asked("many overrides", FIRST, invalid, &overrides);
-    asked("a part beyond", Part { index: 1, of: 1 }, invalid, &|_| ());
-    asked("parts that were not asked for", Part { index: 9, of: 10 }, invalid, &|_| ());
-    asked("no part", Part { index: 0, of: 0 }, invalid, &|_| ());
+    asked("an item beyond", ItemIndex { index: 1, of: 1 }, invalid, &|_| ());
+    asked("items that were not asked for", ItemIndex { index: 9, of: 10 }, invalid, &|_| ());
+    asked("no item", ItemIndex { index: 0, of: 0 }, invalid, &|_| ());
     let garbage = Request { args: nested.into(), ..request("cancel") };
     // The arguments are one byte too long for a frame of their own.
     let garbage = Request { args: garbage.args[..LONG].to_vec().into(), ..garbage };

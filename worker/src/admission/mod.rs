@@ -38,15 +38,15 @@ pub(crate) async fn admit(
         files::take(&mut args, &request.attachments, payload)?;
         args
     };
-    let (part, images) = (args.part, args.request.images());
-    if part.index >= part.of || part.of != images {
+    let (item, images) = (args.item, args.request.images());
+    if item.index >= item.of || item.of != images {
         let message =
-            format!("part {} of {} does not exist: {images} are asked for", part.index, part.of);
+            format!("item {} of {} does not exist: {images} are asked for", item.index, item.of);
         return Err(CallError::invalid("part", message));
     }
     let mut spec = ItemSpec {
-        key: ItemKey { request: request.id.clone(), index: part.index },
-        part,
+        key: ItemKey { request: request.id.clone(), index: item.index },
+        item,
         digest: args.request.digest(),
         seed: args.request.seed.unwrap_or(0),
         model: args.request.model.clone().unwrap_or_default(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hearth_api::{CallError, ErrorKind, RequestId};
-use hearth_protocol::methods::{GenerateArgs, Part};
+use hearth_protocol::methods::{GenerateArgs, ItemIndex};
 use tokio::sync::{oneshot, watch};
 
 use super::inbox::Inbox;
@@ -37,8 +37,8 @@ impl Subscription {
         inbox: &Arc<Inbox>,
         request: &RequestId,
         index: Option<u32>,
-    ) -> Result<Vec<(Part, Self)>, CallError> {
-        let held = |(part, (item, view))| (part, Self { inbox: Arc::clone(inbox), item, view });
+    ) -> Result<Vec<(ItemIndex, Self)>, CallError> {
+        let held = |(index, (item, view))| (index, Self { inbox: Arc::clone(inbox), item, view });
         Ok(inbox.attach(request, index)?.into_iter().map(held).collect())
     }
 

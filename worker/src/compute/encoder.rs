@@ -10,7 +10,7 @@ use hearth_api::FinishReason;
 use hearth_api::request::{GenerationRequest, OutputFormat};
 use hearth_inference::model::Output;
 use hearth_media::{Infotext, TextChunk};
-use hearth_protocol::methods::Generated;
+use hearth_protocol::methods::GenerateValue;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
@@ -51,8 +51,8 @@ fn encode(task: EncodeTask) -> Outcome {
         ("sessions".to_owned(), ms(output.session_time)),
         ("output_postprocessing".to_owned(), ms(began.elapsed())),
     ]);
-    let value = Generated {
-        part: args.part,
+    let value = GenerateValue {
+        item: args.item,
         seed: output.seed,
         media_type: format.media_type().to_owned(),
         sha256: hex::encode(Sha256::digest(&bytes)),

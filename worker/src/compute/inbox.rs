@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use hearth_api::{CallError, RequestId};
 use hearth_inference::model::Model;
-use hearth_protocol::methods::{GenerateArgs, Part};
+use hearth_protocol::methods::{GenerateArgs, ItemIndex};
 use hearth_protocol::record::WorkerState;
 use tokio::sync::{oneshot, watch};
 
@@ -133,11 +133,11 @@ impl Inbox {
         &self,
         request: &RequestId,
         index: Option<u32>,
-    ) -> Result<Vec<(Part, Watch)>, CallError> {
+    ) -> Result<Vec<(ItemIndex, Watch)>, CallError> {
         let mut desk = self.lock();
         let ids = desk.plan.attach(request, index, Instant::now());
         self.carry_out(&mut desk);
-        let watch = |id| Some((desk.plan.items().spec(id)?.part, desk.watch(id)?));
+        let watch = |id| Some((desk.plan.items().spec(id)?.item, desk.watch(id)?));
         Ok(ids?.into_iter().filter_map(watch).collect())
     }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use hearth_api::{ErrorKind, RequestId};
-use hearth_protocol::methods::Part;
+use hearth_protocol::methods::ItemIndex;
 
 use super::view::ItemView;
 
@@ -23,7 +23,7 @@ pub(crate) struct ItemKey {
 #[derive(Debug, Clone)]
 pub(crate) struct ItemSpec {
     pub(crate) key: ItemKey,
-    pub(crate) part: Part,
+    pub(crate) item: ItemIndex,
     /// Of the request's content: the same id with another digest is a conflict.
     pub(crate) digest: String,
     /// Of the request; the item's own is this plus its index.

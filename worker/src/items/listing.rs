@@ -50,7 +50,7 @@ impl Items {
             let age = now.saturating_duration_since(item.accepted_at);
             RequestSummary {
                 request_id: item.spec.key.request.clone(),
-                part: item.spec.part,
+                item: item.spec.item,
                 model: item.spec.model.clone(),
                 state: item.view.state,
                 step: item.view.step,

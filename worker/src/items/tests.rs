@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hearth_api::FinishReason;
 use hearth_api::{CallError, ErrorKind};
-use hearth_protocol::methods::{Generated, Part, RequestState};
+use hearth_protocol::methods::{GenerateValue, ItemIndex, RequestState};
 
 use super::bounds::Counts;
 use super::table::{KEPT_BYTES, KEPT_FOR};
@@ -24,7 +24,7 @@ fn key(index: u32) -> ItemKey {
 fn spec(index: u32, prompt: &str) -> ItemSpec {
     ItemSpec {
         key: key(index),
-        part: Part { index, of: 4 },
+        item: ItemIndex { index, of: 4 },
         digest: prompt.to_owned(),
         seed: 7,
         model: "m".to_owned(),
@@ -38,8 +38,8 @@ fn admit(table: &mut Items, index: u32, now: Instant) -> ItemId {
 }
 
 fn output(bytes: usize) -> ItemOutput {
-    let value = Generated {
-        part: Part { index: 0, of: 1 },
+    let value = GenerateValue {
+        item: ItemIndex { index: 0, of: 1 },
         seed: 0,
         media_type: "image/png".to_owned(),
         sha256: String::new(),
@@ -215,7 +215,7 @@ fn a_request_is_taken_up_again_with_all_its_items() {
     }
     let request = "r".parse().unwrap();
     let attached = table.attach(&request, None).unwrap();
-    let indices: Vec<_> = attached.iter().map(|&id| table.spec(id).unwrap().part.index).collect();
+    let indices: Vec<_> = attached.iter().map(|&id| table.spec(id).unwrap().item.index).collect();
     assert_eq!(indices, [0, 1]);
     assert!(table.sweep(now + GRACE).is_empty());
     assert_eq!(table.counts().queued, 1, "it has a caller again");

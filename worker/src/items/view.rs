@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hearth_api::CallError;
 use hearth_protocol::message::Phase;
-use hearth_protocol::methods::{Generated, RequestState};
+use hearth_protocol::methods::{GenerateValue, RequestState};
 
 /// How far an item is; callers get the newest.
 #[derive(Debug, Clone)]
@@ -32,7 +32,7 @@ pub(crate) struct PreviewImage {
 /// An item's result, in the form that callers get it.
 #[derive(Debug)]
 pub(crate) struct ItemOutput {
-    pub(crate) value: Generated,
+    pub(crate) value: GenerateValue,
     pub(crate) bytes: Bytes,
 }
 

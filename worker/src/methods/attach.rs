@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hearth_api::{CallError, ErrorKind};
 use hearth_fabric::quic::{IncomingCall, Responder};
 use hearth_protocol::message::{Request, Trailer};
-use hearth_protocol::methods::{AttachArgs, AttachValue, AttachedPart, Part};
+use hearth_protocol::methods::{AttachArgs, AttachValue, AttachedItem, ItemIndex};
 
 use super::arguments::arguments;
 use super::relay::{End, Relay, deadline_exceeded, deadline_of};
@@ -50,18 +50,18 @@ pub(super) async fn attach(shared: Arc<Shared>, call: IncomingCall) {
     }
 }
 
-fn find(shared: &Shared, request: &Request) -> Result<Vec<(Part, Subscription)>, CallError> {
+fn find(shared: &Shared, request: &Request) -> Result<Vec<(ItemIndex, Subscription)>, CallError> {
     let args: AttachArgs = arguments(request)?;
     Subscription::attach(&shared.inbox, &args.request_id, args.index)
 }
 
-async fn reply(shared: &Shared, items: &[(Part, Subscription)], responder: Responder) {
+async fn reply(shared: &Shared, items: &[(ItemIndex, Subscription)], responder: Responder) {
     let (mut ended, mut attachments, mut payload) = (Vec::new(), Vec::new(), Vec::new());
-    for (part, subscription) in items {
+    for (item, subscription) in items {
         let outcome = subscription.view.borrow().outcome.clone();
         let (generated, error) = match outcome.as_deref() {
             Some(Ok(output)) => {
-                let name = part.index.to_string();
+                let name = item.index.to_string();
                 attachments.push(attachment(&name, &output.value.media_type, &output.bytes));
                 payload.push(output.bytes.clone());
                 (Some(output.value.clone()), None)
@@ -72,9 +72,9 @@ async fn reply(shared: &Shared, items: &[(Part, Subscription)], responder: Respo
                 (None, Some(shared.located(error)))
             }
         };
-        ended.push(AttachedPart { part: *part, generated, error });
+        ended.push(AttachedItem { item: *item, generated, error });
     }
-    match value(&AttachValue { parts: ended }) {
+    match value(&AttachValue { items: ended }) {
         Ok(encoded) => responder.succeed(encoded, attachments, payload, Trailer::default()).await,
         Err(error) => responder.fail(shared.located(error)).await,
     }

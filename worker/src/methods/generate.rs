@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hearth_api::trace::TraceParent;
 use hearth_api::{CallError, ErrorKind};
 use hearth_fabric::quic::{IncomingCall, Payload, Responder};
 use hearth_protocol::message::{Request, Trailer};
@@ -60,6 +61,11 @@ async fn admit(
     payload: Payload,
 ) -> Result<Subscription, CallError> {
     let args = arguments(request)?;
+    // One that can't be read belongs to no trace, as the specification wants it.
+    let trace = request.traceparent.as_deref().and_then(|text| text.parse::<TraceParent>().ok());
+    if let Some(trace) = trace {
+        tracing::debug!(id = %request.id, trace_id = trace.trace_id(), "a traced call has come");
+    }
     admission::admit(&shared.inbox, &shared.preparations, request, args, payload).await
 }
 
@@ -72,7 +78,7 @@ async fn reply(shared: &Shared, subscription: &Subscription, responder: Responde
     };
     match sent {
         Ok((encoded, ItemOutput { value: generated, bytes })) => {
-            let name = generated.part.index.to_string();
+            let name = generated.item.index.to_string();
             let attachment = attachment(&name, &generated.media_type, bytes);
             let payload = vec![bytes.clone()];
             responder.succeed(encoded, vec![attachment], payload, Trailer::default()).await;

@@ -8,7 +8,7 @@ mod request;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-use hearth_engine::{GenerationRequest, RequestEvent};
+use hearth_engine::{CallContext, GenerationRequest, RequestEvent};
 
 use crate::app::App;
 use crate::args::{AttachArgs, GenerateArgs, ModelSource};
@@ -96,7 +96,7 @@ async fn drive(
     let submission = tokio::select! {
         biased;
         () = interrupts.next() => return Ok(Status::Interrupted),
-        submission = link.engine.submit_since(request, start) => submission,
+        submission = link.engine.submit_with(request, CallContext::new().arrived(start)) => submission,
     };
     let mut submission = match submission {
         Ok(submission) => submission,

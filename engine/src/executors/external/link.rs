@@ -80,7 +80,7 @@ impl Link {
             method: call.method.clone(),
             args: ByteBuf::from(call.args.to_vec()),
             deadline_ms: call.deadline.map(milliseconds),
-            traceparent: call.traceparent.clone(),
+            traceparent: call.trace.map(|trace| trace.to_string()),
             attachments,
         };
         match self.connection.call(&request, &payload).await {
@@ -105,7 +105,7 @@ impl Link {
             method: method.name().to_owned(),
             args: Bytes::from_static(codec::EMPTY),
             deadline: Some(limit),
-            traceparent: None,
+            trace: None,
             attachments: Vec::new(),
         };
         let mut call = Arc::clone(self).call(&call).await?;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use hearth_api::FinishReason;
 use hearth_inference::model::Description;
 use hearth_inference::progress::Progress;
-use hearth_protocol::methods::{Generated, Part};
+use hearth_protocol::methods::{GenerateValue, ItemIndex};
 
 use super::*;
 use crate::items::{self, ItemOutput};
@@ -63,7 +63,7 @@ fn facts() -> Facts {
 fn spec(request: &str, index: u32, model: &str) -> ItemSpec {
     ItemSpec {
         key: ItemKey { request: request.parse().unwrap(), index },
-        part: Part { index, of: index + 1 },
+        item: ItemIndex { index, of: index + 1 },
         digest: "x".to_owned(),
         seed: 7,
         model: model.to_owned(),
@@ -73,8 +73,8 @@ fn spec(request: &str, index: u32, model: &str) -> ItemSpec {
 }
 
 fn output() -> ItemOutput {
-    let value = Generated {
-        part: Part { index: 0, of: 1 },
+    let value = GenerateValue {
+        item: ItemIndex { index: 0, of: 1 },
         seed: 0,
         media_type: "image/png".to_owned(),
         sha256: String::new(),

@@ -15,7 +15,7 @@ const FILE: &str = "slurm.json";
 
 /// A replica that is asked for.
 #[derive(Debug, Clone)]
-pub(super) struct Known {
+pub(super) struct ReplicaJob {
     pub(super) handle: Handle,
     pub(super) record: LaunchRecord,
     /// The array job that has it; none where its launch was broken off before Slurm's answer was
@@ -54,7 +54,7 @@ impl Memory {
     }
 }
 
-impl Known {
+impl ReplicaJob {
     /// A replica whose shim has said how it ended. A task that began while it was cancelled is
     /// ended by Slurm, and then its shim may not know why.
     pub(super) fn with_end(&self, report: &Report, memory: &Memory) -> Replica {
