@@ -64,10 +64,12 @@ async fn a_killed_or_frozen_worker_s_pictures_are_made_elsewhere() {
             _ => {}
         }
     };
-    println!("noticed {:?} after the new start: {retried}", start.elapsed());
+    // How long the pictures then take is the machine's own pace.
+    let noticed = start.elapsed();
+    println!("noticed {noticed:?} after the new start: {retried}");
+    assert!(noticed < Duration::from_secs(30));
     let output = submission.finish().await.expect("both pictures");
     assert!(output.items.iter().all(Result::is_ok), "{:?}", output.error);
-    assert!(start.elapsed() < Duration::from_secs(30));
     engine.wait_ready(2, Duration::from_secs(30)).await.expect("both are back");
 
     // Frozen: nobody says so, and its picture is made elsewhere within the idle timeout.

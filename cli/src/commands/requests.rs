@@ -43,8 +43,8 @@ pub(super) async fn run(app: &App) -> Result<Status, Failure> {
     }
     // The newest last, where the eye is.
     requests.sort_by_key(|row| {
-        let part = row.request.part.index;
-        (std::cmp::Reverse(row.request.age_ms), row.request.request_id.clone(), part)
+        let item = row.request.item.index;
+        (std::cmp::Reverse(row.request.age_ms), row.request.request_id.clone(), item)
     });
     if app.output.json {
         app.output.json(&requests)?;
@@ -74,7 +74,7 @@ fn table(requests: &[Row], app: &App) -> String {
         let state = rows.tinted(state, tint);
         rows.add(vec![
             request.request_id.to_string().into(),
-            format!("{}/{}", request.part.index, request.part.of).into(),
+            format!("{}/{}", request.item.index, request.item.of).into(),
             state,
             format!("{}/{}", request.step, request.steps).into(),
             request.model.clone().into(),
