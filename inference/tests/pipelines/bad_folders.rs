@@ -55,6 +55,25 @@ fn pytorch_weights_get_the_export_command() {
 }
 
 #[test]
+fn of_graphs_that_are_opened_side_by_side_the_first_is_blamed() {
+    let folder = copy_of(&emoji());
+    // Their headers are right, so that ONNX Runtime is the first to object.
+    for component in ["unet", "vae_decoder"] {
+        let path = folder.path().join(component).join("model.onnx");
+        let mut bytes = fs::read(&path).unwrap();
+        let operator = b"\x22\x04Conv";
+        let found = |at: &usize| bytes[*at..].starts_with(operator);
+        let places: Vec<_> = (0..bytes.len() - operator.len()).filter(found).collect();
+        assert!(!places.is_empty());
+        places.into_iter().for_each(|at| bytes[at + 3] = b'x');
+        fs::write(path, bytes).unwrap();
+    }
+    let first = refusal(folder.path());
+    assert!(first.contains("unet") && !first.contains("vae_decoder"), "{first}");
+    assert!((0..10).all(|_| refusal(folder.path()) == first));
+}
+
+#[test]
 fn other_things_than_exports_are_told_apart() {
     assert!(refusal(Path::new("/nonexistent")).contains("/nonexistent doesn't exist"));
     let file = emoji().join("model_index.json");

@@ -33,7 +33,7 @@ struct Case {
 impl Case {
     /// Ours, if we have both.
     fn family_and_task(&self) -> Option<(&'static PictureFamily, Task)> {
-        let family = ALL.into_iter().find(|family| family.family.name == self.family)?;
+        let family = ALL.iter().find(|family| family.family.name == self.family)?;
         let task = family.family.tasks.iter().find(|task| task.name() == self.task)?;
         Some((family, *task))
     }
@@ -94,7 +94,7 @@ fn every_task_with_control_images_has_diffusers_defaults() {
         assert_eq!(case.number("control_guidance_end"), Some(1.0), "{class}");
         assert_eq!(case.defaults["guess_mode"], Value::Bool(false), "{class}");
     }
-    for family in ALL.into_iter().filter(|family| family.takes_controlnets) {
+    for family in ALL.iter().filter(|family| family.takes_controlnets) {
         for task in family.family.tasks {
             assert!(
                 checked.contains(&(family.family.name, *task)),

@@ -12,7 +12,7 @@ pub(super) mod unconditional;
 use super::family::PictureFamily;
 
 /// Every family, in the order to show them.
-pub static ALL: [&PictureFamily; 6] = [
+pub static ALL: &[&PictureFamily] = &[
     &stable_diffusion::FAMILY,
     &stable_diffusion::LATENT_CONSISTENCY,
     &stable_diffusion_xl::FAMILY,
