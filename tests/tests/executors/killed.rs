@@ -28,7 +28,10 @@ fn coordinator_command(dir: &Path, config: &str) -> Command {
 /// The coordinator says that it is ready.
 fn until_ready(coordinator: &Process) {
     until("the coordinator is ready", SOON, || {
-        coordinator.log().contains("\"message\":\"ready\",\"target\":\"hearth_coordinator").then_some(())
+        coordinator
+            .log()
+            .contains("\"message\":\"ready\",\"target\":\"hearth_coordinator")
+            .then_some(())
     });
 }
 

@@ -45,6 +45,7 @@ fn payload(frames: &[(FrameKind, Vec<u8>)], wanted: FrameKind) -> &[u8] {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caller_of_minor_1_gets_its_picture_from_our_worker() {
+    let _turn = hearth_tests::Turn::take();
     let fleet = fleet();
     let endpoint = endpoint(credentials(&fleet.pki("coordinator-c0")));
     let connecting = endpoint.connect(fleet.address(0), "hearth").expect("an address");
@@ -174,6 +175,7 @@ impl Answer for Older {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn our_engine_takes_a_picture_from_a_worker_of_minor_1() {
+    let _turn = hearth_tests::Turn::take();
     let fleet = fleet();
     let _older = RawWorker::start(&fleet, |record| Arc::new(Older(record))).await;
     let text = format!(
