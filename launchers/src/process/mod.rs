@@ -124,16 +124,18 @@ impl ProcessLauncher {
         if report.status.is_final() {
             return Ok(());
         }
-        report.shim.signal(Signal::KILL);
-        let leader = report.program.clone();
-        // It may have ended in good order between the two looks, and stays as it is then.
-        if Report::read(&folder)?.is_some_and(|report| report.status.is_final()) {
-            shim::clear(&folder, leader.as_ref());
-            return Ok(());
-        }
-        report.end(Status::Cancelled, None).write(&folder)?;
+        // A shim that is stopped reports nothing any more, and its guard reports only once it is gone:
+        // what is written between the two is what stays.
+        report.shim.signal(Signal::STOP);
+        let has_reported = Report::read(&folder)?.is_some_and(|report| report.status.is_final());
+        let (shim, leader) = (report.shim.clone(), report.program.clone());
+        let written = match has_reported {
+            true => Ok(()),
+            false => report.end(Status::Cancelled, None).write(&folder),
+        };
+        shim.signal(Signal::KILL);
         shim::clear(&folder, leader.as_ref());
-        Ok(())
+        written
     }
 }
 
