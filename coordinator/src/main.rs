@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use clap::Parser;
 use hearth_base::failure::fail;
-use hearth_base::files;
 use hearth_base::task::OwnedTask;
 use hearth_coordinator::app;
 use hearth_coordinator::config::Config;
@@ -86,7 +85,14 @@ async fn run(
     let lifeline = args.lifeline;
     let reloads = {
         let (identity, backends) = (identity.clone(), Arc::clone(&backends));
-        OwnedTask::spawn("reloads", move |_| reload_when_asked(args, backends, log, identity))
+        OwnedTask::spawn("reloads", move |_| async move {
+            match ReloadRequests::listen() {
+                Ok(requests) => {
+                    requests.serve(move || reload(&args, &backends, &log, identity.as_ref())).await;
+                }
+                Err(error) => tracing::error!(%error, "SIGHUP can't be listened to"),
+            }
+        })
     };
     let stop = CancellationToken::new();
     let stopping = stop.clone();
@@ -104,39 +110,17 @@ async fn run(
     ended
 }
 
-/// Takes the certificate and the log level up anew at each SIGHUP; the rest of the config waits for
-/// the next start.
-async fn reload_when_asked(
-    args: Args,
-    backends: Arc<Backends>,
-    log: log::Handle,
-    identity: Option<CurrentIdentity>,
-) {
-    let mut requests = match ReloadRequests::listen() {
-        Ok(requests) => requests,
-        Err(error) => return tracing::error!(%error, "SIGHUP can't be listened to"),
-    };
-    let reload = move || -> anyhow::Result<Option<String>> {
-        let config = Config::load(args.config.as_deref(), &backends)?;
-        log.set_level(&config.log.level)?;
-        Ok(match (&identity, config.engine.tls_dir()) {
-            (Some(identity), Some(dir)) => Some(identity.reload(&dir)?.fingerprint()),
-            _ => None,
-        })
-    };
-    let reload = Arc::new(reload);
-    loop {
-        requests.next().await;
-        let once = Arc::clone(&reload);
-        let reloaded = files::run_blocking(move || once()).await;
-        match reloaded.unwrap_or_else(|error| Err(error.into())) {
-            Ok(certificate) => {
-                tracing::info!(certificate, "certificate and log level are reloaded");
-            }
-            Err(error) => {
-                let error = format!("{error:#}");
-                tracing::error!(error, "what can't be reloaded stays as it was");
-            }
-        }
-    }
+/// Takes up the certificate and the log level anew; the rest of the config waits for the next start.
+fn reload(
+    args: &Args,
+    backends: &Backends,
+    log: &log::Handle,
+    identity: Option<&CurrentIdentity>,
+) -> anyhow::Result<Option<String>> {
+    let config = Config::load(args.config.as_deref(), backends)?;
+    log.set_level(&config.log.level)?;
+    Ok(match (identity, config.engine.tls_dir()) {
+        (Some(identity), Some(dir)) => Some(identity.reload(&dir)?.fingerprint()),
+        (None, _) | (_, None) => None,
+    })
 }

@@ -1,7 +1,10 @@
 //! How a daemon is told to end or to reload. What it does meanwhile is its own business.
 
+use std::error::Error;
 use std::io;
+use std::sync::Arc;
 
+use hearth_base::{causes, files};
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -53,10 +56,31 @@ impl ReloadRequests {
         Ok(Self(signal(SignalKind::hangup())?))
     }
 
-    /// Waits for the next request; several at once count as one.
-    pub async fn next(&mut self) {
-        if self.0.recv().await.is_none() {
-            std::future::pending::<()>().await;
+    /// Reloads at each request, for as long as the future is polled; several requests at once count
+    /// as one. `reload` reads files, so it has a thread that may wait. It gives the fingerprint of the
+    /// certificate that it has taken up, if any. What fails stays as it was, and is logged.
+    pub async fn serve<E>(
+        mut self,
+        reload: impl Fn() -> Result<Option<String>, E> + Send + Sync + 'static,
+    ) where
+        E: Into<Box<dyn Error + Send + Sync>> + Send + 'static,
+    {
+        let reload = Arc::new(reload);
+        while self.0.recv().await.is_some() {
+            let reload = Arc::clone(&reload);
+            let reloaded = match files::run_blocking(move || reload()).await {
+                Ok(reloaded) => reloaded.map_err(Into::into),
+                Err(error) => Err(error.into()),
+            };
+            match reloaded {
+                Ok(certificate) => {
+                    tracing::info!(certificate, "certificate and log level are reloaded");
+                }
+                Err(error) => {
+                    let error = causes::in_one_line(error.as_ref());
+                    tracing::error!(error, "what can't be reloaded stays as it was");
+                }
+            }
         }
     }
 }

@@ -7,8 +7,7 @@ use serde_bytes::ByteBuf;
 
 use crate::limits;
 use hearth_api::tensor::TensorHeader;
-use hearth_api::{CallError, ErrorKind};
-use hearth_api::{Incarnation, RequestId};
+use hearth_api::{CallError, ErrorKind, Incarnation, RequestId};
 
 /// What a caller asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -29,8 +29,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use hearth_api::{CallError, ErrorKind};
-use hearth_api::{Group, Incarnation, Rank, WorkerId};
+use hearth_api::{CallError, ErrorKind, Group, Incarnation, Rank, WorkerId};
 
 /// The TLS application protocol: `hearth/<major>`.
 pub const ALPN: &[u8] = b"hearth/1";

@@ -8,10 +8,9 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::Path;
 
-use hearth_api::FinishReason;
 use hearth_api::request::{GenerationRequest, Input, Lora, NoiseDevice, OutputFormat, Task};
 use hearth_api::tensor::{Dtype, TensorHeader};
-use hearth_api::{CallError, ErrorKind, Incarnation, MediaFacts, Rank};
+use hearth_api::{CallError, ErrorKind, FinishReason, Incarnation, MediaFacts, Rank};
 use hearth_protocol::codec::{decode, encode};
 use hearth_protocol::message::{
     Accepted, Attachment, Phase, Preview, Progress, Reply, Request, Span, Trailer,

@@ -4,11 +4,9 @@ mod allocator;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Parser;
 use hearth_base::failure::fail;
-use hearth_base::files;
 use hearth_base::task::OwnedTask;
 use hearth_daemon::lifecycle::{EndRequests, ReloadRequests};
 use hearth_fabric::identity::CurrentIdentity;
@@ -171,42 +169,19 @@ async fn run(config: Config, args: Args, log: log::Handle) -> Result<(), Error> 
     let reloads = {
         let requests = ReloadRequests::listen().map_err(Error::system)?;
         let identity = worker.identity();
-        OwnedTask::spawn("reloads", move |_| reload_when_asked(requests, args, log, identity))
+        let reload = move || reload(&args, &log, &identity).map(Some);
+        OwnedTask::spawn("reloads", move |_| requests.serve(reload))
     };
     let ended = worker.run(stop, now).await;
     drop((signals, reloads));
     ended
 }
 
-/// Takes the certificate and the log level up anew at each SIGHUP; the rest of the config waits for
-/// the next start.
-async fn reload_when_asked(
-    mut requests: ReloadRequests,
-    args: Args,
-    log: log::Handle,
-    identity: CurrentIdentity,
-) {
-    let reload = move || -> anyhow::Result<_> {
-        let config = args.read()?;
-        log.set_level(&config.log.level)?;
-        Ok(identity.reload(&config.tls.dir)?)
-    };
-    let reload = Arc::new(reload);
-    loop {
-        requests.next().await;
-        let once = Arc::clone(&reload);
-        let reloaded = files::run_blocking(move || once()).await;
-        match reloaded.unwrap_or_else(|error| Err(error.into())) {
-            Ok(identity) => {
-                let certificate = identity.fingerprint();
-                tracing::info!(certificate, "certificate and log level are reloaded");
-            }
-            Err(error) => {
-                let error = format!("{error:#}");
-                tracing::error!(error, "what can't be reloaded stays as it was");
-            }
-        }
-    }
+/// Takes up the certificate and the log level anew; the rest of the config waits for the next start.
+fn reload(args: &Args, log: &log::Handle, identity: &CurrentIdentity) -> anyhow::Result<String> {
+    let config = args.read()?;
+    log.set_level(&config.log.level)?;
+    Ok(identity.reload(&config.tls.dir)?.fingerprint())
 }
 
 /// The first request drains, the second ends at once.

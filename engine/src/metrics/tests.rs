@@ -1,21 +1,14 @@
 //! What a scrape of a coordinator shows, and that `docs/metrics.md` says so.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use hearth_telemetry::metrics::BuildInfo;
+use hearth_tests::{assert_shows, documented_metrics, shown_metrics};
 
 use super::*;
 
 fn build() -> BuildInfo {
     BuildInfo { program: "hearth-coordinator", version: "0.1.0", protocol: "1.0".to_owned() }
-}
-
-fn has(text: &str, lines: &[&str]) {
-    for line in lines {
-        assert!(text.lines().any(|found| found == *line), "no {line} in\n{text}");
-    }
-    assert!(text.ends_with("# EOF\n"));
 }
 
 #[test]
@@ -34,7 +27,7 @@ fn a_coordinator_shows_its_requests_calls_and_fleet() {
         connections: 2,
         stale: true,
     });
-    has(
+    assert_shows(
         &registry.encode().unwrap(),
         &[
             r#"hearth_requests_total{outcome="done"} 1"#,
@@ -61,7 +54,7 @@ fn what_is_dropped_counts_as_cancelled() {
     let metrics = CoordinatorMetrics::register(&mut registry);
     drop(metrics.request_began(Instant::now()));
     drop(metrics.call_began("generate", Some(0)));
-    has(
+    assert_shows(
         &registry.encode().unwrap(),
         &[
             r#"hearth_requests_total{outcome="cancelled"} 1"#,
@@ -72,27 +65,6 @@ fn what_is_dropped_counts_as_cancelled() {
     );
 }
 
-/// Names and types that a registry shows: `("hearth_steps", "counter")`.
-fn shown(registry: &Registry) -> BTreeSet<(String, String)> {
-    let text = registry.encode().unwrap();
-    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
-    types.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect()
-}
-
-/// The rows of the documentation that name a daemon; a counter's name has its `_total`.
-fn documented(daemon: &str) -> BTreeSet<(String, String)> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
-    let text = std::fs::read_to_string(path).unwrap();
-    let rows = text.lines().filter_map(|line| {
-        let cells: Vec<_> = line.split('|').map(str::trim).collect();
-        let [_, name, kind, _, who, ..] = cells[..] else { return None };
-        let name = name.strip_prefix('`')?.strip_suffix('`')?;
-        let name = name.strip_suffix("_info").or(name.strip_suffix("_total")).unwrap_or(name);
-        who.contains(daemon).then(|| (name.to_owned(), kind.to_owned()))
-    });
-    rows.collect()
-}
-
 #[test]
 fn the_documentation_has_what_is_shown_and_no_more() {
     let mut registry = Registry::new(build());
@@ -100,5 +72,5 @@ fn the_documentation_has_what_is_shown_and_no_more() {
     coordinator.call_began("stats", None).ended(Some("internal"));
     let workers = vec![("ready", 1)];
     coordinator.set_fleet(&FleetFigures { workers, ..FleetFigures::default() });
-    assert_eq!(documented("coordinator"), shown(&registry));
+    assert_eq!(documented_metrics("coordinator"), shown_metrics(&registry.encode().unwrap()));
 }

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use hearth_api::{CallError, Rank, RequestId, WorkerId};
-use hearth_api::{FinishReason, MediaFacts};
+use hearth_api::{CallError, FinishReason, MediaFacts, Rank, RequestId, WorkerId};
 use hearth_protocol::message::Phase;
 
 /// What happens to a request. The last one is [`RequestEvent::Finished`].

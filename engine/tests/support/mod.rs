@@ -11,8 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hearth_api::FinishReason;
-use hearth_api::{CallError, ErrorKind, Group, Incarnation, Rank, WorkerId};
+use hearth_api::{CallError, ErrorKind, FinishReason, Group, Incarnation, Rank, WorkerId};
 use hearth_engine::{Engine, ExternalExecutor, ExternalOptions};
 use hearth_fabric::identity::{Authority, Identity};
 use hearth_fabric::quic::{EndpointKeys, IncomingCall, Listener, Peer, Service, Settings};

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hearth_api::CallError;
-use hearth_api::FinishReason;
 use hearth_api::request::{GenerationRequest, OutputFormat};
+use hearth_api::{CallError, FinishReason};
 use hearth_inference::model::Output;
 use hearth_media::{Infotext, TextChunk};
 use hearth_protocol::methods::GenerateValue;

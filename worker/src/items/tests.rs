@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hearth_api::FinishReason;
-use hearth_api::{CallError, ErrorKind};
+use hearth_api::{CallError, ErrorKind, FinishReason};
 use hearth_protocol::methods::{GenerateValue, ItemIndex, RequestState};
 
 use super::bounds::Counts;

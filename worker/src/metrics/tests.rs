@@ -1,20 +1,12 @@
 //! What a scrape of a worker shows, and that `docs/metrics.md` says so.
 
-use std::collections::BTreeSet;
-
 use hearth_telemetry::metrics::BuildInfo;
+use hearth_tests::{assert_shows, documented_metrics, shown_metrics};
 
 use super::*;
 
 fn build() -> BuildInfo {
     BuildInfo { program: "hearth-worker", version: "0.1.0", protocol: "1.0".to_owned() }
-}
-
-fn has(text: &str, lines: &[&str]) {
-    for line in lines {
-        assert!(text.lines().any(|found| found == *line), "no {line} in\n{text}");
-    }
-    assert!(text.ends_with("# EOF\n"));
 }
 
 #[test]
@@ -33,7 +25,7 @@ fn a_worker_shows_its_items_steps_and_models() {
         model_bytes: 1 << 20,
         kept_bytes: 4096,
     });
-    has(
+    assert_shows(
         &registry.encode().unwrap(),
         &[
             r#"hearth_build_info{program="hearth-worker",version="0.1.0",protocol="1.0"} 1"#,
@@ -66,32 +58,11 @@ fn clones_count_together() {
     assert_eq!((metrics.model_loads(), metrics.loaded_bytes()), (0, 0));
 }
 
-/// Names and types that a registry shows: `("hearth_steps", "counter")`.
-fn shown(registry: &Registry) -> BTreeSet<(String, String)> {
-    let text = registry.encode().unwrap();
-    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
-    types.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect()
-}
-
-/// The rows of the documentation that name a daemon; a counter's name has its `_total`.
-fn documented(daemon: &str) -> BTreeSet<(String, String)> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
-    let text = std::fs::read_to_string(path).unwrap();
-    let rows = text.lines().filter_map(|line| {
-        let cells: Vec<_> = line.split('|').map(str::trim).collect();
-        let [_, name, kind, _, who, ..] = cells[..] else { return None };
-        let name = name.strip_prefix('`')?.strip_suffix('`')?;
-        let name = name.strip_suffix("_info").or(name.strip_suffix("_total")).unwrap_or(name);
-        who.contains(daemon).then(|| (name.to_owned(), kind.to_owned()))
-    });
-    rows.collect()
-}
-
 #[test]
 fn the_documentation_has_what_is_shown_and_no_more() {
     let mut registry = Registry::new(build());
     let worker = WorkerMetrics::register(&mut registry);
     // What has labels shows itself with its first value.
     worker.set(&WorkerFigures { models: vec![("ready", 1)], ..WorkerFigures::default() });
-    assert_eq!(documented("worker"), shown(&registry));
+    assert_eq!(documented_metrics("worker"), shown_metrics(&registry.encode().unwrap()));
 }

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use hearth_api::{CallError, ErrorKind, Rank, RequestId};
-use hearth_api::{FinishReason, MediaFacts};
+use hearth_api::{CallError, ErrorKind, FinishReason, MediaFacts, Rank, RequestId};
 use hearth_engine::{ItemOutput, RequestEvent, RequestOutput};
 use hearth_protocol::message::Phase;
 use serde::Serialize;
