@@ -9,7 +9,7 @@ ifeq ($(shell cargo --version 2>/dev/null),)
 export RUSTUP_HOME := $(abspath $(dir $(shell command -v cargo 2>/dev/null))../../.rustup)
 endif
 
-.PHONY: help demo test lint bench docs install deb fmt
+.PHONY: help demo test soak lint bench docs install deb fmt
 
 help: ## Shows this list.
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 10
@@ -25,6 +25,15 @@ test: ## Runs all tests: units, processes, documentation.
 	cargo build --workspace --bins
 	scripts/test.sh
 
+# The same SEED does the same faults.
+DURATION ?= 1200
+SEED ?= $(shell date +%s)
+soak: ## Does faults to a fleet for DURATION seconds, and checks what came of every request.
+	scripts/deps.sh cc onnxruntime etcd
+	cargo build --workspace --bins
+	HEARTH_SOAK_SECONDS=$(DURATION) HEARTH_SOAK_SEED=$(SEED) \
+		cargo test --package hearth-tests --test soak -- --nocapture
+
 lint: ## Checks format, lints, the tree's own rules, and where dependencies come from.
 	scripts/deps.sh cc cargo-deny
 	cargo fmt --all --check
@@ -35,8 +44,8 @@ lint: ## Checks format, lints, the tree's own rules, and where dependencies come
 # BENCH_PEERS=1 puts Ray, gRPC and optimum beside it: bench/README.md.
 bench: ## Measures, prints tables and writes target/bench/report.json.
 	scripts/deps.sh cc onnxruntime etcd
-	cargo build --release --package hearth-worker --package hearth-bench --bins
-	cargo run --release --package hearth-bench --bin hearth-bench
+	cargo build --release --workspace --bins
+	target/release/hearth-bench
 
 docs: ## Builds the documentation of the crates.
 	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps
@@ -44,18 +53,17 @@ docs: ## Builds the documentation of the crates.
 # PROFILE=dev installs what `make demo` built. DESTDIR and PREFIX are as usual.
 PROFILE ?= release
 export PROGRAMS = target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
-programs = --package hearth-cli --package hearth-worker --package hearth-coordinator --bins
 export DESTDIR PREFIX
 
 install: ## Installs programs, library, units, manual and demo model; starts nothing.
 	scripts/deps.sh cc onnxruntime
-	cargo build --profile $(PROFILE) $(programs)
+	cargo build --profile $(PROFILE) --workspace --bins
 	scripts/install.sh
 
 # The package is made of what `make install` would install below /usr.
 deb: ## Makes a Debian package in target/debian.
 	scripts/deps.sh cc onnxruntime cargo-deb
-	cargo build --profile $(PROFILE) $(programs)
+	cargo build --profile $(PROFILE) --workspace --bins
 	rm -rf target/package
 	DESTDIR=target/package PREFIX=/usr scripts/install.sh
 	cargo deb --package hearth-cli --no-build --no-strip --output target/debian/

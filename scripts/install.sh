@@ -29,7 +29,20 @@ unit() { # SOURCE TARGET
     mv "$(at "$2").new" "$(at "$2")"
 }
 
-put 755 "$prefix/bin" "$programs"/hearth "$programs"/hearth-worker "$programs"/hearth-coordinator
+# A program's line numbers are most of its size. They lie beside it, where backtraces and gdb look.
+program() { # NAME
+    local bin
+    bin=$(at "$prefix/bin")
+    install -d -m 755 "$bin/.debug"
+    objcopy --only-keep-debug --compress-debug-sections "$programs/$1" "$bin/.debug/$1.debug"
+    chmod 644 "$bin/.debug/$1.debug"
+    objcopy --strip-debug --add-gnu-debuglink="$bin/.debug/$1.debug" "$programs/$1" "$bin/$1.new"
+    chmod 755 "$bin/$1.new"
+    mv "$bin/$1.new" "$bin/$1"
+}
+program hearth
+program hearth-worker
+program hearth-coordinator
 
 # The daemons look for it beside themselves, in ../lib/hearth.
 put 644 "$prefix/lib/hearth" "$library"/libonnxruntime.so.*

@@ -109,7 +109,7 @@ pub use fleet::{EndpointView, FleetView, InFlight, Outlook, WorkerStatus, Worker
 pub use options::EngineOptions;
 pub use request::{ItemOutput, RequestEvent, RequestOutput, Submission};
 
-pub use hearth_api::request::GenerationRequest;
+pub use hearth_api::request::{GenerationRequest, Input};
 pub use hearth_api::{CallError, ErrorKind, Rank, RequestId, WorkerId};
 pub use hearth_api::{FinishReason, MediaFacts};
 pub use hearth_fabric::identity::Identity;

@@ -25,6 +25,7 @@ fn an_installed_tree_runs_by_itself() {
     };
     for name in ["hearth", "hearth-worker", "hearth-coordinator"] {
         assert!(in_tree(name, &["--version"]).ok().stdout.starts_with(name));
+        assert!(prefix.join(format!("bin/.debug/{name}.debug")).is_file(), "{name}");
     }
     let example = prefix.join("share/doc/hearth/examples/worker.toml");
     let _ =

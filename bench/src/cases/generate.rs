@@ -1,10 +1,12 @@
 //! Pictures of the demo model on a real `hearth-worker`; beside it, optimum's pipeline of the same
 //! folder in Python.
 
+use std::io::Cursor;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use hearth_engine::GenerationRequest;
+use hearth_engine::{GenerationRequest, Input};
+use image::{ImageFormat, RgbImage};
 use serde::{Deserialize, Serialize};
 
 use super::daemon::Daemon;
@@ -35,10 +37,13 @@ pub(crate) async fn run(report: &mut Report, effort: Effort, peers: &mut Peers) 
     let daemon = Daemon::start().await?;
     say("measuring generate");
     let (mut pictures, mut outside, mut beyond) = <(Samples, Samples, Samples)>::default();
+    let photo = photo()?;
+    let mut outside_from_photo = Samples::default();
     let (mut their_pictures, mut their_outside) = <(Samples, Samples)>::default();
     for seed in 0..=effort.pictures as u64 {
         let picture = Picture { prompt: "red heart", steps: 20, guidance: 2.0, seed };
-        let (ours, coordinator_ms) = draw(&daemon, picture).await?;
+        let (ours, coordinator_ms) = draw(&daemon, picture, None).await?;
+        let (from_photo, _) = draw(&daemon, picture, Some(photo.clone())).await?;
         let theirs: Option<PictureTime> = match &mut optimum {
             Some(optimum) => Some(optimum.ask("draw", picture).await?),
             None => None,
@@ -50,6 +55,7 @@ pub(crate) async fn run(report: &mut Report, effort: Effort, peers: &mut Peers) 
         pictures.add(ours.ms);
         outside.add(ours.outside());
         beyond.add(coordinator_ms);
+        outside_from_photo.add(from_photo.outside());
         if let Some(theirs) = theirs {
             their_pictures.add(theirs.ms);
             their_outside.add(theirs.outside());
@@ -57,6 +63,8 @@ pub(crate) async fn run(report: &mut Report, effort: Effort, peers: &mut Peers) 
     }
     let beside = |samples| optimum.iter().map(Process::name).zip([samples]).collect();
     report.cases.push(outside.case("generate.overhead", "share", beside(their_outside)));
+    let from_photo = outside_from_photo.case("generate.overhead.image", "share", Vec::new());
+    report.cases.push(from_photo);
     report.cases.push(pictures.case("generate.demo20", "ms", beside(their_pictures)));
     report.cases.push(beyond.case("generate.coordinator", "ms", Vec::new()));
     if let Some(optimum) = optimum {
@@ -72,13 +80,30 @@ impl PictureTime {
     }
 }
 
+/// A picture to begin from, as large as photographs are sent: 1024 × 1024, with detail.
+fn photo() -> Result<Input> {
+    let pixel = |x: u32, y: u32| image::Rgb([(x ^ y) as u8, ((x * y) >> 6) as u8, (x + y) as u8]);
+    let mut png = Cursor::new(Vec::new());
+    RgbImage::from_fn(1024, 1024, pixel).write_to(&mut png, ImageFormat::Png)?;
+    Ok(Input::new(png.into_inner()))
+}
+
 /// Draws on the worker; also gives the milliseconds beyond what the worker spent.
-async fn draw(daemon: &Daemon, picture: Picture) -> Result<(PictureTime, f64)> {
+async fn draw(
+    daemon: &Daemon,
+    picture: Picture,
+    image: Option<Input>,
+) -> Result<(PictureTime, f64)> {
+    // A picture to begin from would be drawn in its own size otherwise.
+    let side = image.is_some().then_some(64);
     let request = GenerationRequest {
         prompt: picture.prompt.to_owned(),
         num_inference_steps: Some(picture.steps),
         guidance_scale: Some(picture.guidance),
         seed: Some(picture.seed),
+        image,
+        width: side,
+        height: side,
         ..GenerationRequest::default()
     };
     let start = Instant::now();

@@ -31,7 +31,12 @@ pub(crate) async fn run(only: &str, quick: bool, mut peers: Peers, path: &Path) 
     if wanted(&["connect.etcd.n8"]) {
         connect::run(&mut report, "connect.etcd.n8", effort, &mut peers).await?;
     }
-    if wanted(&["generate.overhead", "generate.demo20", "generate.coordinator"]) {
+    if wanted(&[
+        "generate.overhead",
+        "generate.overhead.image",
+        "generate.demo20",
+        "generate.coordinator",
+    ]) {
         generate::run(&mut report, effort, &mut peers).await?;
     }
     if wanted(&["worker.rss_over_ort", "worker.idle_cpu"]) {
