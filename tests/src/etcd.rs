@@ -44,6 +44,23 @@ impl Etcd {
         self.process = None;
     }
 
+    /// Ends the member as a crash would, and takes its data away.
+    ///
+    /// # Panics
+    /// When the data can't be removed.
+    pub fn wipe(&mut self) {
+        self.kill();
+        std::fs::remove_dir_all(self.dir.path().join("data")).unwrap();
+    }
+
+    /// Sends the member a signal by its name, as in `STOP`.
+    ///
+    /// # Panics
+    /// When it doesn't run.
+    pub fn signal(&self, name: &str) {
+        self.process.as_ref().unwrap().signal(name);
+    }
+
     /// Starts the member again on its ports and data.
     ///
     /// # Panics

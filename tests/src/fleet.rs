@@ -9,6 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::process::{Process, program, until};
+use crate::relay::Relay;
 use crate::turn::Turn;
 
 /// Until a worker has loaded the demo model, on a loaded machine.
@@ -35,6 +36,9 @@ pub struct FleetOptions {
     pub worker: String,
     /// Whether each worker keeps its port over restarts, with its probe on the same TCP port.
     pub fixed_ports: bool,
+    /// Whether callers reach each worker through a [`Relay`], which can lose what they send. The
+    /// ports are fixed then.
+    pub relays: bool,
 }
 
 impl Default for FleetOptions {
@@ -47,6 +51,7 @@ impl Default for FleetOptions {
             config: String::new(),
             worker: String::new(),
             fixed_ports: false,
+            relays: false,
         }
     }
 }
@@ -66,6 +71,7 @@ pub struct Fleet {
     registry: String,
     options: FleetOptions,
     addresses: Vec<SocketAddr>,
+    relays: Vec<Relay>,
     /// The workers, by rank.
     pub workers: Vec<Process>,
 }
@@ -126,9 +132,14 @@ impl Fleet {
         let registry = options.registry.clone().unwrap_or(own);
         let count = options.workers;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let address = |_| if options.fixed_ports { free_address() } else { any };
-        let addresses = (0..count.max(1)).map(address).collect();
-        let mut fleet = Self { dir, registry, options, addresses, workers: Vec::new() };
+        let fixed = options.fixed_ports || options.relays;
+        let address = |_| if fixed { free_address() } else { any };
+        let addresses: Vec<_> = (0..count.max(1)).map(address).collect();
+        let relays = match options.relays {
+            true => (0..).zip(&addresses).map(|(rank, to)| Relay::start(*to, rank)).collect(),
+            false => Vec::new(),
+        };
+        let mut fleet = Self { dir, registry, options, addresses, relays, workers: Vec::new() };
         fleet.make_certificates();
         for rank in 0..count {
             let worker = fleet.start_worker(rank);
@@ -142,21 +153,40 @@ impl Fleet {
 
     fn make_certificates(&self) {
         let authority = self.dir.path().join("authority");
-        let issue = |role: &str, names: &[String]| {
-            let mut command = Command::new(program("hearth"));
-            command.args(["pki", "issue", "--role", role, "--dir"]).arg(&authority);
-            command.arg("--out").arg(self.dir.path().join("pki")).args(names);
-            Run::from(command.output().unwrap()).ok()
-        };
         let mut init = Command::new(program("hearth"));
         init.args(["pki", "init", "--cluster", "test", "--dir"]).arg(&authority);
         let _ = Run::from(init.output().unwrap()).ok();
         // Two names each, so that every certificate has a folder of its own name.
         let names: Vec<String> =
             (0..self.options.workers.max(1) + 1).map(|i| format!("w{i}")).collect();
-        let _ = issue("worker", &names);
-        let _ = issue("coordinator", &["c0".to_owned(), "c1".to_owned()]);
-        let _ = issue("admin", &["a0".to_owned(), "a1".to_owned()]);
+        let out = self.dir.path().join("pki");
+        self.issue("worker", &names, &out);
+        self.issue("coordinator", &["c0".to_owned(), "c1".to_owned()], &out);
+        self.issue("admin", &["a0".to_owned(), "a1".to_owned()], &out);
+    }
+
+    fn issue(&self, role: &str, names: &[String], out: &Path) {
+        let mut command = Command::new(program("hearth"));
+        command
+            .args(["pki", "issue", "--role", role, "--dir"])
+            .arg(self.dir.path().join("authority"));
+        command.arg("--out").arg(out).args(names);
+        let _ = Run::from(command.output().unwrap()).ok();
+    }
+
+    /// Gives the worker of a rank a new key and certificate of its name, in the place of the old.
+    ///
+    /// # Panics
+    /// When they can't be written.
+    pub fn renew_certificate(&self, rank: usize) {
+        let name = format!("w{rank}");
+        let fresh = tempfile::tempdir_in(self.dir.path()).unwrap();
+        self.issue("worker", &[name.clone(), format!("{name}-unused")], fresh.path());
+        let name = format!("worker-{name}");
+        for file in ["tls.key", "tls.crt"] {
+            let fresh = fresh.path().join(&name).join(file);
+            std::fs::rename(fresh, self.pki(&name).join(file)).unwrap();
+        }
     }
 
     /// The folder of a certificate, as in `coordinator-c0`.
@@ -176,6 +206,12 @@ impl Fleet {
     #[must_use]
     pub fn address(&self, rank: usize) -> SocketAddr {
         self.addresses[rank]
+    }
+
+    /// What callers of the worker of a rank go through; only with relays.
+    #[must_use]
+    pub fn relay(&self, rank: usize) -> &Relay {
+        &self.relays[rank]
     }
 
     /// A folder for a test's own files.
@@ -217,6 +253,9 @@ impl Fleet {
         std::fs::write(&config, text).unwrap();
         let mut command = Command::new(program("hearth-worker"));
         command.arg("--config").arg(&config).current_dir(source());
+        if let Some(relay) = self.relays.get(rank) {
+            command.env("HEARTH_WORKER__ADVERTISE", relay.address().to_string());
+        }
         command
     }
 

@@ -1,0 +1,90 @@
+//! What came of each request, and whether it may be so.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use hearth_api::{CallError, ErrorKind, RequestId};
+
+/// One question of a client, and its end.
+pub(crate) struct Ask {
+    pub(crate) id: RequestId,
+    /// Which picture.
+    pub(crate) picture: usize,
+    pub(crate) took: Duration,
+    pub(crate) deadline: Duration,
+    /// The picture's digest, or why there is none; nothing where it did not end.
+    pub(crate) outcome: Option<Result<String, CallError>>,
+}
+
+/// All questions, in the order of their ends.
+#[derive(Default)]
+pub(crate) struct History {
+    asks: Mutex<Vec<Ask>>,
+}
+
+/// How late an end may be.
+const LATE: Duration = Duration::from_secs(1);
+
+/// Why a request may fail while workers come and go.
+const EXCUSED: [ErrorKind; 7] = [
+    ErrorKind::WorkerLost,
+    ErrorKind::NoWorker,
+    ErrorKind::UnknownModel,
+    ErrorKind::NotReady,
+    ErrorKind::Draining,
+    ErrorKind::QueueFull,
+    ErrorKind::DeadlineExceeded,
+];
+
+impl History {
+    pub(crate) fn add(&self, ask: Ask) {
+        self.asks.lock().expect("no panic under the lock").push(ask);
+    }
+
+    /// How many requests ended with a picture.
+    pub(crate) fn finished(&self) -> usize {
+        let asks = self.asks.lock().expect("no panic under the lock");
+        asks.iter().filter(|ask| matches!(ask.outcome, Some(Ok(_)))).count()
+    }
+
+    /// What must not be: a request without an end, a late one, one that failed for a reason that
+    /// faults don't excuse, another picture than the one asked for, also where an id is asked for
+    /// again.
+    pub(crate) fn violations(&self, pictures: &[String]) -> Vec<String> {
+        let asks = self.asks.lock().expect("no panic under the lock");
+        asks.iter().filter_map(|ask| ask.violation(pictures)).collect()
+    }
+
+    pub(crate) fn print(&self) {
+        let asks = self.asks.lock().expect("no panic under the lock");
+        let mut ends = BTreeMap::<&str, usize>::new();
+        for ask in asks.iter() {
+            let end = match &ask.outcome {
+                Some(Ok(_)) => "done",
+                Some(Err(error)) => error.kind.code(),
+                None => "no end",
+            };
+            *ends.entry(end).or_default() += 1;
+        }
+        let longest = asks.iter().map(|ask| ask.took).max().unwrap_or_default();
+        println!("{} requests: {ends:?}; the longest took {longest:.1?}", asks.len());
+    }
+}
+
+impl Ask {
+    fn violation(&self, pictures: &[String]) -> Option<String> {
+        let Self { id, picture, took, .. } = self;
+        match &self.outcome {
+            None => Some(format!("{id} had no end after {took:?}")),
+            Some(_) if *took > self.deadline + LATE => Some(format!("{id} was late: {took:?}")),
+            Some(Err(error)) if !EXCUSED.contains(&error.kind) => {
+                Some(format!("{id} failed as {}: {}", error.kind.code(), error.message))
+            }
+            Some(Ok(digest)) if *digest != pictures[*picture] => {
+                Some(format!("{id} is another picture than picture {picture}"))
+            }
+            Some(_) => None,
+        }
+    }
+}
