@@ -3,11 +3,12 @@
 //!
 //! Everything here is plain data: no runtime, no socket, no file and no clock. [`request`] is the
 //! generation request in all its forms (JSON, `MessagePack`), [`error`] what goes wrong with a call,
-//! [`ids`] how things are named, [`tensor`] what raw tensors consist of, [`trace`] which trace a call
+//! [`ids`] how things are named, [`json`] reads what people wrote, [`tensor`] what raw tensors consist of, [`trace`] which trace a call
 //! belongs to, [`limits`] the bounds on all of them. How these travel is `hearth-protocol`'s.
 
 pub mod error;
 pub mod ids;
+pub mod json;
 pub mod limits;
 mod media;
 pub mod request;

@@ -150,7 +150,6 @@ fn wrong_usage_is_2_and_says_what_would_be_right() {
         (&["generate", "x", "--size", "big"], "512x512"),
         (&["generate", "x", "--timeout", "0s"], "zero"),
         (&["generate", "x", "--guidance", "NaN"], "finite"),
-        (&["generate", " "], "prompt is empty"),
         (&["generate", "x", "-n", "0"], "num_images is 0"),
         (&["generate", "x", "-n", "2", "-o", "-"], "one picture"),
         (&["generate", "x", "-o", "no/where.png"], "no folder"),

@@ -29,7 +29,10 @@ impl Text {
 /// What a checkout without Git LFS leaves in a large file's place.
 const LFS_POINTER: &[u8] = b"version https://git-lfs";
 
-/// The text of the file at `path`.
+/// What Windows' editors put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The text of the file at `path`, without a byte order mark.
 ///
 /// # Errors
 /// It can't be read, is no regular file (a pipe would be waited for), is longer than its `kind` may
@@ -50,6 +53,9 @@ pub(crate) fn text(path: &Path, kind: Text) -> io::Result<String> {
     File::open(path)?.take(most).read_to_end(&mut bytes)?;
     if is_lfs_pointer(&bytes) {
         return Err(bad("it is a Git LFS pointer; run: git lfs pull".to_owned()));
+    }
+    if let Some(mark) = bytes.strip_prefix(BYTE_ORDER_MARK).map(<[u8]>::len) {
+        bytes.drain(..bytes.len() - mark);
     }
     String::from_utf8(bytes).map_err(|_| bad("it is not UTF-8; copy or export it again".to_owned()))
 }

@@ -9,6 +9,7 @@ pub mod blueprint;
 mod brief;
 mod chain;
 pub mod diffusion;
+mod enclosure;
 mod files;
 mod graph;
 pub mod model;
@@ -23,6 +24,7 @@ use std::path::Path;
 
 use blueprint::{Blueprint, Family};
 pub use blueprint::{LoadOptions, Report};
+pub use enclosure::Enclosure;
 pub use model::Error;
 use model::Model;
 use progress::Progress;
@@ -43,11 +45,11 @@ pub fn read(path: &Path, options: &LoadOptions) -> Result<Blueprint, Error> {
     Blueprint::read(path, &families(), options)
 }
 
-/// Says what the folder at `path` is and what is wrong with it. Nothing is loaded; every file is read
-/// once, for its digest, and counted in `progress`.
+/// Says what the folder at `path` is and what would be wrong with it if it were loaded with those
+/// options. Nothing is loaded; every file is read once, for its digest, and counted in `progress`.
 #[must_use]
-pub fn inspect(path: &Path, progress: &Progress) -> Report {
-    Report::of(path, &families(), progress)
+pub fn inspect(path: &Path, options: &LoadOptions, progress: &Progress) -> Report {
+    Report::of(path, &families(), options, progress)
 }
 
 /// Loads the model in the folder at `path`: it is read and judged first, then its files are digested

@@ -51,6 +51,31 @@ fn long_texts_have_the_slow_tokenizers_ids() {
     }
 }
 
+/// As diffusers' `maybe_convert_prompt` reads them.
+#[test]
+fn a_learned_word_stands_for_all_of_its_vectors() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in fs::read_dir(tokenizer_folder()).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+    }
+    let path = folder.path().join("tokenizer_config.json");
+    let mut config: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    for (word, id) in [("<cat>", 5000), ("<cat>_1", 5001), ("<cat>_2", 5002), ("<dog>", 5003)] {
+        config["added_tokens_decoder"][id.to_string()] = json!({"content": word, "special": false});
+    }
+    fs::write(&path, config.to_string()).unwrap();
+    let clip = Clip::load(folder.path()).unwrap();
+    let heart = clip.tokenize("heart");
+    assert_eq!(clip.tokenize("<cat>"), [5000, 5001, 5002]);
+    assert_eq!(
+        clip.tokenize("heart<cat>heart"),
+        [&heart[..], &[5000, 5001, 5002], &heart].concat()
+    );
+    assert_eq!(clip.tokenize("<cat> <cat>_1 <cat>_2"), [5000, 5001, 5002]);
+    assert_eq!(clip.tokenize("<dog> <cat>"), [5003, 5000, 5001, 5002]);
+}
+
 #[test]
 fn tokens_are_words_again() {
     let clip = Clip::load(&tokenizer_folder()).unwrap();

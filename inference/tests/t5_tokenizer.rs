@@ -44,6 +44,27 @@ fn every_text_has_the_fast_tokenizers_ids() {
 }
 
 #[test]
+fn a_learned_word_stands_for_all_of_its_vectors() {
+    let (_, original) = vectors();
+    let folder = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(original.join("tokenizer.json")).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let added = json["added_tokens"].as_array_mut().unwrap();
+    for (word, id) in [("<cat>", 90_000), ("<cat>_1", 90_001)] {
+        added.push(serde_json::json!({
+            "id": id, "content": word, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": false,
+        }));
+    }
+    fs::write(folder.path().join("tokenizer.json"), json.to_string()).unwrap();
+    let t5 = T5::load(folder.path()).unwrap();
+    let ids = t5.encode("<cat>", 4).unwrap().ids;
+    // Numbers of added tokens are the tokenizer's own.
+    assert_eq!(ids[1], ids[0] + 1);
+    assert_eq!(ids, t5.encode("<cat><cat>_1", 4).unwrap().ids);
+}
+
+#[test]
 fn a_folder_with_sentencepiece_alone_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let message = || T5::load(folder.path()).unwrap_err().to_string();

@@ -9,9 +9,9 @@
 use std::io::Cursor;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
-use crate::{Error, Image};
+use crate::{Error, Image, whole};
 
 /// The longest side read, in pixels.
 pub const MAX_SIDE: u32 = 8192;
@@ -21,16 +21,27 @@ const MAX_BYTES: u64 = 192 << 20;
 /// Reads a PNG, JPEG or WebP picture.
 ///
 /// # Errors
-/// [`Error::NotAPicture`] for other bytes and for broken files, [`Error::TooLarge`] for a side
-/// beyond [`MAX_SIDE`], or too many pixels.
+/// [`Error::NotAPicture`] for other bytes, for broken files and for those that arrived in part,
+/// [`Error::TooLarge`] for a side beyond [`MAX_SIDE`], or too many pixels.
 pub fn decode(bytes: &[u8]) -> Result<Image, Error> {
     let known = [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP];
-    let mut reader = ImageReader::new(Cursor::new(bytes));
     let format = image::guess_format(bytes).ok().filter(|format| known.contains(format));
     let Some(format) = format else {
         let reason = "it starts like none of PNG, JPEG and WebP".to_owned();
         return Err(Error::NotAPicture { reason });
     };
+    let picture = match (read(bytes, format), whole::missing(bytes, format)) {
+        // A size that is too large is said first: it may be what makes a file look cut.
+        (Err(large @ Error::TooLarge { .. }), _) => return Err(large),
+        (_, Some(reason)) => return Err(Error::NotAPicture { reason: reason.to_owned() }),
+        (read, None) => read?,
+    };
+    let (width, height) = picture.dimensions();
+    Image::new(width, height, picture.into_raw())
+}
+
+fn read(bytes: &[u8], format: ImageFormat) -> Result<RgbImage, Error> {
+    let mut reader = ImageReader::new(Cursor::new(bytes));
     reader.set_format(format);
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
@@ -46,9 +57,7 @@ pub fn decode(bytes: &[u8]) -> Result<Image, Error> {
     let picture = DynamicImage::from_decoder(decoder).map_err(unreadable)?;
     let mut picture = DynamicImage::ImageRgb8(upper_bits(picture).into_rgb8());
     picture.apply_orientation(orientation);
-    let picture = picture.into_rgb8();
-    let (width, height) = picture.dimensions();
-    Image::new(width, height, picture.into_raw())
+    Ok(picture.into_rgb8())
 }
 
 fn unreadable(error: image::ImageError) -> Error {
@@ -119,6 +128,34 @@ mod tests {
         let whole = encode(&Media::Image(picture()), OutputFormat::Png, &[]).unwrap();
         let half = &whole[..whole.len() / 2];
         assert!(matches!(decode(half), Err(Error::NotAPicture { .. })));
+    }
+
+    /// A picture whose file has some hundred bytes in every format.
+    fn noise() -> Image {
+        let mut state = 7_u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        Image::new(8, 10, (0..8 * 10 * 3).map(|_| next()).collect()).unwrap()
+    }
+
+    #[test]
+    fn every_cut_of_every_format_is_refused() {
+        for format in [OutputFormat::Png, OutputFormat::Webp, OutputFormat::Jpeg] {
+            let whole = encode(&Media::Image(noise()), format, &[]).unwrap();
+            assert!(decode(&whole).is_ok(), "{format}");
+            for cut in 0..whole.len() {
+                let refused = decode(&whole[..cut]);
+                let partial = matches!(refused, Err(Error::NotAPicture { .. }));
+                assert!(partial, "{format} cut at {cut} of {}: {refused:?}", whole.len());
+            }
+            let more = [whole.as_slice(), b"what another program has left behind it"].concat();
+            assert!(decode(&more).is_ok() || format == OutputFormat::Webp, "{format}");
+        }
+        let whole = encode(&Media::Image(noise()), OutputFormat::Jpeg, &[]).unwrap();
+        let message = decode(&whole[..whole.len() * 9 / 10]).unwrap_err().to_string();
+        assert!(message.contains("it arrived in part; give a whole PNG, JPEG"), "{message}");
     }
 
     #[test]

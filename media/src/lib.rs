@@ -12,6 +12,7 @@ pub mod npy;
 mod png;
 mod resize;
 mod tensor;
+mod whole;
 
 pub use self::decode::{MAX_SIDE, decode};
 pub use self::encode::encode;

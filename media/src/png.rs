@@ -20,7 +20,8 @@ pub struct TextChunk<'a> {
 
 /// Writes `image` as an 8-bit RGB PNG.
 ///
-/// Text goes into `tEXt` where it is Latin-1 and into `iTXt` (UTF-8) elsewhere, as Pillow does;
+/// Text goes into `tEXt` where it is Latin-1 that reads as nothing else, and into `iTXt` (UTF-8)
+/// elsewhere, as Pillow does;
 /// tools that read the infotext expect the former where it can be had.
 pub(crate) fn encode(image: &Image, text: &[TextChunk<'_>]) -> Result<Vec<u8>, Error> {
     image.check()?;
@@ -41,7 +42,7 @@ fn write(
     for chunk in text {
         let keyword = chunk.keyword.to_owned();
         let text = without_nul(chunk.text);
-        if text.chars().all(|c| u32::from(c) < 256) {
+        if is_latin1(&text) {
             encoder.add_text_chunk(keyword, text.into_owned())?;
         } else {
             encoder.add_itxt_chunk(keyword, text.into_owned())?;
@@ -52,7 +53,8 @@ fn write(
     writer.finish()
 }
 
-/// The text chunk with that keyword of a PNG file, if it has one before its pixels.
+/// The text with that keyword of a PNG file, if it has one: wherever it stands, compressed or not.
+/// Other programs that save a picture again keep its texts in a form of their own.
 ///
 /// # Errors
 /// [`Error::NotAPicture`] for other bytes and for broken files.
@@ -60,14 +62,34 @@ pub fn text(file: &[u8], keyword: &str) -> Result<Option<String>, Error> {
     let broken = |error: png::DecodingError| Error::NotAPicture { reason: error.to_string() };
     let limits = png::Limits { bytes: MAX_TEXT };
     let decoder = png::Decoder::new_with_limits(std::io::Cursor::new(file), limits);
-    let reader = decoder.read_info().map_err(broken)?;
+    let mut reader = decoder.read_info().map_err(broken)?;
+    // Texts may stand behind the pixels; what is before them counts in a file that ends early.
+    let _ = reader.finish();
     let info = reader.info();
     let plain = info.uncompressed_latin1_text.iter().find(|chunk| chunk.keyword == keyword);
     if let Some(chunk) = plain {
-        return Ok(Some(chunk.text.clone()));
+        return Ok(Some(from_latin1(chunk.text.clone())));
     }
-    let chunk = info.utf8_text.iter().find(|chunk| chunk.keyword == keyword);
-    chunk.map(|chunk| chunk.get_text().map_err(broken)).transpose()
+    if let Some(chunk) = info.utf8_text.iter().find(|chunk| chunk.keyword == keyword) {
+        let mut chunk = chunk.clone();
+        chunk.decompress_text_with_limit(MAX_TEXT).map_err(broken)?;
+        return chunk.get_text().map(Some).map_err(broken);
+    }
+    let packed = info.compressed_latin1_text.iter().find(|chunk| chunk.keyword == keyword);
+    let Some(mut chunk) = packed.cloned() else { return Ok(None) };
+    chunk.decompress_text_with_limit(MAX_TEXT).map_err(broken)?;
+    chunk.get_text().map(|text| Some(from_latin1(text))).map_err(broken)
+}
+
+/// A text of a chunk for Latin-1: some programs (ImageMagick) put UTF-8 there.
+fn from_latin1(text: String) -> String {
+    let bytes: Option<Vec<u8>> = text.chars().map(|char| u8::try_from(char).ok()).collect();
+    bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or(text)
+}
+
+/// Whether a text is what [`from_latin1`] makes of its Latin-1.
+fn is_latin1(text: &str) -> bool {
+    text.chars().all(|char| u32::from(char) < 256) && from_latin1(text.to_owned()) == text
 }
 
 /// NUL ends a text field in PNG, so it can't be part of one.
@@ -108,6 +130,63 @@ mod tests {
         }
         assert_eq!(super::text(&file, "other").unwrap(), None);
         assert!(super::text(&file[..40], "hearth").is_err());
+    }
+
+    /// A file with the text in one more chunk, before its pixels or behind them.
+    fn with_chunk(kind: &[u8; 4], data: &[u8], behind: bool) -> Vec<u8> {
+        let mut file = encode(&Image::new(1, 1, vec![0; 3]).unwrap(), &[]).unwrap();
+        let body = [kind.as_slice(), data].concat();
+        let mut crc = flate2::Crc::new();
+        crc.update(&body);
+        let length = u32::try_from(data.len()).unwrap().to_be_bytes();
+        let chunk = [&length, body.as_slice(), &crc.sum().to_be_bytes()].concat();
+        let at = if behind { file.len() - 12 } else { 33 };
+        file.splice(at..at, chunk);
+        file
+    }
+
+    #[test]
+    fn a_text_is_found_wherever_and_however_a_program_has_kept_it() {
+        let packed = |text: &[u8]| {
+            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), Default::default());
+            std::io::Write::write_all(&mut encoder, text).unwrap();
+            encoder.finish().unwrap()
+        };
+        let text = "{\"prompt\":\"caf\u{e9} \u{706b}\"}";
+        let latin1 = "{\"prompt\":\"caf\u{e9}\"}";
+        let latin1_bytes: Vec<_> = latin1.chars().map(|char| char as u8).collect();
+        for behind in [false, true] {
+            for (kind, data, wanted) in [
+                (b"tEXt", [b"hearth\0".as_slice(), &latin1_bytes].concat(), latin1),
+                (b"tEXt", [b"hearth\0".as_slice(), text.as_bytes()].concat(), text),
+                (b"zTXt", [b"hearth\0\0".as_slice(), &packed(&latin1_bytes)].concat(), latin1),
+                (b"zTXt", [b"hearth\0\0".as_slice(), &packed(text.as_bytes())].concat(), text),
+                (b"iTXt", [b"hearth\0\0\0\0\0".as_slice(), text.as_bytes()].concat(), text),
+                (
+                    b"iTXt",
+                    [b"hearth\0\x01\0en\0\0".as_slice(), &packed(text.as_bytes())].concat(),
+                    text,
+                ),
+            ] {
+                let file = with_chunk(kind, &data, behind);
+                let found = super::text(&file, "hearth").unwrap();
+                let kind = String::from_utf8_lossy(kind);
+                assert_eq!(found.as_deref(), Some(wanted), "{kind}, behind the pixels: {behind}");
+            }
+        }
+        // Latin-1 that reads as UTF-8 too is written so that it can't be taken for it.
+        let odd = "\u{c3}\u{a9}";
+        let chunk = TextChunk { keyword: "hearth", text: odd };
+        let file = encode(&Image::new(1, 1, vec![0; 3]).unwrap(), &[chunk]).unwrap();
+        assert_eq!(super::text(&file, "hearth").unwrap().as_deref(), Some(odd));
+    }
+
+    #[test]
+    fn a_text_that_grows_beyond_the_bound_is_refused() {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), Default::default());
+        std::io::Write::write_all(&mut encoder, &vec![b' '; MAX_TEXT + 1]).unwrap();
+        let data = [b"hearth\0\0".as_slice(), &encoder.finish().unwrap()].concat();
+        assert!(super::text(&with_chunk(b"zTXt", &data, false), "hearth").is_err());
     }
 
     #[test]

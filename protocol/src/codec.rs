@@ -98,13 +98,9 @@ pub fn decode_named<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, (String, Str
             Ok(value) => value,
             Err(error) => return whole(error),
         };
-        match serde_path_to_error::deserialize::<_, T>(value) {
+        match hearth_api::json::read::<T>(&value) {
             Ok(_) => whole(error),
-            Err(error) => {
-                let path = error.path().to_string();
-                let path = if path == "." { String::new() } else { path };
-                (path, error.inner().to_string())
-            }
+            Err(misfit) => (misfit.path.clone(), misfit.reason()),
         }
     })
 }
@@ -133,7 +129,7 @@ mod tests {
         assert_eq!(field, "level");
         assert!(reason.contains("deep"), "{reason}");
         let (_, reason) = said(serde_json::json!({"levle": 1}));
-        assert!(reason.contains("levle") && reason.contains("`level`"), "{reason}");
+        assert!(reason.contains("levle") && reason.contains("known: level"), "{reason}");
         let args = serde_json::json!({"request": {"prompt": "x", "width": "wide"}, "part": {"index": 0, "of": 1}});
         let error = decode_named::<GenerateArgs>(&encode(&args).unwrap()).unwrap_err();
         assert_eq!(error.0, "request.width", "{error:?}");

@@ -21,6 +21,8 @@
 //!       minor 1 makes pictures alone, whose `width` and `height` go on being sent |
 //! |   | an error may say when to try again (`retry_after_ms`); minor 1 skips it |
 //! |   | progress counts steps of the phase that it names, whatever the phase |
+//! |   | `list_models` leaves out of a bare graph what pictures have (`latent_channels`, `max_steps`,
+//!       `max_prompt_chars`); minor 1 reads 0 |
 //! |   | `traceparent` of a request is filled, and spans come in the trailer; minor 1 sends none |
 //!
 //! Minor 2 has room for what is to come: a caller that takes an item in pieces, or a worker's load

@@ -277,6 +277,9 @@ fn models_that_come_and_go() {
     check("load_model_args", &LoadModelArgs { name: name.clone(), path, aliases });
     let value = LoadModelValue { model: model(), loaded: true, took_ms: 12.5 };
     check("load_model", &value);
+    // A bare graph: what pictures alone have is left out.
+    let bare = ModelInfo { latent_channels: 0, max_steps: 0, max_prompt_chars: 0, ..model() };
+    check("load_model_bare", &LoadModelValue { model: bare, loaded: true, took_ms: 12.5 });
     check("unload_model_args", &UnloadModelArgs { name: name.clone() });
     let value = UnloadModelValue { unloaded: true, freed_bytes: 1 << 30, device_bytes: 0 };
     check("unload_model", &value);

@@ -58,7 +58,7 @@ const CASES: [Case; 8] = [
                 .and_then(|()| symlink(&elsewhere, &weights))
                 .expect("link");
         },
-        "vae_decoder/model.onnx: it leads out of the model's folder to",
+        "vae_decoder/model.onnx_data: it leads out of the model's folder to",
     ),
     (
         "path",

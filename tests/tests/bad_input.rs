@@ -13,8 +13,7 @@ fn a_request_that_can_not_be_is_refused_by_name() {
     let _turn = hearth_tests::Turn::take();
     let mut fleet = Fleet::start(FleetOptions::default());
     let long = "x".repeat(10_001);
-    let cases: [(&[&str], i32, &[&str]); 12] = [
-        (&[""], 2, &["prompt"]),
+    let cases: [(&[&str], i32, &[&str]); 11] = [
         (&[&long], 2, &["prompt", "10001", "10000"]),
         (&["x", "--size", "65x64"], 2, &["width", "65", "multiple", "64"]),
         (&["x", "--size", "99968x64"], 2, &["width", "99968"]),

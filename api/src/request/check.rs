@@ -10,10 +10,6 @@ impl GenerationRequest {
     /// # Errors
     /// [`ErrorKind::InvalidArgument`] names the field, the value and the remedy.
     pub fn check(&self) -> Result<(), CallError> {
-        // Whether no prompt at all will do is known to the model.
-        if !self.prompt.is_empty() && self.prompt.trim().is_empty() {
-            return Err(CallError::invalid("prompt", "prompt is empty: say what to make"));
-        }
         for (field, text) in [
             ("prompt", Some(&self.prompt)),
             ("prompt_2", self.prompt_2.as_ref()),

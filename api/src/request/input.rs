@@ -9,7 +9,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::de::Error as _;
+use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -92,13 +92,30 @@ impl<'de> Deserialize<'de> for Input {
             let Wire { sha256, len } = Wire::deserialize(input)?;
             return Ok(Self { sha256, len, bytes: None });
         }
-        let text = String::deserialize(input)?;
+        let text = input.deserialize_str(Base64)?;
         let data = match text.strip_prefix("data:") {
             Some(url) => url.split_once(";base64,").map(|(_, data)| data),
             None => Some(text.as_str()),
         };
         let bytes = data.and_then(|data| STANDARD.decode(data.trim()).ok());
-        let expected = "give the file's bytes in base64, plain or as data:image/png;base64,…";
-        bytes.map(Self::new).ok_or_else(|| D::Error::custom(expected))
+        bytes.map(Self::new).ok_or_else(|| D::Error::custom(format!("give {BASE64}")))
+    }
+}
+
+/// What a file is in JSON.
+const BASE64: &str = "the file's bytes in base64, plain or as data:image/png;base64,…";
+
+/// Reads the text that holds a file.
+struct Base64;
+
+impl Visitor<'_> for Base64 {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(BASE64)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
     }
 }

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{CallError, ErrorKind};
 use crate::ids::RequestId;
+use crate::json;
 
 pub use self::input::Input;
 pub use self::kinds::{NoiseDevice, OutputFormat, Task, UnknownTask};
@@ -196,6 +197,14 @@ impl GenerationRequest {
         names::fields_of::<Self>()
     }
 
+    /// Whether the field takes text and nothing else, so that a number given for it can only be
+    /// meant as words.
+    #[must_use]
+    pub fn takes_text(field: &str) -> bool {
+        let number = serde_json::json!({ field: 7 });
+        json::read::<Self>(&number).is_err_and(|misfit| misfit.wants_text())
+    }
+
     /// Reads a request from JSON.
     ///
     /// # Errors
@@ -212,10 +221,7 @@ impl GenerationRequest {
                 return Err(names::unknown(name, Self::fields()));
             }
         }
-        serde_path_to_error::deserialize(json).map_err(|error| {
-            let field = error.path().to_string();
-            CallError::invalid(&field, format!("{field}: {}", plain(error.inner())))
-        })
+        json::read(&json).map_err(|misfit| CallError::invalid(&misfit.path, misfit.to_string()))
     }
 
     /// How many images.
@@ -253,20 +259,6 @@ impl GenerationRequest {
         let bytes = rmp_serde::to_vec_named(&content).unwrap_or_default();
         hex::encode(Sha256::digest(bytes))
     }
-}
-
-/// What is wrong with a value, in words that don't ask for a knowledge of Rust.
-fn plain(error: &serde_json::Error) -> String {
-    let message = error.to_string();
-    let Some((wrong, expected)) = message.rsplit_once(", expected ") else { return message };
-    let expected = match expected {
-        "u32" | "u64" => "a whole number, 0 or more",
-        "f64" => "a number",
-        "a sequence" => "a list",
-        "a map" => "an object",
-        other => other,
-    };
-    format!("{wrong}, expected {expected}")
 }
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ pub(crate) struct DetailArgs {
     #[arg(allow_negative_numbers = true)]
     pub(crate) negative_aesthetic_score: Option<f64>,
 
-    /// Any field of a request, as in clip_skip=1 or latents=@FILE; again for more
+    /// Any field of a request, as in clip_skip=1, prompt=TEXT or latents=@FILE; again for more
     #[arg(long, value_name = "FIELD=JSON", value_parser = key_value, help_heading = FIELDS)]
     pub(crate) set: Vec<(String, String)>,
     /// A whole request: a JSON or YAML file, or a PNG made by Hearth, to make it again; flags come over it

@@ -229,6 +229,12 @@ pub(crate) enum ModelCommand {
     Inspect {
         /// The model's folder
         dir: PathBuf,
+        /// Where it would run: cpu or cuda:I
+        #[arg(long, default_value = "cpu", value_parser = device)]
+        device: String,
+        /// Folder that its files may be links into; may be given several times
+        #[arg(long, value_name = "DIR")]
+        allow_links_to: Vec<PathBuf>,
     },
     /// Write manifest.json: length and SHA-256 of every file
     Manifest {

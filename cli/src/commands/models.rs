@@ -146,11 +146,12 @@ fn table(offers: &[Offer], app: &App) -> String {
         let mut row = vec![
             model.name.clone().into(),
             dash(aliases).into(),
-            model.tasks.join(",").into(),
-            format!("{}x{}", model.default_width, model.default_height).into(),
-            model.default_steps.to_string().into(),
-            model.default_guidance.to_string().into(),
-            model.scheduler.clone().into(),
+            dash(model.tasks.join(",")).into(),
+            // A bare graph makes no pictures.
+            of_pictures(model, format!("{}x{}", model.default_width, model.default_height)).into(),
+            of_pictures(model, model.default_steps.to_string()).into(),
+            of_pictures(model, model.default_guidance.to_string()).into(),
+            dash(model.scheduler.clone()).into(),
             weights.into(),
             workers.join(",").into(),
         ];
@@ -163,6 +164,11 @@ fn table(offers: &[Offer], app: &App) -> String {
         rows.add(row);
     }
     rows.text()
+}
+
+/// What is said of a model that makes pictures, once it is known which it makes.
+fn of_pictures(model: &ModelInfo, text: String) -> String {
+    if model.default_width == 0 { dash(String::new()) } else { text }
 }
 
 fn dash(text: String) -> String {

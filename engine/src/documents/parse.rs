@@ -7,7 +7,10 @@ use super::error::DocumentError;
 /// What a PNG file begins with.
 const PNG: &[u8] = b"\x89PNG";
 
-/// The text chunk of a PNG file in which Hearth says how it was made.
+/// What Windows' editors put before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The text of a PNG file in which Hearth says how it was made.
 const CHUNK: &str = "hearth";
 
 /// The key under which a document may have the request, beside other things.
@@ -34,6 +37,7 @@ fn value(bytes: &[u8]) -> Result<Value, DocumentError> {
         let text = text.ok_or(DocumentError::NoRequest)?;
         return serde_json::from_str(&text).map_err(DocumentError::Json);
     }
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     match serde_json::from_slice(bytes) {
         Ok(value) => Ok(value),
         // Nobody means YAML by a brace: the error in the JSON says more.

@@ -16,6 +16,8 @@ fn json_yaml_and_a_result_are_read_alike() {
         r#"{"prompt": "red heart", "num_images": 2}"#,
         "prompt: red heart\nnum_images: 2\n",
         r#"{"request": {"prompt": "red heart", "num_images": 2}, "version": "1"}"#,
+        "\u{feff}{\"prompt\": \"red heart\", \"num_images\": 2}",
+        "\u{feff}prompt: red heart\r\nnum_images: 2\r\n",
     ] {
         let request = request(text).unwrap();
         assert_eq!((&*request.prompt, request.num_images), ("red heart", Some(2)), "{text}");
@@ -30,6 +32,7 @@ fn what_is_no_request_is_refused_with_the_reason() {
         ("[1]", "as in {\"prompt\""),
         ("red heart", "as in {\"prompt\""),
         ("guidance: 3\n", "give guidance_scale"),
+        ("prompt: 1984\n", "prompt is 1984: give a text, in quotes"),
         ("\u{89}PNG", "neither JSON"),
     ] {
         let error = request(text).unwrap_err();

@@ -10,7 +10,9 @@ use crate::schedulers::SchedulerConfig;
 use crate::session::onnx;
 use crate::tokenizers::{Clip, T5};
 
-/// Where a folder says which scheduler it has.
+/// The component that is a scheduler.
+pub(crate) const SCHEDULER: &str = "scheduler";
+/// Where a folder says how its scheduler is set.
 pub(crate) const SCHEDULER_CONFIG: &str = "scheduler/scheduler_config.json";
 /// Components of diffusers' folders that nothing here reads.
 const UNREAD: [&str; 3] = ["safety_checker", "feature_extractor", "image_encoder"];
@@ -47,7 +49,8 @@ fn tokenizer(folder: &Folder, component: &str, class: &str) -> Outcome {
 
 fn scheduler(folder: &Folder) -> Outcome {
     let text = folder.text(SCHEDULER_CONFIG).map_err(Error::from)?;
-    SchedulerConfig::parse(&text).map(drop).map_err(Error::Scheduler)?;
+    let class = folder.index().class_of(SCHEDULER);
+    SchedulerConfig::read(&text, class).map(drop).map_err(Error::Scheduler)?;
     Ok(())
 }
 
@@ -56,6 +59,6 @@ fn graph(folder: &Folder, component: &str) -> Outcome {
     if !(folder.lacks_configs() && folder.path(&config).is_err()) {
         folder.json::<Map<String, Value>>(&config)?;
     }
-    onnx::check(folder.root(), &folder.graph(component)?)?;
+    onnx::check(folder.enclosure(), &folder.graph(component)?)?;
     Ok(())
 }

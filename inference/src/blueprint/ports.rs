@@ -9,6 +9,7 @@ use std::sync::Arc;
 use hearth_api::tensor::Dtype;
 
 use super::problems::Problems;
+use super::shapes::{self, Axis};
 use crate::brief;
 use crate::session::{Error, Graph, Port};
 
@@ -126,6 +127,32 @@ impl<'a> Ports<'a> {
             let (name, dtype) = (port.shown_name(), port.dtype.numpy_name());
             self.note(format!("{name} is {dtype}; export the graph with {wanted} there"));
         }
+    }
+
+    /// Checks that the input of that name, where there is one, can be given tensors with these axes.
+    pub(crate) fn expect_shape(&self, name: &str, axes: &[Axis]) {
+        let port = self.inputs.iter().find(|port| port.name == name);
+        self.note_first(port.and_then(|port| shapes::misfit(port, axes)));
+    }
+
+    /// How many samples the inputs of these names take at once, where that is built into one of them.
+    /// It is the first axis of those that have any.
+    pub(crate) fn batch(&self, names: &[&str]) -> Option<usize> {
+        let is_named = |port: &&Port| names.contains(&port.name.as_str());
+        let built_in = self.inputs.iter().filter(is_named);
+        let mut built_in =
+            built_in.filter_map(|port| Some((port, port.dims.first().copied().flatten()?)));
+        let (first, batch) = built_in.next()?;
+        let other = built_in.find(|(_, other)| *other != batch);
+        self.note_first(other.map(|(port, other)| {
+            format!(
+                "input {} has a batch of {batch} built in and input {} one of {other}; export them \
+                 with an open batch axis",
+                first.shown_name(),
+                port.shown_name()
+            )
+        }));
+        Some(batch)
     }
 
     /// Checks that the graph asks for nothing but the inputs in `known`.

@@ -19,6 +19,7 @@ use super::problems::{Problem, Problems};
 use super::reader::{Inventory, Reader};
 use super::sessions::Sessions;
 use crate::chain::chain;
+use crate::enclosure::Enclosure;
 use crate::model::{Description, Error, Model};
 use crate::progress::Progress;
 use crate::session::{Graph, Runtime};
@@ -49,9 +50,10 @@ impl Blueprint {
         families: &[&'static Family],
         options: &LoadOptions,
     ) -> Result<Self, Error> {
-        let index = Index::read(root)?;
+        let enclosure = Enclosure::new(root, &options.allow_links_to);
+        let index = Index::read(root, &enclosure)?;
         let family = family::find(families, root, index.class.as_deref())?;
-        let folder = Folder::open(root, index)?;
+        let folder = Folder::open(root, index, enclosure)?;
         let problems = Problems::default();
         let reader = Reader::new(&folder, options, &problems);
         let read = (family.read)(&reader);
@@ -132,7 +134,7 @@ impl Blueprint {
         progress: &Progress,
     ) -> Result<(Contents, Vec<Difference>), folder::Error> {
         let whole = self.problems.is_empty();
-        folder::examine(self.folder.root(), &self.used, whole, progress)
+        folder::examine(&self.folder, &self.used, whole, progress)
     }
 
     /// Digests the folder's files, opens its graphs side by side and puts the model together. What
@@ -147,7 +149,8 @@ impl Blueprint {
         let Some(draft) = self.draft.filter(|_| self.problems.is_empty()) else {
             return Err(unfit(self.problems.list()));
         };
-        let contents = folder::contents(root, &self.used, &self.digested, runtime.progress())?;
+        let contents =
+            folder::contents(&self.folder, &self.used, &self.digested, runtime.progress())?;
         let mut sessions = Sessions::open(runtime, &self.graphs)?;
         let Draft { description, build, .. } = draft;
         let description = Description { digest: contents.digest, ..description };

@@ -12,7 +12,7 @@ use super::options::LoadOptions;
 use super::ports::Ports;
 use super::problems::Problems;
 use crate::model::Error;
-use crate::session::{Cast, Device, Graph};
+use crate::session::{self, Cast, Device, Graph, Judgement, judge};
 
 /// A folder that is being read.
 pub(crate) struct Reader<'a> {
@@ -142,11 +142,18 @@ impl<'a> Reader<'a> {
         Ports::new(component, self.read(component).as_ref(), self.problems)
     }
 
-    /// Whether the component's graph has an output of that name. One that can't be read has none.
-    pub(crate) fn gives(&self, component: &str, output: &str) -> bool {
+    /// The names of the outputs of a component's graph. One that can't be read has none.
+    pub(crate) fn output_names(&self, component: &str) -> Vec<String> {
         let graph = self.read(component);
-        let header = graph.as_ref().map(|graph| &graph.files().header);
-        header.is_some_and(|header| header.outputs.iter().flatten().any(|port| port.name == output))
+        let outputs = graph.iter().flat_map(|graph| graph.files().header.outputs.iter().flatten());
+        outputs.map(|port| port.name.clone()).collect()
+    }
+
+    /// Whether one of those operators, whatever its domain, is in a component's graph.
+    pub(crate) fn has_operator(&self, component: &str, names: &[&str]) -> bool {
+        let graph = self.read(component);
+        let operators = graph.iter().flat_map(|graph| &graph.files().header.operators);
+        operators.into_iter().any(|operator| names.contains(&operator.name.as_str()))
     }
 
     /// Reads a component's graph, unless that was done before. What is wrong is noted once.
@@ -166,8 +173,14 @@ impl<'a> Reader<'a> {
     }
 
     fn read_file(&self, component: &str) -> Result<Graph, Error> {
-        let (root, path) = (self.folder.root(), self.folder.graph(component)?);
-        Ok(Graph::read(component, root, &path, self.device())?)
+        let path = self.folder.graph(component)?;
+        let graph = Graph::read(component, self.folder.enclosure(), &path, self.device())?;
+        let Judgement { problem, warnings } = judge(&graph);
+        warnings.iter().for_each(|warning| self.warn(warning));
+        match problem {
+            None => Ok(graph),
+            Some(reason) => Err(session::Error::ModelFile { path, reason }.into()),
+        }
     }
 
     /// Notes what is wrong with a component, unless something is known to be.

@@ -46,8 +46,13 @@ pub struct Report {
 impl Report {
     /// Looks at the folder at `path`, which may be of one of these families. Nothing is loaded; every
     /// file is read once, for its digest, and counted in `progress`.
-    pub(crate) fn of(path: &Path, families: &[&'static Family], progress: &Progress) -> Self {
-        let blueprint = match Blueprint::read(path, families, &LoadOptions::default()) {
+    pub(crate) fn of(
+        path: &Path,
+        families: &[&'static Family],
+        options: &LoadOptions,
+        progress: &Progress,
+    ) -> Self {
+        let blueprint = match Blueprint::read(path, families, options) {
             Ok(blueprint) => blueprint,
             Err(error) => return Self::unknown(path, &error),
         };

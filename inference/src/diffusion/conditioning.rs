@@ -1,6 +1,7 @@
 //! What a request's prompts become: the denoiser's inputs that stay the same from step to step.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::time::Duration;
 
 use super::settings::Settings;
@@ -42,8 +43,30 @@ pub(super) struct Conditioning {
 #[derive(Debug)]
 pub(super) struct Constant {
     pub(super) name: Cow<'static, str>,
-    pub(super) shape: Vec<usize>,
-    pub(super) values: Vec<f32>,
+    shape: Vec<usize>,
+    values: Vec<f32>,
+    /// Its first axis is that of copies; else all of them share it.
+    per_copy: bool,
+}
+
+impl Constant {
+    /// Its shape for so many of the copies.
+    pub(super) fn shape_for(&self, copies: usize) -> Vec<usize> {
+        let mut shape = self.shape.clone();
+        if let (true, Some(first)) = (self.per_copy, shape.first_mut()) {
+            *first = copies;
+        }
+        shape
+    }
+
+    /// Its values for those of the copies.
+    pub(super) fn values_for(&self, copies: &Range<usize>) -> &[f32] {
+        if !self.per_copy {
+            return &self.values;
+        }
+        let one = self.values.len() / self.shape.first().copied().unwrap_or(1).max(1);
+        &self.values[copies.start * one..copies.end * one]
+    }
 }
 
 impl Conditioning {
@@ -60,7 +83,7 @@ impl Conditioning {
     /// Adds an input of `shape` with, before it, an axis of copies.
     pub(super) fn push(&mut self, name: &'static str, shape: &[usize], values: Vec<f32>) {
         let shape = [&[self.copies], shape].concat();
-        self.inputs.push(Constant { name: name.into(), shape, values });
+        self.inputs.push(Constant { name: name.into(), shape, values, per_copy: true });
     }
 
     /// Adds an input that all copies share.
@@ -70,6 +93,7 @@ impl Conditioning {
         shape: &[usize],
         values: Vec<f32>,
     ) {
-        self.inputs.push(Constant { name: name.into(), shape: shape.to_vec(), values });
+        let (name, shape) = (name.into(), shape.to_vec());
+        self.inputs.push(Constant { name, shape, values, per_copy: false });
     }
 }

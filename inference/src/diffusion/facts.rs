@@ -51,6 +51,8 @@ pub(super) struct Facts {
     pub(super) smallest: u32,
     pub(super) max_prompt_tokens: usize,
     pub(super) sequence_length: Option<SequenceLength>,
+    /// The graphs take so many of T5's tokens and no other number.
+    pub(super) sequence_is_built_in: bool,
     pub(super) max_prompt_chunks: u32,
     pub(super) max_clip_skip: u32,
     pub(super) classes: Option<u32>,
@@ -60,6 +62,8 @@ pub(super) struct Facts {
     pub(super) controlnets: Vec<String>,
     pub(super) cell: u32,
     pub(super) latent_channels: usize,
+    /// How many copies of the sample the denoiser takes at once, where that is built in.
+    pub(super) batch: Option<usize>,
     /// Zeros stand for a negative prompt that isn't given.
     pub(super) zeros_without_negative: bool,
     /// The longest side that the graphs can make, in pixels, where they say one.
@@ -137,6 +141,8 @@ impl Facts {
             control_defaults,
             smallest,
             cell: self.cell,
+            batch: self.batch,
+            sequence_is_built_in: self.sequence_is_built_in,
             zeros_without_negative: self.zeros_without_negative,
             schedule: self.schedule,
             warms_up_whole: reader.device() != Device::Cpu || self.fixed_size,

@@ -203,6 +203,10 @@ impl Diffusion {
         let busy = self.denoiser.busy();
         let prediction = self.denoiser.predict(run, interrupt)?;
         run.advance(prediction);
+        if !components::are_finite(&run.latents) {
+            let step = (run.step_index(), run.steps());
+            return Err(Error::Diverged { graph: self.denoiser.name(), step });
+        }
         run.session_time += self.denoiser.busy() - busy;
         Ok(())
     }
@@ -215,9 +219,6 @@ impl Diffusion {
     /// The latents as diffusers gives them: with a batch axis of one, in the denoiser's layout.
     fn latents(&self, run: &PictureRun) -> Result<Tensor, Error> {
         let graph = self.denoiser.name();
-        if run.latents.iter().any(|value| !value.is_finite()) {
-            return Err(Error::NotANumber { graph });
-        }
         let shape = [vec![1], run.layout.dims(run.shape)].concat();
         Tensor::f32(&shape, &run.latents).map_err(|error| components::bad(graph, error.to_string()))
     }

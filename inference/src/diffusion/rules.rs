@@ -6,7 +6,7 @@ use super::family::PictureFamily;
 use super::layout::Layout;
 use super::request::PictureRequest;
 use super::schedule::Schedule;
-use super::settings::Settings;
+use super::settings::{Settings, single};
 use crate::model::{Defaults, Pictures};
 
 /// Longest prompt accepted, in characters. Far beyond what a text encoder reads, so that nothing
@@ -24,6 +24,10 @@ pub(super) struct Rules {
     pub(super) smallest: u32,
     /// Pixels of one latent cell's side.
     pub(super) cell: u32,
+    /// How many copies of the sample the denoiser takes at once, where that is built in.
+    pub(super) batch: Option<usize>,
+    /// The graphs take as many of T5's tokens as the description says, and no other number.
+    pub(super) sequence_is_built_in: bool,
     /// Zeros stand for a negative prompt that isn't given, whatever the others of them say.
     pub(super) zeros_without_negative: bool,
     /// How it asks for its schedule.
@@ -46,6 +50,18 @@ impl Rules {
             false => &self.control_defaults,
         };
         all.iter().find(|defaults| defaults.task == task).or(all.first())
+    }
+
+    /// Whether a request with that guidance scale takes two predictions a step.
+    pub(super) fn guides(&self, request: &PictureRequest, guidance_scale: f32) -> bool {
+        match self.family.takes_guidance_as_input {
+            true => {
+                let scale = request.true_cfg_scale.map_or(1.0, single);
+                scale > 1.0 && request.negative_prompt.is_some()
+            }
+            // Models that take the scale themselves know no negative prompt.
+            false => guidance_scale > 1.0 && self.has("negative_prompt"),
+        }
     }
 
     /// How its latents lie in memory, for the denoiser.

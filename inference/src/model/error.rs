@@ -1,5 +1,6 @@
 //! What can go wrong between a folder and a finished item.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use super::Invalid;
@@ -53,11 +54,32 @@ pub enum Error {
     Snapshot(String),
     /// A graph gave no numbers: half precision overflowed, and there is no graph in single that
     /// doesn't. Never returned as a result.
-    #[error("{graph} gave values that aren't numbers: it overflows; export it in float32")]
+    #[error(
+        "{graph} gave values that aren't numbers{}: it overflows; export it in float32", at(*step)
+    )]
     NotANumber {
         /// The graph that overflowed.
-        graph: &'static str,
+        graph: Cow<'static, str>,
+        /// The step that it was run for, from 1, and how many there are; none of a graph that runs
+        /// once.
+        step: Option<(usize, usize)>,
     },
+    /// Predictions that are numbers have led out of what single precision holds.
+    #[error(
+        "the latents aren't numbers after step {} of {}: what {graph} predicts is too large for this \
+         schedule; take a lower guidance_scale or another scheduler, or export {graph} in float32",
+        step.0, step.1
+    )]
+    Diverged {
+        /// The graph that predicts.
+        graph: &'static str,
+        /// The step, from 1, and how many there are.
+        step: (usize, usize),
+    },
+}
+
+fn at(step: Option<(usize, usize)>) -> String {
+    step.map_or_else(String::new, |(step, steps)| format!(" at step {step} of {steps}"))
 }
 
 impl From<session::Error> for Error {

@@ -14,7 +14,7 @@ pub enum Error {
     NotAConfig(String),
 
     /// A key that no scheduler of diffusers has.
-    #[error("scheduler key `{key}` (value {value}) is not known{}; remove or correct it", did_you_mean(.nearest))]
+    #[error("scheduler {}; remove or correct it", self.unknown_key())]
     UnknownKey {
         /// The key as written.
         key: String,
@@ -98,6 +98,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// What is said of a key that no scheduler has, without the remedy; of other errors all.
+    pub(super) fn unknown_key(&self) -> String {
+        match self {
+            Self::UnknownKey { key, value, nearest } => {
+                format!("key `{key}` (value {value}) is not known{}", did_you_mean(nearest))
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// An [`Error::Invalid`] for field `key`.
     pub(super) fn invalid(key: &str, value: impl Display, expected: impl Into<String>) -> Self {
         let value = brief(value.to_string(), VALUE);

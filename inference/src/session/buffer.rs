@@ -105,6 +105,15 @@ impl Buffer {
         }
     }
 
+    /// Whether all elements are numbers.
+    pub(super) fn is_finite(&self) -> bool {
+        match self {
+            Self::F32(tensor) => tensor.extract_tensor().1.iter().all(|value| value.is_finite()),
+            Self::F16(tensor) => tensor.extract_tensor().1.iter().all(|value| value.is_finite()),
+            Self::I64(_) | Self::I32(_) => true,
+        }
+    }
+
     pub(super) fn bind_as_input(&self, binding: &mut IoBinding, name: &str) -> ort::Result<()> {
         match self {
             Self::F32(tensor) => binding.bind_input(name, tensor),

@@ -46,7 +46,9 @@ impl Form {
         let has_half = files.header.weights.contains_key(&HALF);
         let wide = match device {
             // Only where weights lie in other files is the graph small enough to be rewritten.
-            Device::Cpu if !files.external.is_empty() && has_half => widen::widen(&read(model)?),
+            Device::Cpu if !files.external.is_empty() && has_half && files.are_beside(model) => {
+                widen::widen(&read(model)?)
+            }
             _ => None,
         };
         let mut form = Self { wide, casts: Vec::new() };
@@ -55,7 +57,9 @@ impl Form {
             let dtype = port.map(|port| form.dtype(port));
             [Dtype::F32, Dtype::F16].iter().any(|&own| own != cast.to && dtype == Some(own))
         };
-        form.casts = casts.iter().filter(differs).cloned().collect();
+        if files.are_beside(model) {
+            form.casts = casts.iter().filter(differs).cloned().collect();
+        }
         Ok(form)
     }
 

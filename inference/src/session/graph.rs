@@ -6,12 +6,13 @@ use super::cast::Cast;
 use super::form::{Form, Replacement};
 use super::onnx::{self, Files};
 use super::{Device, Error, Port};
+use crate::enclosure::Enclosure;
 
 /// A graph's file, checked, and the form in which a device would run it.
 #[derive(Debug, Clone)]
 pub struct Graph {
     name: String,
-    root: PathBuf,
+    enclosure: Enclosure,
     path: PathBuf,
     device: Device,
     files: Files,
@@ -21,16 +22,21 @@ pub struct Graph {
 impl Graph {
     /// Reads the graph at `path` for `device`; `name` names it in errors, such as `unet`.
     ///
-    /// The file, and the files of weights that it refers to, must be whole and lie beneath `root`.
+    /// The file, and the files of weights that it refers to, must be whole and lie in `enclosure`.
     /// Weights aren't read.
     ///
     /// # Errors
     /// [`Error::ModelFile`] for a truncated or unsafe file, [`Error::Io`].
-    pub fn read(name: &str, root: &Path, path: &Path, device: Device) -> Result<Self, Error> {
-        let files = onnx::check(root, path)?;
+    pub fn read(
+        name: &str,
+        enclosure: &Enclosure,
+        path: &Path,
+        device: Device,
+    ) -> Result<Self, Error> {
+        let files = onnx::check(enclosure, path)?;
         let form = Form::of(&files, path, device, &[])?;
-        let (name, root, path) = (name.to_owned(), root.to_owned(), path.to_owned());
-        Ok(Self { name, root, path, device, files, form })
+        let (name, enclosure, path) = (name.to_owned(), enclosure.clone(), path.to_owned());
+        Ok(Self { name, enclosure, path, device, files, form })
     }
 
     /// The same graph with those of `casts` among its inputs and outputs in the types that they say,
@@ -96,7 +102,7 @@ impl Graph {
     }
 
     fn check_unchanged(&self) -> Result<(), Error> {
-        if onnx::check(&self.root, &self.path)? == self.files {
+        if onnx::check(&self.enclosure, &self.path)? == self.files {
             return Ok(());
         }
         let reason = "it was changed while the model was loaded; load it again".to_owned();

@@ -1,9 +1,10 @@
-//! What an ONNX file says of its graph: inputs, outputs, and the element types of its weights.
+//! What an ONNX file says of its graph: inputs, outputs, operators, and the element types of its
+//! weights.
 //!
 //! Taken down while [`onnx`](super::onnx) walks the file, within bounds: what is remembered stays
 //! small whatever the file holds.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use hearth_api::tensor::Dtype;
@@ -15,6 +16,10 @@ use super::proto::{self, Value};
 const MAX_PORTS: usize = 8192;
 /// Large graphs have some thousand initializers.
 const MAX_WEIGHTS: usize = 1 << 20;
+/// Kinds of operators; there are some hundred, and a model may have functions of its own.
+const MAX_OPERATORS: usize = 4096;
+/// Domains of operators; models have a few.
+const MAX_DOMAINS: usize = 256;
 /// Bytes of the name of an input or output; exporters write short ones.
 const MAX_NAME: usize = 1024;
 /// Dimensions of an input or output; operators take a few.
@@ -37,6 +42,29 @@ pub struct Header {
     pub outputs: Vec<Result<Port, String>>,
     /// Bytes of its weights and constants, by the name of their element type.
     pub weights: BTreeMap<&'static str, u64>,
+    /// Its operators, those of subgraphs and of its own functions among them.
+    pub operators: BTreeSet<Operator>,
+    /// The version of the file's format.
+    pub ir_version: u64,
+    /// The version of each domain's operators that it is written in.
+    pub opsets: BTreeMap<String, u64>,
+}
+
+/// An operator by its domain, which is empty for ONNX's own, and its name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Operator {
+    /// The domain, such as `com.microsoft`.
+    pub domain: String,
+    /// The name, such as `Conv`.
+    pub name: String,
+}
+
+/// What names an operator, a function or a set of operators.
+#[derive(Debug, Default)]
+pub(super) struct Name {
+    pub(super) domain: String,
+    pub(super) text: String,
+    pub(super) version: u64,
 }
 
 impl Header {
@@ -53,6 +81,8 @@ pub(super) struct Notes {
     header: Header,
     /// Names of initializers, as their hashes.
     filled: HashSet<u64>,
+    /// The model's own functions, which are called as operators are.
+    functions: BTreeSet<Operator>,
 }
 
 impl Notes {
@@ -88,14 +118,51 @@ impl Notes {
         Ok(())
     }
 
+    pub(super) fn ir_version(&mut self, version: u64) {
+        self.header.ir_version = version;
+    }
+
+    /// Takes a node's operator down.
+    pub(super) fn operator(&mut self, name: Name) -> Result<(), String> {
+        note(&mut self.header.operators, name)
+    }
+
+    /// Takes the name of a function of the model's own down.
+    pub(super) fn function(&mut self, name: Name) -> Result<(), String> {
+        note(&mut self.functions, name)
+    }
+
+    pub(super) fn opset(&mut self, Name { domain, version, .. }: Name) -> Result<(), String> {
+        if self.header.opsets.len() == MAX_DOMAINS {
+            return Err(format!("it has operators of more than {MAX_DOMAINS} domains"));
+        }
+        self.header.opsets.insert(plain(domain), version);
+        Ok(())
+    }
+
     /// What was taken down. Inputs that initializers fill are left out, as ONNX Runtime does.
     pub(super) fn header(mut self) -> Header {
         let filled = self.filled;
+        self.header.operators.retain(|operator| !self.functions.contains(operator));
         self.header.inputs.retain(|port| {
             port.as_ref().map_or(true, |port| !filled.contains(&hash(port.name.as_bytes())))
         });
         self.header
     }
+}
+
+fn note(operators: &mut BTreeSet<Operator>, name: Name) -> Result<(), String> {
+    let Name { domain, text: name, .. } = name;
+    operators.insert(Operator { domain: plain(domain), name });
+    match operators.len() > MAX_OPERATORS {
+        true => Err(format!("it has more than {MAX_OPERATORS} kinds of operators")),
+        false => Ok(()),
+    }
+}
+
+/// ONNX's own domain has two names.
+fn plain(domain: String) -> String {
+    if domain == "ai.onnx" { String::new() } else { domain }
 }
 
 /// What counts of a `TensorProto`.

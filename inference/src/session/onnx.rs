@@ -5,37 +5,29 @@
 //! whole, and each file of weights must lie beneath the model's folder and hold the range that is
 //! asked of it. What the graph says of itself is taken down on the way ([`Header`]), so that a model
 //! can be looked at without ONNX Runtime; whether it makes sense is ONNX Runtime's business.
-//!
-//! Field numbers are those of `onnx.proto` (ONNX 1.23). A crate that decodes the whole message
-//! would take the weights into memory, up to 2 GiB of them.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek};
+use std::io::BufReader;
 use std::path::{Component, Path, PathBuf};
 
 use super::Error;
-use super::header::{Header, Notes, Weight};
+use super::header::Header;
+use super::walk::{Fault, Message, Walk};
 use crate::brief::{MESSAGE, VALUE, brief};
+use crate::enclosure::{Enclosure, REMEDY};
 use crate::files;
 
 /// What protobuf can read at once, and so ONNX Runtime.
 const MAX_MODEL: u64 = i32::MAX as u64;
-/// Files of weights that one graph refers to; some exporters write one for each weight.
-const MAX_FILES: usize = 1 << 14;
-/// Subgraphs nest (a loop in a branch in a loop); nobody needs them this deep.
-const MAX_DEPTH: u32 = 64;
-/// Names of weight files and their offsets are short.
-const MAX_ENTRY: u64 = 4096;
-/// So are names of tensors, and the types of inputs and outputs.
-const MAX_SHORT: u64 = 64 * 1024;
 /// What is said of a Git LFS pointer in the model's place.
 const POINTER: &str = "a Git LFS pointer instead of the model; run: git lfs pull";
 
 /// What a model consists of on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
-    /// The files of weights that the graph refers to, in order of name.
+    /// The files of weights that the graph refers to, in order of name: beside the model, as ONNX
+    /// Runtime looks for them.
     pub external: Vec<PathBuf>,
     /// Bytes of the model file and of those, together.
     pub bytes: u64,
@@ -43,18 +35,29 @@ pub struct Files {
     pub header: Header,
 }
 
-/// Checks the model at `model` and its files of weights, all of which must lie beneath `root`.
+impl Files {
+    /// Whether the weights lie in the model's folder themselves: of a graph that is given from memory
+    /// ONNX Runtime takes them from nowhere else.
+    pub(super) fn are_beside(&self, model: &Path) -> bool {
+        let folder = model.parent().map(Path::canonicalize).and_then(Result::ok);
+        self.external.iter().all(|file| {
+            let real = file.canonicalize().ok();
+            real.zip(folder.as_ref()).is_some_and(|(real, folder)| real.starts_with(folder))
+        })
+    }
+}
+
+/// Checks the model at `model` and its files of weights, all of which must lie in `enclosure`.
 ///
 /// # Errors
 /// [`Error::Io`] if the model can't be read, [`Error::ModelFile`] for everything else, naming the
 /// file at fault.
-pub fn check(root: &Path, model: &Path) -> Result<Files, Error> {
+pub fn check(enclosure: &Enclosure, model: &Path) -> Result<Files, Error> {
     let io = |source| Error::Io { path: model.to_owned(), source };
     let bad = |reason: String| Error::ModelFile { path: model.to_owned(), reason };
 
-    let root = root.canonicalize().map_err(io)?;
     let real = model.canonicalize().map_err(io)?;
-    if !real.starts_with(&root) {
+    if !enclosure.holds(&real) {
         return Err(bad(outside(&real)));
     }
     if !real.is_file() {
@@ -71,13 +74,8 @@ pub fn check(root: &Path, model: &Path) -> Result<Files, Error> {
              in other files"
         )));
     }
-    let mut walk = Walk {
-        reader: BufReader::new(file),
-        at: 0,
-        references: BTreeMap::new(),
-        notes: Notes::default(),
-    };
-    if files::is_lfs_pointer(walk.reader.fill_buf().map_err(io)?) {
+    let mut walk = Walk::new(BufReader::new(file));
+    if files::is_lfs_pointer(walk.begin().map_err(io)?) {
         return Err(bad(POINTER.to_owned()));
     }
     let graphs = walk.message(Message::Model, length, 0).map_err(|fault| match fault {
@@ -91,10 +89,10 @@ pub fn check(root: &Path, model: &Path) -> Result<Files, Error> {
         return Err(bad("not an ONNX model: it holds no graph".to_owned()));
     }
 
-    let folder = real.parent().unwrap_or(&root);
+    let place = Place::of(model, &real).map_err(io)?;
     let mut sizes = BTreeMap::new();
     for (location, range) in &walk.references {
-        let path = resolve(location, &root, folder).map_err(&bad)?;
+        let path = place.resolve(location, enclosure).map_err(&bad)?;
         let size = match sizes.get(&path) {
             Some(&size) => size,
             None => std::fs::metadata(&path)
@@ -121,277 +119,53 @@ pub fn check(root: &Path, model: &Path) -> Result<Files, Error> {
 }
 
 fn outside(path: &Path) -> String {
-    format!(
-        "it leads out of the model's folder to {}; copy the folder with its links resolved (cp -rL)",
-        path.display()
-    )
+    format!("it leads out of the model's folder to {}; {REMEDY}", path.display())
 }
 
-/// Where one tensor's weights are.
-#[derive(Debug, Default)]
-struct Reference {
-    location: String,
-    range: Range,
+/// Where ONNX Runtime looks for a graph's weights: beside the path that it was given. It takes them
+/// from the folder of that path, and, where the graph is a link, from that of the graph itself.
+struct Place<'a> {
+    beside: &'a Path,
+    folders: [PathBuf; 2],
 }
 
-/// A range of a file.
-#[derive(Debug, Default, Clone, Copy)]
-struct Range {
-    offset: u64,
-    length: Option<u64>,
-}
-
-impl Range {
-    fn end(self) -> Option<u64> {
-        self.offset.checked_add(self.length.unwrap_or(0))
-    }
-
-    /// Whether it reaches beyond the other.
-    fn is_beyond(self, other: Self) -> bool {
-        let end = |range: Self| range.end().unwrap_or(u64::MAX);
-        end(self) > end(other)
-    }
-}
-
-/// The file at `location` of the graph in `folder`; it must lie beneath `root`.
-fn resolve(location: &str, root: &Path, folder: &Path) -> Result<PathBuf, String> {
-    let given = Path::new(location);
-    let plain = given.components().all(|part| matches!(part, Component::Normal(_)));
-    if location.is_empty() || !plain || location.contains('\0') {
-        let location = brief(location.to_owned(), VALUE);
-        return Err(format!(
-            "it keeps weights in {location:?}, which is not a path beneath the model's folder"
-        ));
-    }
-    let path = folder.join(given);
-    let real = path.canonicalize().map_err(|error| {
-        let path = brief(path.display().to_string(), MESSAGE);
-        format!("its weights file {path} can't be read: {error}")
-    })?;
-    if real.starts_with(root) { Ok(real) } else { Err(outside(&real)) }
-}
-
-/// The messages on the way from the model to its tensors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Message {
-    Model,
-    Training,
-    Function,
-    /// The model's own graph.
-    Main,
-    /// One within a node, a training or an attribute.
-    Graph,
-    Node,
-    Attribute,
-    Sparse,
-    Tensor,
-    /// A tensor among the initializers of the model's own graph.
-    Weight,
-}
-
-impl Message {
-    /// The message in field `field`, if it can lead to a tensor.
-    fn child(self, field: u64) -> Option<Self> {
-        Some(match (self, field) {
-            (Self::Model, 7) => Self::Main,
-            (Self::Training, 1 | 2) | (Self::Attribute, 6 | 11) => Self::Graph,
-            (Self::Model, 20) => Self::Training,
-            (Self::Model, 25) => Self::Function,
-            (Self::Main | Self::Graph, 1) | (Self::Function, 7) => Self::Node,
-            (Self::Node, 5) | (Self::Function, 11) => Self::Attribute,
-            (Self::Main | Self::Graph, 15) | (Self::Attribute, 22 | 23) => Self::Sparse,
-            (Self::Main, 5) => Self::Weight,
-            (Self::Graph, 5) | (Self::Attribute, 5 | 10) | (Self::Sparse, 1 | 2) => Self::Tensor,
-            _ => return None,
-        })
-    }
-
-    fn is_tensor(self) -> bool {
-        matches!(self, Self::Tensor | Self::Weight)
-    }
-}
-
-enum Fault {
-    Io(std::io::Error),
-    Malformed(String),
-}
-
-impl From<std::io::Error> for Fault {
-    fn from(error: std::io::Error) -> Self {
-        match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => Self::Malformed("it ends in a field".to_owned()),
-            _ => Self::Io(error),
-        }
-    }
-}
-
-/// A walk over a protobuf file; `at` is the place in it.
-struct Walk<R> {
-    reader: R,
-    at: u64,
-    /// The range that reaches furthest of each file.
-    references: BTreeMap<String, Range>,
-    notes: Notes,
-}
-
-impl<R: BufRead + Seek> Walk<R> {
-    /// Walks the message that ends at `end`; returns the number of graphs directly in it.
-    fn message(&mut self, kind: Message, end: u64, depth: u32) -> Result<u32, Fault> {
-        if depth > MAX_DEPTH {
-            return Err(Fault::Malformed(format!("it nests deeper than {MAX_DEPTH} messages")));
-        }
-        let (mut graphs, mut external, mut reference) = (0, false, None);
-        let mut weight = Weight::default();
-        while self.at < end {
-            let tag = self.varint(end)?;
-            let (field, wire_type) = (tag >> 3, tag & 7);
-            if field == 0 {
-                // A hole in the file reads as many of these.
-                return Err(Fault::Malformed(format!("field 0 before byte {}", self.at)));
-            }
-            match wire_type {
-                0 => {
-                    let value = self.varint(end)?;
-                    if kind.is_tensor() {
-                        // TensorProto.data_location = EXTERNAL
-                        external |= field == 14 && value == 1;
-                        weight.number(field, value);
-                    }
-                }
-                1 => self.skip(8, end)?,
-                2 => {
-                    let length = self.varint(end)?;
-                    let inner = self.at.checked_add(length).filter(|&inner| inner <= end);
-                    let inner = inner.ok_or_else(|| self.beyond(length, end))?;
-                    if kind.is_tensor() && field == 13 {
-                        self.entry(inner, reference.get_or_insert_default())?;
-                    } else if kind.is_tensor() && Weight::wants(field) {
-                        weight.bytes(field, &self.short(length)?);
-                    } else if kind == Message::Main && Notes::wants(field) {
-                        let port = self.short(length)?;
-                        self.notes.port(field, &port).map_err(Fault::Malformed)?;
-                    } else if let Some(child) = kind.child(field) {
-                        graphs += u32::from(child == Message::Main);
-                        self.message(child, inner, depth + 1)?;
-                    } else {
-                        self.skip(length, end)?;
-                    }
-                }
-                5 => self.skip(4, end)?,
-                other => {
-                    let at = self.at;
-                    return Err(Fault::Malformed(format!("wire type {other} before byte {at}")));
-                }
-            }
-        }
-        if external {
-            self.refer(reference.unwrap_or_default())?;
-        }
-        if kind.is_tensor() {
-            self.notes.weight(&weight, kind == Message::Weight).map_err(Fault::Malformed)?;
-        }
-        Ok(graphs)
-    }
-
-    fn refer(&mut self, Reference { location, range }: Reference) -> Result<(), Fault> {
-        if let Some(known) = self.references.get_mut(&location) {
-            if range.is_beyond(*known) {
-                *known = range;
-            }
-        } else if self.references.len() == MAX_FILES {
-            let reason = format!("it keeps weights in more than {MAX_FILES} files");
-            return Err(Fault::Malformed(reason));
-        } else {
-            self.references.insert(location, range);
-        }
-        Ok(())
-    }
-
-    /// Reads a field that is short in any graph that somebody uses.
-    fn short(&mut self, length: u64) -> Result<Vec<u8>, Fault> {
-        if length > MAX_SHORT {
-            let at = self.at;
-            return Err(Fault::Malformed(format!(
-                "a name or type at byte {at} has {length} bytes, more than {MAX_SHORT}"
-            )));
-        }
-        let mut bytes = Vec::new();
-        (&mut self.reader).take(length).read_to_end(&mut bytes)?;
-        self.at += bytes.len() as u64;
-        if bytes.len() as u64 == length {
-            Ok(bytes)
-        } else {
-            Err(Fault::Malformed("it ends in a field".to_owned()))
-        }
-    }
-
-    /// Reads a `StringStringEntryProto` of a tensor's `external_data`.
-    fn entry(&mut self, end: u64, reference: &mut Reference) -> Result<(), Fault> {
-        let (mut key, mut value) = (String::new(), String::new());
-        while self.at < end {
-            let tag = self.varint(end)?;
-            let text = match tag {
-                10 => &mut key,
-                18 => &mut value,
-                _ => return Err(Fault::Malformed("an external_data entry is odd".to_owned())),
-            };
-            let length = self.varint(end)?;
-            if length > MAX_ENTRY || self.at + length > end {
-                return Err(self.beyond(length, end));
-            }
-            text.clear();
-            (&mut self.reader)
-                .take(length)
-                .read_to_string(text)
-                .map_err(|_| Fault::Malformed("an external_data entry is not text".to_owned()))?;
-            self.at += length;
-        }
-        let number = || {
-            value.parse().map_err(|_| {
-                let (key, value) = (brief(key.clone(), VALUE), brief(value.clone(), VALUE));
-                Fault::Malformed(format!("{key} is {value:?}, no number"))
-            })
+impl<'a> Place<'a> {
+    fn of(model: &'a Path, real: &Path) -> std::io::Result<Self> {
+        let beside = match model.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
         };
-        match key.as_str() {
-            "location" => reference.location = value,
-            "offset" => reference.range.offset = number()?,
-            "length" => reference.range.length = Some(number()?),
-            _ => {}
+        let own = real.parent().unwrap_or(beside).to_owned();
+        Ok(Self { beside, folders: [beside.canonicalize()?, own] })
+    }
+
+    /// The file at `location`, which must lie in `enclosure`.
+    fn resolve(&self, location: &str, enclosure: &Enclosure) -> Result<PathBuf, String> {
+        let given = Path::new(location);
+        let mut parts = given.components();
+        let plain = parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        if location.is_empty() || !plain || location.contains('\0') {
+            let location = brief(location.to_owned(), VALUE);
+            return Err(format!(
+                "it keeps weights in {location:?}, which is not a path beneath the model's folder"
+            ));
         }
-        Ok(())
-    }
-
-    fn varint(&mut self, end: u64) -> Result<u64, Fault> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            if self.at >= end {
-                return Err(Fault::Malformed(format!("a number runs past byte {end}")));
-            }
-            let mut byte = [0];
-            self.reader.read_exact(&mut byte)?;
-            self.at += 1;
-            value |= u64::from(byte[0] & 0x7f) << shift;
-            if byte[0] < 0x80 {
-                return Ok(value);
-            }
+        let path = self.beside.join(given);
+        let real = path.canonicalize().map_err(|error| {
+            let path = brief(path.display().to_string(), MESSAGE);
+            format!("its weights file {path} can't be read: {error}")
+        })?;
+        if !enclosure.holds(&real) {
+            return Err(outside(&real));
         }
-        Err(Fault::Malformed(format!("no number before byte {}", self.at)))
-    }
-
-    fn skip(&mut self, length: u64, end: u64) -> Result<(), Fault> {
-        let target = self.at.checked_add(length).filter(|&target| target <= end);
-        let target = target.ok_or_else(|| self.beyond(length, end))?;
-        let distance = i64::try_from(length).map_err(|_| self.beyond(length, end))?;
-        self.reader.seek_relative(distance)?;
-        self.at = target;
-        Ok(())
-    }
-
-    fn beyond(&self, length: u64, end: u64) -> Fault {
-        Fault::Malformed(format!(
-            "a field at byte {} has {length} bytes and must end at {end}",
-            self.at
-        ))
+        match self.folders.iter().any(|folder| real.starts_with(folder)) {
+            true => Ok(path),
+            false => Err(format!(
+                "its weights file leads to {}, and ONNX Runtime takes none from there; copy the folder \
+                 with its links resolved (cp -rL)",
+                real.display()
+            )),
+        }
     }
 }
 

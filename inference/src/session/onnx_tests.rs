@@ -47,7 +47,7 @@ impl Folder {
     }
 
     fn check(&self) -> Result<Files, String> {
-        check(self.0.path(), &self.0.path().join("unet/model.onnx"))
+        check(&Enclosure::new(self.0.path(), &[]), &self.0.path().join("unet/model.onnx"))
             .map_err(|error| error.to_string())
     }
 }
@@ -91,6 +91,36 @@ fn a_link_out_of_the_folder_is_refused() {
     assert!(folder.check().is_ok());
 }
 
+/// As ONNX Runtime 1.28 was seen to do it.
+#[test]
+fn weights_are_looked_for_where_onnx_runtime_does() {
+    let link = |folder: &Folder, to: &str, at: &str| {
+        let at = folder.0.path().join(at);
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(to, at).unwrap();
+    };
+    let check_at = |folder: &Folder, model: &str| {
+        let enclosure = Enclosure::new(folder.0.path(), &[]);
+        check(&enclosure, &folder.0.path().join(model)).map_err(|error| error.to_string())
+    };
+    let folder = Folder::with(&model("weights.bin", "0", "4"));
+    link(&folder, "../unet/model.onnx", "linked/model.onnx");
+    let alone = check_at(&folder, "linked/model.onnx").unwrap_err();
+    assert!(alone.contains("linked/weights.bin can't be read"), "{alone}");
+    link(&folder, "../unet/weights.bin", "linked/weights.bin");
+    let files = check_at(&folder, "linked/model.onnx").unwrap();
+    assert_eq!(files.external, [folder.0.path().join("linked/weights.bin")]);
+    link(&folder, "unet", "whole");
+    assert!(check_at(&folder, "whole/model.onnx").is_ok());
+
+    let folder = Folder::with(&model("./link.bin", "0", "4"));
+    fs::create_dir(folder.0.path().join("shared")).unwrap();
+    fs::write(folder.0.path().join("shared/weights.bin"), [0; 9]).unwrap();
+    link(&folder, "../shared/weights.bin", "unet/link.bin");
+    let elsewhere = folder.check().unwrap_err();
+    assert!(elsewhere.contains("ONNX Runtime takes none from there; copy"), "{elsewhere}");
+}
+
 #[test]
 fn short_and_missing_weights_name_their_file() {
     let error = Folder::with(&model("weights.bin", "40", "64")).check().unwrap_err();
@@ -131,7 +161,7 @@ fn no_changed_byte_makes_it_panic() {
             let mut bytes = whole.clone();
             bytes[at] = value;
             fs::write(&path, &bytes).unwrap();
-            let _ = check(folder.path(), &path);
+            let _ = check(&Enclosure::new(folder.path(), &[]), &path);
             let _ = crate::session::widen::widen(&bytes);
         }
     }

@@ -11,6 +11,15 @@ use super::{Bound, Device, Error, Session};
 #[derive(Debug)]
 pub struct SharedTensor(Buffer);
 
+impl SharedTensor {
+    /// Whether none of its elements is infinite or no number. For memory of the processor's; what is
+    /// in that of a GPU is out of reach.
+    #[must_use]
+    pub fn is_finite(&self) -> bool {
+        self.0.is_finite()
+    }
+}
+
 impl Session {
     /// Memory where this session computes.
     ///

@@ -15,6 +15,7 @@ use tokenizers::{Model, Tokenizer};
 
 use super::basic::clean;
 use super::error::Error;
+use super::learned::LearnedWords;
 use super::special::{AddedToken, Special, read};
 use super::tokens::Tokens;
 use super::whole;
@@ -45,6 +46,7 @@ pub struct Clip {
     end: u32,
     pad: u32,
     added: Vec<AddedToken>,
+    learned: LearnedWords,
 }
 
 /// How text becomes tokens.
@@ -78,7 +80,7 @@ impl Clip {
         };
         let vocab: HashMap<String, u32> =
             serde_json::from_str(&read(&vocab_path, Text::Vocabulary)?)
-                .map_err(|error| malformed(error.to_string()))?;
+                .map_err(|error| malformed(unfit_vocabulary(&error)))?;
         let special = Special::load(folder, &vocab)?;
         let merges = merges(&folder.join("merges.txt"), &vocab)?;
         let unknown = vocab.get(&special.unknown).copied().unwrap_or(special.end);
@@ -101,7 +103,13 @@ impl Clip {
 
     fn new(rule: Rule, special: Special) -> Self {
         let Special { max_length, start, end, pad, added, .. } = special;
-        Self { rule, byte_letters: byte_letters(), max_length, start, end, pad, added }
+        let learned = match &rule {
+            Rule::Slow { .. } => {
+                LearnedWords::of(added.iter().map(|token| (token.content.as_str(), token.id)))
+            }
+            Rule::Whole(tokenizer) => whole::learned(tokenizer),
+        };
+        Self { rule, byte_letters: byte_letters(), max_length, start, end, pad, added, learned }
     }
 
     /// The length of a padded prompt in tokens, start and end included.
@@ -151,8 +159,13 @@ impl Clip {
         String::from_utf8_lossy(&bytes).trim().to_owned()
     }
 
-    /// The prompt's own tokens: special ones as written, the text between them by words.
+    /// The prompt's own tokens: special ones as written, the text between them by words. A learned
+    /// word stands for all of its vectors.
     pub fn tokenize(&self, text: &str) -> Vec<u32> {
+        self.learned.widen(self.tokens(text))
+    }
+
+    fn tokens(&self, text: &str) -> Vec<u32> {
         let (bpe, words, unknown) = match &self.rule {
             Rule::Slow { bpe, words, unknown } => (bpe, words, *unknown),
             Rule::Whole(tokenizer) => {
@@ -201,6 +214,15 @@ impl Clip {
             !token.single_word || (free(before.chars().next_back()) && free(after.chars().next()))
         })
     }
+}
+
+/// What is wrong with a vocabulary's JSON.
+fn unfit_vocabulary(error: &serde_json::Error) -> String {
+    if !error.is_data() {
+        return error.to_string();
+    }
+    let (line, column) = (error.line(), error.column());
+    format!("it doesn't give each token a whole number (line {line}, column {column})")
 }
 
 /// The merges, in rank order; their parts and results must be in the vocabulary.

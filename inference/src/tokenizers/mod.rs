@@ -6,6 +6,7 @@
 mod basic;
 mod clip;
 mod error;
+mod learned;
 mod special;
 mod t5;
 mod tokens;

@@ -147,10 +147,12 @@ fn invalid(path: &Path, key: &str, value: &Value, expected: &str) -> Error {
 
 fn read_object(path: &Path) -> Result<Map<String, Value>, Error> {
     let text = read(path, Text::Config)?;
-    serde_json::from_str(&text).map_err(|error| Error::Malformed {
-        path: path.into(),
-        problem: brief(error.to_string(), MESSAGE),
-    })
+    let malformed =
+        |problem: String| Error::Malformed { path: path.into(), problem: brief(problem, MESSAGE) };
+    match serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))? {
+        Value::Object(entries) => Ok(entries),
+        _ => Err(malformed("it is not an object".to_owned())),
+    }
 }
 
 fn read_optional_object(path: &Path) -> Result<Map<String, Value>, Error> {

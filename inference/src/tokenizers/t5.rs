@@ -8,6 +8,7 @@ use std::path::Path;
 use tokenizers::Tokenizer;
 
 use super::error::Error;
+use super::learned::LearnedWords;
 use super::tokens::Tokens;
 use super::whole::{self, FILE};
 
@@ -21,6 +22,7 @@ pub struct T5 {
     tokenizer: Tokenizer,
     end: u32,
     pad: u32,
+    learned: LearnedWords,
 }
 
 impl T5 {
@@ -40,7 +42,8 @@ impl T5 {
             tokenizer.token_to_id(token).ok_or_else(|| malformed(format!("it has no {token}")))
         };
         let (end, pad) = (id(END)?, id(PAD)?);
-        Ok(Self { tokenizer, end, pad })
+        let learned = whole::learned(&tokenizer);
+        Ok(Self { tokenizer, end, pad, learned })
     }
 
     /// Tokenizes `text`, with the end token after it, cut and padded to `length` tokens.
@@ -52,7 +55,7 @@ impl T5 {
             .tokenizer
             .encode_fast(text, false)
             .map_err(|error| Error::Text { problem: error.to_string() })?;
-        let tokens = encoding.get_ids();
+        let tokens = self.learned.widen(encoding.get_ids().to_vec());
         let kept = tokens.len().min(length.saturating_sub(1));
         let mut ids: Vec<i64> = tokens[..kept].iter().copied().map(i64::from).collect();
         ids.push(self.end.into());

@@ -5,6 +5,7 @@ use std::path::Path;
 use tokenizers::{NormalizerWrapper, Tokenizer};
 
 use super::error::Error;
+use super::learned::LearnedWords;
 use super::special;
 use crate::brief::{MESSAGE, brief};
 use crate::files::Text;
@@ -29,6 +30,12 @@ pub(super) fn read(path: &Path) -> Result<Tokenizer, Error> {
         return Err(Error::Malformed { path: path.to_owned(), problem });
     }
     Ok(tokenizer)
+}
+
+/// The learned words among its added tokens.
+pub(super) fn learned(tokenizer: &Tokenizer) -> LearnedWords {
+    let added = tokenizer.get_added_vocabulary().get_vocab();
+    LearnedWords::of(added.iter().map(|(token, id)| (token.as_str(), *id)))
 }
 
 /// How many times as long a normalizer may make a text, by what it puts in a letter's place.

@@ -125,7 +125,7 @@ fn defaults_come_from_the_folder_and_unknown_ones_are_refused() {
     fs::write(&own, "{\"steps\": 7}").unwrap();
     let message = refusal(folder.path());
     assert!(
-        message.contains("hearth.json can't be parsed; mend or restore it: unknown field `steps`"),
+        message.contains("hearth.json can't be parsed; mend or restore it: steps: there is no key"),
         "{message}"
     );
 }

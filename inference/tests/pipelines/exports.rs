@@ -6,12 +6,12 @@ use std::path::Path;
 
 use hearth_api::GenerationRequest;
 use hearth_api::request::Task;
-use hearth_inference::progress::Progress;
 use hearth_media::{Image, Media};
 use serde_json::{Value, json};
 
 use super::support::{
-    Drive as _, copy_of, generate, load, png, psnr, red_heart, refusal, repository,
+    Drive as _, copy_of, edit, generate, load, look, png, psnr, red_heart, refusal, repository,
+    striped,
 };
 use super::surgery;
 
@@ -38,29 +38,37 @@ fn diffusers_own_exports_have_no_configs() {
     assert!(refusal(copy.path()).contains("input sample has 4 channels"));
 }
 
+/// Has the encoder in file `model` draw what it gives, as optimum's first exports do.
+fn draw_inside(model: &Path) {
+    let (noise, sum) = ("noise", "latent_parameters");
+    let nodes = [
+        surgery::node("RandomNormalLike", &["latent_parameters::own"], noise, &[]),
+        surgery::node("Add", &["latent_parameters::own", noise], sum, &[]),
+    ];
+    surgery::after(model, "latent_parameters", &nodes, &[]);
+    surgery::rename_output(model, "latent_parameters", "latent_sample");
+}
+
 /// A picture's latents are drawn inside of it, so there would be no seed to them.
 #[test]
 fn an_encoder_that_draws_by_itself_is_left_alone() {
     let copy = copy_of(&repository().join(TINY));
-    let encoder = copy.path().join("vae_encoder/model.onnx");
-    surgery::rename_output(&encoder, "latent_parameters", "latent_sample");
+    draw_inside(&copy.path().join("vae_encoder/model.onnx"));
 
-    let report = hearth_inference::inspect(copy.path(), &Progress::default());
+    let report = look(copy.path());
     assert!(report.usable, "{:?}", report.problems);
     assert!(report.warnings[0].contains("vae_encoder is left out"), "{:?}", report.warnings);
 
     let mut pipeline = load(copy.path()).unwrap();
     assert_eq!(pipeline.pictures().tasks, [Task::TextToImage]);
     assert!(generate(pipeline.as_mut(), &red_heart(2), 1).is_ok());
-    let image = Image { width: 32, height: 32, rgb: vec![9; 32 * 32 * 3] };
-    let request = GenerationRequest { image: Some(png(&image)), ..red_heart(2) };
+    let request = GenerationRequest { image: Some(striped()), ..red_heart(2) };
     let refused = generate(pipeline.as_mut(), &request, 1).unwrap_err().to_string();
-    assert!(refused.contains("no vae_encoder that gives latent_parameters"), "{refused}");
+    assert!(refused.contains("no vae_encoder that a picture can start from"), "{refused}");
 
     // What does nothing but change pictures can't do without.
     let refiner = copy_of(&repository().join("tests/models/tiny-sdxl-refiner"));
-    let encoder = refiner.path().join("vae_encoder/model.onnx");
-    surgery::rename_output(&encoder, "latent_parameters", "latent_sample");
+    draw_inside(&refiner.path().join("vae_encoder/model.onnx"));
     assert!(refusal(refiner.path()).contains("nothing encodes them"));
 }
 
@@ -89,8 +97,8 @@ fn stable_diffusion_heeds_the_scaling_factor_alone() {
 #[test]
 fn an_asymmetric_vae_fills_no_parts() {
     let copy = copy_of(&repository().join(TINY));
-    let config = copy.path().join("vae_decoder/config.json");
-    edit(&config, "_class_name", "AsymmetricAutoencoderKL");
+    let index = copy.path().join("model_index.json");
+    edit(&index, "vae", json!(["diffusers", "AsymmetricAutoencoderKL"]));
     let mut pipeline = load(copy.path()).unwrap();
     assert_eq!(pipeline.pictures().tasks, [Task::TextToImage, Task::ImageToImage]);
     let image = png(&Image { width: 32, height: 32, rgb: vec![9; 32 * 32 * 3] });
@@ -139,7 +147,7 @@ fn old_configs_are_read_as_diffusers_corrects_them() {
     let picture = |class: &str, keys: &Value, request: &GenerationRequest| {
         let copy = copy_of(&repository().join("tests/models/tiny-controlnet"));
         let config = copy.path().join("scheduler/scheduler_config.json");
-        edit(&config, "_class_name", class);
+        edit(&copy.path().join("model_index.json"), "scheduler", json!(["diffusers", class]));
         for (key, value) in keys.as_object().unwrap() {
             edit(&config, key, value.clone());
         }
@@ -210,11 +218,4 @@ fn a_folder_says_that_its_unet_takes_any_size() {
         assert_eq!(factor(model, r#"{"any_size": true}"#), 2);
     }
     assert_eq!(factor("tiny-lora", r#"{"any_size": true}"#), 4);
-}
-
-/// Sets a key of a JSON file.
-fn edit(path: &Path, key: &str, value: impl Into<Value>) {
-    let mut json: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
-    json[key] = value.into();
-    fs::write(path, json.to_string()).unwrap();
 }

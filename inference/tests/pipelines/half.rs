@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use hearth_api::GenerationRequest;
 use hearth_inference::LoadOptions;
 use hearth_inference::blueprint::folder::{TilingThreshold, VaeTiling};
-use hearth_inference::model::Error;
+use hearth_inference::model::{self, Error};
 use hearth_inference::session::Interrupt;
 use hearth_media::Media;
 
@@ -147,11 +147,69 @@ fn what_overflows_in_single_precision_is_an_error_and_no_preview() {
                 }
                 assert!(pipeline.preview(&state, &interrupt).unwrap().is_none());
                 let error = pipeline.finish(state, &interrupt).unwrap_err();
-                assert!(matches!(error, Error::NotANumber { graph: "vae_decoder" }), "{error}");
+                let of_decoder = |graph: &str| graph == "vae_decoder";
+                assert!(
+                    matches!(&error, Error::NotANumber { graph, .. } if of_decoder(graph)),
+                    "{error}"
+                );
                 assert!(error.to_string().contains("export it in float32"), "{error}");
             }
         }
     }
+}
+
+/// The part that gives no numbers is named when it does, before anything else is computed from them.
+#[test]
+fn what_overflows_is_named_at_the_first_step_that_has_it() {
+    let failure = |folder: &Path, request: &GenerationRequest| {
+        let mut pipeline = load(folder).unwrap();
+        let interrupt = Interrupt::new();
+        let mut state = match pipeline.start(request, 1, &interrupt) {
+            Ok(state) => state,
+            Err(error) => return (0, error.to_string()),
+        };
+        loop {
+            let steps = state.step_index();
+            if let Err(error) = pipeline.step(&mut [&mut state], &interrupt) {
+                return (steps, error.to_string());
+            }
+        }
+    };
+    let loud = |model: &str, component: &str, output: &str, factor: f32| {
+        let folder = copy_of(&support::repository().join("tests/models").join(model));
+        surgery::multiply(&folder.path().join(component).join("model.onnx"), output, factor);
+        folder
+    };
+    let image = || support::striped();
+    let steered = GenerationRequest { control_image: vec![image(), image()], ..red_heart(4) };
+    for (model, component, output, request) in [
+        ("tiny-sd", "text_encoder", "last_hidden_state", red_heart(4)),
+        ("tiny-sdxl", "text_encoder_2", "text_embeds", red_heart(4)),
+        ("tiny-sd3", "text_encoder_3", "last_hidden_state", red_heart(4)),
+        ("tiny-sd", "unet", "out_sample", red_heart(4)),
+        ("tiny-controlnet", "controlnet_1", "mid_block_res_sample", steered),
+    ] {
+        let folder = loud(model, component, output, f32::INFINITY);
+        let (steps, said) = failure(folder.path(), &request);
+        assert_eq!(steps, 0, "{model} {component}: {said}");
+        assert!(
+            said.starts_with(&format!("{component} gave values that aren't numbers")),
+            "{said}"
+        );
+        assert!(said.ends_with("it overflows; export it in float32"), "{said}");
+    }
+    let folder = loud("tiny-sd", "unet", "out_sample", f32::INFINITY);
+    let (_, said) = failure(folder.path(), &red_heart(4));
+    assert!(said.contains(" at step 1 of 4: "), "{said}");
+    // So it is noticed before the model is announced.
+    let mut model = load(folder.path()).unwrap();
+    let warm = model::warm_up(model.as_mut(), &Interrupt::new()).unwrap_err().to_string();
+    assert!(warm.starts_with("unet gave values"), "{warm}");
+
+    // Numbers that are too large for what is made of them.
+    let folder = loud("tiny-sd", "unet", "out_sample", 1e36);
+    let (_, said) = failure(folder.path(), &red_heart(4));
+    assert!(said.contains("the latents aren't numbers after step 1 of 4"), "{said}");
 }
 
 /// Exporters have given these inputs other element types over the years.

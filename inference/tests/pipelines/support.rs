@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use hearth_api::GenerationRequest;
 use hearth_api::request::{Input, OutputFormat};
-use hearth_inference::LoadOptions;
 use hearth_inference::diffusion::PictureRun;
 use hearth_inference::model::{
     Error, Invalid, Model, Output, Pictures, PreparedRequest, Run, Turn,
 };
+use hearth_inference::progress::Progress;
 use hearth_inference::session::{self, Interrupt, Runtime, Search};
+use hearth_inference::{LoadOptions, Report};
 use hearth_media::{Image, Media};
+use serde_json::Value;
 
 /// The repository's root.
 pub(crate) fn repository() -> PathBuf {
@@ -279,4 +281,21 @@ pub(crate) fn psnr(a: &[u8], b: &[u8]) -> f64 {
         return f64::INFINITY;
     }
     10.0 * (255.0 * 255.0 * a.len() as f64 / squares).log10()
+}
+
+/// Sets a key of a JSON file.
+pub(crate) fn edit(path: &Path, key: &str, value: impl Into<Value>) {
+    let mut json: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    json[key] = value.into();
+    fs::write(path, json.to_string()).unwrap();
+}
+
+/// An image of stripes, whose halves differ.
+pub(crate) fn striped() -> Input {
+    let rgb = (0..32 * 32 * 3_u32).map(|at| (at / 48 * 7) as u8).collect();
+    png(&Image { width: 32, height: 32, rgb })
+}
+
+pub(crate) fn look(folder: &Path) -> Report {
+    hearth_inference::inspect(folder, &LoadOptions::default(), &Progress::default())
 }

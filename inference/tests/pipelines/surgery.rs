@@ -15,19 +15,80 @@ pub(crate) const FLOAT: u64 = 1;
 
 /// Builds rows and columns into an input of the model in file `model`.
 pub(crate) fn fix_size(model: &Path, input: &str, [rows, columns]: [u64; 2]) {
+    fix_lengths(model, input, &[None, None, Some(rows), Some(columns)]);
+}
+
+/// Builds lengths into the axes of an input of the model in file `model`.
+pub(crate) fn fix_lengths(model: &Path, input: &str, lengths: &[Option<u64>]) {
     edit_input(model, input, |tensor| {
         each(tensor, 2, |shape| {
-            let mut place = 0;
-            each(shape, 1, |dim| {
-                place += 1;
-                match place {
-                    3 => varint_field(1, rows),
-                    4 => varint_field(1, columns),
-                    _ => dim.to_vec(),
-                }
+            let mut lengths = lengths.iter();
+            each(shape, 1, |dim| match lengths.next().copied().flatten() {
+                Some(length) => varint_field(1, length),
+                None => dim.to_vec(),
             })
         })
     });
+}
+
+/// A node with these attributes, each an `AttributeProto`.
+pub(crate) fn node(
+    operator: &str,
+    inputs: &[&str],
+    output: &str,
+    attributes: &[Vec<u8>],
+) -> Vec<u8> {
+    let inputs = inputs.iter().flat_map(|name| bytes_field(1, name.as_bytes()));
+    let attributes = attributes.iter().flat_map(|attribute| bytes_field(5, attribute));
+    let named = [bytes_field(2, output.as_bytes()), bytes_field(4, operator.as_bytes())].concat();
+    inputs.chain(named).chain(attributes).collect()
+}
+
+/// An attribute that is a whole number.
+pub(crate) fn number(name: &str, value: u64) -> Vec<u8> {
+    [bytes_field(1, name.as_bytes()), varint_field(3, value), varint_field(20, 2)].concat()
+}
+
+/// An initializer of numbers of one type.
+pub(crate) fn initializer(name: &str, dims: &[u64], data_type: u64, data: &[u8]) -> Vec<u8> {
+    let dims = dims.iter().flat_map(|length| varint_field(1, *length));
+    let rest = [varint_field(2, data_type), bytes_field(8, name.as_bytes()), bytes_field(9, data)];
+    dims.chain(rest.concat()).collect()
+}
+
+/// Has nodes make the output `name` of what the graph made of it so far, which is called
+/// `<name>::own` to them; `initializers` are theirs.
+pub(crate) fn after(model: &Path, name: &str, nodes: &[Vec<u8>], initializers: &[Vec<u8>]) {
+    let own = format!("{name}::own");
+    let renamed = |text: &[u8]| match text == name.as_bytes() {
+        true => own.clone().into_bytes(),
+        false => text.to_vec(),
+    };
+    let edited = each(&fs::read(model).unwrap(), 7, |graph| {
+        let graph = each(graph, 1, |node| each(&each(node, 1, renamed), 2, renamed));
+        let nodes = nodes.iter().flat_map(|node| bytes_field(1, node));
+        let weights = initializers.iter().flat_map(|weight| bytes_field(5, weight));
+        [graph, nodes.collect(), weights.collect()].concat()
+    });
+    fs::write(model, edited).unwrap();
+}
+
+/// Adds an input that is like the one called `like`.
+pub(crate) fn add_input(model: &Path, like: &str, name: &str) {
+    let edited = each(&fs::read(model).unwrap(), 7, |graph| {
+        let inputs = texts(graph, 11).into_iter();
+        let mut same = inputs.filter(|input| texts(input, 1).first() == Some(&like.as_bytes()));
+        let input = each(same.next().unwrap(), 1, |_| name.as_bytes().to_vec());
+        [graph.to_vec(), bytes_field(11, &input)].concat()
+    });
+    fs::write(model, edited).unwrap();
+}
+
+/// Multiplies a floating-point output of the graph with a number.
+pub(crate) fn multiply(model: &Path, name: &str, factor: f32) {
+    let factor = initializer("factor", &[], FLOAT, &factor.to_le_bytes());
+    let own = format!("{name}::own");
+    after(model, name, &[node("Mul", &[&own, "factor"], name, &[])], &[factor]);
 }
 
 /// Makes an input one of element type `to`, which the graph casts to what it had, `from`.

@@ -114,7 +114,7 @@ pub struct ModelInfo {
     /// Denoising steps when none are asked for, of the first task.
     pub default_steps: u32,
     /// Most steps accepted.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub max_steps: u32,
     /// Guidance when none is asked for, of the first task.
     pub default_guidance: f32,
@@ -123,7 +123,7 @@ pub struct ModelInfo {
     /// Prompt tokens that the text encoder reads; 0 for models without words.
     pub max_prompt_tokens: u32,
     /// Longest prompt accepted, in characters.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub max_prompt_chars: u32,
     /// Tokens that T5 reads, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -150,8 +150,14 @@ pub struct ModelInfo {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub controlnets: Vec<String>,
     /// Channels of the latents.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub latent_channels: u32,
+}
+
+/// Whether a model has nothing of the kind.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives the field by reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// What one of a model's tasks takes when a request says nothing.

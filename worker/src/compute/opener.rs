@@ -20,6 +20,8 @@ pub(super) struct Opener {
     device: String,
     /// The config's word on each model's VAE.
     tilings: BTreeMap<String, VaeTiling>,
+    /// Folders that links in models' folders may lead to.
+    allow_links_to: Vec<PathBuf>,
     loaded: Option<Runtime>,
     /// A model that wakes from its sleep has the files of before.
     digested: DigestCache,
@@ -33,8 +35,9 @@ impl Opener {
         let (runtime, device) = (config.runtime.clone(), config.worker.device.clone());
         let tiling = |(name, model): (&String, &ModelSection)| (name.clone(), model.vae_tiling);
         let tilings = config.models.iter().map(tiling).collect();
+        let allow_links_to = config.worker.allow_links_to.clone();
         let digested = DigestCache::default();
-        Self { runtime, device, tilings, loaded: None, digested, metrics, dir }
+        Self { runtime, device, tilings, allow_links_to, loaded: None, digested, metrics, dir }
     }
 
     /// Loads a model and takes one real step with it.
@@ -65,7 +68,8 @@ impl Opener {
     ) -> Result<Box<dyn Model>, LoadError> {
         let device = Device::parse(&self.device).map_err(LoadError::Runtime)?;
         let vae_tiling = self.tilings.get(name).copied().unwrap_or_default();
-        let options = LoadOptions { device, vae_tiling, digested: self.digested.clone() };
+        let (allow_links_to, digested) = (self.allow_links_to.clone(), self.digested.clone());
+        let options = LoadOptions { device, vae_tiling, allow_links_to, digested };
         load(runtime, path, &options).map_err(failed(name, path))
     }
 

@@ -31,6 +31,8 @@ pub struct WorkerSection {
     pub state_dir: PathBuf,
     /// Folders that `load_model` may load models from; none allows configured models only.
     pub model_dirs: Vec<PathBuf>,
+    /// Folders that links in models' folders may lead to.
+    pub allow_links_to: Vec<PathBuf>,
     /// Requests that run at once.
     pub slots: u32,
     /// Requests that may wait.
@@ -101,6 +103,7 @@ impl Default for WorkerSection {
             advertise: Advertise::Auto,
             state_dir: PathBuf::from("/var/lib/hearth"),
             model_dirs: Vec::new(),
+            allow_links_to: Vec::new(),
             slots: 1,
             queue: 16,
             drain_timeout: Duration::from_secs(600),

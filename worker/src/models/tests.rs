@@ -95,7 +95,11 @@ fn a_loading_model_says_how_far_it_is() {
 #[test]
 fn a_loaded_model_is_listed_with_all_that_is_known_of_it() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/models/tiny-sd3");
-    let report = hearth_inference::inspect(&folder, &Progress::default());
+    let report = hearth_inference::inspect(
+        &folder,
+        &hearth_inference::LoadOptions::default(),
+        &Progress::default(),
+    );
     let known = Arc::new(report.description.unwrap());
     let models = Models::new(vec![model(
         "a",

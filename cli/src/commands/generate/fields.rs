@@ -29,9 +29,7 @@ impl RequestInput {
             None => (RequestDocument::default(), String::new()),
         };
         for (field, value) in &args.set {
-            // What isn't JSON is taken as text, so that a name needs no quotation marks.
-            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value.as_str()));
-            document.set(field.as_str(), value);
+            document.set(field.as_str(), read_value(field, value));
         }
         for (field, file) in document.files_mut() {
             let path = file.as_str().and_then(|text| text.strip_prefix('@'));
@@ -77,6 +75,17 @@ impl RequestInput {
                 Ok(format!("{field}{number} is not the file of {source} ({short})"))
             }
         }
+    }
+}
+
+/// What `--set` gives a field: JSON, or else text, so that a name needs no quotation marks. For a
+/// field of text a number is text as well.
+fn read_value(field: &str, given: &str) -> Value {
+    let text = || Value::from(given);
+    match serde_json::from_str(given) {
+        Ok(value @ (Value::String(_) | Value::Null)) => value,
+        Ok(value) if !GenerationRequest::takes_text(field) => value,
+        Ok(_) | Err(_) => text(),
     }
 }
 
@@ -131,11 +140,21 @@ mod tests {
         let request = request.unwrap().request;
         assert_eq!(request.clip_skip, Some(2));
         assert_eq!(request.prompt, "red heart");
+        for (value, prompt) in [
+            ("1984", "1984"),
+            ("\"1984\"", "1984"),
+            ("true", "true"),
+            ("[1, 2]", "[1, 2]"),
+            ("", ""),
+        ] {
+            let request = given(&[&format!("prompt={value}")]).unwrap().request;
+            assert_eq!(request.prompt, prompt);
+        }
         assert_eq!(request.original_size, Some([64, 48]));
         let error = given(&["guidence_scale=3"]).unwrap_err().to_string();
         assert!(error.contains("did you mean guidance_scale?"), "{error}");
         let error = given(&["seed=x"]).unwrap_err().to_string();
-        assert!(error.contains("seed: invalid type"), "{error}");
+        assert!(error.contains("seed is \"x\": give a whole number"), "{error}");
     }
 
     #[test]

@@ -200,7 +200,8 @@ fn prompt(given: &str) -> Result<String, Failure> {
     read.map_err(|error| {
         Failure::usage("the prompt can't be read from standard input").caused_by(Some(&error))
     })?;
-    Ok(text.trim().to_owned())
+    // Windows' editors put a byte order mark before a text.
+    Ok(text.trim_start_matches('\u{feff}').trim().to_owned())
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! `hearth model inspect`: what a folder can do, and everything that is wrong with it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use hearth_inference::{Report, inspect};
+use hearth_inference::session::Device;
+use hearth_inference::{LoadOptions, Report, inspect};
 use serde_json::{Map, Value};
 
 use super::reading;
@@ -14,9 +15,17 @@ use crate::output::text;
 /// How many inputs of a graph its row shows.
 const NAMED: usize = 48;
 
-pub(super) fn run(dir: &Path, app: &App) -> Result<Status, Failure> {
+pub(super) fn run(
+    dir: &Path,
+    device: &str,
+    allow_links_to: &[PathBuf],
+    app: &App,
+) -> Result<Status, Failure> {
     reading::check(dir)?;
-    let report = reading::watch(app, |progress| inspect(dir, progress))?;
+    let device = Device::parse(device).map_err(|error| Failure::usage(error.to_string()))?;
+    let allow_links_to = allow_links_to.to_vec();
+    let options = LoadOptions { device, allow_links_to, ..LoadOptions::default() };
+    let report = reading::watch(app, |progress| inspect(dir, &options, progress))?;
     if app.output.json {
         app.output.json(&report)?;
     } else {

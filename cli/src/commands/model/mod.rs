@@ -10,7 +10,9 @@ use crate::exit::{Failure, Status};
 
 pub(super) fn run(command: &ModelCommand, app: &App) -> Result<Status, Failure> {
     match command {
-        ModelCommand::Inspect { dir } => inspect::run(dir, app),
+        ModelCommand::Inspect { dir, device, allow_links_to } => {
+            inspect::run(dir, device, allow_links_to, app)
+        }
         ModelCommand::Manifest { dir, force } => manifest::write(dir, *force, app),
         ModelCommand::Verify { dir } => manifest::verify(dir, app),
     }

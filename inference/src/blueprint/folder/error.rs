@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::brief::{VALUE, brief};
+use crate::enclosure::REMEDY;
 
 /// Why a model folder can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +74,19 @@ pub enum Error {
         /// The one that is there.
         found: String,
     },
+    /// Links lead out of the folder.
+    #[error(
+        "{}: it leads out of the model's folder to {}{}; {REMEDY}", path.display(), target.display(),
+        more(*others)
+    )]
+    LeadsOut {
+        /// The link, or the first of them.
+        path: PathBuf,
+        /// Where it leads.
+        target: PathBuf,
+        /// How many other files do.
+        others: usize,
+    },
     /// A file can't be read.
     #[error("{} can't be read{}", path.display(), crate::files::right(source))]
     Io {
@@ -109,4 +123,12 @@ pub enum Error {
         /// What differs.
         reason: String,
     },
+}
+
+fn more(others: usize) -> String {
+    match others {
+        0 => String::new(),
+        1 => ", and so does another file".to_owned(),
+        others => format!(", and so do {others} other files"),
+    }
 }

@@ -9,10 +9,13 @@ use super::defaults::FolderDefaults;
 use super::error::Error;
 use super::index::{INDEX, Index};
 use super::inside::{self, MODEL};
-use super::json;
+use super::{json, links};
+use crate::enclosure::Enclosure;
 use crate::files::{self, Text};
 
 const DEFAULTS: &str = "hearth.json";
+/// ControlNets of one folder, at most.
+const MAX_NETS: usize = 8;
 
 /// A model folder that exists and says what it is.
 #[derive(Debug, Clone)]
@@ -20,15 +23,21 @@ pub(crate) struct Folder {
     root: PathBuf,
     index: Index,
     defaults: FolderDefaults,
+    enclosure: Enclosure,
 }
 
 impl Folder {
-    /// Opens the folder at `root`, whose index was read.
+    /// Opens the folder at `root`, whose index was read; its files lie in `enclosure`.
     ///
     /// # Errors
-    /// [`Error::PyTorch`] if it is the original of an export, [`Error::Json`] and
+    /// [`Error::LeadsOut`] if some don't, [`Error::PyTorch`] if it is the original of an export, [`Error::Json`] and
     /// [`Error::Unusable`] for a `hearth.json` that can't be used.
-    pub(crate) fn open(root: &Path, index: Index) -> Result<Self, Error> {
+    pub(crate) fn open(root: &Path, index: Index, enclosure: Enclosure) -> Result<Self, Error> {
+        // Exports have folders of their own for a VAE's halves, and ControlNets are numbered.
+        let nets: Vec<_> = (1..MAX_NETS).map(|number| format!("controlnet_{number}")).collect();
+        let others = ["vae_decoder", "vae_encoder", "controlnet"];
+        let folders = index.components().map(|(name, _)| name).chain(others);
+        links::check_all(root, folders.chain(nets.iter().map(String::as_str)), &enclosure)?;
         let defaults = match root.join(DEFAULTS) {
             path if path.exists() => {
                 let defaults: FolderDefaults = json::read(&path, Text::Config)?;
@@ -37,7 +46,7 @@ impl Folder {
             }
             _ => FolderDefaults::default(),
         };
-        let folder = Self { root: root.to_owned(), index, defaults };
+        let folder = Self { root: root.to_owned(), index, defaults, enclosure };
         match folder.is_original() {
             true => Err(Error::PyTorch { folder: folder.root }),
             false => Ok(folder),
@@ -56,6 +65,11 @@ impl Folder {
     /// The folder itself.
     pub(crate) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Where its files lie.
+    pub(crate) fn enclosure(&self) -> &Enclosure {
+        &self.enclosure
     }
 
     /// What it says of itself as a whole.
@@ -161,10 +175,8 @@ impl Folder {
                 }
             }
         }
-        let io = |source| Error::Io { path: self.root.clone(), source };
-        let real = self.root.canonicalize().map_err(io)?;
         for path in external {
-            used.insert(path.strip_prefix(&real).unwrap_or(path).to_owned());
+            used.insert(path.strip_prefix(&self.root).unwrap_or(path).to_owned());
         }
         Ok(used)
     }

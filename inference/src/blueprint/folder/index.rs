@@ -5,8 +5,9 @@ use std::path::{Component, Path};
 use serde_json::{Map, Value};
 
 use super::error::Error;
-use super::{inside, json};
+use super::{inside, json, links};
 use crate::brief::{VALUE, brief};
+use crate::enclosure::Enclosure;
 use crate::files::Text;
 
 /// Its name in the folder.
@@ -37,11 +38,12 @@ impl Index {
     /// # Errors
     /// [`Error::NoFolder`], [`Error::NotAnExport`], [`Error::PyTorch`] if its weights are not ONNX,
     /// [`Error::Json`] and [`Error::Unusable`] for an index that can't be used.
-    pub(crate) fn read(root: &Path) -> Result<Self, Error> {
+    pub(crate) fn read(root: &Path, enclosure: &Enclosure) -> Result<Self, Error> {
         if !root.is_dir() {
             return Err(Error::NoFolder { path: root.to_owned(), is_file: root.is_file() });
         }
         if root.join(INDEX).is_file() {
+            links::check(&root.join(INDEX), enclosure)?;
             let File { class, entries } = json::read(&root.join(INDEX), Text::Config)?;
             let index = Self { class: Some(class), entries };
             let unusable = |reason| Error::Unusable { path: root.join(INDEX), reason };
@@ -61,6 +63,14 @@ impl Index {
             let class = entry.as_array()?.get(1)?.as_str()?;
             Some((component.as_str(), class))
         })
+    }
+
+    /// The class that reads the component's config, where it names one. Exports name classes of their
+    /// own for graphs, which say nothing of that.
+    pub(crate) fn class_of(&self, component: &str) -> Option<&str> {
+        let (_, class) = self.components().find(|(name, _)| *name == component)?;
+        let is_wrapper = class.starts_with("ORT") || class.starts_with("OnnxRuntime");
+        (!is_wrapper).then_some(class)
     }
 
     /// Whether it names the component: its entry is a library and a class, or nulls.

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use hearth_api::json;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::error::Error;
 use crate::brief::{MESSAGE, brief};
@@ -13,10 +15,10 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path, kind: Text) -> Result<T, Er
     let text = files::text(path, kind).map_err(|source| Error::Io { path: path.into(), source })?;
     let bad =
         |reason: String| Error::Json { path: path.to_owned(), reason: brief(reason, MESSAGE) };
-    let parsed = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
+    let value: Value = serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?;
     // A list would be taken for the values of the keys in order.
-    match text.trim_start().starts_with('{') {
-        true => Ok(parsed),
-        false => Err(bad("it is not an object".to_owned())),
+    if !value.is_object() {
+        return Err(bad("it is not an object".to_owned()));
     }
+    json::read(&value).map_err(|misfit| bad(misfit.to_string()))
 }

@@ -8,9 +8,11 @@ use sha2::{Digest, Sha256};
 
 use super::digest_cache::DigestCache;
 use super::error::Error;
+use super::export::Folder;
 use super::json;
 use super::listing::{self, FileDigests};
 use crate::brief::{VALUE, brief};
+use crate::enclosure::Enclosure;
 use crate::files::Text;
 use crate::progress::Progress;
 
@@ -77,11 +79,12 @@ impl Manifest {
     pub fn make(root: &Path, progress: &Progress) -> Result<Self, Error> {
         let (mut files, mut known) = (BTreeMap::new(), FileDigests::default());
         let found = listing::files(root)?;
+        let enclosure = Enclosure::new(root, &[]);
         for name in found.iter().filter(|name| *name != MANIFEST) {
-            progress.expect(length(root, name)?);
+            progress.expect(length(root, name, &enclosure)?);
         }
         for name in found.into_iter().filter(|name| name != MANIFEST) {
-            let bytes = length(root, &name)?;
+            let bytes = length(root, &name, &enclosure)?;
             let sha256 = known.or(&root.join(&name), |path| sha256(path, progress))?;
             files.insert(name, Entry { bytes, sha256 });
         }
@@ -154,6 +157,16 @@ impl Manifest {
     /// # Errors
     /// The folder can't be listed.
     pub fn differences(&self, root: &Path, progress: &Progress) -> Result<Vec<Difference>, Error> {
+        self.differences_in(root, &Enclosure::new(root, &[]), progress)
+    }
+
+    /// The same where files may lie in `enclosure`.
+    fn differences_in(
+        &self,
+        root: &Path,
+        enclosure: &Enclosure,
+        progress: &Progress,
+    ) -> Result<Vec<Difference>, Error> {
         self.files.values().for_each(|entry| progress.expect(entry.bytes));
         let (mut differences, mut known) = (Vec::new(), FileDigests::default());
         let mut read = |path: &Path| known.or(path, |path| sha256(path, progress));
@@ -162,8 +175,8 @@ impl Manifest {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Differs::Missing,
                 _ => Differs::Differs,
             };
-            let checked =
-                entry.measure(root, name).and_then(|()| entry.digest(root, name, &mut read));
+            let checked = entry.measure(root, name, enclosure);
+            let checked = checked.and_then(|()| entry.digest(root, name, &mut read));
             if let Err(error) = checked {
                 let reason = match error {
                     Error::Digest { reason, .. } | Error::Unusable { reason, .. } => reason,
@@ -186,12 +199,13 @@ impl Manifest {
     fn verify(
         &self,
         root: &Path,
+        enclosure: &Enclosure,
         digested: &DigestCache,
         progress: &Progress,
     ) -> Result<Digests, Error> {
         // Lengths are known at once: what was cut short is refused before gigabytes are read.
         for (name, entry) in &self.files {
-            entry.measure(root, name)?;
+            entry.measure(root, name, enclosure)?;
         }
         let mut known = FileDigests::default();
         let mut read = |path: &Path| known.or(path, |path| digested.sha256(path, progress));
@@ -218,9 +232,9 @@ impl Difference {
 }
 
 impl Entry {
-    /// Checks that the file is there, beneath `root`, and as long as it must be.
-    fn measure(&self, root: &Path, name: &str) -> Result<(), Error> {
-        let bytes = length(root, name)?;
+    /// Checks that the file is there, where it may lie, and as long as it must be.
+    fn measure(&self, root: &Path, name: &str, enclosure: &Enclosure) -> Result<(), Error> {
+        let bytes = length(root, name, enclosure)?;
         if bytes == self.bytes {
             return Ok(());
         }
@@ -245,25 +259,26 @@ impl Entry {
     }
 }
 
-/// Digests the `used` files of `root`; where there is a `manifest.json`, every file that it lists is
+/// Digests the `used` files of `folder`; where there is a `manifest.json`, every file that it lists is
 /// verified, and every used file must be listed. `progress` is told how much there is to read, of
 /// graphs and weights twice: they are read once more to be used.
 ///
 /// # Errors
 /// [`Error::Digest`] names the file that isn't what the manifest says.
 pub(crate) fn contents(
-    root: &Path,
+    folder: &Folder,
     used: &BTreeSet<PathBuf>,
     digested: &DigestCache,
     progress: &Progress,
 ) -> Result<Contents, Error> {
+    let root = folder.root();
     for file in used {
         let bytes = std::fs::metadata(root.join(file)).map_or(0, |file| file.len());
         let text = file.extension().is_some_and(|kind| kind == "json" || kind == "txt");
         progress.expect(if text { bytes } else { 2 * bytes });
     }
     let verified = match Manifest::read(root)? {
-        Some(manifest) => Some(manifest.verify(root, digested, progress)?),
+        Some(manifest) => Some(manifest.verify(root, folder.enclosure(), digested, progress)?),
         None => None,
     };
     whole(root, used, verified, |path| digested.sha256(path, progress))
@@ -272,11 +287,12 @@ pub(crate) fn contents(
 /// The same for those who want to know everything that differs; digests the files only if `digest`
 /// says so and nothing does.
 pub(crate) fn examine(
-    root: &Path,
+    folder: &Folder,
     used: &BTreeSet<PathBuf>,
     digest: bool,
     progress: &Progress,
 ) -> Result<(Contents, Vec<Difference>), Error> {
+    let root = folder.root();
     let Some(manifest) = Manifest::read(root)? else {
         if !digest {
             return Ok((Contents::default(), Vec::new()));
@@ -286,7 +302,7 @@ pub(crate) fn examine(
         }
         return Ok((whole(root, used, None, |path| sha256(path, progress))?, Vec::new()));
     };
-    let differences = manifest.differences(root, progress)?;
+    let differences = manifest.differences_in(root, folder.enclosure(), progress)?;
     let extra = |difference: &Difference| difference.state == Differs::Extra;
     let is_used = |difference: &Difference| used.contains(Path::new(&difference.file));
     if !digest || differences.iter().any(|differs| !extra(differs) || is_used(differs)) {
@@ -326,8 +342,8 @@ fn whole(
     Ok(Contents { digest, verified: vouched })
 }
 
-/// The length of a file that lies beneath `root`, whatever links lead to it.
-fn length(root: &Path, name: &str) -> Result<u64, Error> {
+/// The length of a file that lies in `enclosure`, whatever links lead to it.
+fn length(root: &Path, name: &str, enclosure: &Enclosure) -> Result<u64, Error> {
     let path = root.join(name);
     let io = |source| Error::Io { path: path.clone(), source };
     let metadata = match std::fs::metadata(&path) {
@@ -341,8 +357,8 @@ fn length(root: &Path, name: &str) -> Result<u64, Error> {
         }
         other => other.map_err(io)?,
     };
-    let (real, root) = (path.canonicalize().map_err(io)?, root.canonicalize().map_err(io)?);
-    if !real.starts_with(root) {
+    let real = path.canonicalize().map_err(io)?;
+    if !enclosure.holds(&real) {
         let reason =
             format!("it leads out of the folder to {} (cp -rL resolves links)", real.display());
         return Err(Error::Digest { path, reason });

@@ -12,6 +12,7 @@ mod index;
 mod inside;
 mod json;
 mod limits;
+mod links;
 mod listing;
 mod manifest;
 mod tiling;

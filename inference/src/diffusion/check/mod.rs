@@ -24,7 +24,7 @@ const MAX_GUIDANCE: f32 = 1000.0;
 const NO_LAYERS: &str = "this model's text encoder gives its last layer only; add the others with \
                          Hearth's tools (python -m export.clip_skip FOLDER), or leave it out";
 /// What is said where no picture can be encoded.
-const NO_ENCODER: &str = "this folder has no vae_encoder that gives latent_parameters; export the \
+const NO_ENCODER: &str = "this folder has no vae_encoder that a picture can start from; export the \
                           model again to start from pictures, or leave it out";
 /// What is said where the VAE is an asymmetric one.
 const NO_MASK: &str = "this model's VAE (AsymmetricAutoencoderKL) takes a mask in its decoder, \
@@ -81,6 +81,9 @@ impl Rules {
                 return Err(Invalid::new(field, &value, format!("give a number from 0 to {max}")));
             }
         }
+        if self.batch == Some(2) && !self.guides(request, guidance_scale) {
+            return Err(self.needs_guidance(guidance_scale));
+        }
         for (field, share) in
             [("denoising_start", request.denoising_start), ("denoising_end", request.denoising_end)]
         {
@@ -119,6 +122,22 @@ impl Rules {
         Ok(CheckedRequest { settings, scheduler, calls })
     }
 
+    /// What is said to a request without guidance where the denoiser takes two copies and no less.
+    fn needs_guidance(&self, guidance_scale: f32) -> Invalid {
+        const REMEDY: &str = "or export the model with an open batch axis";
+        let built_in = "this export has a batch of 2 built in, as guidance takes it";
+        match self.family.takes_guidance_as_input {
+            true => {
+                let message = format!("{built_in}: give a negative_prompt with it, {REMEDY}");
+                Invalid::new("true_cfg_scale", &"1", message)
+            }
+            false => {
+                let message = format!("{built_in}: give more than 1, {REMEDY}");
+                Invalid::new("guidance_scale", &guidance_scale, message)
+            }
+        }
+    }
+
     /// Refuses fields that ask for another task than the one that is named.
     fn check_task(&self, request: &PictureRequest) -> Result<(), Invalid> {
         let Some(task) = request.task else { return Ok(()) };
@@ -145,11 +164,6 @@ impl Rules {
 
     fn check_prompts(&self, request: &PictureRequest) -> Result<(), Invalid> {
         let words = self.pictures.max_prompt_tokens > 0;
-        let shown = request.starts_from_picture() || !request.control_image.is_empty();
-        if words && !shown && request.prompt.trim().is_empty() {
-            let message = "say what to show (a picture or a control image may do without words)";
-            return Err(Invalid::new("prompt", &quoted(&request.prompt), message));
-        }
         if !words && !request.prompt.trim().is_empty() {
             let message = "this model knows no words; leave the prompt empty";
             return Err(Invalid::new("prompt", &quoted(&request.prompt), message));
@@ -210,11 +224,23 @@ impl Rules {
         }
         if let (Some(length), Some(limits)) =
             (request.max_sequence_length, self.pictures.sequence_length)
-            && !(1..=limits.max).contains(&length)
         {
-            let message = format!("give 1 to {}", limits.max);
+            let message = match self.sequence_is_built_in {
+                true if length != limits.max => {
+                    format!(
+                        "this export has {} tokens built in; give that, or leave it out",
+                        limits.max
+                    )
+                }
+                false if !(1..=limits.max).contains(&length) => format!("give 1 to {}", limits.max),
+                _ => return self.check_conditions_and_class(request),
+            };
             return Err(Invalid::new("max_sequence_length", &length, message));
         }
+        self.check_conditions_and_class(request)
+    }
+
+    fn check_conditions_and_class(&self, request: &PictureRequest) -> Result<(), Invalid> {
         check_conditions(request)?;
         match (self.pictures.classes, request.class_labels) {
             (Some(classes), Some(label)) if label >= classes => {

@@ -18,7 +18,7 @@ impl Rules {
         if request.image_latents.is_some() {
             return self.check_image_latents(request);
         }
-        let Some(image) = &request.image else {
+        if request.image.is_none() {
             let message = "there is no image to change; give one, or leave it out";
             if request.mask_image.is_some() {
                 return Err(Invalid::new("mask_image", &"given", message));
@@ -37,17 +37,8 @@ impl Rules {
                 }
                 _ => Ok(None),
             };
-        };
-        if let Some(mask) = &request.mask_image {
-            if (mask.width, mask.height) != (image.width, image.height) {
-                let size = format!("of {}x{}", mask.width, mask.height);
-                let message = format!(
-                    "the image is of {}x{}; make both of one size",
-                    image.width, image.height
-                );
-                return Err(Invalid::new("mask_image", &size, message));
-            }
-        } else if self.pictures.tasks == [Task::Inpainting] {
+        }
+        if request.mask_image.is_none() && self.pictures.tasks == [Task::Inpainting] {
             let message = "this model fills parts of a picture; say which by a mask";
             return Err(Invalid::new("mask_image", &"none", message));
         }

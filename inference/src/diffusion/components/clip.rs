@@ -4,16 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hearth_api::request::Lora;
+use serde::Deserialize;
 
 use super::adapters::Adapters;
 use super::cache::Cache;
+use super::numbers;
 use super::prompt::{self, Chunk, Cut, Prompt, Syntax};
-use crate::blueprint::{Reader, Sessions};
+use crate::blueprint::folder::Folder;
+use crate::blueprint::{Axis, Reader, Sessions};
 use crate::model::Error;
-use crate::session::{Input, Interrupt, Output, Session, Values};
+use crate::session::{Input, Interrupt, Output, Port, Session, Values};
 use crate::tokenizers::Clip;
 
 const IDS: &str = "input_ids";
+/// Which of the tokens are the prompt's, where a graph asks for it.
+const MASK: &str = "attention_mask";
 const LAST: &str = "last_hidden_state";
 /// Outputs of the layers, the embeddings first: `hidden_states.0` to the last layer's.
 const LAYERS: &str = "hidden_states.";
@@ -52,6 +57,26 @@ pub(in crate::diffusion) struct ClipSpec {
     outputs: Vec<String>,
     pooled: Option<&'static str>,
     adapters: Adapters,
+    /// The mask that the graph takes; none if it takes none.
+    mask: Option<Mask>,
+    /// The graph's outputs, with their lengths where those are known.
+    widths: Vec<(String, Option<usize>)>,
+}
+
+/// What a graph's attention mask says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mask {
+    /// All tokens count, padding too: so do diffusers' pipelines where nothing else is said.
+    All,
+    /// The prompt's own, from its start to its end.
+    Prompt,
+}
+
+/// What of a text encoder's config counts.
+#[derive(Debug, Default, Deserialize)]
+struct Config {
+    #[serde(default)]
+    use_attention_mask: bool,
 }
 
 /// A CLIP text encoder with its tokenizer.
@@ -112,14 +137,48 @@ impl ClipSpec {
         let ports = reader.graph(&component);
         ports.input(IDS);
         let adapters = Adapters::read(&ports);
-        ports.expect_inputs(&[IDS].into_iter().chain(adapters.inputs()).collect::<Vec<_>>());
+        let known: Vec<_> = [IDS, MASK].into_iter().chain(adapters.inputs()).collect();
+        ports.expect_inputs(&known);
         ports.expect_integers(&[IDS]);
+        for name in [IDS, MASK] {
+            let tokens = Axis::Length(tokenizer.max_length());
+            ports.expect_shape(name, &[Axis::Batch(&[1]), tokens]);
+        }
         ports.expect_floats(&[LAST, POOLED, PROJECTED]);
         if let Some(pooled) = pooled {
             ports.output(pooled);
         }
         let outputs = ports.outputs().iter().map(|port| port.name.clone()).collect();
-        Ok(Self { component, tokenizer, outputs, pooled, adapters })
+        let width = |port: &Port| (port.name.clone(), port.dims.last().copied().flatten());
+        let widths = ports.outputs().iter().map(width).collect();
+        let mask = ports.inputs().iter().any(|port| port.name == MASK).then_some(Mask::All);
+        Ok(Self { component, tokenizer, outputs, pooled, adapters, mask, widths })
+    }
+
+    /// The same as a pipeline has it that heeds `use_attention_mask` in the encoder's config.
+    ///
+    /// # Errors
+    /// A config that can't be read.
+    pub(in crate::diffusion) fn heeding_mask(self, folder: &Folder) -> Result<Self, Error> {
+        let file = format!("{}/config.json", self.component);
+        let is_there = self.mask.is_some() && folder.path(&file).is_ok();
+        let config: Config = if is_there { folder.json(&file)? } else { Config::default() };
+        let mask = if config.use_attention_mask { Some(Mask::Prompt) } else { self.mask };
+        Ok(Self { mask, ..self })
+    }
+
+    /// Width of what `layer` gives, where the graph says it.
+    pub(in crate::diffusion) fn width(&self, layer: Layer) -> Option<usize> {
+        self.width_of(&self.output(layer))
+    }
+
+    /// Width of what the graph pools, where it says it.
+    pub(in crate::diffusion) fn pooled_width(&self) -> Option<usize> {
+        self.width_of(self.pooled?)
+    }
+
+    fn width_of(&self, output: &str) -> Option<usize> {
+        self.widths.iter().find(|(name, _)| name == output)?.1
     }
 
     /// Notes it where the graph doesn't give `layer`.
@@ -284,16 +343,27 @@ impl ClipEncoder {
         output: &str,
         interrupt: &Interrupt,
     ) -> Result<(Output, Vec<f32>), Error> {
-        let ids =
-            Input { name: IDS, shape: &[1, chunk.ids.len()], values: Values::I64(&chunk.ids) };
-        let inputs: Vec<_> = [ids].into_iter().chain(self.spec.adapters.given(scales)).collect();
-        Ok(match self.spec.pooled {
+        let shape = [1, chunk.ids.len()];
+        let ids = Input { name: IDS, shape: &shape, values: Values::I64(&chunk.ids) };
+        let mask = self.spec.mask.map(|mask| match mask {
+            Mask::All => vec![1; chunk.ids.len()],
+            Mask::Prompt => chunk.mask(),
+        });
+        let mask = mask.as_deref().map(Values::I64);
+        let mask = mask.map(|values| Input { name: MASK, shape: &shape, values });
+        let inputs: Vec<_> =
+            [ids].into_iter().chain(mask).chain(self.spec.adapters.given(scales)).collect();
+        let (hidden, pooled) = match self.spec.pooled {
             None => (self.session.run(&inputs, output, interrupt)?, Vec::new()),
             Some(name) => {
                 let [hidden, pooled] = self.session.run_for(&inputs, [output, name], interrupt)?;
                 (hidden, pooled.values)
             }
-        })
+        };
+        for values in [&hidden.values, &pooled] {
+            numbers::check(self.spec.component.clone(), values)?;
+        }
+        Ok((hidden, pooled))
     }
 }
 

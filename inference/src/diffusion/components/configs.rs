@@ -1,9 +1,11 @@
 //! What the configs beside the graphs say; keys that don't matter here are ignored.
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::blueprint::SCHEDULER_CONFIG;
 use crate::blueprint::folder::{Folder, MAX_SIDE};
+use crate::blueprint::{Reader, SCHEDULER, SCHEDULER_CONFIG};
+use crate::brief::{VALUE, brief};
 use crate::model::Error;
 use crate::schedulers::SchedulerConfig;
 
@@ -30,10 +32,31 @@ pub(in crate::diffusion) struct UnetConfig {
 
 /// Rows and columns of the latents that a model was trained at.
 #[derive(Debug, Deserialize, Clone, Copy)]
-#[serde(untagged)]
+#[serde(try_from = "Value")]
 pub(in crate::diffusion) enum SampleSize {
     Square(u32),
     HeightWidth([u32; 2]),
+}
+
+impl TryFrom<Value> for SampleSize {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        let side = |value: &Value| {
+            let number = value.as_f64().filter(|number| number.fract() == 0.0)?;
+            (0.0..=f64::from(u32::MAX)).contains(&number).then_some(number as u32)
+        };
+        let size = match &value {
+            Value::Array(sides) => match sides.as_slice() {
+                [height, width] => {
+                    side(height).zip(side(width)).map(|(h, w)| Self::HeightWidth([h, w]))
+                }
+                _ => None,
+            },
+            one => side(one).map(Self::Square),
+        };
+        size.ok_or_else(|| format!("{value}: give a whole number, or [rows, columns]"))
+    }
 }
 
 impl SampleSize {
@@ -63,12 +86,13 @@ pub(in crate::diffusion) struct ControlNetConfig {
 pub(in crate::diffusion) struct VaeConfig {
     #[serde(rename = "_class_name")]
     class: Option<String>,
-    block_out_channels: Vec<u32>,
+    block_out_channels: Option<Vec<u32>>,
+    /// What `AutoencoderTiny` has instead.
+    decoder_block_out_channels: Option<Vec<u32>>,
     /// Rows and columns of the pictures that it was trained on.
     sample_size: Option<SampleSize>,
     pub(in crate::diffusion) latent_channels: usize,
-    #[serde(default = "scaling_factor")]
-    pub(in crate::diffusion) scaling_factor: f32,
+    scaling_factor: Option<f32>,
     pub(in crate::diffusion) shift_factor: Option<f32>,
     pub(in crate::diffusion) latents_mean: Option<Vec<f32>>,
     pub(in crate::diffusion) latents_std: Option<Vec<f32>>,
@@ -79,10 +103,8 @@ fn layers_per_block() -> usize {
     2
 }
 
-/// What diffusers' `AutoencoderKL` has where the config says nothing.
-fn scaling_factor() -> f32 {
-    0.18215
-}
+/// The class of a VAE whose encoder gives latents and no distribution of them.
+const TINY: &str = "AutoencoderTiny";
 
 impl UnetConfig {
     pub(in crate::diffusion) fn read(folder: &Folder) -> Result<Self, Error> {
@@ -131,7 +153,11 @@ impl UnetConfig {
 impl ControlNetConfig {
     pub(in crate::diffusion) fn read(folder: &Folder, file: &str) -> Result<Self, Error> {
         let config: Self = folder.json(file)?;
-        if let Some(class) = config.class.as_ref().filter(|class| *class != "ControlNetModel") {
+        // Several of them are named as one.
+        let named = folder.index().class_of(file.trim_end_matches("/config.json"));
+        let named = named.filter(|class| *class != "MultiControlNetModel");
+        let class = named.or(config.class.as_deref());
+        if let Some(class) = class.filter(|class| *class != "ControlNetModel") {
             let what = match class.contains("Union") {
                 true => "that steers by several kinds of picture and a control_mode, which",
                 false => "which",
@@ -168,14 +194,17 @@ impl ControlNetConfig {
 
 impl VaeConfig {
     pub(in crate::diffusion) fn read(folder: &Folder) -> Result<Self, Error> {
-        let config: Self = match folder.lacks_configs() && folder.path(VAE).is_err() {
+        let mut config: Self = match folder.lacks_configs() && folder.path(VAE).is_err() {
             true => Self::of_stable_diffusion_1(),
             false => folder.json(VAE)?,
         };
-        check_levels(VAE, &config.block_out_channels)?;
+        // The index has the name that both halves had before the export.
+        let named = ["vae_decoder", "vae"].into_iter().find_map(|it| folder.index().class_of(it));
+        config.class = named.map(str::to_owned).or(config.class);
+        check_levels(VAE, config.levels()?)?;
         check_count(VAE, "latent_channels", config.latent_channels, MAX_CHANNELS)?;
         check_size(VAE, config.sample_size)?;
-        check_numbers(VAE, "scaling_factor", &[config.scaling_factor], f32::is_normal)?;
+        check_numbers(VAE, "scaling_factor", &[config.scaling_factor()], f32::is_normal)?;
         check_numbers(VAE, "shift_factor", config.shift_factor.as_slice(), f32::is_finite)?;
         for (key, list) in
             [("latents_mean", &config.latents_mean), ("latents_std", &config.latents_std)]
@@ -196,11 +225,12 @@ impl VaeConfig {
     /// What diffusers' own pipelines over ONNX take for granted.
     fn of_stable_diffusion_1() -> Self {
         Self {
-            block_out_channels: vec![128, 256, 512, 512],
+            block_out_channels: Some(vec![128, 256, 512, 512]),
+            decoder_block_out_channels: None,
             class: None,
             sample_size: None,
             latent_channels: 4,
-            scaling_factor: scaling_factor(),
+            scaling_factor: None,
             shift_factor: None,
             latents_mean: None,
             latents_std: None,
@@ -218,15 +248,45 @@ impl VaeConfig {
         Some(height.min(width))
     }
 
+    /// What latents are multiplied with after encoding; what its class has in diffusers where the
+    /// config says nothing.
+    pub(in crate::diffusion) fn scaling_factor(&self) -> f32 {
+        let usual = if self.class.as_deref() == Some(TINY) { 1.0 } else { 0.18215 };
+        self.scaling_factor.unwrap_or(usual)
+    }
+
+    /// The channels of each level.
+    fn levels(&self) -> Result<&[u32], Error> {
+        let levels = self.block_out_channels.as_ref().or(self.decoder_block_out_channels.as_ref());
+        levels.map(Vec::as_slice).ok_or_else(|| {
+            let class = self.class.as_deref().unwrap_or("a class that isn't named");
+            let reason = format!(
+                "block_out_channels is missing, so it isn't known how much the VAE shrinks a \
+                 picture: it is of {}; known: AutoencoderKL, AsymmetricAutoencoderKL, {TINY}",
+                brief(class.to_owned(), VALUE)
+            );
+            bad(VAE, reason)
+        })
+    }
+
     /// Pixels of one latent cell's side.
     pub(in crate::diffusion) fn cell(&self) -> u32 {
-        1 << (self.block_out_channels.len() - 1)
+        let levels = self.levels().map_or(1, <[u32]>::len);
+        1 << (levels - 1)
     }
 }
 
-/// The folder's `scheduler/scheduler_config.json`.
-pub(in crate::diffusion) fn scheduler_config(folder: &Folder) -> Result<SchedulerConfig, Error> {
-    SchedulerConfig::parse(&folder.text(SCHEDULER_CONFIG)?).map_err(Error::Scheduler)
+/// The folder's `scheduler/scheduler_config.json`, as the class that `model_index.json` names reads
+/// it.
+pub(in crate::diffusion) fn scheduler_config(
+    reader: &Reader<'_>,
+) -> Result<SchedulerConfig, Error> {
+    let folder = reader.folder();
+    let class = folder.index().class_of(SCHEDULER);
+    let config = SchedulerConfig::read(&folder.text(SCHEDULER_CONFIG)?, class);
+    let config = config.map_err(Error::Scheduler)?;
+    config.warnings().iter().for_each(|warning| reader.warn(warning));
+    Ok(config)
 }
 
 /// Refuses a count that no model has, before anything is made of that size.

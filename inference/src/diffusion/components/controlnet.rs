@@ -1,6 +1,7 @@
 //! One ControlNet (Zhang et al., Adding Conditional Control to Text-to-Image Diffusion Models,
 //! 2023): a picture, and what the denoiser is given, to what is added inside the denoiser.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub(super) struct ControlNetSpec {
     /// What it takes of the one before, if it can be second.
     before: Option<Vec<Port>>,
     outputs: Vec<Port>,
+    /// How many copies of the sample it takes at once, where that is built in.
+    pub(super) batch: Option<usize>,
 }
 
 /// A loaded ControlNet.
@@ -52,13 +55,16 @@ struct NetMemory {
     residuals: Vec<SharedTensor>,
     /// Whether its residuals have rows and columns.
     spread: bool,
-    /// The picture that is written in it.
-    control: Option<Arc<Control>>,
+    /// The picture that is written in it, and the first copy that its scales are of.
+    control: Option<(Arc<Control>, usize)>,
 }
 
 /// What one run is about.
+#[derive(Clone, Copy)]
 pub(super) struct Run<'a> {
     pub(super) picture: &'a PictureRun,
+    /// The copies of the sample that are run.
+    pub(super) copies: &'a Range<usize>,
     /// Which of the picture's ControlNets this one is.
     pub(super) index: usize,
     /// How strongly it counts.
@@ -127,8 +133,10 @@ impl ControlNetSpec {
         }
         let own = before.iter().flatten();
         graph.note_first(unfit("input", own.zip(taken)));
+        let batched: Vec<_> = known.iter().copied().filter(|name| *name != COND).collect();
+        let batch = graph.batch(&batched);
         let (name, inputs) = (name.to_owned(), graph.inputs().to_vec());
-        Ok(Self { name, config, inputs, constants, before, outputs })
+        Ok(Self { name, config, inputs, constants, before, outputs, batch })
     }
 
     /// The input of that name, if the graph has it.
@@ -158,6 +166,12 @@ impl ControlNet {
         self.session.busy()
     }
 
+    /// Whether what the last run gave are numbers; its memory is the processor's.
+    pub(super) fn gave_numbers(&self) -> bool {
+        let residuals = self.memory.iter().flat_map(|memory| &memory.residuals);
+        residuals.into_iter().all(SharedTensor::is_finite)
+    }
+
     /// What the last run gave, and the number of its memory.
     pub(super) fn residuals(&self) -> Option<(u64, &[SharedTensor])> {
         self.memory.as_ref().map(|memory| (memory.number, memory.residuals.as_slice()))
@@ -171,7 +185,7 @@ impl ControlNet {
         memories: &mut u64,
         interrupt: &Interrupt,
     ) -> Result<(), Error> {
-        let Run { picture, index, scale, guess_mode, given, spread } = run;
+        let Run { picture, copies, given, spread, .. } = run;
         let constants = std::mem::take(&mut self.constants);
         let takes = InputNames {
             sample: SAMPLE,
@@ -180,17 +194,18 @@ impl ControlNet {
             beside: false,
         };
         let ready = match self.memory.take() {
-            Some(memory) if memory.spread == spread && memory.memory.fits(takes, picture) => {
+            Some(memory)
+                if memory.spread == spread && memory.memory.fits(takes, picture, copies.len()) =>
+            {
                 Ok(memory)
             }
-            _ => self.memory_for(takes, picture, spread, memories),
+            _ => self.memory_for(takes, picture, copies.len(), spread, memories),
         };
         let result = ready.and_then(|mut memory| {
-            memory.memory.fill(takes, picture, scaled, 1.0);
-            self.write_control(&mut memory, picture, index, scale, guess_mode);
+            memory.memory.fill(takes, picture, copies, scaled, 1.0);
+            self.write_control(&mut memory, run);
             if let Some(before) = &mut self.before {
-                let copies = picture.conditioning.copies;
-                before.feed(&self.session, &mut memory.memory.bound, given, copies)?;
+                before.feed(&self.session, &mut memory.memory.bound, given, copies.len())?;
             }
             self.session.run_bound(&mut memory.memory.bound, interrupt)?;
             self.memory = Some(memory);
@@ -204,16 +219,16 @@ impl ControlNet {
         &mut self,
         takes: InputNames<'_>,
         picture: &PictureRun,
+        copies: usize,
         spread: bool,
         memories: &mut u64,
     ) -> Result<NetMemory, Error> {
-        let copies = picture.conditioning.copies;
         let [_, rows, columns] = picture.shape;
         let (height, width) = (picture.settings.height as usize, picture.settings.width as usize);
         let cond = [1, 3, height, width];
         let scales = [copies, self.outputs.len()];
         let more = [(COND, cond.as_slice()), (SCALE, scales.as_slice())];
-        let mut memory = Memory::new(&self.session, takes, picture, &more, &[])?;
+        let mut memory = Memory::new(&self.session, takes, picture, copies, &more, &[])?;
         let mut residuals = Vec::with_capacity(self.outputs.len());
         for (port, (channels, level)) in self.outputs.iter().zip(self.config.residuals()) {
             let side = |cells: usize| if spread { cells.div_ceil(1 << level) } else { 1 };
@@ -230,16 +245,13 @@ impl ControlNet {
     }
 
     /// Writes the picture and the scales, where others are written.
-    fn write_control(
-        &self,
-        memory: &mut NetMemory,
-        picture: &PictureRun,
-        index: usize,
-        scale: f32,
-        guess_mode: bool,
-    ) {
+    fn write_control(&self, memory: &mut NetMemory, run: Run<'_>) {
+        let Run { picture, copies, index, scale, guess_mode, .. } = run;
         let (Some(control), first) = (&picture.control, memory.memory.more()) else { return };
-        if memory.control.as_ref().is_some_and(|current| Arc::ptr_eq(current, control)) {
+        let is_current = |(written, of): &(Arc<Control>, usize)| {
+            Arc::ptr_eq(written, control) && *of == copies.start
+        };
+        if memory.control.as_ref().is_some_and(is_current) {
             return;
         }
         let (bound, count) = (&mut memory.memory.bound, self.outputs.len());
@@ -250,14 +262,13 @@ impl ControlNet {
             false => scale,
         });
         let own: Vec<_> = own.collect();
-        let copies = picture.conditioning.copies;
-        for copy in 0..copies {
+        for (place, copy) in copies.clone().enumerate() {
             // What to keep away from is not steered in guess mode.
-            let counts = !(guess_mode && copies == 2 && copy == 0);
+            let counts = !(guess_mode && picture.conditioning.copies == 2 && copy == 0);
             let none = vec![0.0; count];
-            bound.write(first + 1, copy * count, if counts { &own } else { &none });
+            bound.write(first + 1, place * count, if counts { &own } else { &none });
         }
-        memory.control = Some(Arc::clone(control));
+        memory.control = Some((Arc::clone(control), copies.start));
     }
 }
 
@@ -277,19 +288,21 @@ fn fault(graph: &Ports<'_>, channels: usize, count: usize) -> Option<String> {
     };
     let wrong = |port, form: String| Some(format!("input {port} must be {form}"));
     match (sample.dims.as_slice(), cond.dims.as_slice(), scale.dims.as_slice()) {
-        ([None, own, _, _], ..) if !is(Some(own), channels) => {
+        ([_, own, _, _], ..) if !is(Some(own), channels) => {
             wrong(sample, format!("[B,{channels},h,w]"))
         }
-        ([None, ..], [one, three, None, None], _) if is(Some(one), 1) && is(Some(three), 3) => {
-            let fits = scale.rank() == 2 && scale.dims[0].is_none() && is(scale.dims.get(1), count);
+        ([_, _, None, None], [one, three, None, None], _)
+            if is(Some(one), 1) && is(Some(three), 3) =>
+        {
+            let fits = scale.rank() == 2 && is(scale.dims.get(1), count);
             if fits {
                 None
             } else {
                 wrong(scale, format!("[B,{count}], a scale for each residual"))
             }
         }
-        ([None, ..], ..) => wrong(cond, "[1,3,H,W], its rows and columns open".to_owned()),
-        _ => wrong(sample, format!("[B,{channels},h,w], its batch open")),
+        ([_, _, None, None], ..) => wrong(cond, "[1,3,H,W], its rows and columns open".to_owned()),
+        _ => wrong(sample, format!("[B,{channels},h,w], its rows and columns open")),
     }
 }
 

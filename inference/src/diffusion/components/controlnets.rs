@@ -3,6 +3,7 @@
 //! Each adds what it finds to the residuals of the one before, so that nothing is summed outside
 //! the graphs and nothing is copied between them. One that doesn't count at a step isn't run.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::configs::bad;
@@ -81,11 +82,18 @@ impl ControlNets {
         self.nets.iter().map(ControlNet::busy).sum()
     }
 
-    /// Runs those that count at the picture's next step. What they add in all, and the number of the
+    /// The first that gave anything but numbers when it was run last; for memory of the processor's.
+    pub(super) fn overflowed(&mut self) -> Option<String> {
+        let net = self.nets.iter_mut().find(|net| !net.gave_numbers())?;
+        Some(net.graph().name().to_owned())
+    }
+
+    /// Runs those that count at the picture's next step, for those of its copies. What they add in all, and the number of the
     /// memory that it lies in; `None` if none counts.
     pub(super) fn run(
         &mut self,
         picture: &PictureRun,
+        copies: &Range<usize>,
         scaled: &mut [f32],
         interrupt: &Interrupt,
     ) -> Result<Option<(u64, &[SharedTensor])>, Error> {
@@ -104,7 +112,8 @@ impl ControlNets {
             let Some((before, [net, ..])) = self.nets.split_at_mut_checked(index) else { break };
             let given = last.and_then(|last| before.get(last)).and_then(ControlNet::residuals);
             spread |= !net.pools();
-            let run = super::controlnet::Run { picture, index, scale, guess_mode, given, spread };
+            let run =
+                super::controlnet::Run { picture, copies, index, scale, guess_mode, given, spread };
             net.run(run, scaled, &mut self.memories, interrupt)?;
             last = Some(index);
         }

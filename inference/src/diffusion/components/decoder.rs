@@ -1,10 +1,12 @@
 //! Latents to pixels.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use hearth_media::Image;
 
 use super::configs::VaeConfig;
+use super::numbers;
 use super::scaling::{Scaling, ScalingRule};
 use super::tiles::Planes;
 use super::tiling::Tiling;
@@ -18,7 +20,7 @@ pub(super) const DECODER: &str = "vae_decoder";
 pub(super) const PORTS: Ports = Ports {
     component: DECODER,
     input: "latent_sample",
-    output: "sample",
+    output: Cow::Borrowed("sample"),
     hint: "check block_out_channels in vae_decoder/config.json",
 };
 /// Red, green and blue.
@@ -61,10 +63,10 @@ impl Decoder {
     ) -> Result<Image, Error> {
         match self {
             Self::Vae(vae) => vae.decode(latents, shape, settings, interrupt),
-            Self::Pixels if latents.iter().all(|value| value.is_finite()) => {
+            Self::Pixels => {
+                numbers::check("unet", latents)?;
                 Ok(image(latents, shape))
             }
-            Self::Pixels => Err(Error::NotANumber { graph: "unet" }),
         }
     }
 

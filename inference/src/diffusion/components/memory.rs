@@ -2,6 +2,7 @@
 //! timestep, and what stays the same from step to step.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::diffusion::conditioning::{Conditioning, Constant};
@@ -34,8 +35,8 @@ pub(super) struct Memory {
     layout: Layout,
     /// Elements beside the sample of each copy.
     beside: usize,
-    /// The constants now in the memory.
-    conditioning: Option<Arc<Conditioning>>,
+    /// The constants now in the memory, and the first copy that they are of.
+    conditioning: Option<(Arc<Conditioning>, usize)>,
     constants: Vec<(Cow<'static, str>, Vec<usize>)>,
 }
 
@@ -54,15 +55,15 @@ impl InputNames<'_> {
 }
 
 impl Memory {
-    /// Binds `session`'s inputs for `picture`, then `more` inputs and the `outputs`.
+    /// Binds `session`'s inputs for so many copies of `picture`, then `more` inputs and the `outputs`.
     pub(super) fn new(
         session: &Session,
         takes: InputNames<'_>,
         picture: &PictureRun,
+        copies: usize,
         more: &[(&str, &[usize])],
         outputs: &[(&str, &[usize])],
     ) -> Result<Self, Error> {
-        let copies = picture.conditioning.copies;
         let mut sample = [&[copies], picture.layout.dims(picture.shape).as_slice()].concat();
         let [_, rows, columns] = picture.shape;
         let beside = takes.beside(picture);
@@ -72,7 +73,7 @@ impl Memory {
         let timestep: &[usize] = if scalar { &[] } else { &times };
         let constants: Vec<_> = takes
             .of(&picture.conditioning)
-            .map(|input| (input.name.clone(), input.shape.clone()))
+            .map(|input| (input.name.clone(), input.shape_for(copies)))
             .collect();
         let mut inputs = vec![(takes.sample, sample.as_slice()), (takes.timestep, timestep)];
         inputs.extend(constants.iter().map(|(name, shape)| (name.as_ref(), shape.as_slice())));
@@ -88,17 +89,18 @@ impl Memory {
         })
     }
 
-    /// Whether it has the shapes that `picture` needs.
-    pub(super) fn fits(&self, takes: InputNames<'_>, picture: &PictureRun) -> bool {
+    /// Whether it has the shapes that so many copies of `picture` need.
+    pub(super) fn fits(&self, takes: InputNames<'_>, picture: &PictureRun, copies: usize) -> bool {
         let mut constants = self.constants.iter();
-        self.copies == picture.conditioning.copies
+        self.copies == copies
             && self.shape == picture.shape
             && self.layout == picture.layout
             && self.beside == takes.beside(picture)
             && takes.of(&picture.conditioning).all(|input| {
-                constants
-                    .next()
-                    .is_some_and(|(name, shape)| *name == input.name && *shape == input.shape)
+                let same = |(name, shape): &(Cow<'_, str>, Vec<usize>)| {
+                    *name == input.name && *shape == input.shape_for(copies)
+                };
+                constants.next().is_some_and(same)
             })
             && constants.next().is_none()
     }
@@ -108,11 +110,13 @@ impl Memory {
         CONSTANTS + self.constants.len()
     }
 
-    /// Writes the inputs of the picture's next step; `scaled` is room for the sample.
+    /// Writes the inputs of the picture's next step, for those of its copies; `scaled` is room for
+    /// the sample.
     pub(super) fn fill(
         &mut self,
         takes: InputNames<'_>,
         picture: &PictureRun,
+        copies: &Range<usize>,
         scaled: &mut [f32],
         time_scale: f32,
     ) {
@@ -134,12 +138,15 @@ impl Memory {
             }
         }
         self.bound.fill(TIMESTEP, schedule.timesteps()[picture.call] / time_scale);
-        let current = self.conditioning.as_ref();
-        if !current.is_some_and(|current| Arc::ptr_eq(current, &picture.conditioning)) {
-            for (index, input) in takes.of(&picture.conditioning).enumerate() {
-                self.bound.write(CONSTANTS + index, 0, &input.values);
+        let (conditioning, first) = (&picture.conditioning, copies.start);
+        let is_current = |(written, of): &(Arc<Conditioning>, usize)| {
+            Arc::ptr_eq(written, conditioning) && *of == first
+        };
+        if !self.conditioning.as_ref().is_some_and(is_current) {
+            for (index, input) in takes.of(conditioning).enumerate() {
+                self.bound.write(CONSTANTS + index, 0, input.values_for(copies));
             }
-            self.conditioning = Some(Arc::clone(&picture.conditioning));
+            self.conditioning = Some((Arc::clone(conditioning), first));
         }
     }
 }

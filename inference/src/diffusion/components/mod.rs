@@ -11,9 +11,11 @@ mod controlnet;
 mod controlnets;
 mod decoder;
 mod denoiser;
+mod denoiser_spec;
 mod encoder;
 mod guidance;
 mod memory;
+mod numbers;
 mod prompt;
 mod residuals;
 mod scaling;
@@ -32,11 +34,13 @@ pub(super) use self::configs::{
 };
 pub(super) use self::controlnets::names as controlnet_names;
 pub(super) use self::decoder::Decoder;
-pub(super) use self::denoiser::{Denoiser, DenoiserSpec, Ports};
+pub(super) use self::denoiser::Denoiser;
+pub(super) use self::denoiser_spec::{DenoiserSpec, HIDDEN, Ports};
 pub(super) use self::encoder::VaeEncoder;
+pub(super) use self::numbers::are_finite;
 pub(super) use self::prompt::Syntax;
 #[cfg(test)]
 pub(super) use self::scaling::Scaling;
 pub(super) use self::scaling::{Fills, Numbers, ScalingRule};
-pub(super) use self::t5::{T5Encoder, T5Prompt, T5Spec};
+pub(super) use self::t5::{T5Encoder, T5Prompt, T5Spec, TextLength};
 pub(super) use self::vae::{VaeSpec, warn_of_encoder};

@@ -71,7 +71,7 @@ pub(in crate::diffusion) struct Scaling {
 
 impl Scaling {
     pub(in crate::diffusion) fn of(rule: ScalingRule, config: &VaeConfig) -> Self {
-        let factor = 1.0 / config.scaling_factor;
+        let factor = 1.0 / config.scaling_factor();
         let bare = vec![(factor, 0.0); config.latent_channels];
         let spread = config.latents_std.iter().zip(&config.latents_mean).next();
         let usual = match (rule.numbers, spread) {

@@ -7,7 +7,7 @@ use super::decoder::{self, Decoder, VaeDecoder};
 use super::encoder::{self, ENCODER, VaeEncoder};
 use super::scaling::ScalingRule;
 use super::tiling::Tiling;
-use super::vae_graph::VaeGraphSpec;
+use super::vae_graph::{Ports, VaeGraphSpec};
 use crate::blueprint::{Reader, Sessions};
 use crate::model::Error;
 
@@ -41,8 +41,11 @@ impl VaeSpec {
         config: VaeConfig,
         scaling: ScalingRule,
     ) -> Result<Self, Error> {
-        let decoder = VaeGraphSpec::read(reader, decoder::PORTS);
-        let encoder = has_encoder(reader).then(|| VaeGraphSpec::read(reader, encoder::PORTS));
+        let decoder = VaeGraphSpec::read(reader, decoder::PORTS, config.latent_channels);
+        let encoder = has_encoder(reader).then(|| {
+            let ports = Ports { output: encoded(reader).into(), ..encoder::PORTS };
+            VaeGraphSpec::read(reader, ports, encoder::COLOURS)
+        });
         let mut built_in = Vec::new();
         built_in.extend(decoder.fixed_size.map(|size| (decoder::DECODER, size)));
         if let Some(encoder) = &encoder {
@@ -114,13 +117,24 @@ impl VaeSpec {
     }
 }
 
-/// What older exports call their encoder's output.
-const DRAWN: &str = "latent_sample";
+/// Operators that draw random numbers.
+const RANDOM: [&str; 6] = [
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+    "Bernoulli",
+    "Multinomial",
+];
+
+/// What an encoder without a distribution calls its output.
+const LATENTS: &str = "latent_sample";
 
 /// What is said of an encoder that is left alone.
-const LEFT_OUT: &str = "vae_encoder is left out, so no picture can be started from: its output \
-                        latent_sample is drawn by random numbers of its own; export the folder \
-                        again with a newer optimum, which gives latent_parameters";
+const LEFT_OUT: &str = "vae_encoder is left out, so no picture can be started from: its graph draws \
+                        latents by random numbers of its own, so no seed would make a picture \
+                        again; export the folder again with a newer optimum, which gives \
+                        latent_parameters";
 
 /// Says it where the folder's encoder is an older one, which draws its latents by random numbers of
 /// its own, so that no seed would make a picture again.
@@ -136,5 +150,17 @@ fn has_encoder(reader: &Reader<'_>) -> bool {
 }
 
 fn draws_by_itself(reader: &Reader<'_>) -> bool {
-    reader.gives(ENCODER, DRAWN) && !reader.gives(ENCODER, encoder::PORTS.output)
+    reader.has_operator(ENCODER, &RANDOM)
+}
+
+/// The encoder's output that counts: the distribution's, or the one that there is.
+fn encoded(reader: &Reader<'_>) -> String {
+    let outputs = reader.output_names(ENCODER);
+    let named = [encoder::PARAMETERS, LATENTS].into_iter().map(str::to_owned);
+    let named = named.into_iter().find(|name| outputs.contains(name));
+    match (named, outputs.as_slice()) {
+        (Some(name), _) => name,
+        (None, [one]) => one.clone(),
+        (None, _) => encoder::PARAMETERS.to_owned(),
+    }
 }

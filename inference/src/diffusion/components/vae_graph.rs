@@ -4,12 +4,14 @@
 //! graph in single precision where there is one, else it is an error. Half comes first each time,
 //! so that a picture doesn't depend on those before it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::configs::bad;
+use super::numbers;
 use crate::blueprint::folder::MAX_SIDE;
-use crate::blueprint::{Reader, Sessions};
+use crate::blueprint::{Axis, Reader, Sessions};
 use crate::model::Error;
 use crate::session::{Graph, Input, Interrupt, Runtime, Session, Values};
 
@@ -33,11 +35,11 @@ pub(super) struct VaeGraph {
 }
 
 /// What the graph is called, and its input and output.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Ports {
     pub(super) component: &'static str,
     pub(super) input: &'static str,
-    pub(super) output: &'static str,
+    pub(super) output: Cow<'static, str>,
     /// What to look at where the output has another shape than the configs say.
     pub(super) hint: &'static str,
 }
@@ -53,19 +55,31 @@ enum Wide {
 /// The graph in one of its precisions.
 pub(super) struct Run<'a> {
     session: &'a mut Session,
-    ports: Ports,
+    ports: &'a Ports,
 }
 
 impl VaeGraphSpec {
-    pub(super) fn read(reader: &Reader<'_>, ports: Ports) -> Self {
+    /// Reads the graph, whose input has so many channels.
+    pub(super) fn read(reader: &Reader<'_>, ports: Ports, channels: usize) -> Self {
         let graph = reader.graph(ports.component);
         graph.expect_inputs(&[ports.input]);
-        graph.output(ports.output);
-        graph.expect_floats(&[ports.input, ports.output]);
+        graph.output(&ports.output);
+        graph.expect_floats(&[ports.input, &ports.output]);
         let fixed_size = graph.input(ports.input).and_then(|input| match input.dims[..] {
             [_, _, Some(rows), Some(columns)] => Some([rows, columns]),
             _ => None,
         });
+        let axes = [Axis::Batch(&[1]), Axis::Length(channels), Axis::Any, Axis::Any];
+        graph.expect_shape(ports.input, &axes);
+        let half_open = graph.input(ports.input).is_some_and(|input| {
+            matches!(input.dims[..], [_, _, Some(_), None] | [_, _, None, Some(_)])
+        });
+        graph.note_first(half_open.then(|| {
+            let input = ports.input;
+            format!(
+                "input {input} has one of its rows and columns built in; export it with both open"
+            )
+        }));
         let too_large = fixed_size.filter(|[rows, columns]| *rows.max(columns) > MAX_SIDE as usize);
         graph.note_first(too_large.map(|[rows, columns]| {
             format!(
@@ -93,7 +107,7 @@ impl VaeGraph {
         &mut self,
         mut work: impl FnMut(&mut Run<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let ports = self.ports;
+        let ports = &self.ports.clone();
         match work(&mut Run { session: &mut self.session, ports }) {
             Err(error @ Error::NotANumber { .. }) => match self.wide()? {
                 Some(session) => work(&mut Run { session, ports }),
@@ -123,6 +137,16 @@ impl VaeGraph {
         })
     }
 
+    /// Channels of its output, where ONNX Runtime knows their number.
+    pub(super) fn output_channels(&self) -> Option<usize> {
+        self.session.output(&self.ports.output).ok()?.dims.get(1).copied()?
+    }
+
+    /// What its output is called.
+    pub(super) fn output(&self) -> &str {
+        &self.ports.output
+    }
+
     /// The graph itself.
     pub(super) fn graph(&mut self) -> &mut Session {
         &mut self.session
@@ -148,6 +172,7 @@ impl Run<'_> {
         interrupt: &Interrupt,
     ) -> Result<Vec<f32>, Error> {
         let Ports { component, input, output: name, hint } = self.ports;
+        let (component, input) = (*component, *input);
         let shape = [1, channels, rows, columns];
         let input = Input { name: input, shape: &shape, values: Values::F32(planes) };
         let output = self.session.run(&[input], name, interrupt)?;
@@ -159,9 +184,7 @@ impl Run<'_> {
             );
             return Err(self.session.port_error(reason).into());
         }
-        if !output.values.iter().all(|value| value.is_finite()) {
-            return Err(Error::NotANumber { graph: component });
-        }
+        numbers::check(component, &output.values)?;
         Ok(output.values)
     }
 }

@@ -42,7 +42,9 @@ impl Start<'_> {
         }
         // diffusers encodes the masked picture here too, and leaves its latents unused; what that
         // draws is drawn here, so that the steps' noise is the same.
-        self.draw();
+        if self.encoder.as_ref().is_some_and(|encoder| encoder.draws()) {
+            self.draw();
+        }
         let known = known.unwrap_or_default();
         let mask = cells.repeat(self.shape[0]);
         let [known, noise, mask] =

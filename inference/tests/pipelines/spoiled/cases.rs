@@ -124,7 +124,7 @@ pub(super) const CASES: &[Case] = &[
         "tiny-sd-f16",
         |at| link_out(&at.join("vae_decoder/model.onnx_data")),
         "vae_decoder",
-        "leads out of the model's folder",
+        "vae_decoder/model.onnx_data: it leads out of the model's folder",
     ),
     (
         "tiny-sd-f16",
@@ -143,7 +143,7 @@ pub(super) const CASES: &[Case] = &[
         "tiny-sd3",
         |at| swap_config(at, "tiny-flux-dev", "transformer/config.json"),
         "transformer",
-        "missing field `sample_size`",
+        "`sample_size` is missing",
     ),
     ("tiny-sd", |at| write(at, "unet/config.json", POINTER), "unet", "run: git lfs pull"),
     (
@@ -160,7 +160,12 @@ pub(super) const CASES: &[Case] = &[
     ),
     ("tiny-sd", |at| pipe(&at.join("unet/config.json")), "unet", "it is not a file"),
     ("tiny-sd", |at| folder_instead(&at.join("unet/config.json")), "unet", "it is not a file"),
-    ("tiny-sd", |at| write(at, "hearth.json", "{\"steps\": 7}"), ".", "unknown field `steps`"),
+    (
+        "tiny-sd",
+        |at| write(at, "hearth.json", "{\"steps\": 7}"),
+        ".",
+        "steps: there is no key \"steps\" here; known: ",
+    ),
     (
         "tiny-sd",
         |at| write(at, "model_index.json", "{\"_class_name\": \"WanPipeline\"}"),
@@ -184,7 +189,7 @@ pub(super) const CASES: &[Case] = &[
         "tiny-sd",
         |at| set(at, "unet/config.json", "in_channels", "\"a text of many letters\""),
         "unet",
-        "expected usize at line",
+        "in_channels is \"a text of many letters\": give a whole number from 0 to",
     ),
     (
         "tiny-sd",
@@ -280,15 +285,34 @@ pub(super) const CASES: &[Case] = &[
     ),
     (
         "tiny-sd",
-        |at| replace(at, "scheduler/scheduler_config.json", "beta_start", "beta_strat"),
+        |at| write(at, "scheduler/scheduler_config.json", "[]"),
         "scheduler",
-        "`beta_strat` (value 0.00085) is not known (nearest: `beta_start`); remove",
+        "scheduler config: it is not an object; restore the file",
     ),
     (
         "tiny-sd",
-        |at| write(at, "scheduler/scheduler_config.json", "{}"),
+        |at| {
+            replace(at, "model_index.json", "\"DDIMScheduler\"", "null");
+            write(at, "scheduler/scheduler_config.json", "{}");
+        },
         "scheduler",
         "`_class_name` is missing; restore the file",
+    ),
+    (
+        "tiny-sd",
+        |at| set(at, "unet/config.json", "sample_size", "16.5"),
+        "unet",
+        "sample_size: 16.5: give a whole number, or [rows, columns]",
+    ),
+    (
+        "tiny-sd",
+        |at| {
+            let config = "{\"_class_name\": \"AutoencoderDC\", \"latent_channels\": 4}";
+            replace(at, "model_index.json", "AutoencoderKL", "AutoencoderDC");
+            write(at, "vae_decoder/config.json", config);
+        },
+        "vae_decoder",
+        "it is of AutoencoderDC; known: AutoencoderKL, AsymmetricAutoencoderKL, AutoencoderTiny",
     ),
     // tokenizers
     ("tiny-sd", |at| write(at, "tokenizer/vocab.json", POINTER), "tokenizer", "run: git lfs pull"),
@@ -308,7 +332,7 @@ pub(super) const CASES: &[Case] = &[
         "tiny-sd",
         |at| write(at, "tokenizer/vocab.json", "{\"a\": \"b\"}"),
         "tokenizer",
-        "vocab.json: invalid type: string \"b\", expected u32 at line 1 column 9; restore it",
+        "vocab.json: it doesn't give each token a whole number (line 1, column 9); restore it",
     ),
     (
         "tiny-sd",

@@ -7,14 +7,10 @@ mod spoil;
 use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
-
-use hearth_inference::Report;
-use hearth_inference::progress::Progress;
 
 use self::cases::CASES;
 use self::spoil::{BFLOAT16, FLOAT, retype, swap, write};
-use super::support::{copy_into, copy_of, refusal, repository};
+use super::support::{copy_into, copy_of, look, refusal, repository};
 
 #[test]
 fn a_spoiled_folder_is_refused_in_the_same_words_by_a_look_and_by_a_load() {
@@ -113,10 +109,6 @@ fn a_survey_says_of_each_graph_what_a_session_does() {
             assert_eq!(part.bytes, graph.weight_bytes());
         }
     }
-}
-
-fn look(folder: &Path) -> Report {
-    hearth_inference::inspect(folder, &Progress::default())
 }
 
 #[test]

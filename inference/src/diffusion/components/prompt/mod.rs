@@ -73,6 +73,8 @@ pub(in crate::diffusion) struct Chunk {
     pub(super) ids: Vec<i64>,
     /// One for each of `ids`.
     pub(super) weights: Vec<f32>,
+    /// How many of `ids` are no padding.
+    pub(super) own: usize,
 }
 
 /// The end of a prompt that didn't fit.
@@ -151,7 +153,14 @@ impl Chunk {
         weights.push(1.0);
         weights.extend(run.iter().map(|(_, weight)| *weight));
         weights.resize(tokenizer.max_length(), 1.0);
-        Self { ids: tokenizer.framed(&tokens), weights }
+        let ids = tokenizer.framed(&tokens);
+        let own = (tokens.len() + 2).min(ids.len());
+        Self { ids, weights, own }
+    }
+
+    /// An attention mask: 1 for start, tokens and end, 0 for padding.
+    pub(super) fn mask(&self) -> Vec<i64> {
+        (0..self.ids.len()).map(|place| i64::from(place < self.own)).collect()
     }
 
     /// Weighs the encoder's hidden states [tokens, width], as AUTOMATIC1111's web UI does it

@@ -35,6 +35,15 @@ fn a_plain_prompt_is_what_the_tokenizer_makes_of_it() {
 }
 
 #[test]
+fn a_mask_leaves_padding_out() {
+    let mask = |text: &str| prompt(text, Syntax::default()).chunks[0].mask();
+    let ones = |count: usize| [vec![1; count], vec![0; ROOM + 2 - count]].concat();
+    assert_eq!(mask(""), ones(2));
+    assert_eq!(mask("heart heart"), ones(4));
+    assert_eq!(mask(&words(40)), ones(ROOM + 2));
+}
+
+#[test]
 fn what_is_cut_is_named() {
     let text = format!("{} blue cat", words(ROOM));
     let cut = prompt(&text, Syntax::default()).cut.unwrap();
@@ -101,7 +110,7 @@ fn each_token_has_its_words_weight() {
 
 #[test]
 fn weighing_multiplies_and_gives_the_mean_back() {
-    let chunk = Chunk { ids: vec![0, 1], weights: vec![1.0, 3.0] };
+    let chunk = Chunk { ids: vec![0, 1], weights: vec![1.0, 3.0], own: 2 };
     let mut hidden = [1.0, 2.0, 3.0, 6.0];
     chunk.weigh(&mut hidden);
     // 1 2 9 18 has the mean 7.5, and it was 3
@@ -112,6 +121,6 @@ fn weighing_multiplies_and_gives_the_mean_back() {
     chunk.weigh(&mut balanced);
     assert_eq!(balanced, [1.0, -1.0, 3.0, -3.0], "no mean to give back");
     let mut same = [1.0, 2.0];
-    Chunk { ids: vec![0, 1], weights: vec![1.0, 1.0] }.weigh(&mut same);
+    Chunk { ids: vec![0, 1], weights: vec![1.0, 1.0], own: 2 }.weigh(&mut same);
     assert_eq!(same, [1.0, 2.0]);
 }

@@ -12,8 +12,8 @@ use serde::Deserialize;
 use self::text::{LENGTH, TextSpec};
 use crate::blueprint::{Draft, Family, Reader};
 use crate::diffusion::components::{
-    ClipSpec, DenoiserSpec, Fills, Numbers, POOLED, Ports, ScalingRule, T5Spec, VaeConfig, VaeSpec,
-    adapter_names, bad, scheduler_config, warn_of_encoder,
+    ClipSpec, DenoiserSpec, Fills, HIDDEN, Numbers, POOLED, Ports, ScalingRule, T5Spec, TextLength,
+    VaeConfig, VaeSpec, adapter_names, bad, scheduler_config, warn_of_encoder,
 };
 use crate::diffusion::design::Design;
 use crate::diffusion::facts::Facts;
@@ -48,6 +48,7 @@ const OTHER: [&str; 3] = ["scheduler", "tokenizer", "tokenizer_2"];
 const PORTS: Ports = Ports {
     required: &["encoder_hidden_states", "pooled_projections", "img_ids", "txt_ids"],
     optional: &[text::GUIDANCE],
+    places: &text::PLACES,
     time_scale: 1000.0,
     ..Ports::TRANSFORMER
 };
@@ -89,7 +90,7 @@ fn read(reader: &Reader<'_>) -> Result<Draft, Error> {
         objective: Objective::Flow,
         token_side,
         given_sigmas: true,
-        ..Schedule::of(scheduler_config(folder)?)
+        ..Schedule::of(scheduler_config(reader)?)
     };
     warn_of_encoder(reader);
     reader.expect(&[&GRAPHS, VaeSpec::components(reader).as_slice()].concat(), &OTHER);
@@ -99,8 +100,19 @@ fn read(reader: &Reader<'_>) -> Result<Draft, Error> {
     let denoiser = DenoiserSpec::read(reader, PORTS, config.in_channels);
     let vae = VaeSpec::read(reader, vae, FAMILY.scaling)?;
     let fixed = vae.fixed_size(None)?;
+    let fixed = text::fixed_cells(&denoiser, fixed, CELLS)?;
     let max_prompt_tokens = clip.max_tokens();
-    let text = TextSpec::new(clip, t5, &denoiser, token_side);
+    denoiser.expect_length(reader, HIDDEN, 2, t5.width);
+    denoiser.expect_length(reader, "pooled_projections", 1, clip.pooled_width());
+    let length = TextLength::resolve(
+        LENGTH,
+        &[
+            ("text_encoder_2", t5.built_in_length),
+            ("transformer", denoiser.built_in_length(HIDDEN, 1)),
+            ("transformer", text::built_in_places(&denoiser, text::TEXT_PLACES)),
+        ],
+    )?;
+    let text = TextSpec::new(clip, t5, &denoiser, token_side, length.range);
 
     let mut fields =
         vec!["latents", "prompt_2", "negative_prompt", "negative_prompt_2", "true_cfg_scale"];
@@ -117,7 +129,8 @@ fn read(reader: &Reader<'_>) -> Result<Draft, Error> {
         fixed_size: fixed.is_some(),
         smallest: vae.smallest(),
         max_prompt_tokens,
-        sequence_length: Some(LENGTH),
+        sequence_length: Some(length.range),
+        sequence_is_built_in: length.built_in,
         max_prompt_chunks: 1,
         max_clip_skip: 0,
         classes: None,
@@ -125,6 +138,7 @@ fn read(reader: &Reader<'_>) -> Result<Draft, Error> {
         controlnets: Vec::new(),
         cell,
         latent_channels,
+        batch: denoiser.batch(),
         zeros_without_negative: false,
         longest: None,
     };

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::blueprint::Sessions;
+use crate::blueprint::folder::MAX_SIDE;
 use crate::diffusion::components::{
-    Adapters, ClipEncoder, ClipSpec, DenoiserSpec, Layer, Reading, Syntax, T5Encoder, T5Spec,
+    Adapters, ClipEncoder, ClipSpec, DenoiserSpec, Layer, Reading, Syntax, T5Encoder, T5Spec, bad,
     warn_if_cut,
 };
 use crate::diffusion::conditioning::{Conditioner, Conditioning};
@@ -18,7 +19,8 @@ pub(super) const LENGTH: SequenceLength = SequenceLength { default: 512, max: 51
 /// The guidance scale as an input, which dev has.
 pub(super) const GUIDANCE: &str = "guidance";
 const IMAGE_PLACES: &str = "img_ids";
-const TEXT_PLACES: &str = "txt_ids";
+pub(super) const TEXT_PLACES: &str = "txt_ids";
+pub(super) const PLACES: [&str; 2] = [IMAGE_PLACES, TEXT_PLACES];
 /// Numbers of a place: none, row, column.
 const PLACE: usize = 3;
 
@@ -44,6 +46,40 @@ struct Requirements {
     batched_places: bool,
     /// Pixels of a token's side.
     token_side: u32,
+    length: SequenceLength,
+}
+
+/// Places that an input of the transformer has built in.
+pub(super) fn built_in_places(denoiser: &DenoiserSpec, name: &str) -> Option<usize> {
+    let rank = denoiser.input(name)?.rank();
+    denoiser.built_in_length(name, rank.checked_sub(2)?)
+}
+
+/// Rows and columns of the only latents that pictures can have: those built into the VAE as `fixed`,
+/// or, where the transformer has a number of tokens built in, those of a square of so many, or of
+/// `usual` cells a side.
+///
+/// # Errors
+/// [`Error::Model`] for a number of tokens that is of no such picture.
+pub(super) fn fixed_cells(
+    denoiser: &DenoiserSpec,
+    fixed: Option<[u32; 2]>,
+    usual: u32,
+) -> Result<Option<[u32; 2]>, Error> {
+    let built_in = denoiser.built_in_tokens().or(built_in_places(denoiser, IMAGE_PLACES));
+    let Some(tokens) = built_in else { return Ok(fixed) };
+    let tokens_of = |[rows, columns]: [u32; 2]| (rows / 2) as usize * (columns / 2) as usize;
+    let side = u32::try_from(2 * tokens.isqrt()).unwrap_or(u32::MAX);
+    let cells =
+        fixed.unwrap_or(if tokens_of([usual; 2]) == tokens { [usual; 2] } else { [side; 2] });
+    if tokens_of(cells) == tokens && side <= MAX_SIDE {
+        return Ok(Some(cells));
+    }
+    let reason = format!(
+        "it has {tokens} tokens of a picture built in, which isn't a square's nor the VAE's size; \
+         export it with open axes"
+    );
+    Err(bad("transformer", reason))
 }
 
 impl TextSpec {
@@ -52,10 +88,11 @@ impl TextSpec {
         t5: T5Spec,
         denoiser: &DenoiserSpec,
         token_side: u32,
+        length: SequenceLength,
     ) -> Self {
         let batched_places = denoiser.input(IMAGE_PLACES).is_some_and(|port| port.rank() == 3);
         let guidance = denoiser.input(GUIDANCE).is_some();
-        Self { clip, t5, asked: Requirements { guidance, batched_places, token_side } }
+        Self { clip, t5, asked: Requirements { guidance, batched_places, token_side, length } }
     }
 
     pub(super) fn adapters(&self) -> impl Iterator<Item = &Adapters> {
@@ -92,7 +129,7 @@ impl Conditioner for Text {
         interrupt: &Interrupt,
     ) -> Result<Conditioning, Error> {
         let request = &settings.request;
-        let length = request.max_sequence_length.unwrap_or(LENGTH.default) as usize;
+        let length = request.max_sequence_length.unwrap_or(self.asked.length.default) as usize;
         let true_cfg_scale = request.true_cfg_scale.map_or(1.0, single);
         let mut prompts = vec![second_or_first(
             ("prompt", &settings.request.prompt),

@@ -16,7 +16,7 @@ use self::text::Text;
 use crate::blueprint::folder::Folder;
 use crate::blueprint::{Draft, Family, Reader};
 use crate::diffusion::components::{
-    ClipSpec, DenoiserSpec, Layer, Ports, SampleSize, UnetConfig, VaeConfig, VaeSpec,
+    ClipSpec, DenoiserSpec, HIDDEN, Layer, Ports, SampleSize, UnetConfig, VaeConfig, VaeSpec,
     adapter_names, bad, controlnet_names, scheduler_config, warn_of_encoder,
 };
 use crate::diffusion::conditioning::Conditioner;
@@ -75,7 +75,7 @@ fn read(reader: &Reader<'_>, family: &'static PictureFamily) -> Result<Draft, Er
     let inpainting_model = is_inpainting(&unet, &vae)?;
     // Only the first family's pipelines correct what old configs say.
     let distilled = !family.takes_controlnets;
-    let config = scheduler_config(folder)?;
+    let config = scheduler_config(reader)?;
     let schedule = Schedule { distilled, corrects: !distilled, ..Schedule::of(config) };
     let nets = match family.takes_controlnets {
         true => controlnet_names(reader)?,
@@ -86,7 +86,7 @@ fn read(reader: &Reader<'_>, family: &'static PictureFamily) -> Result<Draft, Er
     graphs.extend(nets.iter().map(String::as_str));
     reader.expect(&graphs, &OTHER);
 
-    let encoder = ClipSpec::read(reader, "", None)?;
+    let encoder = ClipSpec::read(reader, "", None)?.heeding_mask(folder)?;
     encoder.expect(reader, Layer::Last);
     let max_clip_skip = encoder.max_skip(Layer::Normalised(0));
     let denoiser = DenoiserSpec::read(reader, Ports::UNET, unet.in_channels).controlled(
@@ -95,6 +95,10 @@ fn read(reader: &Reader<'_>, family: &'static PictureFamily) -> Result<Draft, Er
         vae.latent_channels,
     )?;
     let embedding = embedding::width(&denoiser, &unet)?;
+    let denoiser = if embedding.is_some() { denoiser.unguided(reader) } else { denoiser };
+    denoiser.expect_length(reader, HIDDEN, 1, Some(encoder.max_tokens()));
+    denoiser.expect_length(reader, HIDDEN, 2, encoder.width(Layer::Last));
+    denoiser.expect_length(reader, embedding::NAME, 1, embedding);
     let (cell, latent_channels) = (vae.cell(), vae.latent_channels);
     let size_factor = size_factor(folder, &unet, cell, &nets);
     let decodes_masks = vae.decodes_masks();
@@ -123,6 +127,7 @@ fn read(reader: &Reader<'_>, family: &'static PictureFamily) -> Result<Draft, Er
         smallest: vae.smallest(),
         max_prompt_tokens: encoder.max_tokens(),
         sequence_length: None,
+        sequence_is_built_in: false,
         max_prompt_chunks: denoiser.max_prompt_chunks(),
         max_clip_skip,
         classes: None,
@@ -130,6 +135,7 @@ fn read(reader: &Reader<'_>, family: &'static PictureFamily) -> Result<Draft, Er
         controlnets: nets,
         cell,
         latent_channels,
+        batch: denoiser.batch(),
         zeros_without_negative: false,
         longest: None,
     };
@@ -196,7 +202,7 @@ pub(super) fn tasks(vae: &VaeSpec, family: &PictureFamily, kind: Kind) -> Result
     });
     if tasks.is_empty() {
         let reason = "the UNet changes or fills pictures, and nothing encodes them: there is no \
-                      vae_encoder/model.onnx that gives latent_parameters; export the folder again";
+                      vae_encoder/model.onnx that a picture can start from; export the folder again";
         return Err(bad("vae_encoder", reason.to_owned()));
     }
     Ok(tasks)

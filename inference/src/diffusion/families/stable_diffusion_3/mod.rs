@@ -12,9 +12,9 @@ use self::text::{LENGTH, TextSpec};
 use crate::blueprint::folder::MAX_SIDE;
 use crate::blueprint::{Draft, Family, Reader};
 use crate::diffusion::components::{
-    ClipSpec, DenoiserSpec, Fills, MAX_WIDTH, Numbers, PROJECTED, Ports, SampleSize, ScalingRule,
-    T5Spec, VaeConfig, VaeSpec, adapter_names, bad, check_count, check_size, scheduler_config,
-    warn_of_encoder,
+    ClipSpec, DenoiserSpec, Fills, HIDDEN, MAX_WIDTH, Numbers, PROJECTED, Ports, SampleSize,
+    ScalingRule, T5Spec, TextLength, VaeConfig, VaeSpec, adapter_names, bad, check_count,
+    check_size, scheduler_config, warn_of_encoder,
 };
 use crate::diffusion::design::Design;
 use crate::diffusion::facts::Facts;
@@ -93,7 +93,7 @@ fn read(reader: &Reader<'_>) -> Result<Draft, Error> {
     let schedule = Schedule {
         objective: Objective::Flow,
         token_side,
-        ..Schedule::of(scheduler_config(folder)?)
+        ..Schedule::of(scheduler_config(reader)?)
     };
     let has_t5 = folder.index().has(T5[0]);
     warn_of_encoder(reader);
@@ -111,8 +111,20 @@ fn read(reader: &Reader<'_>) -> Result<Draft, Error> {
         true => Some(T5Spec::read(reader, "_3")?),
         false => None,
     };
-    let text = TextSpec::new(reader, first, second, third, config.joint_attention_dim)?;
     let denoiser = DenoiserSpec::read(reader, Ports::TRANSFORMER, config.in_channels);
+    // The transformer reads CLIP's tokens, then T5's.
+    let beside =
+        denoiser.built_in_length(HIDDEN, 1).map(|all| all.saturating_sub(first.max_tokens()));
+    let of_t5 = third.as_ref().and_then(|third| third.built_in_length);
+    let length =
+        TextLength::resolve(LENGTH, &[("text_encoder_3", of_t5), ("transformer", beside)])?;
+    let pooled = first.pooled_width().zip(second.pooled_width());
+    let width = third.as_ref().map_or(Some(config.joint_attention_dim), |third| third.width);
+    denoiser.expect_length(reader, HIDDEN, 2, width);
+    let pooled = pooled.map(|(first, second)| first + second);
+    denoiser.expect_length(reader, "pooled_projections", 1, pooled);
+    let width = config.joint_attention_dim;
+    let text = TextSpec::new(reader, first, second, third, width, length.range)?;
     let vae = VaeSpec::read(reader, vae, FAMILY.scaling)?;
 
     let fixed = vae.fixed_size(denoiser.fixed_size())?;
@@ -132,7 +144,8 @@ fn read(reader: &Reader<'_>) -> Result<Draft, Error> {
         fixed_size: fixed.is_some(),
         smallest: vae.smallest(),
         max_prompt_tokens: text.max_tokens(),
-        sequence_length: Some(LENGTH),
+        sequence_length: Some(length.range),
+        sequence_is_built_in: length.built_in,
         max_prompt_chunks: 1,
         max_clip_skip: text.max_skip(),
         classes: None,
@@ -140,6 +153,7 @@ fn read(reader: &Reader<'_>) -> Result<Draft, Error> {
         controlnets: Vec::new(),
         cell,
         latent_channels,
+        batch: denoiser.batch(),
         zeros_without_negative: false,
         // The transformer has so many positions and no more.
         longest: Some(config.pos_embed_max_size * token_side),

@@ -25,6 +25,7 @@ pub(super) struct TextSpec {
     third: Option<T5Spec>,
     /// Width of the transformer's hidden states.
     width: usize,
+    length: SequenceLength,
 }
 
 /// The same with their sessions.
@@ -33,6 +34,7 @@ struct Text {
     second: ClipEncoder,
     third: Option<T5Encoder>,
     width: usize,
+    length: SequenceLength,
 }
 
 /// What the three encoders read of a prompt.
@@ -60,6 +62,7 @@ impl TextSpec {
         second: ClipSpec,
         third: Option<T5Spec>,
         width: usize,
+        length: SequenceLength,
     ) -> Result<Self, Error> {
         for encoder in [&first, &second] {
             encoder.expect(reader, Layer::Before(PENULTIMATE));
@@ -69,7 +72,7 @@ impl TextSpec {
             let reason = format!("model_max_length is {two}, but the first tokenizer's is {one}");
             return Err(bad("tokenizer_2/tokenizer_config.json", reason));
         }
-        Ok(Self { first, second, third, width })
+        Ok(Self { first, second, third, width, length })
     }
 
     pub(super) fn max_tokens(&self) -> usize {
@@ -91,6 +94,7 @@ impl TextSpec {
             second: self.second.open(sessions)?,
             third: self.third.map(|third| third.open(sessions)).transpose()?,
             width: self.width,
+            length: self.length,
         }))
     }
 }
@@ -165,7 +169,7 @@ impl Conditioner for Text {
         interrupt: &Interrupt,
     ) -> Result<Conditioning, Error> {
         let request = &settings.request;
-        let length = request.max_sequence_length.unwrap_or(LENGTH.default) as usize;
+        let length = request.max_sequence_length.unwrap_or(self.length.default) as usize;
         let skip = request.clip_skip.unwrap_or(0) as usize;
         let prompts = three(
             ("prompt", &settings.request.prompt),

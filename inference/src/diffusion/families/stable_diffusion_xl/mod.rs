@@ -84,7 +84,7 @@ fn read(reader: &Reader<'_>) -> Result<Draft, Error> {
     let (unet, vae) = (UnetConfig::read(folder)?, VaeConfig::read(folder)?);
     let inpainting_model = stable_diffusion::is_inpainting(&unet, &vae)?;
     let refiner = !folder.index().has(FIRST[0]);
-    let schedule = Schedule::of(scheduler_config(folder)?);
+    let schedule = Schedule::of(scheduler_config(reader)?);
     warn_of_encoder(reader);
     let (mut graphs, mut other) =
         ([&GRAPHS, VaeSpec::components(reader).as_slice()].concat(), OTHER.to_vec());
@@ -107,6 +107,8 @@ fn read(reader: &Reader<'_>) -> Result<Draft, Error> {
         vae.latent_channels,
     )?;
     let embedding = stable_diffusion::embedding_width(&denoiser, &unet)?;
+    let denoiser = if embedding.is_some() { denoiser.unguided(reader) } else { denoiser };
+    denoiser.expect_length(reader, stable_diffusion::EMBEDDING, 1, embedding);
     let (cell, latent_channels) = (vae.cell(), vae.latent_channels);
     let vae = VaeSpec::read(reader, vae, FAMILY.scaling)?;
     let negative = match folder.index().flag("force_zeros_for_empty_prompt").unwrap_or(true) {
@@ -116,6 +118,7 @@ fn read(reader: &Reader<'_>) -> Result<Draft, Error> {
     let aesthetic = folder.index().flag("requires_aesthetics_score").unwrap_or(false);
     let remedy = denoiser.cut_remedy();
     let text = TextSpec::new(reader, first, second, negative, embedding, aesthetic, remedy)?;
+    text.expect_lengths(reader, &denoiser);
 
     let fixed = vae.fixed_size(denoiser.fixed_size())?;
     let cells = fixed.or(unet.sample_size.map(SampleSize::height_width)).unwrap_or([CELLS; 2]);
@@ -163,6 +166,7 @@ fn read(reader: &Reader<'_>) -> Result<Draft, Error> {
         smallest: vae.smallest(),
         max_prompt_tokens: text.max_tokens(),
         sequence_length: None,
+        sequence_is_built_in: false,
         max_prompt_chunks: denoiser.max_prompt_chunks(),
         max_clip_skip: text.max_skip(),
         classes: None,
@@ -170,6 +174,7 @@ fn read(reader: &Reader<'_>) -> Result<Draft, Error> {
         controlnets: nets,
         cell,
         latent_channels,
+        batch: denoiser.batch(),
         zeros_without_negative: negative == Negative::Zeros,
         longest: None,
     };

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::blueprint::{Reader, Sessions};
 use crate::diffusion::components::{
-    Adapters, ClipEncoder, ClipPrompt, ClipSpec, ClipText, Layer, Reading, Syntax, bad,
+    Adapters, ClipEncoder, ClipPrompt, ClipSpec, ClipText, DenoiserSpec, HIDDEN, Layer, Reading,
+    Syntax, bad,
 };
 use crate::diffusion::conditioning::{Conditioner, Conditioning};
 use crate::diffusion::families::stable_diffusion::{EMBEDDING, guidance_embedding};
@@ -97,6 +98,22 @@ impl TextSpec {
             return Err(bad("tokenizer_2/tokenizer_config.json", reason));
         }
         Ok(Self { first, second, asked: Requirements { negative, embedding, aesthetic, remedy } })
+    }
+
+    /// Notes it where the denoiser has other lengths built in than the encoders give.
+    pub(super) fn expect_lengths(&self, reader: &Reader<'_>, denoiser: &DenoiserSpec) {
+        let layer = Layer::Before(PENULTIMATE);
+        let first = self.first.as_ref().map_or(Some(0), |first| first.width(layer));
+        let width = first.zip(self.second.width(layer)).map(|(first, second)| first + second);
+        let sizes = if self.asked.aesthetic { 5 } else { 6 };
+        for (name, axis, length) in [
+            (HIDDEN, 1, Some(self.max_tokens())),
+            (HIDDEN, 2, width),
+            ("text_embeds", 1, self.second.pooled_width()),
+            ("time_ids", 1, Some(sizes)),
+        ] {
+            denoiser.expect_length(reader, name, axis, length);
+        }
     }
 
     pub(super) fn max_tokens(&self) -> usize {

@@ -62,14 +62,15 @@ fn read(reader: &Reader<'_>) -> Result<Draft, Error> {
     }
     let consistency = folder.class().ends_with("ConsistencyModelPipeline");
     let objective = if consistency { Objective::Consistency } else { Objective::Diffusion };
-    let mut config = scheduler_config(folder)?;
+    let mut config = scheduler_config(reader)?;
     if folder.class().ends_with("DDIMPipeline") {
         // diffusers' pipeline of that name takes a DDPM scheduler's values, and no other rule.
         config = config.of_class("DDIMScheduler");
     }
     let schedule = Schedule { objective, variance: out == 2 * channels, ..Schedule::of(config) };
     reader.expect(&["unet"], &["scheduler"]);
-    let denoiser = DenoiserSpec::read(reader, PORTS, channels).giving(out / channels);
+    let denoiser =
+        DenoiserSpec::read(reader, PORTS, channels).unguided(reader).giving(out / channels);
     let classes = match (denoiser.input(LABELS), unet.num_class_embeds) {
         (None, _) => None,
         (Some(_), Some(classes)) if classes > 0 => Some(classes),
@@ -92,6 +93,7 @@ fn read(reader: &Reader<'_>) -> Result<Draft, Error> {
         smallest: 0,
         max_prompt_tokens: 0,
         sequence_length: None,
+        sequence_is_built_in: false,
         max_prompt_chunks: 1,
         max_clip_skip: 0,
         classes,
@@ -99,6 +101,7 @@ fn read(reader: &Reader<'_>) -> Result<Draft, Error> {
         controlnets: Vec::new(),
         cell: 1,
         latent_channels: channels,
+        batch: denoiser.batch(),
         zeros_without_negative: false,
         longest: None,
     };
