@@ -220,6 +220,21 @@ async fn calls_carry_arguments_and_attachments_both_ways() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_is_refused_while_it_is_read_is_answered_for_its_attempt() {
+    let (_pki, _server, _connector, connection) = connected().await;
+    let part = Attachment {
+        name: "in".to_owned(),
+        media_type: "application/octet-stream".to_owned(),
+        len: 1,
+        tensor: None,
+    };
+    let many = Request { attempt: 3, attachments: vec![part; 65], ..request("echo") };
+    let mut call = connection.call(&many, &[]).await.unwrap();
+    let CallEvent::Reply(answer, ..) = call.next().await.unwrap() else { panic!("no reply") };
+    assert_eq!((answer.attempt, answer.error.unwrap().kind), (3, ErrorKind::TooLarge));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dropping_a_call_cancels_it_and_losing_the_connection_does_not() {
     let (pki, server, connector, connection) = connected().await;
     let mut call = connection.call(&request("wait"), &[]).await.unwrap();

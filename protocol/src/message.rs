@@ -120,7 +120,7 @@ pub struct Preview {
 /// How a call ended. Exactly one of `value` and `error` is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
-    /// The attempt that this answers.
+    /// The attempt that this answers. With an error it may be 0: the worker could not read which.
     pub attempt: u32,
     /// The worker's run that answers.
     pub incarnation: Incarnation,
