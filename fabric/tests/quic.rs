@@ -43,6 +43,7 @@ impl Service for TestService {
             group: "default".parse().unwrap(),
             rank: None,
             incarnation: self.incarnation,
+            load: None,
         }
     }
 

@@ -88,7 +88,7 @@ impl Job<'_> {
         let Some(id) = self.request.id.clone() else {
             return Err(CallError::new(ErrorKind::Internal, "the request has no id"));
         };
-        let args = GenerateArgs { request: self.request.clone(), item };
+        let args = GenerateArgs { request: self.request.clone(), item, max_queue_position: None };
         let args = codec::encode(&args).map_err(|error| {
             CallError::new(ErrorKind::TooLarge, "the request is too large").caused_by(&error)
         })?;

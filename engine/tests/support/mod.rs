@@ -279,6 +279,7 @@ impl Service for Answering {
             group: Group::default(),
             rank: Some(self.0.rank),
             incarnation: self.0.incarnation,
+            load: None,
         }
     }
 
@@ -311,8 +312,13 @@ async fn answer(state: Arc<State>, call: IncomingCall) {
             reply(call, &value).await;
         }
         "check_health" => {
-            let value =
-                Health { healthy: true, state: WorkerState::Ready, reason: None, registered: true };
+            let value = Health {
+                healthy: true,
+                state: WorkerState::Ready,
+                reason: None,
+                registered: true,
+                load: None,
+            };
             reply(call, &value).await;
         }
         "list_models" => reply(call, &ModelList { models: vec![model()] }).await,
