@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use hearth_engine::EngineOptions;
+
 use crate::args::Global;
 use crate::context::Context;
 use crate::environment::Environment;
@@ -21,7 +23,12 @@ pub(crate) struct App {
 impl App {
     /// A link to the fleet that flags, environment and files name.
     pub(crate) fn link(&self) -> Result<Link, Failure> {
-        Link::open(&Context::resolve(&self.global, &self.env)?)
+        self.link_with(EngineOptions::new())
+    }
+
+    /// [`Self::link`] with an engine of other bounds.
+    pub(crate) fn link_with(&self, options: EngineOptions) -> Result<Link, Failure> {
+        Link::open_with(&Context::resolve(&self.global, &self.env)?, options)
     }
 
     /// Refuses flags that name a fleet where a command brings its own.

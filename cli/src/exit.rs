@@ -176,7 +176,8 @@ impl From<&registry::Error> for Failure {
         let status = match error {
             E::Url { .. } | E::Settings { .. } | E::File { .. } => Status::Usage,
             E::Auth { .. } | E::Tls { .. } => Status::NotPermitted,
-            E::Unreachable { .. } | E::NoFolder { .. } => Status::NoWorker,
+            E::NoFolder { .. } => Status::NoWorker,
+            _ if error.is_passing() => Status::NoWorker,
             _ => Status::Failed,
         };
         Self::of(status, error)
@@ -227,6 +228,23 @@ mod tests {
             assert!((1..=5).contains(&code(kind)), "{kind} must not look like success");
         }
         assert_eq!(Status::Interrupted.code(), 130);
+    }
+
+    #[test]
+    fn a_registry_that_does_not_answer_has_no_worker_whichever_it_is() {
+        let reason = || "no answer".to_owned();
+        let target = "etcd://127.0.0.1:1/x".to_owned();
+        let (host, path) = ("no-such-host:7420".to_owned(), std::path::PathBuf::from("/x"));
+        for error in [
+            registry::Error::Unreachable { target, reason: reason() },
+            registry::Error::Resolve { host, reason: reason() },
+            registry::Error::NoFolder { path: path.clone() },
+            registry::Error::Silent { path },
+        ] {
+            assert_eq!(Failure::from(&error).status, Status::NoWorker, "{error}");
+        }
+        let url = registry::Error::Url { url: "static:".to_owned(), problem: reason() };
+        assert_eq!(Failure::from(url).status, Status::Usage);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! A connection to a fleet, for as long as one command takes.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hearth_api::{CallError, ErrorKind};
-use hearth_engine::{Engine, ExternalExecutor, ExternalOptions, FleetView};
+use hearth_engine::{Engine, EngineOptions, ExternalExecutor, ExternalOptions, FleetView};
 use hearth_fabric::identity::Identity;
 use hearth_fabric::quic;
 use hearth_fabric::registry::{self, Registry};
@@ -30,13 +30,19 @@ pub(crate) struct Link {
 impl Link {
     /// Starts to find and connect the workers. Must be called on a tokio runtime.
     pub(crate) fn open(context: &Context) -> Result<Self, Failure> {
+        Self::open_with(context, EngineOptions::new())
+    }
+
+    /// [`Self::open`] with an engine of other bounds.
+    pub(crate) fn open_with(context: &Context, bounds: EngineOptions) -> Result<Self, Failure> {
         let identity = Arc::new(context.identity()?);
         let registry = registry::open(&context.registry, &context.settings)?;
         let target = format!("{} ({})", context.registry, context.origin);
         let options = ExternalOptions::new(Arc::clone(&registry), Arc::clone(&identity), AGENT);
         let executor = ExternalExecutor::start(options)
             .map_err(|error| Failure::of(Status::Failed, &error))?;
-        Ok(Self { engine: Engine::new(Arc::new(executor)), target, registry, identity })
+        let engine = Engine::with_options(Arc::new(executor), bounds);
+        Ok(Self { engine, target, registry, identity })
     }
 
     /// Leaves the workers as they are.
@@ -74,6 +80,22 @@ impl Link {
             format!("{}: {}", endpoint.address, endpoint.status.reason().unwrap_or("no answer"))
         });
         Err(Failure::new(Status::NoWorker, none).because(silent))
+    }
+
+    /// As [`Self::workers`], waiting for a registry that can't be reached where there is a limit.
+    pub(crate) async fn workers_within(
+        &self,
+        limit: Option<Duration>,
+    ) -> Result<Arc<FleetView>, Failure> {
+        let Some(limit) = limit else { return self.workers().await };
+        let start = Instant::now();
+        self.engine.wait_for_registry(limit, |_| ()).await;
+        self.workers().await.map_err(|mut failure| {
+            if start.elapsed() >= limit {
+                failure.status = Status::Deadline;
+            }
+            failure
+        })
     }
 
     /// Why the engine took a request on nowhere.

@@ -16,6 +16,12 @@ pub(crate) fn seed() -> u64 {
     high >> 32
 }
 
+/// What the engine's further draws begin with.
+pub(crate) fn sequence() -> fastrand::Rng {
+    let (high, low) = Uuid::new_v4().as_u64_pair();
+    fastrand::Rng::with_seed(high ^ low)
+}
+
 /// A trace of its own, which nobody records yet.
 pub(crate) fn trace() -> TraceParent {
     let (parent_id, _) = Uuid::new_v4().as_u64_pair();

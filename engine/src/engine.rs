@@ -221,7 +221,8 @@ impl Engine {
     ///
     /// # Errors
     /// `invalid_argument` names the field; `unknown_model` the models that there are; `no_worker`
-    /// where none takes requests; `queue_full`; what a hook refuses it with.
+    /// where none takes requests; `deadline_exceeded` where none did in time; `queue_full`; what a
+    /// hook refuses it with.
     pub async fn submit(&self, request: GenerationRequest) -> Result<Submission, CallError> {
         self.submit_with(request, CallContext::new()).await
     }
@@ -345,6 +346,13 @@ impl Engine {
     /// connection may take.
     pub async fn wait_for_answers(&self) -> Arc<FleetView> {
         readiness::answers(self.fleet()).await
+    }
+
+    /// Waits, at most `limit`, until the registry has said which workers there are, or refuses. One
+    /// that can't be reached may come back meanwhile; `waiting` is called with each view of the fleet
+    /// until then.
+    pub async fn wait_for_registry(&self, limit: Duration, waiting: impl FnMut(&FleetView)) {
+        readiness::registry(self.fleet(), limit, waiting).await;
     }
 
     /// Waits until a request for `model` can start, and a moment longer for the workers that it

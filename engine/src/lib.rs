@@ -71,9 +71,10 @@
 //! # How a request goes
 //!
 //! It passes the hooks and the checks, takes a place among those under way, and one task drives it
-//! ([`request`]). The [`planner`] says which worker gets an item: the least loaded one that is ready
-//! and has the model. The item's call goes out over the executor; a failure that may pass is tried
-//! on another worker. Planner and [`fleet`] are pure: no clock, no I/O, no async.
+//! ([`request`]). The [`planner`] says which worker gets an item: of two that are ready and have the
+//! model, the one with less to do. The item's call goes out over the executor; a failure that may
+//! pass is tried on another worker. Where all of them are full the item waits for a place, and one
+//! that waits on a worker goes to another that would begin it sooner. Planner and [`fleet`] are pure: no clock, no I/O, no async.
 //!
 //! Errors are [`CallError`]s: a kind, a message that names what was wrong and what to do, whether
 //! another try may help, and which worker it was. What can't even start is an [`Error`].
@@ -105,7 +106,7 @@ pub use executor::Executor;
 pub use executors::{Backends, Error, ExternalExecutor, ExternalOptions, MpExecutor, Start};
 #[cfg(feature = "launchers")]
 pub use executors::{LaunchedExecutor, workers};
-pub use fleet::{EndpointView, FleetView, InFlight, Outlook, WorkerStatus, WorkerView};
+pub use fleet::{Backlog, EndpointView, FleetView, InFlight, Outlook, WorkerStatus, WorkerView};
 pub use options::EngineOptions;
 pub use request::{ItemOutput, RequestEvent, RequestOutput, Submission};
 

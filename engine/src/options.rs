@@ -10,16 +10,19 @@ pub struct EngineOptions {
     pub request_timeout: Duration,
     /// Requests that are under way at once; further ones are refused as `queue_full`.
     pub queue: usize,
+    /// Whether an item for which no worker has a place waits for one, as long as its request may
+    /// take; otherwise it fails as `queue_full`.
+    pub wait_for_place: bool,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { request_timeout: Duration::from_secs(600), queue: 256 }
+        Self { request_timeout: Duration::from_secs(600), queue: 256, wait_for_place: true }
     }
 }
 
 impl EngineOptions {
-    /// Ten minutes a request, 256 requests at once.
+    /// Ten minutes a request, 256 requests at once, waiting where all workers are full.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -36,6 +39,13 @@ impl EngineOptions {
     #[must_use]
     pub fn queue(mut self, requests: usize) -> Self {
         self.queue = requests;
+        self
+    }
+
+    /// Whether an item waits where all workers are full.
+    #[must_use]
+    pub fn wait_for_place(mut self, wait: bool) -> Self {
+        self.wait_for_place = wait;
         self
     }
 }

@@ -43,6 +43,32 @@ pub(crate) async fn answers(mut fleet: watch::Receiver<Arc<FleetView>>) -> Arc<F
     Arc::clone(&fleet.borrow())
 }
 
+/// Waits until the registry has said which workers there are, or refuses; at most `limit`. While it
+/// can't be reached it may still come: `waiting` is called with each view of that.
+pub(crate) async fn registry(
+    mut fleet: watch::Receiver<Arc<FleetView>>,
+    limit: Duration,
+    mut waiting: impl FnMut(&FleetView),
+) {
+    let answered = async {
+        loop {
+            {
+                let view = fleet.borrow_and_update();
+                if view.synced || (view.error.is_some() && !view.unreachable) {
+                    return;
+                }
+                if view.unreachable {
+                    waiting(&view);
+                }
+            }
+            if fleet.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(limit, answered).await;
+}
+
 /// Waits until a request for `model` can start, and a moment longer for the workers that it could
 /// spread over. Returns as well when waiting is of no use. `wait` bounds the time that loading
 /// models may take; `loading` is called with each view in which they are.

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use hearth_engine::{
@@ -47,7 +48,11 @@ async fn images_are_spread_and_come_back_in_order() {
             _ => {}
         }
     }
-    assert_eq!(assigned, [(0, 0), (1, 1), (2, 2), (3, 0), (4, 1), (5, 2)]);
+    let (items, ranks): (Vec<u32>, Vec<u32>) = assigned.into_iter().unzip();
+    assert_eq!(items, [0, 1, 2, 3, 4, 5]);
+    for ranks in ranks.chunks(3) {
+        assert_eq!(BTreeSet::from_iter(ranks), BTreeSet::from([&0, &1, &2]), "one each");
+    }
     let output = finished.unwrap();
     assert_eq!(output.finish_reason, FinishReason::Done);
     assert_eq!(output.warnings, ["a warning"]);
@@ -165,34 +170,126 @@ async fn a_refusal_that_may_pass_is_tried_elsewhere() {
     full.will(Behaviour::Refuse(ErrorKind::QueueFull));
     let engine = cluster.engine();
     engine.wait_ready(2, SOON).await.unwrap();
-    let mut submission = engine.submit(request(1)).await.unwrap();
-    let mut retried = false;
+    // One image each, whichever comes first.
+    let mut submission = engine.submit(request(2)).await.unwrap();
+    let mut retried = Vec::new();
     let mut output = None;
     while let Some(event) = submission.next().await {
         match event {
-            RequestEvent::Retried { item: 0, from, error } => {
-                assert_eq!((from, error.kind), (full.id.clone(), ErrorKind::QueueFull));
-                retried = true;
-            }
+            RequestEvent::Retried { from, error, .. } => retried.push((from, error.kind)),
             RequestEvent::Finished(finished) => output = Some(finished),
             _ => {}
         }
     }
-    assert!(retried);
-    assert_eq!(output.unwrap().items[0].as_ref().unwrap().worker, free.id);
-    let (_, attempt, _) = free.state.last.lock().unwrap().clone().unwrap();
-    assert_eq!(attempt, 1);
+    assert_eq!(retried, [(full.id.clone(), ErrorKind::QueueFull)]);
+    for item in output.unwrap().items {
+        assert_eq!(item.unwrap().worker, free.id);
+    }
+    assert_eq!((full.state.generates(), free.state.generates()), (1, 2));
+}
+
+#[tokio::test]
+async fn where_all_are_full_an_image_waits_for_a_place_as_long_as_it_may() {
+    let cluster = Cluster::new();
+    let workers = [cluster.worker(0).await, cluster.worker(1).await];
+    workers.iter().for_each(|worker| worker.will(Behaviour::Full { retry_after_ms: None }));
+    let engine = cluster.engine();
+    engine.wait_ready(2, SOON).await.unwrap();
+    let mut submission = engine.submit(request(1)).await.unwrap();
+    let mut refused = 0;
+    while refused < 2 {
+        match submission.next().await.unwrap() {
+            RequestEvent::Retried { error, .. } => {
+                assert_eq!(error.kind, ErrorKind::QueueFull);
+                refused += 1;
+            }
+            RequestEvent::Finished(output) => panic!("{output:?}"),
+            _ => {}
+        }
+    }
+    // It is asked more often than it says so, and than other refusals are borne.
+    let began = Instant::now();
+    while workers.iter().map(|worker| worker.state.generates()).sum::<u32>() < 6 {
+        assert!(began.elapsed() < SOON);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    workers[1].will(Behaviour::Draw);
+    let output = submission.finish().await.unwrap();
+    assert_eq!(output.items[0].as_ref().unwrap().worker, workers[1].id);
+}
+
+#[tokio::test]
+async fn an_image_that_would_wait_in_vain_or_does_not_wait_is_refused_at_once() {
+    let cluster = Cluster::new();
+    let workers = [cluster.worker(0).await, cluster.worker(1).await];
+    let engine = cluster.engine();
+    engine.wait_ready(2, SOON).await.unwrap();
+    let full = |ms| Behaviour::Full { retry_after_ms: Some(ms) };
+    workers[0].will(full(60_000));
+    workers[1].will(full(40_000));
+    let hurried = GenerationRequest { deadline_ms: Some(30_000), ..request(1) };
+    let began = Instant::now();
+    let error = engine.submit(hurried).await.unwrap().finish().await.unwrap_err();
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    assert_eq!(error.kind, ErrorKind::QueueFull);
+    let hint = error.retry_after_ms.unwrap();
+    assert!((20_000..=40_000).contains(&hint), "the sooner of the two: {hint}");
+    assert!(error.message.contains("Allow more time"), "{error}");
+
+    // A minute would be enough, but this engine does not wait.
+    let options = EngineOptions::new().wait_for_place(false);
+    let engine = Engine::with_options(cluster.executor(&cluster.url(), None), options);
+    engine.wait_ready(2, SOON).await.unwrap();
+    let before = workers.each_ref().map(|worker| worker.state.generates());
+    let error = engine.submit(request(1)).await.unwrap().finish().await.unwrap_err();
+    assert_eq!((error.kind, error.message.as_str()), (ErrorKind::QueueFull, "full"));
+    let after = workers.each_ref().map(|worker| worker.state.generates());
+    assert_eq!(after, before.map(|count| count + 1), "each was asked once");
+}
+
+#[tokio::test]
+async fn an_image_that_waits_goes_to_a_worker_that_idles() {
+    let cluster = Cluster::new();
+    let busy = cluster.worker(0).await;
+    busy.will(Behaviour::Queue { position: 3 });
+    let engine = cluster.engine();
+    engine.wait_ready(1, SOON).await.unwrap();
+    let mut submission = engine.submit(request(1)).await.unwrap();
+    loop {
+        match submission.next().await.unwrap() {
+            RequestEvent::Accepted { queue_position: 3, .. } => break,
+            RequestEvent::Finished(output) => panic!("{output:?}"),
+            _ => {}
+        }
+    }
+    // One that has as many before it, and then one that has none.
+    let other = cluster.worker(1).await;
+    other.will(Behaviour::Queue { position: 3 });
+    engine.wait_ready(2, SOON).await.unwrap();
+    let began = Instant::now();
+    while other.state.asked() < 2 {
+        assert!(began.elapsed() < SOON);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(other.state.generates(), 0, "it is no better there");
+    other.will(Behaviour::Draw);
+    let output = submission.finish().await.unwrap();
+    assert_eq!(output.items[0].as_ref().unwrap().worker, other.id);
+    let (args, attempt, _) = other.state.last.lock().unwrap().clone().unwrap();
+    assert_eq!((args.max_queue_position, attempt), (Some(2), 0));
+    cancelled(&busy, 1).await;
+    assert_eq!((busy.state.generates(), other.state.generates()), (1, 1));
 }
 
 #[tokio::test]
 async fn refusals_have_a_bound() {
     let cluster = Cluster::new();
     let worker = cluster.worker(0).await;
-    worker.will(Behaviour::Refuse(ErrorKind::QueueFull));
+    worker.will(Behaviour::Refuse(ErrorKind::Draining));
     let engine = cluster.engine();
     engine.wait_ready(1, SOON).await.unwrap();
     let error = engine.submit(request(1)).await.unwrap().finish().await.unwrap_err();
-    assert_eq!((error.kind, error.worker), (ErrorKind::QueueFull, Some(worker.id.clone())));
+    assert_eq!((error.kind, error.worker), (ErrorKind::Draining, Some(worker.id.clone())));
     assert_eq!(worker.state.generates(), 16);
 }
 
@@ -218,28 +315,30 @@ async fn a_failing_model_costs_its_image_only() {
     engine.wait_ready(2, SOON).await.unwrap();
     let output = engine.submit(request(2)).await.unwrap().finish().await.unwrap();
     assert_eq!(output.finish_reason, FinishReason::Error);
-    assert_eq!(output.items[0].as_ref().unwrap_err().kind, ErrorKind::ModelFailed);
-    assert_eq!(output.items[1].as_ref().unwrap().worker, sound.id);
+    let (made, failed): (Vec<_>, Vec<_>) = output.items.iter().partition(|item| item.is_ok());
+    assert_eq!(failed[0].as_ref().unwrap_err().kind, ErrorKind::ModelFailed);
+    assert_eq!(made[0].as_ref().unwrap().worker, sound.id);
 }
 
 #[tokio::test]
 async fn a_worker_that_dies_at_work_is_replaced() {
     let cluster = Cluster::new();
-    let (dying, heir) = (cluster.worker(0).await, cluster.worker(1).await);
-    dying.will(Behaviour::Hang);
+    let mut workers = vec![cluster.worker(0).await, cluster.worker(1).await];
+    workers.iter().for_each(|worker| worker.will(Behaviour::Hang));
     let engine = cluster.engine();
     engine.wait_ready(2, SOON).await.unwrap();
     let mut submission = engine.submit(request(1)).await.unwrap();
-    loop {
+    let at_work = loop {
         match submission.next().await.unwrap() {
-            RequestEvent::Progress { worker, .. } => {
-                assert_eq!(worker, dying.id);
-                break;
-            }
+            RequestEvent::Progress { worker, .. } => break worker,
             RequestEvent::Finished(output) => panic!("{output:?}"),
             _ => {}
         }
-    }
+    };
+    let at = workers.iter().position(|worker| worker.id == at_work).unwrap();
+    let dying = workers.remove(at);
+    let heir = workers.remove(0);
+    heir.will(Behaviour::Draw);
     let _crashed = dying.crash();
     let output = submission.finish().await.unwrap();
     assert_eq!(output.items[0].as_ref().unwrap().worker, heir.id);

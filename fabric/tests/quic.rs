@@ -43,6 +43,7 @@ impl Service for TestService {
             group: "default".parse().unwrap(),
             rank: None,
             incarnation: self.incarnation,
+            load: None,
         }
     }
 
@@ -217,6 +218,21 @@ async fn calls_carry_arguments_and_attachments_both_ways() {
     connector.close().await;
     server.task.stop().await;
     assert_eq!(server.service.connections.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_is_refused_while_it_is_read_is_answered_for_its_attempt() {
+    let (_pki, _server, _connector, connection) = connected().await;
+    let part = Attachment {
+        name: "in".to_owned(),
+        media_type: "application/octet-stream".to_owned(),
+        len: 1,
+        tensor: None,
+    };
+    let many = Request { attempt: 3, attachments: vec![part; 65], ..request("echo") };
+    let mut call = connection.call(&many, &[]).await.unwrap();
+    let CallEvent::Reply(answer, ..) = call.next().await.unwrap() else { panic!("no reply") };
+    assert_eq!((answer.attempt, answer.error.unwrap().kind), (3, ErrorKind::TooLarge));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

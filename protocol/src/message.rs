@@ -73,6 +73,33 @@ pub fn check_attachments(attachments: &[Attachment]) -> Result<(), CallError> {
     Ok(())
 }
 
+/// How much a worker has to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Load {
+    /// Items that have a slot.
+    pub running: u32,
+    /// Items that wait for one.
+    pub queued: u32,
+    /// Milliseconds from one item's end to the next one's, as it was lately; none until items have
+    /// ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item_ms: Option<u32>,
+}
+
+impl Load {
+    /// Items in all.
+    #[must_use]
+    pub fn items(self) -> u32 {
+        self.running.saturating_add(self.queued)
+    }
+
+    /// Items that would run before a newcomer's, on a worker of so many slots.
+    #[must_use]
+    pub fn ahead(self, slots: u32) -> u32 {
+        self.items().saturating_sub(slots.saturating_sub(1))
+    }
+}
+
 /// The worker has taken the call on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
@@ -120,7 +147,7 @@ pub struct Preview {
 /// How a call ended. Exactly one of `value` and `error` is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
-    /// The attempt that this answers.
+    /// The attempt that this answers. With an error it may be 0: the worker could not read which.
     pub attempt: u32,
     /// The worker's run that answers.
     pub incarnation: Incarnation,

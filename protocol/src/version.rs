@@ -24,13 +24,20 @@
 //! |   | `list_models` leaves out of a bare graph what pictures have (`latent_channels`, `max_steps`,
 //!       `max_prompt_chars`); minor 1 reads 0 |
 //! |   | `traceparent` of a request is filled, and spans come in the trailer; minor 1 sends none |
+//! |   | a worker says how much it has to do (`load`), in [`Welcome`] and in `check_health`; minor 1
+//!       says nothing of it, and its items stay where they were placed |
+//! |   | `generate` takes `max_queue_position`: the item is refused as `queue_full` where it would wait
+//!       longer. Minor 1 skips it and queues the item, whose `queue_position` then says so |
+//! |   | `queue_full` says when a place may be free (`retry_after_ms`) |
+//! |   | a reply's error names the call's attempt also where the request's attachments are at fault;
+//!       minor 1 says 0 there, which a caller takes for its attempt |
 //!
-//! Minor 2 has room for what is to come: a caller that takes an item in pieces, or a worker's load
-//! in [`Welcome`] and in its record, says so by a capability or reads a further field, and a peer
-//! that doesn't know it skips it.
+//! Minor 2 has room for what is to come: a caller that takes an item in pieces says so by a
+//! capability or reads a further field, and a peer that doesn't know it skips it.
 
 use serde::{Deserialize, Serialize};
 
+use crate::message::Load;
 use hearth_api::{CallError, ErrorKind, Group, Incarnation, Rank, WorkerId};
 
 /// The TLS application protocol: `hearth/<major>`.
@@ -99,6 +106,9 @@ pub struct Welcome {
     pub rank: Option<Rank>,
     /// The worker's run.
     pub incarnation: Incarnation,
+    /// How much it has to do; none from a worker of minor 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<Load>,
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use hearth_api::tensor::{Dtype, TensorHeader};
 use hearth_api::{CallError, ErrorKind, FinishReason, Incarnation, MediaFacts, Rank};
 use hearth_protocol::codec::{decode, encode};
 use hearth_protocol::message::{
-    Accepted, Attachment, Phase, Preview, Progress, Reply, Request, Span, Trailer,
+    Accepted, Attachment, Load, Phase, Preview, Progress, Reply, Request, Span, Trailer,
 };
 use hearth_protocol::methods::{
     AttachArgs, AttachValue, AttachedItem, CancelArgs, DrainValue, GenerateArgs, GenerateValue,
@@ -132,19 +132,23 @@ fn the_greeting() {
         group: "default".parse().unwrap(),
         rank: Some(Rank(0)),
         incarnation: run(),
+        load: None,
     };
     check("welcome", &welcome);
+    let load = Some(Load { running: 1, queued: 3, item_ms: Some(1500) });
+    check("welcome_2", &Welcome { minor: 2, load, ..welcome });
 }
 
 #[test]
 fn a_call() {
     let item = ItemIndex { index: 1, of: 2 };
-    let args = GenerateArgs { request: generation(), item };
+    let args = GenerateArgs { request: generation(), item, max_queue_position: None };
     check("generate_args", &args);
-    check("generate_args_1", &GenerateArgs { request: generation_1(), item });
+    check("generate_args_1", &GenerateArgs { request: generation_1(), ..args.clone() });
     let lora = vec![Lora { name: "ink".to_owned(), scale: 0.5 }];
     let request = GenerationRequest { prompt: "heart".to_owned(), lora, ..Default::default() };
-    check("generate_args_lora", &GenerateArgs { request, item });
+    check("generate_args_lora", &GenerateArgs { request, ..args.clone() });
+    check("generate_args_2", &GenerateArgs { max_queue_position: Some(0), ..args });
     let request = Request {
         id: "r-1".parse().unwrap(),
         attempt: 1,
@@ -225,7 +229,10 @@ fn status() {
     check("get_rank", &GetRank { worker_id: id, group, rank: None, incarnation: run() });
     let state = WorkerState::Draining;
     let reason = Some("draining".to_owned());
-    check("health", &Health { healthy: false, state, reason, registered: true });
+    let health = Health { healthy: false, state, reason, registered: true, load: None };
+    check("health", &health);
+    let load = Some(Load { running: 0, queued: 0, item_ms: None });
+    check("health_2", &Health { load, ..health });
     check("drain", &DrainValue { state, running: 1, queued: 2 });
 }
 

@@ -49,6 +49,7 @@ impl Service for WorkerService {
             group: self.shared.group.clone(),
             rank: *self.shared.rank.borrow(),
             incarnation: self.shared.incarnation,
+            load: (minor >= 2).then(|| self.shared.inbox.look(|plan| plan.items().load())),
         }
     }
 

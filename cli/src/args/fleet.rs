@@ -124,7 +124,8 @@ pub(crate) struct AttachArgs {
     /// File or folder for the pictures, - for standard output [default: hearth-<id>-<i>.png]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Time to wait for the pictures; the request goes on when it is over
-    #[arg(long, value_name = "DUR", default_value = "10m", value_parser = positive_duration)]
-    pub(crate) timeout: Duration,
+    /// Time to wait for the pictures, and for a registry that can't be reached; the request goes on
+    /// when it is over [default: 10m, none for the registry]
+    #[arg(long, value_name = "DUR", value_parser = positive_duration)]
+    pub(crate) timeout: Option<Duration>,
 }

@@ -30,6 +30,9 @@ pub(crate) struct GenerateArgs {
     /// Time that the whole request may take
     #[arg(long, value_name = "DUR", value_parser = positive_duration)]
     pub(crate) timeout: Option<Duration>,
+    /// Fail at once where the queues of all workers are full, instead of waiting for a place
+    #[arg(long)]
+    pub(crate) no_wait: bool,
 
     /// How many pictures [default: 1]
     #[arg(short = 'n', long = "images", value_name = "N", value_parser = whole, help_heading = PICTURE)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hearth_api::{Incarnation, Rank, WorkerId};
+use hearth_protocol::message::Load;
 use hearth_protocol::record::{Capacity, ModelRecord, WorkerRecord, WorkerState};
 
 /// Whom a connection is for.
@@ -30,6 +31,8 @@ pub struct Listing<'a> {
     pub stale_since: Option<Instant>,
     /// Why the listing is stale or empty.
     pub error: Option<&'a str>,
+    /// Whether the error may pass by itself.
+    pub unreachable: bool,
 }
 
 /// What a worker says of itself when a connection is made.
@@ -43,6 +46,10 @@ pub struct Introduction {
     pub incarnation: Incarnation,
     /// Program and version.
     pub agent: String,
+    /// How much it has to do, where it says so.
+    pub load: Option<Load>,
+    /// When it said so.
+    pub at: Instant,
 }
 
 /// What a worker says of itself when it is asked, if there is no record that says it.

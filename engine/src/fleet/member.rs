@@ -7,7 +7,7 @@ use hearth_api::{Rank, WorkerId};
 use hearth_protocol::record::{WorkerRecord, WorkerState};
 
 use super::input::{Condition, Description, Introduction, Key};
-use super::view::{InFlight, WorkerStatus, WorkerView};
+use super::view::{Backlog, InFlight, WorkerStatus, WorkerView};
 
 #[derive(Debug, Default)]
 pub(super) struct Member {
@@ -19,6 +19,7 @@ pub(super) struct Member {
     pub(super) introduction: Option<Introduction>,
     pub(super) description: Option<Description>,
     pub(super) in_flight: InFlight,
+    pub(super) backlog: Backlog,
     pub(super) owned: Option<Ownership>,
     /// The view of it, until something changes.
     seen: OnceLock<Option<Arc<WorkerView>>>,
@@ -147,6 +148,7 @@ impl Member {
             },
             started_at: said.map(|s| s.started_at).or(record.map(|record| record.started_at)),
             in_flight: self.in_flight.clone(),
+            backlog: self.backlog.clone(),
             last_exit: self.owned.as_ref().and_then(|owned| owned.last_exit.clone()),
             in_registry: self.listed && record.is_some(),
             incarnation: match (&self.link, introduced) {

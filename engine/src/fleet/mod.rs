@@ -17,7 +17,7 @@ use hearth_api::{CallError, ErrorKind};
 pub use input::{Condition, Description, Introduction, Key, Listing, Target};
 pub use outlook::Outlook;
 pub use state::Fleet;
-pub use view::{EndpointView, FleetView, InFlight, WorkerStatus, WorkerView};
+pub use view::{Backlog, EndpointView, FleetView, InFlight, WorkerStatus, WorkerView};
 
 /// `no_worker`: what is missing, then what is known of the fleet.
 pub(crate) fn no_worker(view: &FleetView, what: &str) -> CallError {

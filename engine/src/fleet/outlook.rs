@@ -72,7 +72,7 @@ mod tests {
     use hearth_protocol::record::ModelRecord;
 
     use super::*;
-    use crate::fleet::InFlight;
+    use crate::fleet::{Backlog, InFlight};
 
     fn fleet(workers: &[(WorkerStatus, &[&str])]) -> FleetView {
         let worker = |(index, (status, models)): (usize, &(WorkerStatus, &[&str]))| WorkerView {
@@ -87,6 +87,7 @@ mod tests {
             version: None,
             started_at: None,
             in_flight: InFlight::default(),
+            backlog: Backlog::default(),
             in_registry: true,
             incarnation: None,
             last_exit: None,

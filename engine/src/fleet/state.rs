@@ -19,6 +19,7 @@ pub struct Fleet {
     synced: bool,
     stale_since: Option<Instant>,
     error: Option<String>,
+    unreachable: bool,
     members: BTreeMap<Key, Member>,
 }
 
@@ -32,6 +33,7 @@ impl Fleet {
             synced: false,
             stale_since: None,
             error: None,
+            unreachable: false,
             members: BTreeMap::new(),
         }
     }
@@ -43,6 +45,7 @@ impl Fleet {
         self.synced = listing.synced;
         self.stale_since = listing.stale_since;
         self.error = listing.error.map(ToOwned::to_owned);
+        self.unreachable = listing.unreachable;
         for (id, record) in listing.workers {
             if self.counts(id) {
                 let member = self.members.entry(Key::Worker(id.clone())).or_default();
@@ -119,6 +122,9 @@ impl Fleet {
         };
         let member = member.changed();
         member.link = Link::Up;
+        if let Some(load) = introduction.load {
+            member.backlog.note(load.items(), member.in_flight.get(), introduction.at);
+        }
         member.introduction = Some(introduction);
         member.description = description;
         Ok(())
@@ -196,6 +202,7 @@ impl Fleet {
             synced: self.synced,
             stale_since: self.stale_since,
             error: self.error.clone(),
+            unreachable: self.unreachable,
             workers,
             endpoints,
         }

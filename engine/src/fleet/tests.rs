@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hearth_api::{Group, Incarnation, Rank, WorkerId};
+use hearth_protocol::message::Load;
 use hearth_protocol::record::{Capacity, ModelRecord, WorkerRecord, WorkerState};
 use hearth_protocol::version::ProtocolRange;
 
@@ -56,6 +57,8 @@ fn hello(name: &str, incarnation: u128) -> Introduction {
         rank: None,
         incarnation: run(incarnation),
         agent: "hearth-worker/0.1.0".to_owned(),
+        load: None,
+        at: Instant::now(),
     }
 }
 
@@ -82,7 +85,15 @@ fn listed(
     let workers: BTreeMap<_, _> =
         records.iter().map(|record| (record.worker_id.clone(), Arc::clone(record))).collect();
     let error = stale_since.map(|_| "no answer");
-    fleet.listed(Listing { workers: &workers, endpoints, synced: true, stale_since, error });
+    let unreachable = error.is_some();
+    fleet.listed(Listing {
+        workers: &workers,
+        endpoints,
+        synced: true,
+        stale_since,
+        error,
+        unreachable,
+    });
 }
 
 fn fleet() -> Fleet {
@@ -103,6 +114,24 @@ fn a_worker_is_ready_when_it_is_connected_and_its_record_says_so() {
     list(&mut fleet, &[record("w", 0, 1, WorkerState::Ready)]);
     assert_eq!(status(&fleet, "w"), Some(WorkerStatus::Ready));
     assert_eq!(fleet.view().ready().count(), 1);
+}
+
+#[test]
+fn what_a_worker_has_to_do_is_learnt_with_its_connection_and_forgotten_in_time() {
+    let mut fleet = fleet();
+    list(&mut fleet, &[record("w", 0, 1, WorkerState::Ready)]);
+    let at = Instant::now();
+    let backlog = |fleet: &Fleet, after: u64| {
+        let view = fleet.view();
+        view.worker(&id("w")).unwrap().backlog.get(at + Duration::from_secs(after))
+    };
+    assert_eq!(backlog(&fleet, 0), None);
+    let load = Some(Load { running: 1, queued: 3, item_ms: None });
+    fleet.connected(&key("w"), Introduction { load, at, ..hello("w", 1) }, None).unwrap();
+    assert_eq!((backlog(&fleet, 0), backlog(&fleet, 4)), (Some(4), Some(4)));
+    assert_eq!(backlog(&fleet, 5), None);
+    fleet.view().worker(&id("w")).unwrap().backlog.note(6, 2, at + Duration::from_secs(5));
+    assert_eq!(backlog(&fleet, 5), Some(4), "its own items are no backlog");
 }
 
 #[test]

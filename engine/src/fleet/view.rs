@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use hearth_api::{Incarnation, Rank, WorkerId};
 use hearth_protocol::record::{Capacity, ModelRecord};
@@ -20,6 +20,8 @@ pub struct FleetView {
     pub stale_since: Option<Instant>,
     /// Why the view is stale or empty.
     pub error: Option<String>,
+    /// Whether the error may pass by itself: the registry does not answer, and is tried again.
+    pub unreachable: bool,
     /// The workers, by rank, those without one last.
     pub workers: Vec<Arc<WorkerView>>,
     /// Addresses of a `static` registry that have not said yet who is there.
@@ -51,6 +53,8 @@ pub struct WorkerView {
     pub started_at: Option<u64>,
     /// Items that this engine has given it and that have not ended.
     pub in_flight: InFlight,
+    /// Items that it has from others, as far as it has said.
+    pub backlog: Backlog,
     /// Whether the registry has its record. A connected worker without one goes on serving.
     pub in_registry: bool,
     /// Its run; the connected one where there is a connection.
@@ -182,5 +186,35 @@ impl InFlight {
 impl fmt::Display for InFlight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.get().fmt(f)
+    }
+}
+
+/// How long a worker's word on its items counts.
+const LASTS: Duration = Duration::from_secs(5);
+
+/// The items that a worker has from others than this engine. Clones are the same, so a view shows
+/// what is known at present.
+#[derive(Debug, Clone, Default)]
+pub struct Backlog(Arc<Mutex<Option<Report>>>);
+
+/// What a worker said, and when.
+#[derive(Debug, Clone, Copy)]
+struct Report {
+    others: u32,
+    at: Instant,
+}
+
+impl Backlog {
+    /// The number, as the worker said lately; none where it has not.
+    #[must_use]
+    pub fn get(&self, now: Instant) -> Option<u32> {
+        let report = (*self.0.lock().unwrap_or_else(PoisonError::into_inner))?;
+        (now.saturating_duration_since(report.at) < LASTS).then_some(report.others)
+    }
+
+    /// The worker has `items` in all, `own` of them from this engine.
+    pub(crate) fn note(&self, items: u32, own: u32, at: Instant) {
+        let others = items.saturating_sub(own);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Report { others, at });
     }
 }

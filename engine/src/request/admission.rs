@@ -110,7 +110,7 @@ impl Admission {
         let deadline = started + self.limit(&request);
         let request = self.show_to_hooks(request, deadline).await?;
         request.check()?;
-        let model = self.dispatcher.model(request.model.as_deref())?;
+        let model = self.model(&request, deadline)?;
         let permit = self.permit(when_full, deadline).await?;
         let id = request.id.clone().unwrap_or_else(draw::request_id);
         let seed = request.seed.unwrap_or_else(draw::seed);
@@ -134,7 +134,24 @@ impl Admission {
             closing: self.closing.clone(),
             hooks: Arc::clone(&self.hooks),
             timer: self.metrics.as_ref().map(|m| m.request_began(started.into_std())),
+            waits: self.options.wait_for_place,
             permit: Some(permit),
+        })
+    }
+
+    /// The model that a request means.
+    ///
+    /// # Errors
+    /// As [`Dispatcher::model`]; `deadline_exceeded` where the request's time is over before a worker
+    /// could take it.
+    fn model(&self, request: &GenerationRequest, deadline: Instant) -> Result<String, CallError> {
+        self.dispatcher.model(request.model.as_deref()).map_err(|error| {
+            if error.kind != ErrorKind::NoWorker || Instant::now() < deadline {
+                return error;
+            }
+            let limit = self.limit(request);
+            let message = format!("no worker could take it within {limit:?}: allow more time");
+            CallError::new(ErrorKind::DeadlineExceeded, message).caused_by(&error)
         })
     }
 

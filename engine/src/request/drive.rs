@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::dispatch::Dispatcher;
-use super::item::Job;
+use super::job::Job;
 use super::mailbox::Mailbox;
 use super::output::RequestEvent;
 use super::results::Results;
@@ -42,6 +42,8 @@ pub(super) struct Drive {
     pub(super) hooks: Arc<[Box<dyn Hook>]>,
     /// Counts the request when it ends.
     pub(super) timer: Option<RequestTimer>,
+    /// Whether its items wait where all workers are full.
+    pub(super) waits: bool,
     /// The request's place among those under way.
     pub(super) permit: Option<OwnedSemaphorePermit>,
 }
@@ -89,7 +91,8 @@ impl Drive {
     /// Makes the items. Returns early, with the error, if the others would fail with the same one.
     async fn items(&self, results: &mut Results) -> Option<CallError> {
         let Self { dispatcher, mailbox, request, deadline, .. } = self;
-        let job = Job { dispatcher, mailbox, request, deadline: *deadline, trace: self.trace };
+        let (deadline, trace, waits) = (*deadline, self.trace, self.waits);
+        let job = Job { dispatcher, mailbox, request, deadline, trace, waits };
         let job = &job;
         let run = |index| async move {
             let result = match job.run(index).await {

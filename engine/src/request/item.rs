@@ -1,26 +1,22 @@
-//! One item of a request: its attempts, on one worker after another.
+//! One item of a request: its attempts, on one worker after another, until it is there.
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use hearth_api::request::{GenerationRequest, Input};
-use hearth_api::trace::TraceParent;
 use hearth_api::{CallError, ErrorKind, WorkerId};
-use hearth_protocol::codec;
-use hearth_protocol::message::Attachment;
-use hearth_protocol::methods::{GenerateArgs, GenerateValue, ItemIndex, Method};
+use hearth_protocol::methods::ItemIndex;
 use tokio::time::Instant;
 
-use super::dispatch::{Dispatcher, Slot};
-use super::mailbox::Mailbox;
+use super::attempt::{Attempt, Failure};
+use super::backoff::Backoff;
+use super::dispatch::Wish;
+use super::job::Job;
 use super::output::{ItemOutput, RequestEvent};
-use super::reply::{Update, item_output, update};
-use crate::executor::{CallReply, OutgoingCall};
 
 /// How many workers an item may be lost on: a request that crashes workers must not crash them all.
 const LOSSES: u32 = 3;
 
-/// How often workers may turn away an item before it starts, as busy or draining ones do.
+/// How often workers may turn away an item before it starts, as draining ones do. One that has no
+/// place for it is asked again as long as the request may take.
 const REFUSALS: u32 = 16;
 
 /// How long a worker that could take the item may be missing: restarts and reconnections.
@@ -30,130 +26,103 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// What the items of one request share.
-pub(super) struct Job<'a> {
-    pub(super) dispatcher: &'a Dispatcher,
-    pub(super) mailbox: &'a Mailbox,
-    /// With id, model and seed.
-    pub(super) request: &'a GenerationRequest,
-    pub(super) deadline: Instant,
-    pub(super) trace: TraceParent,
-}
-
 impl Job<'_> {
     /// Makes one item.
     ///
     /// # Errors
-    /// The worker's error if trying again is no use; the last one after [`LOSSES`] or [`REFUSALS`].
+    /// The worker's error if trying again is no use; the last one after [`LOSSES`] or [`REFUSALS`];
+    /// `queue_full` where no worker has a place, and the item does not wait or would wait in vain.
     pub(super) async fn run(&self, index: u32) -> Result<ItemOutput, CallError> {
         let item = ItemIndex { index, of: self.request.images() };
         let mut call = self.call(item)?;
         let mut failed_on: Vec<WorkerId> = Vec::new();
+        let mut backoff = Backoff::default();
         let mut last_error = None;
-        let mut losses = 0;
+        let (mut losses, mut refusals) = (0, 0);
         loop {
-            let model = self.request.model.as_deref().unwrap_or_default();
-            let slot = match self.dispatcher.take(model, &failed_on, PATIENCE).await {
+            let wish = Wish { model: self.model(), avoided: &failed_on, backoff: &backoff };
+            let slot = match self.dispatcher.take(wish, PATIENCE).await {
                 Ok(slot) => slot,
                 // The last worker's error says more than that no worker is left.
                 Err(error) => return Err(last_error.unwrap_or(error)),
             };
-            match self.attempt(&slot, item, &mut call).await {
+            let attempt = Attempt { job: self, item, call: &call, wish };
+            let Failure { worker, error } = match attempt.run(slot).await {
                 Ok(output) => return Ok(output),
-                Err(error) => {
-                    let error = error.at(&slot.worker, slot.rank);
-                    call.attempt += 1;
-                    losses += u32::from(!is_refusal(&error));
-                    let refusals = call.attempt - losses;
-                    if !error.retryable || losses >= LOSSES || refusals >= REFUSALS {
-                        return Err(error);
-                    }
-                    let worker = slot.worker.clone();
-                    drop(slot);
-                    tracing::warn!(id = %call.id, item = index, %error, "tried again");
-                    self.mailbox.push(RequestEvent::Retried {
-                        item: index,
-                        from: worker.clone(),
-                        error: error.clone(),
-                    });
-                    failed_on.push(worker);
-                    last_error = Some(error);
-                    tokio::time::sleep((PAUSE * call.attempt).min(LONGEST_PAUSE)).await;
+                Err(failure) => failure,
+            };
+            call.attempt += 1;
+            if !error.retryable {
+                return Err(error);
+            }
+            if error.kind == ErrorKind::QueueFull {
+                if self.note_full(&mut backoff, &worker, &error)? {
+                    self.retried(index, &worker, &error);
+                } else {
+                    tracing::debug!(id = %call.id, item = index, %error, "tried again");
                 }
+                last_error = Some(error);
+                continue;
             }
+            let count = if is_refusal(&error) { &mut refusals } else { &mut losses };
+            *count += 1;
+            if losses >= LOSSES || refusals >= REFUSALS {
+                return Err(error);
+            }
+            self.retried(index, &worker, &error);
+            failed_on.push(worker);
+            last_error = Some(error);
+            tokio::time::sleep((PAUSE * (losses + refusals)).min(LONGEST_PAUSE)).await;
         }
     }
 
-    fn call(&self, item: ItemIndex) -> Result<OutgoingCall, CallError> {
-        let Some(id) = self.request.id.clone() else {
-            return Err(CallError::new(ErrorKind::Internal, "the request has no id"));
-        };
-        let args = GenerateArgs { request: self.request.clone(), item };
-        let args = codec::encode(&args).map_err(|error| {
-            CallError::new(ErrorKind::TooLarge, "the request is too large").caused_by(&error)
-        })?;
-        Ok(OutgoingCall {
-            id,
-            attempt: 0,
-            method: Method::Generate.name().to_owned(),
-            args: args.into(),
-            deadline: None,
-            trace: Some(self.trace),
-            attachments: self.request.inputs().into_iter().filter_map(attachment).collect(),
-        })
+    /// Says that an item is tried again.
+    fn retried(&self, item: u32, from: &WorkerId, error: &CallError) {
+        tracing::warn!(id = ?self.request.id, item, %error, "tried again");
+        let (from, error) = (from.clone(), error.clone());
+        self.mailbox.push(RequestEvent::Retried { item, from, error });
     }
 
-    async fn attempt(
+    /// A worker has no place for an item. Says whether that is its first refusal.
+    ///
+    /// # Errors
+    /// `queue_full` where all are full, if the item does not wait, or if none expects to have a place
+    /// before its time is over.
+    fn note_full(
         &self,
-        slot: &Slot,
-        item: ItemIndex,
-        call: &mut OutgoingCall,
-    ) -> Result<ItemOutput, CallError> {
-        let worker = &slot.worker;
-        self.mailbox.push(RequestEvent::Assigned {
-            item: item.index,
-            worker: worker.clone(),
-            rank: slot.rank,
-        });
-        let started = Instant::now();
-        call.deadline = Some(self.deadline.saturating_duration_since(started));
-        let mut stream = self.dispatcher.executor().call(worker, call).await?;
-        loop {
-            match update(stream.next().await?, item.index, worker) {
-                Update::Event(event) => self.mailbox.push(event),
-                Update::Reply(reply) => return output(reply, item, slot, started),
-            }
+        backoff: &mut Backoff,
+        worker: &WorkerId,
+        error: &CallError,
+    ) -> Result<bool, CallError> {
+        let now = Instant::now();
+        let hint = error.retry_after_ms.map(|ms| Duration::from_millis(ms.into()));
+        let is_first = backoff.refused(worker, hint, self.dispatcher.jitter(), now);
+        let Some(due) = self.dispatcher.all_full(self.model(), backoff) else {
+            return Ok(is_first);
+        };
+        if !self.waits {
+            return Err(error.clone());
         }
+        match due {
+            Some(due) if due > self.deadline => Err(self.in_vain(due - now, now)),
+            Some(_) | None => Ok(is_first),
+        }
+    }
+
+    /// The error of an item whose time is over before a worker has a place for it.
+    fn in_vain(&self, wait: Duration, now: Instant) -> CallError {
+        let left = self.deadline.saturating_duration_since(now);
+        let message = format!(
+            "every worker is full: the first expects to have a place in {wait:.1?}, and the request \
+             may take {left:.1?} more. Allow more time, or try again later"
+        );
+        let retry_after_ms = u32::try_from(wait.as_millis()).ok();
+        CallError { retry_after_ms, ..CallError::new(ErrorKind::QueueFull, message) }
     }
 }
 
-/// Whether the worker turned the item away before it began.
+/// Whether the worker turned the item away before it began, for another reason than want of a place.
 fn is_refusal(error: &CallError) -> bool {
     use ErrorKind as E;
-    matches!(error.kind, E::QueueFull | E::Draining | E::NotReady | E::StaleIncarnation)
-}
-
-/// The item in a worker's reply.
-fn output(
-    reply: CallReply,
-    item: ItemIndex,
-    slot: &Slot,
-    started: Instant,
-) -> Result<ItemOutput, CallError> {
-    let value = reply.outcome?;
-    let generated: GenerateValue = codec::decode(&value).map_err(|error| {
-        CallError::new(ErrorKind::Protocol, "the value is no item's").caused_by(&error)
-    })?;
-    item_output(generated, reply.attachments, item, (&slot.worker, slot.rank), started)
-}
-
-/// A file of the request as an attachment of the call.
-fn attachment((name, input): (&str, &Input)) -> Option<(Attachment, Bytes)> {
-    let attachment = Attachment {
-        name: name.to_owned(),
-        media_type: "application/octet-stream".to_owned(),
-        len: input.len(),
-        tensor: None,
-    };
-    Some((attachment, input.bytes()?.clone()))
+    matches!(error.kind, E::Draining | E::NotReady | E::StaleIncarnation)
 }

@@ -1,17 +1,22 @@
 //! An accepted request, from its admission to its one end.
 //!
 //! [`admission`] checks a request and gives it a place among those under way, [`drive`] runs its
-//! items side by side, [`item`] one item's attempts, [`dispatch`] gives each a slot on a worker,
-//! [`mailbox`] carries what happens to the caller, who holds a [`submission`]. [`attach`] follows a
+//! items side by side, [`item`] one item's attempts, [`dispatch`] gives each a slot on a worker. An
+//! [`attempt`] follows the item there, or where it begins sooner ([`queues`]); workers without a
+//! place are asked again after a [`backoff`]. [`mailbox`] carries what happens to the caller, who holds a [`submission`]. [`attach`] follows a
 //! request that another caller submitted.
 
 mod admission;
 mod attach;
+mod attempt;
+mod backoff;
 mod dispatch;
 mod drive;
 mod item;
+mod job;
 mod mailbox;
 mod output;
+mod queues;
 mod reply;
 mod results;
 mod submission;

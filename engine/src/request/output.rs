@@ -9,7 +9,7 @@ use hearth_protocol::message::Phase;
 /// What happens to a request. The last one is [`RequestEvent::Finished`].
 #[derive(Debug, Clone)]
 pub enum RequestEvent {
-    /// An item was given to a worker.
+    /// An item was given to a worker; once more for each that it moves to while it waits.
     Assigned {
         /// Which item, from 0.
         item: u32,

@@ -17,7 +17,7 @@ use hearth_fabric::identity::{Authority, Identity};
 use hearth_fabric::quic::{EndpointKeys, IncomingCall, Listener, Peer, Service, Settings};
 use hearth_fabric::registry::{self, Announcement, RankWish, RegistryUrl};
 use hearth_protocol::codec;
-use hearth_protocol::message::{Accepted, Attachment, Phase, Progress, Trailer};
+use hearth_protocol::message::{Accepted, Attachment, Load, Phase, Progress, Trailer};
 use hearth_protocol::methods::{
     GenerateArgs, GenerateValue, GetRank, Health, ModelInfo, ModelList, ModelState, Stats,
 };
@@ -204,6 +204,29 @@ pub enum Behaviour {
     Refuse(ErrorKind),
     /// Not at all, until the call is cancelled.
     Hang,
+    /// With `queue_full`, and when to come back.
+    Full {
+        /// In milliseconds.
+        retry_after_ms: Option<u32>,
+    },
+    /// By letting it wait behind so many others, until the call is cancelled.
+    Queue {
+        /// How many.
+        position: u32,
+    },
+}
+
+impl Behaviour {
+    /// What a worker that behaves so has to do.
+    fn load(self) -> Load {
+        let queued = match self {
+            Self::Draw | Self::Refuse(_) => return Load::default(),
+            Self::Hang => 0,
+            Self::Full { .. } => CAPACITY.queue,
+            Self::Queue { position } => position - 1,
+        };
+        Load { running: 1, queued, item_ms: None }
+    }
 }
 
 /// What a worker is and has seen.
@@ -214,6 +237,8 @@ pub struct State {
     behaviour: Mutex<Behaviour>,
     /// `generate` calls.
     pub generates: AtomicU32,
+    /// `check_health` calls.
+    asked: AtomicU32,
     /// Calls that were cancelled.
     pub cancelled: AtomicU32,
     /// What the last `generate` was asked.
@@ -228,6 +253,7 @@ impl State {
             incarnation: Incarnation::from_bits(uuid::Uuid::now_v7().as_u128()),
             behaviour: Mutex::new(Behaviour::Draw),
             generates: AtomicU32::new(0),
+            asked: AtomicU32::new(0),
             cancelled: AtomicU32::new(0),
             last: Mutex::new(None),
         }
@@ -235,6 +261,14 @@ impl State {
 
     pub fn generates(&self) -> u32 {
         self.generates.load(Ordering::SeqCst)
+    }
+
+    pub fn asked(&self) -> u32 {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    fn behaviour(&self) -> Behaviour {
+        *self.behaviour.lock().unwrap()
     }
 
     pub fn cancelled(&self) -> u32 {
@@ -279,6 +313,7 @@ impl Service for Answering {
             group: Group::default(),
             rank: Some(self.0.rank),
             incarnation: self.0.incarnation,
+            load: Some(self.0.behaviour().load()),
         }
     }
 
@@ -311,8 +346,14 @@ async fn answer(state: Arc<State>, call: IncomingCall) {
             reply(call, &value).await;
         }
         "check_health" => {
-            let value =
-                Health { healthy: true, state: WorkerState::Ready, reason: None, registered: true };
+            let value = Health {
+                healthy: true,
+                state: WorkerState::Ready,
+                reason: None,
+                registered: true,
+                load: Some(state.behaviour().load()),
+            };
+            state.asked.fetch_add(1, Ordering::SeqCst);
             reply(call, &value).await;
         }
         "list_models" => reply(call, &ModelList { models: vec![model()] }).await,
@@ -340,11 +381,25 @@ async fn generate(state: Arc<State>, call: IncomingCall) {
     state.generates.fetch_add(1, Ordering::SeqCst);
     let args: GenerateArgs = codec::decode(&request.args).unwrap();
     *state.last.lock().unwrap() = Some((args.clone(), request.attempt, request.deadline_ms));
-    let behaviour = *state.behaviour.lock().unwrap();
-    if let Behaviour::Refuse(kind) = behaviour {
-        return responder.fail(CallError::new(kind, "refused")).await;
+    let behaviour = state.behaviour();
+    let mut queue_position = 0;
+    match behaviour {
+        Behaviour::Draw | Behaviour::Hang => {}
+        Behaviour::Refuse(kind) => {
+            return responder.fail(CallError::new(kind, "refused")).await;
+        }
+        Behaviour::Full { retry_after_ms } => {
+            let full = CallError::new(ErrorKind::QueueFull, "full");
+            return responder.fail(CallError { retry_after_ms, ..full }).await;
+        }
+        Behaviour::Queue { position } => queue_position = position,
     }
-    let _ = responder.accepted(Accepted { queue_position: 0 }).await;
+    let _ = responder.accepted(Accepted { queue_position }).await;
+    if queue_position > 0 {
+        responder.cancelled().await;
+        state.cancelled.fetch_add(1, Ordering::SeqCst);
+        return;
+    }
     let progress = Progress { phase: Phase::Generation, step: 1, steps: 20 };
     let _ = responder.progress(&progress).await;
     if behaviour == Behaviour::Hang {

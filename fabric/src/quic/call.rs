@@ -74,7 +74,7 @@ impl Call {
             }
             FrameKind::Reply => {
                 let reply: Reply = frame.decode()?;
-                if reply.attempt != self.attempt || reply.value.is_some() == reply.error.is_some() {
+                if !answers(&reply, self.attempt) {
                     let expected = "a reply to this attempt with a value or an error";
                     return Err(Error::Unexpected { found: FrameKind::Reply, expected });
                 }
@@ -102,8 +102,49 @@ impl Call {
     }
 }
 
+/// Whether a reply is one to this attempt. A worker that could not read the request knows no attempt,
+/// and says 0 with its error.
+fn answers(reply: &Reply, attempt: u32) -> bool {
+    match (&reply.value, &reply.error) {
+        (Some(_), None) => reply.attempt == attempt,
+        (None, Some(_)) => reply.attempt == attempt || reply.attempt == 0,
+        (Some(_), Some(_)) | (None, None) => false,
+    }
+}
+
 impl Drop for Call {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hearth_api::{CallError, ErrorKind, Incarnation};
+
+    use super::*;
+
+    #[test]
+    fn an_error_of_a_worker_that_could_not_read_the_attempt_is_a_reply_too() {
+        let reply = |attempt, value: Option<&[u8]>, error: Option<CallError>| Reply {
+            attempt,
+            incarnation: Incarnation::from_bits(1),
+            value: value.map(|value| value.to_vec().into()),
+            error,
+            attachments: Vec::new(),
+        };
+        let full = || Some(CallError::new(ErrorKind::QueueFull, "full"));
+        let rows = [
+            (reply(1, Some(b"v"), None), true),
+            (reply(1, None, full()), true),
+            (reply(0, None, full()), true),
+            (reply(0, Some(b"v"), None), false),
+            (reply(2, None, full()), false),
+            (reply(1, Some(b"v"), full()), false),
+            (reply(1, None, None), false),
+        ];
+        for (reply, expected) in rows {
+            assert_eq!(answers(&reply, 1), expected, "{reply:?}");
+        }
     }
 }

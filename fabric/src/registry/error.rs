@@ -182,6 +182,13 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it may pass by itself: the registry does not answer, which says nothing of what it
+    /// would say.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Silent { .. } | Self::Resolve { .. })
+    }
+
     /// Whether two workers are in conflict, so that one of them has to give way.
     #[must_use]
     pub fn is_conflict(&self) -> bool {

@@ -17,6 +17,10 @@ pub struct GenerateArgs {
     /// Which item of it.
     #[serde(rename = "part")]
     pub item: ItemIndex,
+    /// Most items that may run before this one: where there are more, a new item is refused as
+    /// `queue_full`. None for as many as the worker's queue holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_queue_position: Option<u32>,
 }
 
 /// Which item of a request.

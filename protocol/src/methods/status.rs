@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::message::Load;
 use crate::record::{Capacity, WorkerState};
 use hearth_api::{Group, Incarnation, Rank, WorkerId};
 
@@ -30,6 +31,9 @@ pub struct Health {
     pub reason: Option<String>,
     /// Whether the registry has the worker's record, as far as the worker knows.
     pub registered: bool,
+    /// How much it has to do; none from a worker of minor 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<Load>,
 }
 
 /// A worker's counters since its start.

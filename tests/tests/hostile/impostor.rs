@@ -81,6 +81,7 @@ impl Answers {
             group: self.record.group.clone(),
             rank: Some(self.record.rank),
             incarnation: run(1),
+            load: None,
         }
     }
 

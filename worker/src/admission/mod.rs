@@ -29,6 +29,14 @@ pub(crate) async fn admit(
     payload: Payload,
 ) -> Result<Subscription, CallError> {
     args.request.check()?;
+    let (item, images) = (args.item, args.request.images());
+    if item.index >= item.of || item.of != images {
+        let message =
+            format!("item {} of {} does not exist: {images} are asked for", item.index, item.of);
+        return Err(CallError::invalid("part", message));
+    }
+    let key = ItemKey { request: request.id.clone(), index: item.index };
+    let choice = choose(inbox, &key, &args)?;
     let brings_files = !args.request.inputs().is_empty();
     let args = if brings_files {
         let headers = request.attachments.clone();
@@ -38,32 +46,39 @@ pub(crate) async fn admit(
         files::take(&mut args, &request.attachments, payload)?;
         args
     };
-    let (item, images) = (args.item, args.request.images());
-    if item.index >= item.of || item.of != images {
-        let message =
-            format!("item {} of {} does not exist: {images} are asked for", item.index, item.of);
-        return Err(CallError::invalid("part", message));
-    }
     let mut spec = ItemSpec {
-        key: ItemKey { request: request.id.clone(), index: item.index },
+        key,
         item,
         digest: args.request.digest(),
         seed: args.request.seed.unwrap_or(0),
         model: args.request.model.clone().unwrap_or_default(),
         deadline: request.deadline_ms.map(Duration::from_millis),
         preview_every: args.request.preview_every,
+        max_position: args.max_queue_position,
     };
-    if inbox.look(|plan| plan.holds(&spec.key)) {
-        // What is known is given, whatever the worker does by now.
-        return Subscription::admit(inbox, spec, args, None);
+    let Some(choice) = choice else { return Subscription::admit(inbox, spec, args, None) };
+    let (args, prepared) = prepare_for(preparations, &spec, args, &choice, brings_files).await?;
+    spec.model = choice.name;
+    Subscription::admit(inbox, spec, args, prepared)
+}
+
+/// The model of a new item, which is refused where there is no place for it, before anything else is
+/// done. None for one that is known: it is given, whatever the worker does by now.
+fn choose(
+    inbox: &Inbox,
+    key: &ItemKey,
+    args: &GenerateArgs,
+) -> Result<Option<ModelChoice>, CallError> {
+    if inbox.look(|plan| plan.holds(key)) {
+        return Ok(None);
     }
     let awake = inbox.look(|plan| plan.life().check_awake());
     awake.inspect_err(|_| inbox.count_refused())?;
     let now = Instant::now();
     let choice = inbox.look(|plan| plan.resolve(args.request.model.as_deref(), now))?;
-    let (args, prepared) = prepare_for(preparations, &spec, args, &choice, brings_files).await?;
-    spec.model = choice.name;
-    Subscription::admit(inbox, spec, args, prepared)
+    let room = inbox.change(|plan, now| plan.check_room(key, args.max_queue_position, now));
+    room.inspect_err(|_| inbox.count_refused())?;
+    Ok(Some(choice))
 }
 
 /// Prepares a request for its model, once for all its items. Where the model isn't there yet, that is

@@ -33,6 +33,8 @@ pub(crate) struct ItemSpec {
     pub(crate) deadline: Option<Duration>,
     /// Steps from one preview to the next.
     pub(crate) preview_every: Option<u32>,
+    /// Most items that may run before it; none for as many as the queue holds.
+    pub(crate) max_position: Option<u32>,
 }
 
 /// Where an item's time went before it computed.

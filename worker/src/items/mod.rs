@@ -9,7 +9,10 @@
 mod bounds;
 mod item;
 mod listing;
+mod pace;
 mod refusals;
+mod room;
+mod standby;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! What callers are told where the table has nothing better for them.
 
+use std::time::Duration;
+
 use hearth_api::{CallError, ErrorKind, RequestId};
 
 pub(super) fn id_conflict(request: &RequestId) -> CallError {
@@ -9,9 +11,21 @@ pub(super) fn id_conflict(request: &RequestId) -> CallError {
     CallError { param: Some("id".to_owned()), ..CallError::new(ErrorKind::IdConflict, message) }
 }
 
-pub(super) fn queue_full(waiting: usize) -> CallError {
+/// For a caller that may come back for a place after `wait`.
+pub(super) fn queue_full(waiting: u32, wait: Duration) -> CallError {
     let message = format!(
-        "{waiting} requests wait, as many as worker.queue allows: try again or ask another worker"
+        "{waiting} requests wait, and worker.queue allows no more: try again in {wait:.1?}, or ask \
+         another worker"
+    );
+    let retry_after_ms = Some(u32::try_from(wait.as_millis()).unwrap_or(u32::MAX));
+    CallError { retry_after_ms, ..CallError::new(ErrorKind::QueueFull, message) }
+}
+
+/// For a caller that wants no place so far behind.
+pub(super) fn would_wait(position: u32, most: u32) -> CallError {
+    let message = format!(
+        "{position} requests would run before it, more than max_queue_position ({most}): ask \
+         another worker"
     );
     CallError::new(ErrorKind::QueueFull, message)
 }

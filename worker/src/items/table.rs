@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hearth_api::{CallError, ErrorKind, RequestId};
-use hearth_protocol::message::Phase;
+use hearth_protocol::message::{Load, Phase};
 use hearth_protocol::methods::RequestState;
 
 use super::bounds::{Bounds, Counts};
 use super::item::{Item, ItemId, ItemKey, ItemSpec, Times};
-use super::refusals::{id_conflict, queue_full, stopped};
+use super::refusals::{id_conflict, stopped};
+use super::room::Room;
 use super::view::{ItemView, Outcome, PreviewImage};
 
 /// Most ended items that are remembered.
@@ -53,6 +54,7 @@ pub(crate) struct Items {
     kept_bytes: usize,
     next_id: u64,
     counts: Counts,
+    room: Room,
     changes: Vec<Change>,
 }
 
@@ -67,6 +69,7 @@ impl Items {
             kept_bytes: 0,
             next_id: 0,
             counts: Counts::default(),
+            room: Room::new(bounds),
             changes: Vec::new(),
         }
     }
@@ -87,16 +90,13 @@ impl Items {
             self.forget(id);
         }
         open.map_err(|error| self.refuse(error))?;
-        // A free slot takes an item as soon as the plan looks, so it does not count as waiting.
-        let free = self.bounds.slots.saturating_sub(self.counts.running) as usize;
-        if self.queue.len() >= self.bounds.queue as usize + free {
-            return Err(self.refuse(queue_full(self.queue.len())));
-        }
+        self.check_room(&spec.key, spec.max_position, now)?;
+        self.room.admitted(&spec.key);
         let id = ItemId(self.next_id);
         self.next_id += 1;
         self.ids.insert(spec.key.clone(), id);
         let item = Item {
-            view: ItemView::queued(self.ahead(self.queue.len())),
+            view: ItemView::queued(self.room.ahead(self.counts.running, self.queue.len())),
             spec,
             times: Times::default(),
             subscribers: 1,
@@ -128,6 +128,25 @@ impl Items {
         Ok(id)
     }
 
+    /// Checks that there is a place for a new item, with at most `most` others before it.
+    ///
+    /// # Errors
+    /// `queue_full`, which says when to come back.
+    pub(crate) fn check_room(
+        &mut self,
+        key: &ItemKey,
+        most: Option<u32>,
+        now: Instant,
+    ) -> Result<(), CallError> {
+        let taken = self.counts().into();
+        self.room.check(taken, key, most, now).map_err(|error| self.refuse(error))
+    }
+
+    /// How much there is to do.
+    pub(crate) fn load(&self) -> Load {
+        self.room.load(self.counts().into())
+    }
+
     /// Whether an item runs, waits or has a kept result.
     pub(crate) fn holds(&self, key: &ItemKey) -> bool {
         self.ids.get(key).and_then(|id| self.items.get(id)).is_some_and(|item| {
@@ -141,18 +160,13 @@ impl Items {
         error
     }
 
-    /// Items that are computed before the one at `position` of the queue.
-    fn ahead(&self, position: usize) -> u32 {
-        let before = u32::try_from(position).unwrap_or(u32::MAX);
-        self.counts.running.saturating_add(before).saturating_sub(self.bounds.slots - 1)
-    }
-
     /// Takes the oldest waiting item that has a caller. One without a caller keeps its place.
     pub(crate) fn take(&mut self, now: Instant) -> Option<ItemId> {
         let has_caller = |id: &ItemId| self.items.get(id).is_some_and(|item| item.subscribers > 0);
         let position = self.queue.iter().position(has_caller)?;
         let id = self.queue.remove(position)?;
         self.counts.running += 1;
+        self.room.began(now);
         self.change(id, |item| {
             item.times.queue = now.saturating_duration_since(item.accepted_at);
             item.view.state = RequestState::Running;
@@ -164,7 +178,8 @@ impl Items {
 
     fn renumber(&mut self) {
         for position in 0..self.queue.len() {
-            let (id, ahead) = (self.queue[position], self.ahead(position));
+            let (id, ahead) =
+                (self.queue[position], self.room.ahead(self.counts.running, position));
             self.change(id, |item| item.view.queue_position = ahead);
         }
     }
@@ -224,6 +239,7 @@ impl Items {
             self.renumber();
         } else {
             self.counts.running = self.counts.running.saturating_sub(1);
+            self.room.ended(error.is_none(), self.counts.running, now);
         }
         self.ended.push_back(id);
         while self.ended.len() > KEPT_ITEMS || self.kept_bytes > KEPT_BYTES {

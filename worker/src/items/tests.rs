@@ -29,6 +29,7 @@ fn spec(index: u32, prompt: &str) -> ItemSpec {
         model: "m".to_owned(),
         deadline: None,
         preview_every: None,
+        max_position: None,
     }
 }
 
@@ -74,6 +75,7 @@ fn the_queue_has_a_bound_and_a_free_slot_does_not_count() {
     assert_eq!((position(&table, first), position(&table, second)), (0, 1));
     let error = table.admit(spec(2, "x"), Ok(()), now).unwrap_err();
     assert!(error.kind == ErrorKind::QueueFull && error.retryable);
+    assert_eq!(error.retry_after_ms, Some(500));
     assert_eq!(table.take(now), Some(first));
     assert_eq!(table.counts(), Counts { running: 1, queued: 1, refused: 1, ..Counts::default() });
 }

@@ -50,6 +50,7 @@ pub(super) fn check_health(shared: &Shared, _: &Request) -> Result<Vec<u8>, Call
         state,
         reason,
         registered,
+        load: Some(shared.inbox.look(|plan| plan.items().load())),
     })
 }
 

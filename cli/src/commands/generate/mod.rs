@@ -8,7 +8,7 @@ mod request;
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-use hearth_engine::{CallContext, GenerationRequest, RequestEvent};
+use hearth_engine::{CallContext, EngineOptions, GenerationRequest, RequestEvent, Submission};
 
 use crate::app::App;
 use crate::args::{AttachArgs, GenerateArgs, ModelSource};
@@ -21,7 +21,7 @@ use crate::signals::Interrupts;
 use destination::Destination;
 use report::Report;
 
-/// How long to wait for models that are being loaded, without `--timeout`.
+/// How long to wait for models that are being loaded, and for attached pictures, without `--timeout`.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// How long the local fleet may take to finish what still runs.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -46,11 +46,15 @@ pub(super) async fn run(args: &GenerateArgs, app: &App) -> Result<Status, Failur
     if args.local {
         return run_local(args, request, &destination, &mut interrupts, app).await;
     }
-    let link = app.link()?;
+    let link = app.link_with(bounds(args))?;
     let drive = drive(&link, true, request, &destination, timeout, &mut interrupts, app);
     let status = drive.await;
     link.close().await;
     status
+}
+
+fn bounds(args: &GenerateArgs) -> EngineOptions {
+    EngineOptions::new().wait_for_place(!args.no_wait)
 }
 
 fn check_stdout(app: &App) -> Result<(), Failure> {
@@ -82,8 +86,15 @@ async fn drive(
     {
         let line = StatusLine::new(&app.output);
         let loading = |_: &_| line.set("waiting for a worker that loads its models".to_owned());
-        let wait = timeout.unwrap_or(PATIENCE);
-        let ready = link.engine.wait_for_model(request.model.as_deref(), wait, loading);
+        let ready = async {
+            // Who has a deadline waits within it; others learn at once what is wrong.
+            if let Some(timeout) = timeout {
+                let waiting = |_: &_| line.set(format!("waiting for {}", link.target));
+                link.engine.wait_for_registry(timeout, waiting).await;
+            }
+            let wait = timeout.map_or(PATIENCE, |timeout| timeout.saturating_sub(start.elapsed()));
+            link.engine.wait_for_model(request.model.as_deref(), wait, loading).await;
+        };
         tokio::select! {
             biased;
             () = interrupts.next() => return Ok(Status::Interrupted),
@@ -134,19 +145,33 @@ async fn drive(
 pub(super) async fn attach(args: &AttachArgs, app: &App) -> Result<Status, Failure> {
     let mut interrupts = Interrupts::listen()?;
     let link = app.link()?;
-    link.workers().await?;
-    let status = attach_on(&link, args, &mut interrupts, app).await;
+    let attached = async {
+        let start = Instant::now();
+        link.workers_within(args.timeout).await?;
+        let left = args.timeout.map_or(PATIENCE, |limit| limit.saturating_sub(start.elapsed()));
+        Ok::<_, Failure>(link.engine.attach(&args.id, left).await?)
+    };
+    let attached = tokio::select! {
+        biased;
+        () = interrupts.next() => None,
+        attached = attached => Some(attached),
+    };
+    let status = match attached {
+        None => Ok(Status::Interrupted),
+        Some(Ok(submission)) => follow(&link, submission, args, &mut interrupts, app).await,
+        Some(Err(failure)) => Err(failure),
+    };
     link.close().await;
     status
 }
 
-async fn attach_on(
+async fn follow(
     link: &Link,
+    mut submission: Submission,
     args: &AttachArgs,
     interrupts: &mut Interrupts,
     app: &App,
 ) -> Result<Status, Failure> {
-    let mut submission = link.engine.attach(&args.id, args.timeout).await?;
     let images = submission.items;
     let name = request::short(&args.id);
     let destination = Destination::new(args.output.as_deref(), None, images, name)?;
@@ -203,7 +228,9 @@ async fn run_local(
     };
     let start = Instant::now();
     let mut fleet = Fleet::start(RuntimeDir::private(&app.env)?, &spec, &app.env)?;
-    let link = match Context::local(&fleet.running).and_then(|context| Link::open(&context)) {
+    let link = match Context::local(&fleet.running)
+        .and_then(|context| Link::open_with(&context, bounds(args)))
+    {
         Ok(link) => link,
         Err(failure) => {
             fleet.stop(std::future::ready(())).await;

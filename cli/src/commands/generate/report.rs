@@ -93,8 +93,12 @@ impl<'a> Report<'a> {
             RequestEvent::Item(output) => self.item(output)?,
             RequestEvent::ItemFailed { item, error } => self.failed(item, error),
             RequestEvent::Retried { item, from, error } => {
+                let what = match error.kind {
+                    ErrorKind::QueueFull => "waits for a place",
+                    _ => "is tried again",
+                };
                 let why = &error.message;
-                self.bars.line(&format!("picture {item} is tried again ({from}: {why})"));
+                self.bars.line(&format!("picture {item} {what} ({from}: {why})"));
             }
             RequestEvent::Finished(_) => {}
         }

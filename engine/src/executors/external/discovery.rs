@@ -52,6 +52,7 @@ fn list(shared: &Shared, view: &View) {
             synced: view.synced,
             stale_since: view.stale_since,
             error: error.as_deref(),
+            unreachable: view.error.as_ref().is_some_and(|error| error.is_passing()),
         });
     });
 }

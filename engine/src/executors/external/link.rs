@@ -4,7 +4,7 @@
 //! restart nothing of the earlier run is taken for the new one's.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -25,6 +25,8 @@ pub(super) struct Link {
     pub(super) worker: WorkerId,
     pub(super) rank: Option<Rank>,
     pub(super) incarnation: Incarnation,
+    /// When the connection was made.
+    since: Instant,
     /// Why this side has ended it, where it knows better than the transport.
     cause: OnceLock<String>,
 }
@@ -34,7 +36,8 @@ impl Link {
         let welcome = connection.welcome();
         let (worker, rank) = (welcome.worker_id.clone(), welcome.rank);
         let incarnation = welcome.incarnation;
-        Self { connection, worker, rank, incarnation, cause: OnceLock::new() }
+        let (since, cause) = (Instant::now(), OnceLock::new());
+        Self { connection, worker, rank, incarnation, since, cause }
     }
 
     /// Ends the connection to a worker that is known to be gone; its calls fail with `cause`.
@@ -64,6 +67,8 @@ impl Link {
             rank: self.rank,
             incarnation: self.incarnation,
             agent: self.connection.welcome().agent.clone(),
+            load: self.connection.welcome().load,
+            at: self.since,
         }
     }
 

@@ -73,11 +73,8 @@ async fn receive_call(
     mut responder: Responder,
     settings: Settings,
 ) -> Option<IncomingCall> {
-    match read_request(frames, settings).await {
-        Ok((request, payload)) => {
-            responder.attempt = request.attempt;
-            Some(IncomingCall { request, payload, responder })
-        }
+    match read_request(frames, &mut responder, settings).await {
+        Ok((request, payload)) => Some(IncomingCall { request, payload, responder }),
         Err(error) => {
             frames.stop(code::PROTOCOL);
             responder.fail(error.into()).await;
@@ -86,14 +83,18 @@ async fn receive_call(
     }
 }
 
+/// Reads a request and its attachments. Whatever goes wrong once the request itself is there is
+/// answered for the attempt that it names.
 async fn read_request(
     frames: &mut FrameReader,
+    responder: &mut Responder,
     settings: Settings,
 ) -> Result<(Request, Payload), Error> {
     let limit = settings.request_timeout;
     let late = |_| Error::TimedOut("the request", limit);
     let frame = tokio::time::timeout(limit, frames.frame()).await.map_err(late)??;
     let request: Request = frame.expect(FrameKind::Request, "a request")?.decode()?;
+    responder.attempt = request.attempt;
     let rest = async {
         let payload = frames.attachments(&request.attachments).await?;
         frames.end().await?;

@@ -148,6 +148,20 @@ impl Plan {
         self.board.models.resolve(model, now)
     }
 
+    /// Checks that there is a place for a new item, with at most `most` others before it, so that
+    /// nothing is prepared for one that is refused.
+    ///
+    /// # Errors
+    /// `queue_full`, which says when to come back.
+    pub(crate) fn check_room(
+        &mut self,
+        key: &ItemKey,
+        most: Option<u32>,
+        now: Instant,
+    ) -> Result<(), CallError> {
+        self.board.items.check_room(key, most, now)
+    }
+
     /// Takes an item on, attaches its caller where it is there already, or finds its kept result.
     /// `prepared` is the digest of the model that its request was prepared for, if it was.
     pub(crate) fn admit(

@@ -69,6 +69,7 @@ fn spec(request: &str, index: u32, model: &str) -> ItemSpec {
         model: model.to_owned(),
         deadline: None,
         preview_every: None,
+        max_position: None,
     }
 }
 
