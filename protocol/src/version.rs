@@ -22,6 +22,11 @@
 //! |   | an error may say when to try again (`retry_after_ms`); minor 1 skips it |
 //! |   | progress counts steps of the phase that it names, whatever the phase |
 //! |   | `traceparent` of a request is filled, and spans come in the trailer; minor 1 sends none |
+//! |   | a worker may be `unhealthy`; minor 1 reads `unknown`, which takes no requests either |
+//! |   | a worker's record and its health name the requests that workers were lost to (`suspects`), a
+//!       call of `generate` the runs that were lost to it (`lost`), and a worker refuses one that two
+//!       were lost to as `quarantined`, which minor 1 reads as `unknown`, not to be retried; minor 1
+//!       sends and reads none of it |
 //!
 //! Minor 2 has room for what is to come: a caller that takes an item in pieces, or a worker's load
 //! in [`Welcome`] and in its record, says so by a capability or reads a further field, and a peer

@@ -103,6 +103,7 @@ impl Member {
             WorkerState::Ready => WorkerStatus::Ready,
             WorkerState::Draining => WorkerStatus::Draining,
             WorkerState::Sleeping => WorkerStatus::Sleeping,
+            WorkerState::Unhealthy => WorkerStatus::Unhealthy,
             WorkerState::Unknown => WorkerStatus::Unknown,
         }
     }
@@ -125,6 +126,7 @@ impl Member {
             (Key::Endpoint(_), introduced) => introduced?.worker.clone(),
         };
         let rank = said.and_then(|said| said.rank).or(record.map(|record| record.rank));
+        let suspects = said.map(|said| &said.suspects).or(record.map(|record| &record.suspects));
         let models = match (said, record) {
             (Some(said), _) => said.models.clone(),
             (None, record) => record.map(|record| record.models.clone()).unwrap_or_default(),
@@ -148,6 +150,7 @@ impl Member {
             started_at: said.map(|s| s.started_at).or(record.map(|record| record.started_at)),
             in_flight: self.in_flight.clone(),
             last_exit: self.owned.as_ref().and_then(|owned| owned.last_exit.clone()),
+            suspects: suspects.cloned().unwrap_or_default(),
             in_registry: self.listed && record.is_some(),
             incarnation: match (&self.link, introduced) {
                 (Link::Up, Some(introduced)) => Some(introduced.incarnation),

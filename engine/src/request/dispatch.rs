@@ -6,10 +6,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hearth_api::{CallError, ErrorKind, Rank, WorkerId};
+use hearth_api::{CallError, ErrorKind, Incarnation, Rank, WorkerId};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::losses::Losses;
 use crate::executor::Executor;
 use crate::fleet::{self, FleetView, InFlight};
 use crate::planner::{self, Candidate, Placement, Refusal};
@@ -22,12 +23,16 @@ pub(crate) struct Dispatcher {
     planning: Arc<Mutex<()>>,
     /// A slot has become free.
     freed: Arc<Notify>,
+    /// The runs of workers that were lost to requests.
+    losses: Arc<Mutex<Losses>>,
 }
 
 /// A slot on a worker; free again when it is dropped.
 pub(super) struct Slot {
     pub(super) worker: WorkerId,
     pub(super) rank: Option<Rank>,
+    /// The worker's run.
+    pub(super) run: Option<Incarnation>,
     count: InFlight,
     freed: Arc<Notify>,
 }
@@ -41,11 +46,16 @@ impl Drop for Slot {
 
 impl Dispatcher {
     pub(crate) fn new(executor: Arc<dyn Executor>) -> Self {
-        Self { executor, planning: Arc::default(), freed: Arc::default() }
+        Self { executor, planning: Arc::default(), freed: Arc::default(), losses: Arc::default() }
     }
 
     pub(crate) fn executor(&self) -> &dyn Executor {
         &*self.executor
+    }
+
+    /// What all requests of this engine know of lost workers.
+    pub(super) fn losses(&self) -> Arc<Mutex<Losses>> {
+        Arc::clone(&self.losses)
     }
 
     /// The model that a request means.
@@ -116,6 +126,7 @@ impl Dispatcher {
                 Ok(Some(Slot {
                     worker: worker.id.clone(),
                     rank: worker.rank,
+                    run: worker.incarnation,
                     count: worker.in_flight.clone(),
                     freed: Arc::clone(&self.freed),
                 }))

@@ -1,11 +1,12 @@
 //! One item of a request: its attempts, on one worker after another.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hearth_api::request::{GenerationRequest, Input};
 use hearth_api::trace::TraceParent;
-use hearth_api::{CallError, ErrorKind, WorkerId};
+use hearth_api::{CallError, ErrorKind, Incarnation, WorkerId};
 use hearth_protocol::codec;
 use hearth_protocol::message::Attachment;
 use hearth_protocol::methods::{GenerateArgs, GenerateValue, ItemIndex, Method};
@@ -15,10 +16,12 @@ use super::dispatch::{Dispatcher, Slot};
 use super::mailbox::Mailbox;
 use super::output::{ItemOutput, RequestEvent};
 use super::reply::{Update, item_output, update};
+use super::trial::Trial;
 use crate::executor::{CallReply, OutgoingCall};
 
-/// How many workers an item may be lost on: a request that crashes workers must not crash them all.
-const LOSSES: u32 = 3;
+/// How often an item may fail in other ways than by a refusal. Workers that are lost to it have a
+/// bound of their own, over all items of the request ([`Trial`]).
+const FAILURES: u32 = 3;
 
 /// How often workers may turn away an item before it starts, as busy or draining ones do.
 const REFUSALS: u32 = 16;
@@ -34,6 +37,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct Job<'a> {
     pub(super) dispatcher: &'a Dispatcher,
     pub(super) mailbox: &'a Mailbox,
+    pub(super) trial: &'a Arc<Trial>,
     /// With id, model and seed.
     pub(super) request: &'a GenerationRequest,
     pub(super) deadline: Instant,
@@ -44,15 +48,23 @@ impl Job<'_> {
     /// Makes one item.
     ///
     /// # Errors
-    /// The worker's error if trying again is no use; the last one after [`LOSSES`] or [`REFUSALS`].
+    /// The worker's error if trying again is no use; the last one after [`FAILURES`] or [`REFUSALS`];
+    /// `quarantined` where too many workers were lost to the request.
     pub(super) async fn run(&self, index: u32) -> Result<ItemOutput, CallError> {
         let item = ItemIndex { index, of: self.request.images() };
         let mut call = self.call(item)?;
         let mut failed_on: Vec<WorkerId> = Vec::new();
         let mut last_error = None;
-        let mut losses = 0;
+        let mut failures = 0;
         loop {
             let model = self.request.model.as_deref().unwrap_or_default();
+            let leave = match self.trial.leave(self.dispatcher.executor(), model).await {
+                Ok(leave) => leave,
+                Err(error) => return Err(because(error, last_error)),
+            };
+            if !leave.lost.is_empty() {
+                call.args = self.args(item, leave.lost.clone())?;
+            }
             let slot = match self.dispatcher.take(model, &failed_on, PATIENCE).await {
                 Ok(slot) => slot,
                 // The last worker's error says more than that no worker is left.
@@ -63,13 +75,13 @@ impl Job<'_> {
                 Err(error) => {
                     let error = error.at(&slot.worker, slot.rank);
                     call.attempt += 1;
-                    losses += u32::from(!is_refusal(&error));
-                    let refusals = call.attempt - losses;
-                    if !error.retryable || losses >= LOSSES || refusals >= REFUSALS {
+                    failures += u32::from(!is_refusal(&error));
+                    let refusals = call.attempt - failures;
+                    if !error.retryable || failures >= FAILURES || refusals >= REFUSALS {
                         return Err(error);
                     }
                     let worker = slot.worker.clone();
-                    drop(slot);
+                    drop((slot, leave));
                     tracing::warn!(id = %call.id, item = index, %error, "tried again");
                     self.mailbox.push(RequestEvent::Retried {
                         item: index,
@@ -88,19 +100,24 @@ impl Job<'_> {
         let Some(id) = self.request.id.clone() else {
             return Err(CallError::new(ErrorKind::Internal, "the request has no id"));
         };
-        let args = GenerateArgs { request: self.request.clone(), item };
-        let args = codec::encode(&args).map_err(|error| {
-            CallError::new(ErrorKind::TooLarge, "the request is too large").caused_by(&error)
-        })?;
         Ok(OutgoingCall {
             id,
             attempt: 0,
             method: Method::Generate.name().to_owned(),
-            args: args.into(),
+            args: self.args(item, Vec::new())?,
             deadline: None,
             trace: Some(self.trace),
             attachments: self.request.inputs().into_iter().filter_map(attachment).collect(),
         })
+    }
+
+    /// The arguments of an item's call, with the runs that were lost to the request.
+    fn args(&self, item: ItemIndex, lost: Vec<Incarnation>) -> Result<Bytes, CallError> {
+        let args = GenerateArgs { request: self.request.clone(), item, lost };
+        let args = codec::encode(&args).map_err(|error| {
+            CallError::new(ErrorKind::TooLarge, "the request is too large").caused_by(&error)
+        })?;
+        Ok(args.into())
     }
 
     async fn attempt(
@@ -117,13 +134,22 @@ impl Job<'_> {
         });
         let started = Instant::now();
         call.deadline = Some(self.deadline.saturating_duration_since(started));
-        let mut stream = self.dispatcher.executor().call(worker, call).await?;
+        let stream = self.dispatcher.executor().call(worker, call).await?;
+        let mut stream = self.trial.watch(item.index, worker.clone(), slot.run, stream);
         loop {
             match update(stream.next().await?, item.index, worker) {
                 Update::Event(event) => self.mailbox.push(event),
                 Update::Reply(reply) => return output(reply, item, slot, started),
             }
         }
+    }
+}
+
+/// A quarantine, with what the item failed for last.
+fn because(quarantine: CallError, last: Option<CallError>) -> CallError {
+    match last {
+        Some(last) => quarantine.caused_by(&last),
+        None => quarantine,
     }
 }
 

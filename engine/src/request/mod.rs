@@ -1,7 +1,8 @@
 //! An accepted request, from its admission to its one end.
 //!
 //! [`admission`] checks a request and gives it a place among those under way, [`drive`] runs its
-//! items side by side, [`item`] one item's attempts, [`dispatch`] gives each a slot on a worker,
+//! items side by side, [`item`] one item's attempts, [`trial`] sees that it costs few workers their
+//! lives, as [`losses`] counts them, [`dispatch`] gives each item a slot on a worker,
 //! [`mailbox`] carries what happens to the caller, who holds a [`submission`]. [`attach`] follows a
 //! request that another caller submitted.
 
@@ -10,11 +11,13 @@ mod attach;
 mod dispatch;
 mod drive;
 mod item;
+mod losses;
 mod mailbox;
 mod output;
 mod reply;
 mod results;
 mod submission;
+mod trial;
 
 pub(crate) use admission::{Admission, WhenFull};
 pub(crate) use attach::attach;

@@ -21,7 +21,7 @@ use hearth_protocol::message::{Accepted, Attachment, Phase, Progress, Trailer};
 use hearth_protocol::methods::{
     GenerateArgs, GenerateValue, GetRank, Health, ModelInfo, ModelList, ModelState, Stats,
 };
-use hearth_protocol::record::{Capacity, ModelRecord, WorkerRecord, WorkerState};
+use hearth_protocol::record::{Capacity, ModelRecord, Suspect, WorkerRecord, WorkerState};
 use hearth_protocol::role::Role;
 use hearth_protocol::version::{ProtocolRange, Welcome};
 use serde::Serialize;
@@ -168,6 +168,20 @@ impl Worker {
         announcement.update(|record| record.state = state).unwrap();
     }
 
+    /// Announces another address.
+    pub fn advertise(&self, address: SocketAddr) {
+        let announcement = self.announcement.as_ref().unwrap();
+        announcement.update(|record| record.endpoints = vec![address]).unwrap();
+    }
+
+    /// Announces that runs were lost to a request.
+    pub fn suspect(&self, request: &str, runs: &[Incarnation]) {
+        let (request_id, runs) = (request.parse().unwrap(), runs.to_vec());
+        let announcement = self.announcement.as_ref().unwrap();
+        let suspects = vec![Suspect { request_id, runs }];
+        announcement.update(|record| record.suspects = suspects).unwrap();
+    }
+
     /// How the worker answers `generate` from now on.
     pub fn will(&self, behaviour: Behaviour) {
         *self.state.behaviour.lock().unwrap() = behaviour;
@@ -261,6 +275,7 @@ impl State {
             certificate,
             started_at: 1,
             version: "0".to_owned(),
+            suspects: Vec::new(),
         }
     }
 }
@@ -311,8 +326,13 @@ async fn answer(state: Arc<State>, call: IncomingCall) {
             reply(call, &value).await;
         }
         "check_health" => {
-            let value =
-                Health { healthy: true, state: WorkerState::Ready, reason: None, registered: true };
+            let value = Health {
+                healthy: true,
+                state: WorkerState::Ready,
+                reason: None,
+                registered: true,
+                suspects: Vec::new(),
+            };
             reply(call, &value).await;
         }
         "list_models" => reply(call, &ModelList { models: vec![model()] }).await,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{Capacity, WorkerState};
+use crate::record::{Capacity, Suspect, WorkerState};
 use hearth_api::{Group, Incarnation, Rank, WorkerId};
 
 /// Who answers.
@@ -30,6 +30,9 @@ pub struct Health {
     pub reason: Option<String>,
     /// Whether the registry has the worker's record, as far as the worker knows.
     pub registered: bool,
+    /// The requests that earlier runs were lost to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suspects: Vec<Suspect>,
 }
 
 /// A worker's counters since its start.

@@ -76,7 +76,7 @@ fn generate(id: &str, item: ItemIndex, change: impl FnOnce(&mut GenerationReques
     asked.num_inference_steps = Some(2);
     asked.seed = Some(1);
     change(&mut asked);
-    let args = codec::encode(&GenerateArgs { request: asked, item }).unwrap();
+    let args = codec::encode(&GenerateArgs { request: asked, item, lost: Vec::new() }).unwrap();
     Request { id: id.parse().unwrap(), args: args.into(), ..request("generate") }
 }
 

@@ -16,6 +16,7 @@ use hearth_protocol::methods::GenerateArgs;
 use crate::compute::{Inbox, Preparation, Subscription};
 use crate::items::{ItemKey, ItemSpec};
 use crate::models::ModelChoice;
+use crate::suspects::Journal;
 use preparations::Key;
 pub(crate) use preparations::Preparations;
 
@@ -23,6 +24,7 @@ pub(crate) use preparations::Preparations;
 /// be checked is, before anything is queued.
 pub(crate) async fn admit(
     inbox: &Arc<Inbox>,
+    journal: &Journal,
     preparations: &Preparations,
     request: &Request,
     mut args: GenerateArgs,
@@ -57,6 +59,8 @@ pub(crate) async fn admit(
         // What is known is given, whatever the worker does by now.
         return Subscription::admit(inbox, spec, args, None);
     }
+    let trusted = journal.check(&spec.key.request, &args.lost);
+    trusted.inspect_err(|_| inbox.count_refused())?;
     let awake = inbox.look(|plan| plan.life().check_awake());
     awake.inspect_err(|_| inbox.count_refused())?;
     let now = Instant::now();

@@ -42,6 +42,7 @@ pub(super) fn check_health(shared: &Shared, _: &Request) -> Result<Vec<u8>, Call
             };
             Some(format!("sleeping{first}: hearth wake ends that"))
         }
+        WorkerState::Unhealthy => Some("a run of a graph has hung: it ends".to_owned()),
         WorkerState::Unknown => Some("the state is unknown".to_owned()),
     };
     let registered = shared.registered.load(Ordering::Relaxed);
@@ -50,6 +51,7 @@ pub(super) fn check_health(shared: &Shared, _: &Request) -> Result<Vec<u8>, Call
         state,
         reason,
         registered,
+        suspects: shared.journal.suspects(),
     })
 }
 

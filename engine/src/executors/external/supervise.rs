@@ -243,6 +243,7 @@ async fn describe(link: &Arc<Link>) -> Result<Description, CallError> {
             .collect(),
         capacity: stats.capacity,
         started_at: stats.started_at_ms / 1000,
+        suspects: health.suspects,
     })
 }
 
