@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Rank, WorkerId};
+use crate::ids::{Rank, RequestId, WorkerId};
 use crate::limits;
 
 /// What went wrong, as a stable code.
@@ -49,6 +49,8 @@ pub enum ErrorKind {
     VersionMismatch,
     /// The model failed while it ran.
     ModelFailed,
+    /// Too many workers were lost while they computed the request.
+    Quarantined,
     /// A fault of the software itself.
     Internal,
     /// A code of a newer version.
@@ -58,7 +60,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::InvalidArgument,
         Self::UnknownMethod,
         Self::UnknownModel,
@@ -78,6 +80,7 @@ impl ErrorKind {
         Self::Protocol,
         Self::VersionMismatch,
         Self::ModelFailed,
+        Self::Quarantined,
         Self::Internal,
         Self::Unknown,
     ];
@@ -105,6 +108,7 @@ impl ErrorKind {
             Self::Protocol => "protocol",
             Self::VersionMismatch => "version_mismatch",
             Self::ModelFailed => "model_failed",
+            Self::Quarantined => "quarantined",
             Self::Internal => "internal",
             Self::Unknown => "unknown",
         }
@@ -178,6 +182,16 @@ impl CallError {
     #[must_use]
     pub fn invalid(param: impl Into<String>, message: impl Into<String>) -> Self {
         Self { param: Some(param.into()), ..Self::new(ErrorKind::InvalidArgument, message) }
+    }
+
+    /// [`ErrorKind::Quarantined`] for a request that so many workers were lost to.
+    #[must_use]
+    pub fn quarantined(request: &RequestId, lost: usize) -> Self {
+        let message = format!(
+            "request {request} is quarantined: {lost} workers were lost while they computed it. \
+             Their logs say why; change what is asked for, or ask for it under another id"
+        );
+        Self { param: Some("id".to_owned()), ..Self::new(ErrorKind::Quarantined, message) }
     }
 
     /// Adds the causes of `error`, outermost first.

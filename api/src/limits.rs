@@ -21,6 +21,9 @@ pub const STEPS: usize = 1000;
 /// Most images of one request.
 pub const IMAGES: u32 = 64;
 
+/// Workers that may be lost to one request before it is quarantined.
+pub const LOST_WORKERS: usize = 2;
+
 /// Most entries of a request's `metadata`, and the most bytes of one entry.
 pub const METADATA: (usize, usize) = (32, 1024);
 

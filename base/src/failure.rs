@@ -28,6 +28,12 @@ pub fn bare(line: &str) -> &str {
 /// configuration, else 1.
 #[must_use]
 pub fn fail(error: &(dyn Error + 'static), configuration: bool) -> ExitCode {
+    fail_with(error, if configuration { 2 } else { 1 })
+}
+
+/// Writes an error and its causes to standard error; gives this exit status.
+#[must_use]
+pub fn fail_with(error: &(dyn Error + 'static), status: u8) -> ExitCode {
     use io::Write as _;
     let mut stderr = io::stderr().lock();
     // With standard error gone there is nobody left to tell.
@@ -37,5 +43,5 @@ pub fn fail(error: &(dyn Error + 'static), configuration: bool) -> ExitCode {
         let _ = writeln!(stderr, "  {CAUSE}{next}");
         cause = next.source();
     }
-    ExitCode::from(if configuration { 2 } else { 1 })
+    ExitCode::from(status)
 }

@@ -51,6 +51,7 @@ impl From<ErrorKind> for Status {
             | K::Protocol
             | K::VersionMismatch
             | K::ModelFailed
+            | K::Quarantined
             | K::Internal
             | K::Unknown => Self::Failed,
         }

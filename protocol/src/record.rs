@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::version::ProtocolRange;
-use hearth_api::{Group, Incarnation, Rank, WorkerId};
+use hearth_api::{Group, Incarnation, Rank, RequestId, WorkerId};
 
 /// One worker's announcement, the value of `/hearth/v1/<group>/workers/<worker_id>`.
 ///
@@ -41,6 +41,19 @@ pub struct WorkerRecord {
     pub started_at: u64,
     /// The worker program's version.
     pub version: String,
+    /// The requests that earlier runs were lost to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suspects: Vec<Suspect>,
+}
+
+/// A request that runs of workers were lost to: they ended, or hung, while they computed it. It may
+/// cost further workers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspect {
+    /// The request.
+    pub request_id: RequestId,
+    /// The runs that were lost, of any worker, as far as is known.
+    pub runs: Vec<Incarnation>,
 }
 
 /// A model in a worker's record.
@@ -76,6 +89,9 @@ pub enum WorkerState {
     Draining,
     /// Device memory is given back until `wake_up`.
     Sleeping,
+    /// A run of a graph doesn't end. The worker takes nothing more, and ends. Minor 1 reads `unknown`,
+    /// which takes no requests either.
+    Unhealthy,
     /// A state of a newer version; takes no requests.
     #[serde(other)]
     Unknown,
@@ -88,6 +104,7 @@ impl std::fmt::Display for WorkerState {
             Self::Ready => "ready",
             Self::Draining => "draining",
             Self::Sleeping => "sleeping",
+            Self::Unhealthy => "unhealthy",
             Self::Unknown => "unknown",
         })
     }

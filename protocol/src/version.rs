@@ -31,6 +31,11 @@
 //! |   | `queue_full` says when a place may be free (`retry_after_ms`) |
 //! |   | a reply's error names the call's attempt also where the request's attachments are at fault;
 //!       minor 1 says 0 there, which a caller takes for its attempt |
+//! |   | a worker may be `unhealthy`; minor 1 reads `unknown`, which takes no requests either |
+//! |   | a worker's record and its health name the requests that workers were lost to (`suspects`), a
+//!       call of `generate` the runs that were lost to it (`lost`), and a worker refuses one that two
+//!       were lost to as `quarantined`, which minor 1 reads as `unknown`, not to be retried; minor 1
+//!       sends and reads none of it |
 //!
 //! Minor 2 has room for what is to come: a caller that takes an item in pieces says so by a
 //! capability or reads a further field, and a peer that doesn't know it skips it.

@@ -21,7 +21,7 @@ use hearth_protocol::methods::{
     ModelState, ProfileArgs, ProfileValue, RequestState, RequestSummary, SequenceLength, SleepArgs,
     SleepValue, TaskDefaults, UnloadModelArgs, UnloadModelValue, WakeArgs, WakeValue,
 };
-use hearth_protocol::record::{Capacity, ModelRecord, WorkerRecord, WorkerState};
+use hearth_protocol::record::{Capacity, ModelRecord, Suspect, WorkerRecord, WorkerState};
 use hearth_protocol::version::{Hello, ProtocolRange, Welcome};
 use proptest::prelude::*;
 use serde::Serialize;
@@ -44,6 +44,10 @@ fn compare(file: &str, text: &str) {
 
 fn run() -> Incarnation {
     Incarnation::from_bits(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef)
+}
+
+fn suspect() -> Suspect {
+    Suspect { request_id: "r-1".parse().unwrap(), runs: vec![run()] }
 }
 
 fn attachment() -> Attachment {
@@ -142,13 +146,15 @@ fn the_greeting() {
 #[test]
 fn a_call() {
     let item = ItemIndex { index: 1, of: 2 };
-    let args = GenerateArgs { request: generation(), item, max_queue_position: None };
+    let args =
+        GenerateArgs { request: generation(), item, max_queue_position: None, lost: Vec::new() };
     check("generate_args", &args);
     check("generate_args_1", &GenerateArgs { request: generation_1(), ..args.clone() });
     let lora = vec![Lora { name: "ink".to_owned(), scale: 0.5 }];
     let request = GenerationRequest { prompt: "heart".to_owned(), lora, ..Default::default() };
     check("generate_args_lora", &GenerateArgs { request, ..args.clone() });
-    check("generate_args_2", &GenerateArgs { max_queue_position: Some(0), ..args });
+    check("generate_args_2", &GenerateArgs { max_queue_position: Some(0), ..args.clone() });
+    check("generate_args_lost", &GenerateArgs { lost: vec![run()], ..args });
     let request = Request {
         id: "r-1".parse().unwrap(),
         attempt: 1,
@@ -219,7 +225,9 @@ fn an_error() {
         retry_after_ms: Some(1500),
         ..CallError::new(ErrorKind::QueueFull, "16 requests wait")
     };
-    check("reply_error_2", &Reply { error: Some(busy), ..reply });
+    check("reply_error_2", &Reply { error: Some(busy), ..reply.clone() });
+    let quarantined = CallError::quarantined(&"r-1".parse().unwrap(), 2);
+    check("reply_error_quarantined", &Reply { error: Some(quarantined), ..reply });
 }
 
 #[test]
@@ -229,10 +237,14 @@ fn status() {
     check("get_rank", &GetRank { worker_id: id, group, rank: None, incarnation: run() });
     let state = WorkerState::Draining;
     let reason = Some("draining".to_owned());
-    let health = Health { healthy: false, state, reason, registered: true, load: None };
+    let suspects = Vec::new();
+    let health = Health { healthy: false, state, reason, registered: true, load: None, suspects };
     check("health", &health);
     let load = Some(Load { running: 0, queued: 0, item_ms: None });
-    check("health_2", &Health { load, ..health });
+    check("health_2", &Health { load, ..health.clone() });
+    let state = WorkerState::Unhealthy;
+    check("health_suspects", &Health { state, suspects: vec![suspect()], ..health });
+    let state = WorkerState::Draining;
     check("drain", &DrainValue { state, running: 1, queued: 2 });
 }
 
@@ -361,13 +373,17 @@ fn the_registrys_record_is_json_for_people() {
         certificate: "00".repeat(32),
         started_at: 1_700_000_000,
         version: "0.1.0".to_owned(),
+        suspects: Vec::new(),
     };
     let json = serde_json::to_string_pretty(&record).unwrap();
     compare("record.json", &json);
     let newer = json.replacen('{', "{\"from_the_future\": [1],", 1);
     assert_eq!(serde_json::from_str::<WorkerRecord>(&newer).unwrap(), record);
-    let loading = WorkerRecord { state: WorkerState::Loading, percent: Some(40), ..record };
+    let loading = WorkerRecord { state: WorkerState::Loading, percent: Some(40), ..record.clone() };
     compare("record_loading.json", &serde_json::to_string_pretty(&loading).unwrap());
+    let state = WorkerState::Unhealthy;
+    let unhealthy = WorkerRecord { state, suspects: vec![suspect()], ..record };
+    compare("record_unhealthy.json", &serde_json::to_string_pretty(&unhealthy).unwrap());
 }
 
 proptest! {

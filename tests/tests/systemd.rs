@@ -135,12 +135,17 @@ impl<'a> Installed<'a> {
         self.manager.wait_for(UNIT, "ActiveState", LIMIT, |state| state == "active");
     }
 
-    /// A picture under way.
-    fn generate(&self, options: &[&str], log: &Path) -> Child {
+    /// A picture is asked for.
+    fn ask(&self, options: &[&str], log: &Path) -> Child {
         let file = std::fs::File::create(log).unwrap();
         let mut command = self.fleet.command(&["generate", "red heart", "-o", "heart.png"]);
         command.args(options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
-        let mut child = command.spawn().unwrap();
+        command.spawn().unwrap()
+    }
+
+    /// A picture under way.
+    fn generate(&self, options: &[&str], log: &Path) -> Child {
+        let mut child = self.ask(options, log);
         until("a part runs", LIMIT, || {
             let said = || std::fs::read_to_string(log).unwrap_or_default();
             assert!(child.try_wait().unwrap().is_none(), "it has ended: {}", said());
@@ -276,8 +281,8 @@ fn a_coordinator_may_start_for_as_long_as_its_config_says() {
     });
 }
 
-/// A process that is frozen, a step that hangs: the watchdog restarts them. A wrong config is not
-/// tried again.
+/// A process that is frozen is restarted by the watchdog, one whose step hangs ends by itself and is
+/// restarted. A wrong config is not tried again.
 #[test]
 fn the_manager_restarts_what_a_restart_can_mend() {
     under_user_manager("the_manager_restarts_what_a_restart_can_mend", |manager| {
@@ -293,9 +298,12 @@ fn the_manager_restarts_what_a_restart_can_mend() {
         assert_eq!(unit.state("NRestarts"), "0");
         unit.fleet.wait_ready(1);
         let long = ["--steps", "1000", "--size", "128x128"];
-        let mut generating = unit.generate(&long, &unit.fleet.dir().join("generate.log"));
-        // What runs goes on without it; but nobody asks the next process for all of it again, which
-        // would have to be finished before a stop.
+        let mut generating = unit.ask(&long, &unit.fleet.dir().join("generate.log"));
+        until("the hang is seen", LIMIT, || {
+            let journal = manager.journal("hearth-worker");
+            journal.contains("longer than worker.step_timeout (1ms) allows").then_some(())
+        });
+        // The next process would hang by it as well.
         generating.kill().unwrap();
         generating.wait().unwrap();
         unit.until_restarted("1");

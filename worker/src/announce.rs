@@ -1,5 +1,5 @@
 //! Keeps the registry's record of this worker true: its state, its models, its rank, its
-//! certificate.
+//! certificate, its addresses.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,19 +16,23 @@ pub(crate) async fn keep(announcement: &Announcement, shared: &Shared) -> Arc<Er
     let mut status = announcement.status();
     let mut state = shared.inbox.announced();
     let mut identity = shared.identity.subscribe();
-    let mut models = shared.inbox.models_changed();
+    let mut record = shared.inbox.record_changed();
+    let mut endpoints = shared.endpoints.subscribe();
     loop {
         if let Some(refusal) = note(&status.borrow_and_update(), shared) {
             return refusal;
         }
         let now = *state.borrow_and_update();
         let certificate = identity.borrow_and_update().fingerprint();
-        models.borrow_and_update();
+        record.borrow_and_update();
+        let addresses = endpoints.borrow_and_update().clone();
         let updated = announcement.update(|record| {
             record.state = now;
             record.percent = (now == WorkerState::Loading)
                 .then(|| shared.inbox.look(|plan| plan.models().percent()));
             record.certificate = certificate;
+            record.endpoints = addresses;
+            record.suspects = shared.journal.suspects();
             record.models = shared.inbox.look(|plan| plan.models().records());
         });
         if let Err(error) = updated {
@@ -41,7 +45,8 @@ pub(crate) async fn keep(announcement: &Announcement, shared: &Shared) -> Arc<Er
             },
             _ = state.changed() => {}
             _ = identity.changed() => {}
-            _ = models.changed() => {}
+            _ = record.changed() => {}
+            _ = endpoints.changed() => {}
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The composition root: puts the worker together, runs it, takes it down in order.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -9,23 +9,23 @@ use hearth_api::Incarnation;
 use hearth_base::files::KeptFile;
 use hearth_base::task::OwnedTask;
 use hearth_daemon::probe::{self, Listen, Probe, Readiness};
-use hearth_daemon::systemd;
 use hearth_fabric::identity::{CurrentIdentity, Identity};
 use hearth_fabric::quic::{EndpointKeys, Listener, Settings};
 use hearth_fabric::registry::{self, Registry};
 use hearth_inference::progress::Progress;
-use hearth_protocol::record::{Capacity, WorkerRecord, WorkerState};
+use hearth_protocol::record::{Capacity, WorkerRecord};
 use hearth_protocol::version::ProtocolRange;
 use hearth_telemetry::metrics::{BuildInfo, Registry as Metrics};
 use hearth_telemetry::procinfo::Process;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Preparations;
 use crate::advertise;
 use crate::announce;
-use crate::compute::{Bounds, Gauge, Inbox, LoadError, Plan, Threads};
+use crate::compute::{Bounds, Gauge, Inbox, Plan, Threads};
 use crate::config::Config;
+use crate::control_loop::{ControlLoop, LAST_REPLIES};
 use crate::error::Error;
 use crate::items;
 use crate::methods::Methods;
@@ -35,25 +35,14 @@ use crate::owner::Binding;
 use crate::report::Reporter;
 use crate::service::WorkerService;
 use crate::shared::Shared;
-
-/// How often deadlines and orphans are looked after, and what has changed is reported.
-const TICK: Duration = Duration::from_millis(500);
-
-/// How much longer systemd is to wait, as said anew at each tick while weights load or requests are
-/// drained: more than what follows a drain takes at most.
-const EXTENSION: Duration = Duration::from_secs(60);
+use crate::suspects::Journal;
+use crate::watchdog::Watchdog;
 
 /// Items that take a step together.
 const MAX_BATCH: usize = 1;
 
-/// How often a drain looks whether it is over.
-const DRAIN_TICK: Duration = Duration::from_millis(50);
-
 /// How long a drain, or its end, waits for the disk.
 const MARKER: Duration = Duration::from_secs(2);
-
-/// How long the replies of the last requests may take to be written once a drain is over.
-const LAST_REPLIES: Duration = Duration::from_secs(5);
 
 /// A worker that is bound and not yet running.
 pub struct Worker {
@@ -126,19 +115,23 @@ impl Worker {
         });
         let drain_marker = KeptFile::new(dir.join("drained"), MARKER);
         let plan = Plan::new(bounds, models.collect(), drain_marker.path().exists());
+        let incarnation = Incarnation::from_bits(uuid::Uuid::new_v4().as_u128());
+        let journal = Journal::open(dir.join("computing"), incarnation);
         let shared = Arc::new(Shared {
             id: id.clone(),
             group: config.worker.group.clone(),
-            incarnation: Incarnation::from_bits(uuid::Uuid::new_v4().as_u128()),
+            incarnation,
             capacity,
             process: Process::current().map_err(Error::system)?,
-            inbox: Inbox::new(plan, worker_metrics.clone()),
+            inbox: Inbox::new(plan, worker_metrics.clone(), Arc::clone(&journal)),
             preparations: Preparations::default(),
             metrics: worker_metrics,
             gauge: Arc::new(Gauge::default()),
+            journal,
             connections: AtomicU32::new(0),
             step_timeout: config.worker.step_timeout,
             model_dirs: config.worker.model_dirs.clone(),
+            endpoints: watch::Sender::new(advertise::endpoints(config.worker.advertise, bound)),
             rank: watch::Sender::new(None),
             registered: AtomicBool::new(false),
             pending: Mutex::default(),
@@ -166,7 +159,7 @@ impl Worker {
             group: shared.group.clone(),
             rank: hearth_api::Rank(0),
             incarnation: shared.incarnation,
-            endpoints: advertise::endpoints(config.worker.advertise, bound),
+            endpoints: shared.endpoints.borrow().clone(),
             device: config.worker.device.clone(),
             models: shared.inbox.look(|plan| plan.models().records()),
             capacity,
@@ -176,6 +169,7 @@ impl Worker {
             certificate: identity.get().fingerprint(),
             started_at: started.as_secs(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            suspects: shared.journal.suspects(),
         };
         let methods = Methods::default();
         Ok(Self { config, shared, listener, probe, readiness, registry, record, methods })
@@ -193,11 +187,17 @@ impl Worker {
         self.shared.identity.clone()
     }
 
+    /// What sees whether its compute hangs.
+    #[must_use]
+    pub fn watchdog(&self) -> Watchdog {
+        Watchdog::new(&self.shared.gauge, self.shared.step_timeout)
+    }
+
     /// Loads the models, serves until `stop` or a `shutdown` call, drains, and takes everything
     /// down. A second `stop` token, `now`, ends the drain early.
     ///
     /// # Errors
-    /// [`Error::Model`], [`Error::Refused`], [`Error::EngineEnded`].
+    /// [`Error::Model`], [`Error::Refused`], [`Error::Hung`], [`Error::EngineEnded`].
     pub async fn run(self, stop: CancellationToken, now: CancellationToken) -> Result<(), Error> {
         let Self { config, shared, listener, probe, readiness, registry, record, methods } = self;
         let endpoints = &record.endpoints;
@@ -206,9 +206,9 @@ impl Worker {
         let announcement = registry
             .announce(record, config.worker.rank.into(), &config.worker.state_dir)
             .map_err(Error::Registry)?;
-        let Shared { inbox, gauge, metrics, process, dir, .. } = &*shared;
+        let Shared { inbox, gauge, journal, metrics, process, dir, .. } = &*shared;
         let (threads, loaded) =
-            Threads::start(&config, dir.clone(), inbox, gauge, *process, metrics)
+            Threads::start(&config, dir.clone(), inbox, gauge, journal, *process, metrics)
                 .map_err(Error::system)?;
 
         let open = Arc::new(AtomicUsize::new(0));
@@ -225,10 +225,17 @@ impl Worker {
             owner,
             open: Arc::clone(&open),
         });
+        let addresses = {
+            let (shared, advertise) = (Arc::clone(&shared), config.worker.advertise);
+            let local = listener.local_addr().map_err(Error::system)?;
+            OwnedTask::spawn("addresses", move |_| async move {
+                advertise::follow(advertise, local, &shared.endpoints).await;
+            })
+        };
         let mut server = OwnedTask::spawn("quic", |cancel| listener.run(service, cancel));
         let probe = probe.map(|probe| OwnedTask::spawn("probe", |cancel| probe.run(cancel)));
 
-        let mut daemon = Daemon {
+        let mut control = ControlLoop {
             shared: &shared,
             threads: &threads,
             reporter: Reporter::new(Arc::clone(&shared), readiness),
@@ -241,26 +248,38 @@ impl Worker {
                 now.cancel();
                 Err(Error::EndpointEnded)
             }
-            outcome = daemon.serve(loaded, &stop) => outcome,
+            outcome = control.serve(loaded, &stop) => outcome,
         };
-        // The record says `draining` meanwhile.
+        let finished = async {
+            if let Err(Error::Hung { .. }) = outcome {
+                control.say_last_word().await;
+                return Ok(());
+            }
+            control.finish_requests(config.worker.drain_timeout, &now, &open).await
+        };
+        // The record says `draining`, or `unhealthy`, meanwhile.
         let announced = async {
             announce::keep(&announcement, &shared).await;
-            std::future::pending::<()>().await;
+            std::future::pending().await
         };
-        tokio::select! {
+        let finished = tokio::select! {
             biased;
-            () = announced => {}
-            () = daemon.finish_requests(config.worker.drain_timeout, &now, &open) => {}
-        }
-        drop(bound);
+            never = announced => never,
+            finished = finished => finished,
+        };
+        let outcome = outcome.and(finished);
+        drop((bound, addresses));
         announcement.withdraw().await;
         server.stop_within(LAST_REPLIES).await;
         if let Some(probe) = probe {
             probe.stop_within(LAST_REPLIES).await;
         }
         shared.inbox.change(Plan::close);
-        // A thread that hangs inside a device can't be joined: the process ends without it.
+        if let Err(Error::Hung { .. }) = outcome {
+            // A thread that hangs inside a device can't be joined: the process ends without it.
+            tracing::info!(id = %shared.id, "worker ends");
+            return outcome;
+        }
         let joined = tokio::task::spawn_blocking(move || threads.join());
         if tokio::time::timeout(LAST_REPLIES, joined).await.is_err() {
             tracing::warn!("compute did not end in time");
@@ -279,113 +298,5 @@ fn warn_of_small_buffers(listener: &Listener) {
             send = granted.send,
             "the UDP buffers are small: sysctl net.core.rmem_max={wanted} net.core.wmem_max={wanted}"
         );
-    }
-}
-
-/// The running worker's control loop.
-struct Daemon<'a> {
-    shared: &'a Shared,
-    threads: &'a Threads,
-    reporter: Reporter,
-}
-
-impl Daemon<'_> {
-    /// Serves until it is asked to stop, or can't go on.
-    async fn serve(
-        &mut self,
-        loaded: oneshot::Receiver<Result<(), LoadError>>,
-        stop: &CancellationToken,
-    ) -> Result<(), Error> {
-        let mut loading = Some(loaded);
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => return Ok(()),
-                () = self.shared.shutdown.cancelled() => return Ok(()),
-                outcome = wait_loaded(&mut loading) => {
-                    outcome?;
-                    self.ready();
-                }
-                _ = tick.tick() => {
-                    if self.threads.have_ended() {
-                        return Err(Error::EngineEnded);
-                    }
-                    if loading.is_some() {
-                        systemd::extend_timeout(EXTENSION);
-                    }
-                    self.look();
-                }
-            }
-        }
-    }
-
-    fn ready(&mut self) {
-        match self.shared.inbox.state() {
-            WorkerState::Draining => {
-                tracing::info!("loaded; drained before its restart: hearth resume ends that");
-            }
-            _ => tracing::info!("ready"),
-        }
-        self.reporter.report();
-        systemd::ready();
-    }
-
-    fn look(&mut self) {
-        self.shared.inbox.tick();
-        self.reporter.report();
-    }
-
-    /// Refuses new requests and waits for those accepted, at most `limit`.
-    async fn finish_requests(
-        &mut self,
-        limit: Duration,
-        now: &CancellationToken,
-        open: &AtomicUsize,
-    ) {
-        systemd::stopping();
-        self.shared.inbox.change(Plan::end);
-        let drained = async {
-            loop {
-                self.look();
-                systemd::extend_timeout(EXTENSION);
-                let busy = self.shared.inbox.look(|plan| plan.items().is_busy());
-                if self.threads.have_ended() || !busy {
-                    break;
-                }
-                tokio::time::sleep(DRAIN_TICK).await;
-            }
-        };
-        let ended = tokio::select! {
-            ended = tokio::time::timeout(limit, drained) => ended.is_ok(),
-            () = now.cancelled() => false,
-        };
-        if !ended {
-            tracing::warn!("the drain did not end in time: what runs is cancelled");
-            self.shared.inbox.change(Plan::cancel_all);
-        }
-        let replied = async {
-            while open.load(Ordering::SeqCst) > 0 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        if tokio::time::timeout(LAST_REPLIES, replied).await.is_err() {
-            tracing::warn!("some callers did not take their replies");
-        }
-    }
-}
-
-/// Waits for the models once, and never again.
-async fn wait_loaded(
-    loading: &mut Option<oneshot::Receiver<Result<(), LoadError>>>,
-) -> Result<(), Error> {
-    match loading {
-        None => std::future::pending().await,
-        Some(receiver) => {
-            let outcome = receiver.await;
-            *loading = None;
-            outcome.map_err(|_| Error::EngineEnded)?.map_err(Error::from)
-        }
     }
 }

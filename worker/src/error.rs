@@ -4,12 +4,16 @@ use std::error::Error as StdError;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hearth_daemon::probe;
 use hearth_fabric::registry;
 
 use crate::compute::LoadError;
 use crate::config::ConfigError;
+
+/// The exit status of a worker that hangs.
+pub(crate) const HUNG: u8 = 3;
 
 /// Why a worker can't start or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +53,17 @@ pub enum Error {
     /// The system gives no threads, random bytes or process information.
     #[error("the system refuses what every process needs")]
     System(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A run of a graph takes longer than it may: the device may hang.
+    #[error(
+        "a run of a graph has taken {busy:.0?}, longer than worker.step_timeout ({limit:?}) allows: \
+         the device hangs, or the limit is too short for the model"
+    )]
+    Hung {
+        /// How long it has taken.
+        busy: Duration,
+        /// How long it may take.
+        limit: Duration,
+    },
     /// A thread of the computing half has ended by itself.
     #[error("the engine has ended: its log says why")]
     EngineEnded,
@@ -76,9 +91,18 @@ impl Error {
         false
     }
 
-    /// Whether another start with the same config must fail as well.
+    /// The exit status of a process that ends with this error: 2 where another start with the same
+    /// config must fail as well, 3 for a hang, else 1.
     #[must_use]
-    pub fn is_configuration(&self) -> bool {
+    pub fn exit_status(&self) -> u8 {
+        if let Self::Hung { .. } = self {
+            return HUNG;
+        }
+        if self.is_configuration() { 2 } else { 1 }
+    }
+
+    /// Whether another start with the same config must fail as well.
+    fn is_configuration(&self) -> bool {
         if self.is_full_disk() {
             return false;
         }
@@ -110,7 +134,16 @@ mod tests {
             let (path, source) = (PathBuf::from("/state"), io::Error::from(kind));
             Error::Refused(Arc::new(registry::Error::State { path, source }))
         };
-        assert!(state_dir(io::ErrorKind::NotADirectory).is_configuration());
-        assert!(!state_dir(io::ErrorKind::StorageFull).is_configuration());
+        assert_eq!(state_dir(io::ErrorKind::NotADirectory).exit_status(), 2);
+        assert_eq!(state_dir(io::ErrorKind::StorageFull).exit_status(), 1);
+    }
+
+    #[test]
+    fn a_hang_has_a_status_of_its_own() {
+        let (busy, limit) = (Duration::from_secs(3), Duration::from_secs(2));
+        let error = Error::Hung { busy, limit };
+        assert_eq!(error.exit_status(), 3);
+        assert!(error.to_string().contains("taken 3s, longer than worker.step_timeout (2s)"));
+        assert_eq!(Error::EngineEnded.exit_status(), 1);
     }
 }

@@ -13,6 +13,7 @@ mod announce;
 mod app;
 mod compute;
 pub mod config;
+mod control_loop;
 mod error;
 mod items;
 pub mod methods;
@@ -22,6 +23,8 @@ pub mod owner;
 mod report;
 mod service;
 mod shared;
+mod suspects;
+pub mod watchdog;
 
 use tokio::runtime::{Builder, Runtime};
 

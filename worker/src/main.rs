@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use hearth_base::failure::fail;
+use hearth_base::failure::{fail, fail_with};
 use hearth_base::task::OwnedTask;
 use hearth_daemon::lifecycle::{EndRequests, ReloadRequests};
 use hearth_fabric::identity::CurrentIdentity;
@@ -20,7 +20,7 @@ const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (protocol hearth/1.2)
 ///
 /// Every key of the config can be set in the environment too, as in HEARTH_WORKER__LISTEN
 /// (section, two underscores, key). Exit status: 0 ended in good order, 1 failed,
-/// 2 usage or configuration.
+/// 2 usage or configuration, 3 hung: a run of a graph took longer than worker.step_timeout.
 #[derive(Parser)]
 #[command(name = "hearth-worker", version = VERSION)]
 struct Args {
@@ -145,16 +145,18 @@ fn main() -> ExitCode {
     log.flush();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let configuration = error.is_configuration();
-            fail(&error, configuration)
-        }
+        Err(error) => fail_with(&error, error.exit_status()),
     }
 }
 
 async fn run(config: Config, args: Args, log: log::Handle) -> Result<(), Error> {
     let (stop, now) = (CancellationToken::new(), CancellationToken::new());
     let worker = Worker::bind(config).await?;
+    let watchdog = {
+        let log = log.clone();
+        worker.watchdog().start(move || log.flush())
+    };
+    watchdog.map_err(Error::system)?;
     if args.lifeline == Some(Lifeline::Now) {
         let log = log.clone();
         owner::end_with_standard_input(stop.clone(), now.clone(), move || log.flush())

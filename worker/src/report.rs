@@ -56,8 +56,11 @@ impl Reporter {
         if state == WorkerState::Loading {
             let percent = shared.inbox.look(|plan| plan.models().percent());
             if std::mem::replace(&mut self.percent, percent) != percent {
-                shared.inbox.touch_models();
+                shared.inbox.touch_record();
             }
+        }
+        if shared.journal.forget() {
+            shared.inbox.touch_record();
         }
         let registered = shared.registered.load(Ordering::Relaxed);
         let apart = match (registered, &*shared.pending()) {

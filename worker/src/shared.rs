@@ -1,6 +1,7 @@
 //! What the worker's methods share: who it is, how it stands with its registry, and the way to
 //! compute.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,13 +9,14 @@ use std::time::Duration;
 use hearth_api::{CallError, Group, Incarnation, Rank, WorkerId};
 use hearth_base::files::KeptFile;
 use hearth_fabric::identity::CurrentIdentity;
-use hearth_protocol::record::{Capacity, WorkerState};
+use hearth_protocol::record::Capacity;
 use hearth_telemetry::procinfo::Process;
 use tokio::sync::watch;
 
 use crate::admission::Preparations;
 use crate::compute::{Gauge, Inbox, Plan};
 use crate::metrics::WorkerMetrics;
+use crate::suspects::Journal;
 
 /// The worker as its methods see it.
 pub(crate) struct Shared {
@@ -28,11 +30,15 @@ pub(crate) struct Shared {
     pub(crate) preparations: Preparations,
     pub(crate) metrics: WorkerMetrics,
     pub(crate) gauge: Arc<Gauge>,
+    /// The requests that workers were lost to.
+    pub(crate) journal: Arc<Journal>,
     pub(crate) connections: AtomicU32,
     /// Time that one run of a graph may take before the worker counts as hung.
     pub(crate) step_timeout: Duration,
     /// Folders that an administrator may load models from.
     pub(crate) model_dirs: Vec<std::path::PathBuf>,
+    /// Where it can be reached.
+    pub(crate) endpoints: watch::Sender<Vec<SocketAddr>>,
     /// The rank that the registry confirmed last; none while it has not.
     pub(crate) rank: watch::Sender<Option<Rank>>,
     /// Whether the registry has the worker's record, as far as is known.
@@ -82,10 +88,10 @@ impl Shared {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long a step takes that takes longer than it may; none while all is well.
+    /// How long a run of a graph takes that takes longer than it may; none while all is well. Models
+    /// are loaded and warmed up by another thread than this is about, and take as long as they take.
     pub(crate) fn hung(&self) -> Option<Duration> {
-        let loading = self.inbox.state() == WorkerState::Loading;
         let busy = self.gauge.busy_for();
-        (!loading && busy > self.step_timeout).then_some(busy)
+        (busy > self.step_timeout).then_some(busy)
     }
 }

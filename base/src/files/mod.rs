@@ -30,6 +30,24 @@ pub async fn run_blocking<T: Send + 'static>(
 /// # Errors
 /// The folder is not there, or can't be written to; nothing is left of the new content.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    replace_by(path, content, mode, File::sync_all)
+}
+
+/// As [`replace`], without waiting for the disk: the content survives the end of the process, and
+/// not that of the machine.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_at_once(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    replace_by(path, content, mode, |_| Ok(()))
+}
+
+fn replace_by(
+    path: &Path,
+    content: &[u8],
+    mode: u32,
+    sync: fn(&File) -> io::Result<()>,
+) -> io::Result<()> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file's path"));
@@ -37,7 +55,8 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let unique = NEXT.fetch_add(1, Ordering::Relaxed);
     let process = std::process::id();
     let temporary = folder.join(format!(".{}.{process}.{unique}", name.to_string_lossy()));
-    let written = write_new(&temporary, content, mode).and_then(|()| fs::rename(&temporary, path));
+    let written = write_new(&temporary, content, mode).and_then(|file| sync(&file));
+    let written = written.and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         // The first error is the one to report.
         let _ = fs::remove_file(&temporary);
@@ -45,10 +64,10 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     written
 }
 
-fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<File> {
     let mut file: File = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(content)?;
-    file.sync_all()
+    Ok(file)
 }
 
 /// Makes a folder, and those above it, that only this user can enter. One that is there is kept.

@@ -160,6 +160,7 @@ fn tint(status: &WorkerStatus) -> Tint {
         WorkerStatus::Ready => Tint::Good,
         WorkerStatus::Lost { .. }
         | WorkerStatus::Failed { .. }
+        | WorkerStatus::Unhealthy
         | WorkerStatus::Connecting { error: Some(_) } => Tint::Bad,
         _ => Tint::Busy,
     }

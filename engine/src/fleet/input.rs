@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use hearth_api::{Incarnation, Rank, WorkerId};
 use hearth_protocol::message::Load;
-use hearth_protocol::record::{Capacity, ModelRecord, WorkerRecord, WorkerState};
+use hearth_protocol::record::{Capacity, ModelRecord, Suspect, WorkerRecord, WorkerState};
 
 /// Whom a connection is for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +65,8 @@ pub struct Description {
     pub capacity: Capacity,
     /// Start of its run, seconds since 1970 (UTC).
     pub started_at: u64,
+    /// The requests that it knows workers were lost to.
+    pub suspects: Vec<Suspect>,
 }
 
 /// Where a connection should lead, and whether it should be there.

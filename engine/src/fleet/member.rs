@@ -104,6 +104,7 @@ impl Member {
             WorkerState::Ready => WorkerStatus::Ready,
             WorkerState::Draining => WorkerStatus::Draining,
             WorkerState::Sleeping => WorkerStatus::Sleeping,
+            WorkerState::Unhealthy => WorkerStatus::Unhealthy,
             WorkerState::Unknown => WorkerStatus::Unknown,
         }
     }
@@ -126,6 +127,7 @@ impl Member {
             (Key::Endpoint(_), introduced) => introduced?.worker.clone(),
         };
         let rank = said.and_then(|said| said.rank).or(record.map(|record| record.rank));
+        let suspects = said.map(|said| &said.suspects).or(record.map(|record| &record.suspects));
         let models = match (said, record) {
             (Some(said), _) => said.models.clone(),
             (None, record) => record.map(|record| record.models.clone()).unwrap_or_default(),
@@ -150,6 +152,7 @@ impl Member {
             in_flight: self.in_flight.clone(),
             backlog: self.backlog.clone(),
             last_exit: self.owned.as_ref().and_then(|owned| owned.last_exit.clone()),
+            suspects: suspects.cloned().unwrap_or_default(),
             in_registry: self.listed && record.is_some(),
             incarnation: match (&self.link, introduced) {
                 (Link::Up, Some(introduced)) => Some(introduced.incarnation),

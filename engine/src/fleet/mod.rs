@@ -10,7 +10,7 @@ mod state;
 mod view;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use hearth_api::{CallError, ErrorKind};
 

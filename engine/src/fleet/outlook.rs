@@ -91,6 +91,7 @@ mod tests {
             in_registry: true,
             incarnation: None,
             last_exit: None,
+            suspects: Vec::new(),
         };
         let workers = workers.iter().enumerate().map(worker).map(Arc::new).collect();
         FleetView { synced: true, workers, ..FleetView::default() }

@@ -44,6 +44,7 @@ fn record(name: &str, rank: u32, incarnation: u128, state: WorkerState) -> Arc<W
         certificate: "ab".to_owned(),
         started_at: 1,
         version: "0.1.0".to_owned(),
+        suspects: Vec::new(),
     })
 }
 
@@ -69,6 +70,7 @@ fn said(state: WorkerState) -> Description {
         models: vec![model()],
         capacity: Capacity { slots: 2, queue: 4 },
         started_at: 9,
+        suspects: Vec::new(),
     }
 }
 
@@ -98,6 +100,14 @@ fn listed(
 
 fn fleet() -> Fleet {
     Fleet::new("dir:/run".to_owned(), None)
+}
+
+/// A fleet of one worker, which is connected.
+pub(crate) fn connected(name: &str, incarnation: u128) -> FleetView {
+    let mut fleet = fleet();
+    list(&mut fleet, &[record(name, 0, incarnation, WorkerState::Ready)]);
+    fleet.connected(&key(name), hello(name, incarnation), None).unwrap();
+    fleet.view()
 }
 
 fn status(fleet: &Fleet, name: &str) -> Option<WorkerStatus> {

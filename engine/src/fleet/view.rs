@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hearth_api::{Incarnation, Rank, WorkerId};
-use hearth_protocol::record::{Capacity, ModelRecord};
+use hearth_api::{Incarnation, Rank, RequestId, WorkerId};
+use hearth_protocol::record::{Capacity, ModelRecord, Suspect};
 
 /// The fleet at one instant.
 #[derive(Debug, Clone, Default)]
@@ -61,6 +61,8 @@ pub struct WorkerView {
     pub incarnation: Option<Incarnation>,
     /// Why the run before ended, where this engine owns the worker's process.
     pub last_exit: Option<String>,
+    /// The requests that it knows workers were lost to.
+    pub suspects: Vec<Suspect>,
 }
 
 /// An address without a known worker.
@@ -88,6 +90,8 @@ pub enum WorkerStatus {
     Draining,
     /// Connected; has given its device memory back.
     Sleeping,
+    /// Connected; a run of a graph doesn't end, and the worker does.
+    Unhealthy,
     /// Connected; in a state of a newer version, takes nothing.
     Unknown,
     /// The connection has ended and is being made again.
@@ -110,8 +114,17 @@ impl WorkerStatus {
     }
 
     /// All names of a status.
-    pub const NAMES: [&str; 8] =
-        ["connecting", "loading", "ready", "draining", "sleeping", "unknown", "lost", "failed"];
+    pub const NAMES: [&str; 9] = [
+        "connecting",
+        "loading",
+        "ready",
+        "draining",
+        "sleeping",
+        "unhealthy",
+        "unknown",
+        "lost",
+        "failed",
+    ];
 
     /// One word, as in `ready`.
     #[must_use]
@@ -122,6 +135,7 @@ impl WorkerStatus {
             Self::Ready => "ready",
             Self::Draining => "draining",
             Self::Sleeping => "sleeping",
+            Self::Unhealthy => "unhealthy",
             Self::Unknown => "unknown",
             Self::Lost { .. } => "lost",
             Self::Failed { .. } => "failed",
@@ -134,7 +148,12 @@ impl WorkerStatus {
         match self {
             Self::Connecting { error } => error.as_deref(),
             Self::Lost { reason } | Self::Failed { reason } => Some(reason),
-            Self::Loading | Self::Ready | Self::Draining | Self::Sleeping | Self::Unknown => None,
+            Self::Loading
+            | Self::Ready
+            | Self::Draining
+            | Self::Sleeping
+            | Self::Unhealthy
+            | Self::Unknown => None,
         }
     }
 }
@@ -153,6 +172,20 @@ impl FleetView {
             .iter()
             .map(|worker| &**worker)
             .filter(|worker| worker.status == WorkerStatus::Ready)
+    }
+
+    /// The runs that were lost to a request, as the workers know it.
+    pub fn lost_to(&self, request: &RequestId) -> impl Iterator<Item = Incarnation> {
+        let suspects = self.workers.iter().flat_map(|worker| &worker.suspects);
+        let of_it = suspects.filter(move |suspect| suspect.request_id == *request);
+        of_it.flat_map(|suspect| suspect.runs.iter().copied())
+    }
+
+    /// Whether this run of a worker is connected, and so can't have been lost.
+    #[must_use]
+    pub fn is_connected(&self, worker: &WorkerId, run: Incarnation) -> bool {
+        let known = self.worker(worker);
+        known.is_some_and(|known| known.status.is_connected() && known.incarnation == Some(run))
     }
 
     /// The worker of this name.

@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use hearth_api::{CallError, ErrorKind, WorkerId};
+use hearth_api::{CallError, ErrorKind, Incarnation, WorkerId};
 use hearth_protocol::codec;
 use hearth_protocol::methods::{GenerateValue, ItemIndex};
 use tokio::time::{Instant, sleep, timeout};
@@ -36,6 +36,8 @@ pub(super) struct Attempt<'a> {
     pub(super) job: &'a Job<'a>,
     pub(super) item: ItemIndex,
     pub(super) call: &'a OutgoingCall,
+    /// The runs of workers that were lost to the request.
+    pub(super) lost: &'a [Incarnation],
     pub(super) wish: Wish<'a>,
 }
 
@@ -104,7 +106,9 @@ impl Attempt<'_> {
     ) -> Result<Box<dyn CallStream>, CallError> {
         let deadline = Some(self.job.deadline.saturating_duration_since(now));
         let call = OutgoingCall { deadline, ..call };
-        self.job.dispatcher.executor().call(slot.worker(), &call).await
+        let stream = self.job.dispatcher.executor().call(slot.worker(), &call).await?;
+        let worker = slot.worker().clone();
+        Ok(self.job.trial.watch(self.item.index, worker, slot.run(), stream))
     }
 
     /// Follows the item on its worker until it ends there, or another one takes it.
@@ -157,7 +161,7 @@ impl Attempt<'_> {
     async fn look(&self, current: &WorkerId, position: u32) -> Option<ItemCall> {
         let most = position.checked_sub(1)?;
         let slot = self.job.dispatcher.shorter_queue(self.wish, current, position).await?;
-        let args = self.job.args(self.item, Some(most)).ok()?;
+        let args = self.job.args(self.item, Some(most), self.lost).ok()?;
         let (began, call) = (Instant::now(), OutgoingCall { args, ..self.call.clone() });
         let mut stream = self.send(&slot, call, began).await.ok()?;
         match timeout(ANSWER, stream.next()).await {

@@ -6,13 +6,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hearth_api::{CallError, ErrorKind, Rank, WorkerId};
+use hearth_api::{CallError, ErrorKind, Incarnation, Rank, WorkerId};
 use hearth_protocol::message::Load;
 use hearth_protocol::record::Capacity;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
+use super::losses::Losses;
 use crate::draw;
 use crate::executor::Executor;
 use crate::fleet::{self, FleetView, WorkerView};
@@ -26,6 +27,8 @@ pub(crate) struct Dispatcher {
     planning: Arc<Mutex<fastrand::Rng>>,
     /// A slot has become free.
     freed: Arc<Notify>,
+    /// The runs of workers that were lost to requests.
+    losses: Arc<Mutex<Losses>>,
 }
 
 /// What an item asks of the workers.
@@ -51,6 +54,11 @@ impl Slot {
 
     pub(super) fn rank(&self) -> Option<Rank> {
         self.worker.rank
+    }
+
+    /// The worker's run.
+    pub(super) fn run(&self) -> Option<Incarnation> {
+        self.worker.incarnation
     }
 
     /// Learns from the worker that so many items run before this one.
@@ -83,11 +91,16 @@ pub(super) fn note_items(worker: &WorkerView, items: u32) {
 impl Dispatcher {
     pub(crate) fn new(executor: Arc<dyn Executor>) -> Self {
         let planning = Arc::new(Mutex::new(draw::sequence()));
-        Self { executor, planning, freed: Arc::default() }
+        Self { executor, planning, freed: Arc::default(), losses: Arc::default() }
     }
 
     pub(crate) fn executor(&self) -> &dyn Executor {
         &*self.executor
+    }
+
+    /// What all requests of this engine know of lost workers.
+    pub(super) fn losses(&self) -> Arc<Mutex<Losses>> {
+        Arc::clone(&self.losses)
     }
 
     /// The model that a request means.

@@ -20,6 +20,7 @@ use super::mailbox::Mailbox;
 use super::output::RequestEvent;
 use super::results::Results;
 use super::submission::Submission;
+use super::trial::Trial;
 use crate::hooks::{self, Hook};
 use crate::metrics::RequestTimer;
 
@@ -91,8 +92,9 @@ impl Drive {
     /// Makes the items. Returns early, with the error, if the others would fail with the same one.
     async fn items(&self, results: &mut Results) -> Option<CallError> {
         let Self { dispatcher, mailbox, request, deadline, .. } = self;
+        let trial = Trial::new(self.id.clone(), dispatcher.losses());
         let (deadline, trace, waits) = (*deadline, self.trace, self.waits);
-        let job = Job { dispatcher, mailbox, request, deadline, trace, waits };
+        let job = Job { dispatcher, mailbox, trial: &trial, request, deadline, trace, waits };
         let job = &job;
         let run = |index| async move {
             let result = match job.run(index).await {
@@ -144,6 +146,7 @@ fn fails_request(kind: ErrorKind) -> bool {
             | ErrorKind::PermissionDenied
             | ErrorKind::IdConflict
             | ErrorKind::TooLarge
+            | ErrorKind::Quarantined
             | ErrorKind::Cancelled
     )
 }

@@ -12,8 +12,9 @@ use super::dispatch::Wish;
 use super::job::Job;
 use super::output::{ItemOutput, RequestEvent};
 
-/// How many workers an item may be lost on: a request that crashes workers must not crash them all.
-const LOSSES: u32 = 3;
+/// How often an item may fail in other ways than by a refusal. Workers that are lost to it have a
+/// bound of their own, over all items of the request ([`Trial`]).
+const FAILURES: u32 = 3;
 
 /// How often workers may turn away an item before it starts, as draining ones do. One that has no
 /// place for it is asked again as long as the request may take.
@@ -30,27 +31,37 @@ impl Job<'_> {
     /// Makes one item.
     ///
     /// # Errors
-    /// The worker's error if trying again is no use; the last one after [`LOSSES`] or [`REFUSALS`];
-    /// `queue_full` where no worker has a place, and the item does not wait or would wait in vain.
+    /// The worker's error if trying again is no use; the last one after [`FAILURES`] or [`REFUSALS`];
+    /// `quarantined` where too many workers were lost to the request; `queue_full` where no worker
+    /// has a place, and the item does not wait or would wait in vain.
     pub(super) async fn run(&self, index: u32) -> Result<ItemOutput, CallError> {
         let item = ItemIndex { index, of: self.request.images() };
         let mut call = self.call(item)?;
         let mut failed_on: Vec<WorkerId> = Vec::new();
         let mut backoff = Backoff::default();
         let mut last_error = None;
-        let (mut losses, mut refusals) = (0, 0);
+        let (mut failures, mut refusals) = (0, 0);
         loop {
+            let leave = match self.trial.leave(self.dispatcher.executor(), self.model()).await {
+                Ok(leave) => leave,
+                Err(error) => return Err(because(error, last_error)),
+            };
+            let lost = leave.lost.clone();
+            if !lost.is_empty() {
+                call.args = self.args(item, None, &lost)?;
+            }
             let wish = Wish { model: self.model(), avoided: &failed_on, backoff: &backoff };
             let slot = match self.dispatcher.take(wish, PATIENCE).await {
                 Ok(slot) => slot,
                 // The last worker's error says more than that no worker is left.
                 Err(error) => return Err(last_error.unwrap_or(error)),
             };
-            let attempt = Attempt { job: self, item, call: &call, wish };
+            let attempt = Attempt { job: self, item, call: &call, lost: &lost, wish };
             let Failure { worker, error } = match attempt.run(slot).await {
                 Ok(output) => return Ok(output),
                 Err(failure) => failure,
             };
+            drop(leave);
             call.attempt += 1;
             if !error.retryable {
                 return Err(error);
@@ -64,15 +75,15 @@ impl Job<'_> {
                 last_error = Some(error);
                 continue;
             }
-            let count = if is_refusal(&error) { &mut refusals } else { &mut losses };
+            let count = if is_refusal(&error) { &mut refusals } else { &mut failures };
             *count += 1;
-            if losses >= LOSSES || refusals >= REFUSALS {
+            if failures >= FAILURES || refusals >= REFUSALS {
                 return Err(error);
             }
             self.retried(index, &worker, &error);
             failed_on.push(worker);
             last_error = Some(error);
-            tokio::time::sleep((PAUSE * (losses + refusals)).min(LONGEST_PAUSE)).await;
+            tokio::time::sleep((PAUSE * (failures + refusals)).min(LONGEST_PAUSE)).await;
         }
     }
 
@@ -118,6 +129,14 @@ impl Job<'_> {
         );
         let retry_after_ms = u32::try_from(wait.as_millis()).ok();
         CallError { retry_after_ms, ..CallError::new(ErrorKind::QueueFull, message) }
+    }
+}
+
+/// A quarantine, with what the item failed for last.
+fn because(quarantine: CallError, last: Option<CallError>) -> CallError {
+    match last {
+        Some(last) => quarantine.caused_by(&last),
+        None => quarantine,
     }
 }
 

@@ -1,9 +1,11 @@
 //! What the items of one request share, and what each asks its worker for.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use hearth_api::request::{GenerationRequest, Input};
 use hearth_api::trace::TraceParent;
-use hearth_api::{CallError, ErrorKind};
+use hearth_api::{CallError, ErrorKind, Incarnation};
 use hearth_protocol::codec;
 use hearth_protocol::message::Attachment;
 use hearth_protocol::methods::{GenerateArgs, ItemIndex, Method};
@@ -11,12 +13,14 @@ use tokio::time::Instant;
 
 use super::dispatch::Dispatcher;
 use super::mailbox::Mailbox;
+use super::trial::Trial;
 use crate::executor::OutgoingCall;
 
 /// What the items of one request share.
 pub(super) struct Job<'a> {
     pub(super) dispatcher: &'a Dispatcher,
     pub(super) mailbox: &'a Mailbox,
+    pub(super) trial: &'a Arc<Trial>,
     /// With id, model and seed.
     pub(super) request: &'a GenerationRequest,
     pub(super) deadline: Instant,
@@ -43,14 +47,15 @@ impl Job<'_> {
             id,
             attempt: 0,
             method: Method::Generate.name().to_owned(),
-            args: self.args(item, None)?,
+            args: self.args(item, None, &[])?,
             deadline: None,
             trace: Some(self.trace),
             attachments: self.request.inputs().into_iter().filter_map(attachment).collect(),
         })
     }
 
-    /// The arguments of an item's call; with at most so many others before it.
+    /// The arguments of an item's call: with at most so many others before it, and with the runs that
+    /// were lost to the request.
     ///
     /// # Errors
     /// `too_large`.
@@ -58,8 +63,10 @@ impl Job<'_> {
         &self,
         item: ItemIndex,
         max_queue_position: Option<u32>,
+        lost: &[Incarnation],
     ) -> Result<Bytes, CallError> {
-        let args = GenerateArgs { request: self.request.clone(), item, max_queue_position };
+        let (request, lost) = (self.request.clone(), lost.to_vec());
+        let args = GenerateArgs { request, item, max_queue_position, lost };
         let args = codec::encode(&args).map_err(|error| {
             CallError::new(ErrorKind::TooLarge, "the request is too large").caused_by(&error)
         })?;

@@ -21,7 +21,7 @@ use hearth_protocol::message::{Accepted, Attachment, Load, Phase, Progress, Trai
 use hearth_protocol::methods::{
     GenerateArgs, GenerateValue, GetRank, Health, ModelInfo, ModelList, ModelState, Stats,
 };
-use hearth_protocol::record::{Capacity, ModelRecord, WorkerRecord, WorkerState};
+use hearth_protocol::record::{Capacity, ModelRecord, Suspect, WorkerRecord, WorkerState};
 use hearth_protocol::role::Role;
 use hearth_protocol::version::{ProtocolRange, Welcome};
 use serde::Serialize;
@@ -168,6 +168,20 @@ impl Worker {
         announcement.update(|record| record.state = state).unwrap();
     }
 
+    /// Announces another address.
+    pub fn advertise(&self, address: SocketAddr) {
+        let announcement = self.announcement.as_ref().unwrap();
+        announcement.update(|record| record.endpoints = vec![address]).unwrap();
+    }
+
+    /// Announces that runs were lost to a request.
+    pub fn suspect(&self, request: &str, runs: &[Incarnation]) {
+        let (request_id, runs) = (request.parse().unwrap(), runs.to_vec());
+        let announcement = self.announcement.as_ref().unwrap();
+        let suspects = vec![Suspect { request_id, runs }];
+        announcement.update(|record| record.suspects = suspects).unwrap();
+    }
+
     /// How the worker answers `generate` from now on.
     pub fn will(&self, behaviour: Behaviour) {
         *self.state.behaviour.lock().unwrap() = behaviour;
@@ -295,6 +309,7 @@ impl State {
             certificate,
             started_at: 1,
             version: "0".to_owned(),
+            suspects: Vec::new(),
         }
     }
 }
@@ -352,6 +367,7 @@ async fn answer(state: Arc<State>, call: IncomingCall) {
                 reason: None,
                 registered: true,
                 load: Some(state.behaviour().load()),
+                suspects: Vec::new(),
             };
             state.asked.fetch_add(1, Ordering::SeqCst);
             reply(call, &value).await;

@@ -61,6 +61,12 @@ impl Connector {
         Ok(Self { endpoint, tls, settings, agent: agent.into() })
     }
 
+    /// The timers of its connections.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        self.settings
+    }
+
     /// Connects to a worker at the first of its addresses that answers, and greets it.
     ///
     /// # Errors
@@ -149,10 +155,11 @@ impl Connection {
         &self.welcome
     }
 
-    /// Where the worker is.
+    /// Where the worker is; an IPv4 address as such, whatever the socket calls it.
     #[must_use]
     pub fn remote_address(&self) -> SocketAddr {
-        self.quic.remote_address()
+        let remote = self.quic.remote_address();
+        SocketAddr::new(remote.ip().to_canonical(), remote.port())
     }
 
     /// Starts a call. The payload belongs to `request.attachments`, in order.

@@ -41,6 +41,7 @@ pub fn record(name: &str, run: u128) -> WorkerRecord {
         certificate: "00".repeat(32),
         started_at: 1,
         version: "0.1.0".to_owned(),
+        suspects: Vec::new(),
     }
 }
 

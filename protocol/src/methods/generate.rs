@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use hearth_api::{CallError, FinishReason, GenerationRequest, MediaFacts, RequestId};
+use hearth_api::{CallError, FinishReason, GenerationRequest, Incarnation, MediaFacts, RequestId};
 
 /// The arguments of `generate`.
 ///
@@ -21,6 +21,9 @@ pub struct GenerateArgs {
     /// `queue_full`. None for as many as the worker's queue holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_queue_position: Option<u32>,
+    /// The runs of workers that were lost to the request before, as far as the caller knows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<Incarnation>,
 }
 
 /// Which item of a request.

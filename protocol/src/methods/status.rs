@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::message::Load;
-use crate::record::{Capacity, WorkerState};
+use crate::record::{Capacity, Suspect, WorkerState};
 use hearth_api::{Group, Incarnation, Rank, WorkerId};
 
 /// Who answers.
@@ -34,6 +34,9 @@ pub struct Health {
     /// How much it has to do; none from a worker of minor 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load: Option<Load>,
+    /// The requests that earlier runs were lost to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suspects: Vec<Suspect>,
 }
 
 /// A worker's counters since its start.

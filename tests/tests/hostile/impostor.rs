@@ -32,7 +32,7 @@ enum Lie {
 struct Answers {
     record: WorkerRecord,
     lie: Mutex<Lie>,
-    /// Calls that it has answered.
+    /// Calls of `generate` that it has answered.
     answered: AtomicU32,
 }
 
@@ -86,7 +86,9 @@ impl Answers {
     }
 
     fn reply(&self, request: &Request) -> Vec<u8> {
-        self.answered.fetch_add(1, Ordering::SeqCst);
+        if request.method == "generate" {
+            self.answered.fetch_add(1, Ordering::SeqCst);
+        }
         let (attempt, incarnation) = match *self.lie.lock().expect("no panic") {
             Lie::Attempt => (request.attempt + 1, run(1)),
             Lie::Run => (request.attempt, run(2)),

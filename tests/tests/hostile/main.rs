@@ -76,7 +76,7 @@ fn generate(id: &str, item: ItemIndex, change: impl FnOnce(&mut GenerationReques
     asked.num_inference_steps = Some(2);
     asked.seed = Some(1);
     change(&mut asked);
-    let args = GenerateArgs { request: asked, item, max_queue_position: None };
+    let args = GenerateArgs { request: asked, item, max_queue_position: None, lost: Vec::new() };
     let args = codec::encode(&args).unwrap();
     Request { id: id.parse().unwrap(), args: args.into(), ..request("generate") }
 }

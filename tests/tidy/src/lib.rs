@@ -58,14 +58,16 @@ fn each_vendor_has_one_home() {
 }
 
 /// Code that decides, by the start of its path: schedulers, the planner, the fleet's state, a
-/// worker's plan with its items and models.
+/// worker's plan with its items and models, and what either side knows of lost workers.
 const PURE: &[&str] = &[
     "inference/src/schedulers",
     "engine/src/planner",
     "engine/src/fleet",
+    "engine/src/request/losses",
     "worker/src/compute/plan",
     "worker/src/items",
     "worker/src/models",
+    "worker/src/suspects/book",
 ];
 
 #[test]

@@ -16,6 +16,7 @@ use hearth_protocol::methods::GenerateArgs;
 use crate::compute::{Inbox, Preparation, Subscription};
 use crate::items::{ItemKey, ItemSpec};
 use crate::models::ModelChoice;
+use crate::suspects::Journal;
 use preparations::Key;
 pub(crate) use preparations::Preparations;
 
@@ -23,6 +24,7 @@ pub(crate) use preparations::Preparations;
 /// be checked is, before anything is queued.
 pub(crate) async fn admit(
     inbox: &Arc<Inbox>,
+    journal: &Journal,
     preparations: &Preparations,
     request: &Request,
     mut args: GenerateArgs,
@@ -36,7 +38,7 @@ pub(crate) async fn admit(
         return Err(CallError::invalid("part", message));
     }
     let key = ItemKey { request: request.id.clone(), index: item.index };
-    let choice = choose(inbox, &key, &args)?;
+    let choice = choose(inbox, journal, &key, &args)?;
     let brings_files = !args.request.inputs().is_empty();
     let args = if brings_files {
         let headers = request.attachments.clone();
@@ -66,12 +68,15 @@ pub(crate) async fn admit(
 /// done. None for one that is known: it is given, whatever the worker does by now.
 fn choose(
     inbox: &Inbox,
+    journal: &Journal,
     key: &ItemKey,
     args: &GenerateArgs,
 ) -> Result<Option<ModelChoice>, CallError> {
     if inbox.look(|plan| plan.holds(key)) {
         return Ok(None);
     }
+    let trusted = journal.check(&key.request, &args.lost);
+    trusted.inspect_err(|_| inbox.count_refused())?;
     let awake = inbox.look(|plan| plan.life().check_awake());
     awake.inspect_err(|_| inbox.count_refused())?;
     let now = Instant::now();

@@ -18,11 +18,12 @@ use super::desk::{Arrival, Desk, Watch};
 use super::item_data::ItemData;
 use super::load_error::LoadError;
 use super::order::Reply;
-use super::plan::{Command, Event, OrderId, OrderRequest, Plan, RunError};
+use super::plan::{Command, Event, ItemWork, OrderId, OrderRequest, Plan, RunError, Work};
 use super::task::{ComputeTask, EncodeTask, LoadTask, Preparation, PrepareTask, RunResult};
 use crate::items::{ItemId, ItemSpec};
 use crate::metrics::WorkerMetrics;
 use crate::models::Facts;
+use crate::suspects::Journal;
 
 pub(crate) struct Inbox {
     desk: Mutex<Desk>,
@@ -31,13 +32,14 @@ pub(crate) struct Inbox {
     preparer: Condvar,
     encoder: Condvar,
     announced: watch::Sender<WorkerState>,
-    /// Something has changed that the registry's record says of the models.
-    models: watch::Sender<()>,
+    /// Something has changed that the registry's record says besides the state.
+    record: watch::Sender<()>,
     metrics: WorkerMetrics,
+    journal: Arc<Journal>,
 }
 
 impl Inbox {
-    pub(crate) fn new(plan: Plan, metrics: WorkerMetrics) -> Arc<Self> {
+    pub(crate) fn new(plan: Plan, metrics: WorkerMetrics, journal: Arc<Journal>) -> Arc<Self> {
         let announced = watch::Sender::new(plan.life().state());
         Arc::new(Self {
             desk: Mutex::new(Desk::new(plan)),
@@ -46,8 +48,9 @@ impl Inbox {
             preparer: Condvar::new(),
             encoder: Condvar::new(),
             announced,
-            models: watch::Sender::new(()),
+            record: watch::Sender::new(()),
             metrics,
+            journal,
         })
     }
 
@@ -92,14 +95,14 @@ impl Inbox {
         self.announced.subscribe()
     }
 
-    /// Follows changes of the models.
-    pub(crate) fn models_changed(&self) -> watch::Receiver<()> {
-        self.models.subscribe()
+    /// Follows changes of what the record says besides the state, as of the models.
+    pub(crate) fn record_changed(&self) -> watch::Receiver<()> {
+        self.record.subscribe()
     }
 
     /// The record is to be written again.
-    pub(crate) fn touch_models(&self) {
-        self.models.send_replace(());
+    pub(crate) fn touch_record(&self) {
+        self.record.send_replace(());
     }
 
     /// Counts a request that was refused before it was queued.
@@ -238,10 +241,22 @@ impl Inbox {
         desk.load_error = None;
     }
 
+    /// Has it written down that an item is about to be computed.
+    fn write_down(&self, desk: &Desk, item: ItemId) {
+        let args = desk.items.get(&item).and_then(ItemData::args);
+        let lost = args.map(|args| args.lost.clone()).unwrap_or_default();
+        if let Some(spec) = desk.plan.items().spec(item) {
+            self.journal.begin(item, spec.key.request.clone(), &lost);
+        }
+    }
+
     fn carry_out(&self, desk: &mut Desk) {
         for command in desk.plan.take_commands() {
             match command {
                 Command::Compute(work) => {
+                    if let Work::Item(ItemWork::Start(item)) = work {
+                        self.write_down(desk, item);
+                    }
                     desk.compute = Some(desk.compute_task(work));
                     self.compute.notify_one();
                 }
@@ -263,6 +278,7 @@ impl Inbox {
                     if let Some(data) = desk.items.get_mut(&item) {
                         data.end();
                     }
+                    self.journal.end(item);
                     self.metrics.ended(error, after);
                 }
                 Command::Forget(item) => drop(desk.items.remove(&item)),
@@ -278,9 +294,10 @@ impl Inbox {
                     }
                 }
                 Command::Announce(announced) => drop(self.announced.send_replace(announced)),
-                Command::ModelsChanged => self.touch_models(),
+                Command::ModelsChanged => self.touch_record(),
                 Command::Stop => {
                     desk.is_stopped = true;
+                    self.journal.close();
                     for condition in [&self.compute, &self.loader, &self.preparer, &self.encoder] {
                         condition.notify_all();
                     }

@@ -2,7 +2,8 @@
 //!
 //! [`plan`] decides, and is pure. [`inbox`] has the lock around it, where callers and threads meet.
 //! The threads carry out: one computes (`thread.rs`), one loads models (`loader.rs`), one encodes
-//! results (`encoder.rs`), one prepares requests that came before their model (`preparer.rs`).
+//! results (`encoder.rs`), one prepares requests that came before their model (`preparer.rs`), one
+//! writes down what is computed (`suspects/journal.rs`).
 
 mod calls;
 mod desk;

@@ -22,10 +22,12 @@ use super::task::{ComputeTask, Preparation, RunResult};
 use super::{infer, memory};
 use crate::items::{ItemId, PreviewImage};
 use crate::metrics::WorkerMetrics;
+use crate::suspects::Journal;
 
 pub(super) struct ComputeThread {
     pub(super) inbox: Arc<Inbox>,
     pub(super) gauge: Arc<Gauge>,
+    pub(super) journal: Arc<Journal>,
     pub(super) metrics: WorkerMetrics,
     pub(super) process: Process,
     pub(super) models: HashMap<String, Box<dyn Model>>,
@@ -46,6 +48,8 @@ impl ComputeThread {
             self.models.extend(arrived);
             let event = match task {
                 ComputeTask::Start { item, model, prepared, seed, interrupt } => {
+                    // Should the process end by it, the next one is to know why.
+                    self.journal.settle();
                     let start = || self.start(item, &model, prepared.as_deref(), seed, &interrupt);
                     Event::Started { item, outcome: gauge.during(start) }
                 }

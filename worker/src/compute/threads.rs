@@ -16,6 +16,7 @@ use super::thread::ComputeThread;
 use super::{encoder, loader, preparer};
 use crate::config::Config;
 use crate::metrics::WorkerMetrics;
+use crate::suspects::Journal;
 
 pub(crate) struct Threads(Vec<JoinHandle<()>>);
 
@@ -27,6 +28,7 @@ impl Threads {
         dir: PathBuf,
         inbox: &Arc<Inbox>,
         gauge: &Arc<Gauge>,
+        journal: &Arc<Journal>,
         process: Process,
         metrics: &WorkerMetrics,
     ) -> std::io::Result<(Self, oneshot::Receiver<Result<(), LoadError>>)> {
@@ -34,18 +36,21 @@ impl Threads {
         let compute = ComputeThread {
             inbox: Arc::clone(inbox),
             gauge: Arc::clone(gauge),
+            journal: Arc::clone(journal),
             metrics: metrics.clone(),
             process,
             models: HashMap::new(),
             runs: HashMap::new(),
         };
         let named = |name: &str| Builder::new().name(name.to_owned());
+        let journal = Arc::clone(journal);
         let [load, encode, prepare] = [(); 3].map(|()| Arc::clone(inbox));
         let threads = vec![
             named("compute").spawn(move || compute.run())?,
             named("loader").spawn(move || loader::run(&load, opener))?,
             named("encoder").spawn(move || encoder::run(&encode))?,
             named("preparer").spawn(move || preparer::run(&prepare))?,
+            named("journal").spawn(move || journal.run())?,
         ];
         Ok((Self(threads), inbox.start()))
     }

@@ -66,7 +66,8 @@ async fn admit(
     if let Some(trace) = trace {
         tracing::debug!(id = %request.id, trace_id = trace.trace_id(), "a traced call has come");
     }
-    admission::admit(&shared.inbox, &shared.preparations, request, args, payload).await
+    let Shared { inbox, journal, preparations, .. } = shared;
+    admission::admit(inbox, journal, preparations, request, args, payload).await
 }
 
 async fn reply(shared: &Shared, subscription: &Subscription, responder: Responder) {

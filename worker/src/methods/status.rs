@@ -42,6 +42,7 @@ pub(super) fn check_health(shared: &Shared, _: &Request) -> Result<Vec<u8>, Call
             };
             Some(format!("sleeping{first}: hearth wake ends that"))
         }
+        WorkerState::Unhealthy => Some("a run of a graph has hung: it ends".to_owned()),
         WorkerState::Unknown => Some("the state is unknown".to_owned()),
     };
     let registered = shared.registered.load(Ordering::Relaxed);
@@ -51,6 +52,7 @@ pub(super) fn check_health(shared: &Shared, _: &Request) -> Result<Vec<u8>, Call
         reason,
         registered,
         load: Some(shared.inbox.look(|plan| plan.items().load())),
+        suspects: shared.journal.suspects(),
     })
 }
 

@@ -2,6 +2,9 @@
 //!
 //! Each call names the run that it is meant for, and a reply that names another is refused: after a
 //! restart nothing of the earlier run is taken for the new one's.
+//!
+//! A worker whose address has changed is connected anew before the old connection is given up. The
+//! calls that may be made twice are taken up again there, where the worker still has their items.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -29,6 +32,8 @@ pub(super) struct Link {
     since: Instant,
     /// Why this side has ended it, where it knows better than the transport.
     cause: OnceLock<String>,
+    /// The connection to the same run that has taken its place.
+    successor: OnceLock<Arc<Self>>,
 }
 
 impl Link {
@@ -36,8 +41,17 @@ impl Link {
         let welcome = connection.welcome();
         let (worker, rank) = (welcome.worker_id.clone(), welcome.rank);
         let incarnation = welcome.incarnation;
-        let (since, cause) = (Instant::now(), OnceLock::new());
-        Self { connection, worker, rank, incarnation, since, cause }
+        let (since, cause, successor) = (Instant::now(), OnceLock::new(), OnceLock::new());
+        Self { connection, worker, rank, incarnation, since, cause, successor }
+    }
+
+    /// Another connection has taken this one's place: this one ends, and its calls go on there if it
+    /// leads to the same run.
+    pub(super) fn give_way(&self, next: &Arc<Self>) {
+        if next.incarnation == self.incarnation {
+            let _ = self.successor.set(Arc::clone(next));
+        }
+        self.end("the worker's address has changed".to_owned());
     }
 
     /// Ends the connection to a worker that is known to be gone; its calls fail with `cause`.
@@ -77,6 +91,16 @@ impl Link {
     /// # Errors
     /// `worker_lost`, `too_large`.
     pub(super) async fn call(self: Arc<Self>, call: &OutgoingCall) -> Result<LinkCall, CallError> {
+        let inner = self.start(call).await?;
+        // The worker tells them by their request, and gives what it has already.
+        let is_repeatable = [Method::Generate, Method::Attach].map(Method::name);
+        let repeat = is_repeatable
+            .contains(&call.method.as_str())
+            .then(|| Repeat { call: call.clone(), began: Instant::now() });
+        Ok(LinkCall { call: inner, link: self, repeat })
+    }
+
+    async fn start(&self, call: &OutgoingCall) -> Result<Call, CallError> {
         let (attachments, payload): (Vec<_>, Vec<_>) = call.attachments.iter().cloned().unzip();
         let request = Request {
             id: call.id.clone(),
@@ -88,10 +112,8 @@ impl Link {
             traceparent: call.trace.map(|trace| trace.to_string()),
             attachments,
         };
-        match self.connection.call(&request, &payload).await {
-            Ok(call) => Ok(LinkCall { call, link: self }),
-            Err(error) => Err(self.failure(error)),
-        }
+        let started = self.connection.call(&request, &payload).await;
+        started.map_err(|error| self.failure(error))
     }
 
     /// Calls a method without arguments, and reads its value.
@@ -134,12 +156,42 @@ fn milliseconds(time: Duration) -> u64 {
 pub(super) struct LinkCall {
     call: Call,
     link: Arc<Link>,
+    /// None for one that may not be made twice.
+    repeat: Option<Repeat>,
+}
+
+/// A call to be made again.
+struct Repeat {
+    call: OutgoingCall,
+    began: Instant,
+}
+
+impl LinkCall {
+    /// What the worker says next, also over a connection that takes the place of this one.
+    async fn read(&mut self) -> Result<quic::CallEvent, CallError> {
+        loop {
+            let error = match self.call.next().await {
+                Ok(event) => return Ok(event),
+                Err(error) => self.link.failure(error),
+            };
+            let (Some(next), Some(Repeat { call, began })) =
+                (self.link.successor.get().cloned(), &self.repeat)
+            else {
+                return Err(error);
+            };
+            let deadline = call.deadline.map(|limit| limit.saturating_sub(began.elapsed()));
+            let call = OutgoingCall { deadline, ..call.clone() };
+            tracing::debug!(id = %call.id, worker = %next.worker, "taken up at its new address");
+            self.call = next.start(&call).await?;
+            self.link = next;
+        }
+    }
 }
 
 #[async_trait]
 impl CallStream for LinkCall {
     async fn next(&mut self) -> Result<CallEvent, CallError> {
-        match self.call.next().await.map_err(|error| self.link.failure(error))? {
+        match self.read().await? {
             quic::CallEvent::Accepted(accepted) => {
                 Ok(CallEvent::Accepted { queue_position: accepted.queue_position })
             }

@@ -1,11 +1,13 @@
 //! The external executor: connects to workers that others started, and does nothing to them.
 //!
 //! [`discovery`] follows the registry and keeps one [`supervise`] task per worker, which connects
-//! ([`dial`]), learns who is there and holds the connection; [`link`] carries calls. All of them
-//! tell the pure [`Fleet`](crate::fleet::Fleet) in [`shared`] what they see.
+//! ([`dial`]), learns who is there and holds the connection as long as the worker answers
+//! ([`heartbeat`]); [`link`] carries calls. All of them tell the pure
+//! [`Fleet`](crate::fleet::Fleet) in [`shared`] what they see.
 
 mod dial;
 mod discovery;
+mod heartbeat;
 mod link;
 mod shared;
 mod supervise;

@@ -1,7 +1,8 @@
 //! One worker's task: connects, learns who is there, holds the connection, connects again.
 //!
 //! It never gives up while the registry lists the worker, and it never ends a connection that
-//! lives, except that of a run which the registry says is over.
+//! lives, except that of a run which the registry says is over, and one to an address that the
+//! worker no longer announces, once there is another in its place.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::dial::dial;
+use super::heartbeat;
 use super::link::Link;
 use super::shared::Shared;
 use crate::fleet::{Description, Key, Target};
@@ -39,8 +41,9 @@ pub(super) async fn supervise(
     let mut supervisor = Supervisor { key, wanted, connector, shared, last_error: None };
     let forever = async {
         loop {
-            let (held, announced) = supervisor.connect().await;
-            supervisor.hold(held, announced).await;
+            let (mut held, announced) = supervisor.connect().await;
+            let reason = supervisor.hold(&mut held, announced).await;
+            supervisor.lost(held, reason);
         }
     };
     tokio::select! {
@@ -134,20 +137,22 @@ impl Supervisor {
         self.shared.update(|fleet| fleet.failed(&self.key, error));
     }
 
-    /// Holds a connection until it ends.
-    async fn hold(&mut self, held: LinkGuard, announced: Option<Incarnation>) {
+    /// The connection has ended.
+    fn lost(&mut self, held: LinkGuard, reason: String) {
         self.last_error = None;
-        let reason = self.watch(&held.link, announced).await;
         tracing::warn!(worker = %held.link.worker, reason, "the connection has ended");
         drop(held);
         self.shared.update(|fleet| fleet.lost(&self.key, reason));
         self.shared.lost.notify_one();
     }
 
-    /// Waits for the end of a connection, or for news that its run is over.
-    async fn watch(&mut self, link: &Arc<Link>, mut announced: Option<Incarnation>) -> String {
+    /// Holds a connection until its end, or news that its run is over. Gives the reason.
+    async fn hold(&mut self, held: &mut LinkGuard, mut announced: Option<Incarnation>) -> String {
+        let settings = self.connector.settings();
+        let mut silence = Box::pin(heartbeat::await_silence(Arc::clone(&held.link), settings));
         loop {
             let now = self.wanted.borrow_and_update().clone();
+            let link = Arc::clone(&held.link);
             // A record from before the connection may be of an earlier run.
             if now.incarnation != announced {
                 announced = now.incarnation;
@@ -155,12 +160,23 @@ impl Supervisor {
                     return "a new run of the worker is announced".to_owned();
                 }
             }
-            let asking = needs_asking(&now, link);
+            let asking = needs_asking(&now, &link);
+            let mut wanted = self.wanted.clone();
             tokio::select! {
                 biased;
                 reason = link.ended() => return reason,
-                () = changed(&mut self.wanted) => {}
-                description = ask_later(link), if asking => match description {
+                () = &mut silence => {
+                    let reason = "the worker does not answer: what is sent does not reach it";
+                    link.end(reason.to_owned());
+                    return reason.to_owned();
+                }
+                () = changed(&mut wanted) => {}
+                next = self.move_to(&now), if has_moved(&now, &link) => {
+                    silence = Box::pin(heartbeat::await_silence(Arc::clone(&next.link), settings));
+                    let last = std::mem::replace(held, next);
+                    last.link.give_way(&held.link);
+                }
+                description = ask_later(&link), if asking => match description {
                     Ok(description) => {
                         self.shared.update(|fleet| fleet.described(&self.key, description));
                     }
@@ -170,6 +186,24 @@ impl Supervisor {
             }
         }
     }
+
+    /// Connects to where the worker is by now, however often that takes.
+    async fn move_to(&self, target: &Target) -> LinkGuard {
+        let mut pauses = pauses();
+        loop {
+            match self.try_connect(target).await {
+                Ok(held) => return held,
+                Err(error) => tracing::debug!(worker = ?self.key, %error, "not at its new address"),
+            }
+            tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
+        }
+    }
+}
+
+/// Whether the worker announces other addresses than the one that the connection leads to.
+fn has_moved(wanted: &Target, link: &Link) -> bool {
+    let addresses = &wanted.addresses;
+    !addresses.is_empty() && !addresses.contains(&link.connection.remote_address())
 }
 
 /// Whether the worker has to be asked because no fresh record describes the connected run.
@@ -209,6 +243,7 @@ async fn describe(link: &Arc<Link>) -> Result<Description, CallError> {
             .collect(),
         capacity: stats.capacity,
         started_at: stats.started_at_ms / 1000,
+        suspects: health.suspects,
     })
 }
 

@@ -3,13 +3,18 @@
 //! A session that fails is followed by another one under the same lease while that lives, and under
 //! a new one after it expired: same id, same rank. Nothing that happens to etcd ends this; only
 //! another worker with the same id or rank does, and only before the first registration.
+//!
+//! A worker whose addresses change gets a new session at once: the one before may be bound to an
+//! address that is gone, and would notice that only when its calls have waited for long.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use backon::ExponentialBackoff;
 use hearth_api::Rank;
 use hearth_protocol::record::WorkerRecord;
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::claim::{Claim, still_held};
@@ -88,6 +93,18 @@ impl Keeper<'_> {
 
     /// Registers and stays registered until something fails.
     async fn session(&mut self, turn: usize) -> Error {
+        loop {
+            let addresses = self.desk.record.borrow().endpoints.clone();
+            let moved = moved(self.desk.record.clone(), addresses);
+            tokio::select! {
+                biased;
+                () = moved => tracing::info!("the worker's addresses have changed"),
+                error = self.registration(turn) => return error,
+            }
+        }
+    }
+
+    async fn registration(&mut self, turn: usize) -> Error {
         let registered = async {
             let mut session = Session::open(self.cluster, turn).await?;
             let (rank, lease) = self.register(&mut session).await?;
@@ -203,5 +220,12 @@ impl Keeper<'_> {
                 Err(error) => tracing::warn!(%error, "the lease could not be revoked"),
             }
         }
+    }
+}
+
+/// Waits until the record names other addresses than these.
+async fn moved(mut record: watch::Receiver<WorkerRecord>, addresses: Vec<SocketAddr>) {
+    if record.wait_for(|record| record.endpoints != addresses).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }

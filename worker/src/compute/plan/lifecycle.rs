@@ -1,6 +1,7 @@
 //! What the worker is: the one place that says whether it loads, serves, sleeps, drains or ends.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use hearth_api::{CallError, ErrorKind};
 use hearth_protocol::record::WorkerState;
@@ -27,6 +28,8 @@ pub(super) enum Stage {
     Waking(Arrivals),
     /// It finishes what it has accepted; then this run is over.
     Ending,
+    /// A run of a graph doesn't end, and this run of the worker is over.
+    Hung,
     /// Nothing is left to do.
     Closed,
 }
@@ -56,6 +59,7 @@ impl Lifecycle {
     pub(crate) fn state(&self) -> WorkerState {
         match (&self.stage, self.drained) {
             (Stage::Ending | Stage::Closed, _) => WorkerState::Draining,
+            (Stage::Hung, _) => WorkerState::Unhealthy,
             (Stage::Drowsy | Stage::Asleep, _) => WorkerState::Sleeping,
             (Stage::Starting(_) | Stage::Serving | Stage::Waking(_), true) => WorkerState::Draining,
             (Stage::Starting(_) | Stage::Waking(_), false) => WorkerState::Loading,
@@ -65,7 +69,7 @@ impl Lifecycle {
 
     /// Whether this run is about to end.
     pub(crate) fn is_ending(&self) -> bool {
-        matches!(self.stage, Stage::Ending | Stage::Closed)
+        matches!(self.stage, Stage::Ending | Stage::Hung | Stage::Closed)
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -84,7 +88,7 @@ impl Lifecycle {
         match self.stage {
             Stage::Drowsy | Stage::Asleep => Err(sleeping()),
             Stage::Starting(_) | Stage::Waking(_) => Err(still_loading()),
-            Stage::Serving | Stage::Ending | Stage::Closed => Ok(()),
+            Stage::Serving | Stage::Ending | Stage::Hung | Stage::Closed => Ok(()),
         }
     }
 
@@ -97,6 +101,7 @@ impl Lifecycle {
             WorkerState::Loading => Err(still_loading()),
             WorkerState::Sleeping => Err(sleeping()),
             WorkerState::Draining => Err(draining()),
+            WorkerState::Unhealthy => Err(about_to_end()),
             WorkerState::Ready | WorkerState::Unknown => Ok(()),
         }
     }
@@ -108,7 +113,7 @@ impl Lifecycle {
             return Err(draining());
         }
         match self.stage {
-            Stage::Ending | Stage::Closed => Err(draining()),
+            Stage::Ending | Stage::Hung | Stage::Closed => Err(draining()),
             Stage::Drowsy | Stage::Asleep => Err(sleeping()),
             Stage::Starting(_) | Stage::Waking(_) | Stage::Serving => Ok(()),
         }
@@ -132,7 +137,7 @@ impl Lifecycle {
     /// `draining` for a worker that is about to end, `not_ready` for one that still loads.
     pub(super) fn fall_asleep(&mut self) -> Result<(), CallError> {
         match self.stage {
-            Stage::Ending | Stage::Closed => Err(about_to_end()),
+            Stage::Ending | Stage::Hung | Stage::Closed => Err(about_to_end()),
             Stage::Starting(_) | Stage::Waking(_) => Err(still_loading()),
             Stage::Drowsy | Stage::Asleep => Ok(()),
             Stage::Serving => {
@@ -146,7 +151,12 @@ impl Lifecycle {
     pub(super) fn arrivals(&mut self) -> Option<&mut Arrivals> {
         match &mut self.stage {
             Stage::Starting(arrivals) | Stage::Waking(arrivals) => Some(arrivals),
-            Stage::Serving | Stage::Drowsy | Stage::Asleep | Stage::Ending | Stage::Closed => None,
+            Stage::Serving
+            | Stage::Drowsy
+            | Stage::Asleep
+            | Stage::Ending
+            | Stage::Hung
+            | Stage::Closed => None,
         }
     }
 }
@@ -158,6 +168,15 @@ pub(super) fn sleeping() -> CallError {
 
 pub(super) fn about_to_end() -> CallError {
     CallError::new(ErrorKind::Draining, "the worker is about to end: start it again")
+}
+
+/// The error of what was computed when a run of a graph hung.
+pub(super) fn hung(busy: Duration) -> CallError {
+    let message = format!(
+        "a run of a graph has taken {busy:.0?}, longer than worker.step_timeout allows: the worker \
+         counts as hung and ends, ask another one"
+    );
+    CallError::new(ErrorKind::WorkerLost, message)
 }
 
 fn still_loading() -> CallError {

@@ -20,9 +20,10 @@ mod progress;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hearth_api::{CallError, ErrorKind, RequestId};
+use hearth_protocol::methods::RequestState;
 use hearth_protocol::record::WorkerState;
 
 use crate::items::{self, Change, ItemId, ItemKey, ItemSpec, Items};
@@ -249,6 +250,23 @@ impl Plan {
     /// Takes no new requests for the rest of this run.
     pub(crate) fn end(&mut self, now: Instant) {
         obey::end(&mut self.board);
+        self.advance(now);
+    }
+
+    /// A run of a graph has taken `busy` and may never end: what computes fails here and is for
+    /// another worker, what waits is refused, and so is all that comes. What has left compute becomes
+    /// a file all the same.
+    pub(crate) fn hang(&mut self, busy: Duration, now: Instant) {
+        obey::hang(&mut self.board);
+        for id in self.board.items.unfinished() {
+            if self.board.line.stage(id) == Some(&line::Stage::Encoding) {
+                continue;
+            }
+            let view = self.board.items.view(id);
+            let computes = view.is_some_and(|view| view.state == RequestState::Running);
+            let error = if computes { lifecycle::hung(busy) } else { lifecycle::about_to_end() };
+            self.board.fail(id, error, now);
+        }
         self.advance(now);
     }
 

@@ -74,7 +74,7 @@ fn wake(board: &mut Board) -> Result<OrderId, CallError> {
     }
     match &mut board.life.stage {
         Stage::Starting(arrivals) | Stage::Waking(arrivals) => arrivals.orders.push(id),
-        Stage::Serving | Stage::Ending | Stage::Closed => {
+        Stage::Serving | Stage::Ending | Stage::Hung | Stage::Closed => {
             board.answer(id, Ok(Answer::Awake(Vec::new())));
         }
         Stage::Drowsy => {
@@ -289,10 +289,23 @@ pub(super) fn end(board: &mut Board) {
     }
 }
 
+/// A run of a graph doesn't end: nothing is begun any more.
+pub(super) fn hang(board: &mut Board) {
+    if !board.life.is_closed() {
+        end(board);
+        board.life.stage = Stage::Hung;
+        refuse_orders(board);
+    }
+}
+
 /// All is over: orders that have not begun get their answer.
 pub(super) fn close(board: &mut Board) {
     end(board);
     board.life.stage = Stage::Closed;
+    refuse_orders(board);
+}
+
+fn refuse_orders(board: &mut Board) {
     let waiting = board.orders.take_all(|_| true).into_iter().map(|(id, _)| id);
     let orders: Vec<OrderId> = waiting.chain(board.loads.clear()).collect();
     for id in orders {

@@ -81,6 +81,34 @@ fn a_failure_costs_its_item_alone() {
 }
 
 #[test]
+fn a_hang_gives_its_items_to_others_and_takes_nothing_more() {
+    let mut script = Script::serving(2, 1);
+    script.check(&[
+        ("ask 0", "start 0"),
+        ("ask 1", ""),
+        ("ask 2", ""),
+        ("started 0", "start 1"),
+        ("started 1", "step 0"),
+        ("stepped 0 3/3", "finish 0"),
+        ("finished 0", "encode 0, step 1"),
+        ("stepped 1 1/3", "start 2"),
+        ("ask 3", ""),
+        ("infer m", ""),
+        (
+            "hang",
+            "answer #0 draining, 1 ends worker_lost, 2 ends worker_lost, 3 ends draining, \
+             announce unhealthy",
+        ),
+        ("encoded 0", "0 is done"),
+        ("ask 4", "refused: draining"),
+        ("infer m", "refused: draining"),
+        ("resume", "refused: draining"),
+        ("sleep", "refused: draining"),
+    ]);
+    assert_eq!(script.state(), WorkerState::Unhealthy);
+}
+
+#[test]
 fn cancelling_ends_what_waits_and_interrupts_what_computes() {
     let mut script = Script::serving(2, 1);
     script.check(&[

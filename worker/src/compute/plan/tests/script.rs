@@ -88,6 +88,7 @@ impl Script {
             "resume" => outcome = self.plan.resume(now),
             "end" => self.plan.end(now),
             "close" => self.plan.close(now),
+            "hang" => self.plan.hang(Duration::from_secs(3), now),
             "load" => outcome = self.order(OrderRequest::Load { model: name(1), added: None }),
             "add" => {
                 let added = Some(Box::new(Model { configured: false, ..model(words[1]) }));

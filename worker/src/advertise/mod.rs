@@ -1,8 +1,20 @@
-//! Under which addresses a worker can be reached.
+//! Under which addresses a worker can be reached, also once those of its host have changed.
 
+mod changes;
+
+use std::convert::Infallible;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::sync::watch;
 
 use crate::config::Advertise;
+use changes::AddressChanges;
+
+/// How long the host's addresses may take to settle: one that replaces another is not there at the
+/// same time.
+const SETTLING: Duration = Duration::from_millis(200);
 
 /// The addresses to announce for a socket that is bound to `bound`, best first.
 ///
@@ -21,6 +33,40 @@ pub(crate) fn endpoints(advertise: Advertise, bound: SocketAddr) -> Vec<SocketAd
             ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect()
         }
     }
+}
+
+/// Keeps `endpoints` up to date for a worker that announces the host's own addresses, whatever they
+/// are. Where they can't change, or nobody tells, it ends at once.
+pub(crate) async fn follow(
+    advertise: Advertise,
+    bound: SocketAddr,
+    endpoints: &watch::Sender<Vec<SocketAddr>>,
+) {
+    if advertise != Advertise::Auto || !bound.ip().is_unspecified() {
+        return;
+    }
+    let followed = async {
+        let mut changes = AddressChanges::listen()?;
+        loop {
+            changes.next().await?;
+            tokio::time::sleep(SETTLING).await;
+            let now = self::endpoints(advertise, bound);
+            endpoints.send_if_modified(|known| {
+                // A host without any address, not even loopback's, can announce nothing anyway.
+                let changed = !now.is_empty() && *known != now;
+                if changed {
+                    tracing::info!(from = ?known, to = ?now, "the host's addresses have changed");
+                    *known = now;
+                }
+                changed
+            });
+        }
+    };
+    let Err::<Infallible, io::Error>(error) = followed.await;
+    tracing::warn!(
+        %error,
+        "changes of the host's addresses are not seen: after one, start the worker again"
+    );
 }
 
 fn host_addresses(bound: SocketAddr) -> Vec<IpAddr> {
