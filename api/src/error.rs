@@ -25,6 +25,8 @@ pub enum ErrorKind {
     IdConflict,
     /// The queue is at its bound.
     QueueFull,
+    /// The caller, or all callers together, hold as much as they may.
+    Overloaded,
     /// The worker takes no new requests.
     Draining,
     /// The worker is loading or sleeping.
@@ -58,7 +60,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::InvalidArgument,
         Self::UnknownMethod,
         Self::UnknownModel,
@@ -66,6 +68,7 @@ impl ErrorKind {
         Self::PermissionDenied,
         Self::IdConflict,
         Self::QueueFull,
+        Self::Overloaded,
         Self::Draining,
         Self::NotReady,
         Self::DeadlineExceeded,
@@ -93,6 +96,7 @@ impl ErrorKind {
             Self::PermissionDenied => "permission_denied",
             Self::IdConflict => "id_conflict",
             Self::QueueFull => "queue_full",
+            Self::Overloaded => "overloaded",
             Self::Draining => "draining",
             Self::NotReady => "not_ready",
             Self::DeadlineExceeded => "deadline_exceeded",
@@ -116,6 +120,7 @@ impl ErrorKind {
         matches!(
             self,
             Self::QueueFull
+                | Self::Overloaded
                 | Self::Draining
                 | Self::NotReady
                 | Self::Abandoned

@@ -21,6 +21,13 @@
 //!       minor 1 makes pictures alone, whose `width` and `height` go on being sent |
 //! |   | an error may say when to try again (`retry_after_ms`); minor 1 skips it |
 //! |   | progress counts steps of the phase that it names, whatever the phase |
+//! |   | kind `overloaded` of an error: the peer has no room for what this identity asks; minor 1 reads
+//!       `unknown`, and that it is retryable. Connections are closed for the same with code 6, and with
+//!       code 7 when a certificate that they were made with ends or is revoked; to minor 1 both are
+//!       refusals |
+//! |   | `drain`, `resume`, `sleep` and `wake_up` are an administrator's, and `cancel` of a request that
+//!       the caller has neither sent nor attached to; a coordinator gets `permission_denied` |
+//! |   | `check_health`: the worker's clock (`time_ms`); minor 1 sends none, and skips it |
 //! |   | `traceparent` of a request is filled, and spans come in the trailer; minor 1 sends none |
 //!
 //! Minor 2 has room for what is to come: a caller that takes an item in pieces, or a worker's load

@@ -215,7 +215,9 @@ fn an_error() {
         retry_after_ms: Some(1500),
         ..CallError::new(ErrorKind::QueueFull, "16 requests wait")
     };
-    check("reply_error_2", &Reply { error: Some(busy), ..reply });
+    check("reply_error_2", &Reply { error: Some(busy), ..reply.clone() });
+    let full = CallError::new(ErrorKind::Overloaded, "no room");
+    check("reply_error_overloaded", &Reply { error: Some(full), ..reply });
 }
 
 #[test]
@@ -225,7 +227,9 @@ fn status() {
     check("get_rank", &GetRank { worker_id: id, group, rank: None, incarnation: run() });
     let state = WorkerState::Draining;
     let reason = Some("draining".to_owned());
-    check("health", &Health { healthy: false, state, reason, registered: true });
+    let health = Health { healthy: false, state, reason, registered: true, time_ms: None };
+    check("health", &health);
+    check("health_2", &Health { time_ms: Some(1_793_000_000_123), ..health });
     check("drain", &DrainValue { state, running: 1, queued: 2 });
 }
 

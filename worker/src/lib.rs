@@ -21,6 +21,7 @@ mod models;
 pub mod owner;
 mod report;
 mod service;
+mod setup;
 mod shared;
 
 use tokio::runtime::{Builder, Runtime};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hearth_api::{Incarnation, Rank, WorkerId};
+use hearth_fabric::identity::Validity;
 use hearth_protocol::record::{Capacity, ModelRecord, WorkerRecord, WorkerState};
 
 /// Whom a connection is for.
@@ -43,6 +44,8 @@ pub struct Introduction {
     pub incarnation: Incarnation,
     /// Program and version.
     pub agent: String,
+    /// From when until when the certificate that it has shown is valid.
+    pub certificate: Option<Validity>,
 }
 
 /// What a worker says of itself when it is asked, if there is no record that says it.

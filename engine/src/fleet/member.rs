@@ -147,6 +147,7 @@ impl Member {
             },
             started_at: said.map(|s| s.started_at).or(record.map(|record| record.started_at)),
             in_flight: self.in_flight.clone(),
+            certificate: introduced.and_then(|introduced| introduced.certificate),
             last_exit: self.owned.as_ref().and_then(|owned| owned.last_exit.clone()),
             in_registry: self.listed && record.is_some(),
             incarnation: match (&self.link, introduced) {

@@ -89,6 +89,7 @@ mod tests {
             in_flight: InFlight::default(),
             in_registry: true,
             incarnation: None,
+            certificate: None,
             last_exit: None,
         };
         let workers = workers.iter().enumerate().map(worker).map(Arc::new).collect();

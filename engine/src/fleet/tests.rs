@@ -56,6 +56,7 @@ fn hello(name: &str, incarnation: u128) -> Introduction {
         rank: None,
         incarnation: run(incarnation),
         agent: "hearth-worker/0.1.0".to_owned(),
+        certificate: None,
     }
 }
 

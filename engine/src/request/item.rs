@@ -130,7 +130,10 @@ impl Job<'_> {
 /// Whether the worker turned the item away before it began.
 fn is_refusal(error: &CallError) -> bool {
     use ErrorKind as E;
-    matches!(error.kind, E::QueueFull | E::Draining | E::NotReady | E::StaleIncarnation)
+    matches!(
+        error.kind,
+        E::QueueFull | E::Overloaded | E::Draining | E::NotReady | E::StaleIncarnation
+    )
 }
 
 /// The item in a worker's reply.

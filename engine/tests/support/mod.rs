@@ -311,8 +311,13 @@ async fn answer(state: Arc<State>, call: IncomingCall) {
             reply(call, &value).await;
         }
         "check_health" => {
-            let value =
-                Health { healthy: true, state: WorkerState::Ready, reason: None, registered: true };
+            let value = Health {
+                healthy: true,
+                state: WorkerState::Ready,
+                reason: None,
+                registered: true,
+                time_ms: None,
+            };
             reply(call, &value).await;
         }
         "list_models" => reply(call, &ModelList { models: vec![model()] }).await,

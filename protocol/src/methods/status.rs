@@ -30,6 +30,9 @@ pub struct Health {
     pub reason: Option<String>,
     /// Whether the registry has the worker's record, as far as the worker knows.
     pub registered: bool,
+    /// The worker's clock when it answered, milliseconds since 1970 (UTC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_ms: Option<u64>,
 }
 
 /// A worker's counters since its start.

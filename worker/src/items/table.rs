@@ -1,6 +1,6 @@
 //! The table's rules.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -100,6 +100,7 @@ impl Items {
             spec,
             times: Times::default(),
             subscribers: 1,
+            callers: BTreeSet::new(),
             orphaned_at: None,
             accepted_at: now,
             deadline,
@@ -346,6 +347,10 @@ impl Items {
 
     pub(super) fn item(&self, id: ItemId) -> Option<&Item> {
         self.items.get(&id)
+    }
+
+    pub(super) fn item_mut(&mut self, id: ItemId) -> Option<&mut Item> {
+        self.items.get_mut(&id)
     }
 
     pub(crate) fn spec(&self, id: ItemId) -> Option<&ItemSpec> {

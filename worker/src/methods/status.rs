@@ -1,7 +1,7 @@
 //! Methods that only look.
 
 use std::sync::atomic::Ordering;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use hearth_api::CallError;
 use hearth_protocol::message::Request;
@@ -45,11 +45,13 @@ pub(super) fn check_health(shared: &Shared, _: &Request) -> Result<Vec<u8>, Call
         WorkerState::Unknown => Some("the state is unknown".to_owned()),
     };
     let registered = shared.registered.load(Ordering::Relaxed);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
     value(&Health {
         healthy: state == WorkerState::Ready && hung.is_none(),
         state,
         reason,
         registered,
+        time_ms: now.ok().and_then(|since| u64::try_from(since.as_millis()).ok()),
     })
 }
 

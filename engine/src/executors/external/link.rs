@@ -64,6 +64,7 @@ impl Link {
             rank: self.rank,
             incarnation: self.incarnation,
             agent: self.connection.welcome().agent.clone(),
+            certificate: self.connection.certificate_validity(),
         }
     }
 

@@ -196,12 +196,26 @@ impl Plan {
         self.advance(now);
     }
 
-    /// Stops all items of a request; says how many.
-    pub(crate) fn cancel(&mut self, request: &RequestId, now: Instant) -> u32 {
-        let ids: Vec<ItemId> = self.board.items.ids_of(request).map(|(_, id)| id).collect();
+    /// Remembers who has asked for an item.
+    pub(crate) fn note_caller(&mut self, id: ItemId, caller: &str) {
+        self.board.items.note_caller(id, caller);
+    }
+
+    /// Stops a request's items: those that `caller` has asked for, or all for an administrator (`None`);
+    /// says how many.
+    ///
+    /// # Errors
+    /// `permission_denied` where all that could be stopped is others'.
+    pub(crate) fn cancel(
+        &mut self,
+        request: &RequestId,
+        caller: Option<&str>,
+        now: Instant,
+    ) -> Result<u32, CallError> {
+        let ids = self.board.items.cancellable(request, caller)?;
         let stopped = self.stop_all(&ids, ErrorKind::Cancelled, now);
         self.advance(now);
-        stopped
+        Ok(stopped)
     }
 
     /// Stops everything, when a drain took too long.
