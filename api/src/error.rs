@@ -25,6 +25,8 @@ pub enum ErrorKind {
     IdConflict,
     /// The queue is at its bound.
     QueueFull,
+    /// The caller, or all callers together, hold as much as they may.
+    Overloaded,
     /// The worker takes no new requests.
     Draining,
     /// The worker is loading or sleeping.
@@ -60,7 +62,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::InvalidArgument,
         Self::UnknownMethod,
         Self::UnknownModel,
@@ -68,6 +70,7 @@ impl ErrorKind {
         Self::PermissionDenied,
         Self::IdConflict,
         Self::QueueFull,
+        Self::Overloaded,
         Self::Draining,
         Self::NotReady,
         Self::DeadlineExceeded,
@@ -96,6 +99,7 @@ impl ErrorKind {
             Self::PermissionDenied => "permission_denied",
             Self::IdConflict => "id_conflict",
             Self::QueueFull => "queue_full",
+            Self::Overloaded => "overloaded",
             Self::Draining => "draining",
             Self::NotReady => "not_ready",
             Self::DeadlineExceeded => "deadline_exceeded",
@@ -120,6 +124,7 @@ impl ErrorKind {
         matches!(
             self,
             Self::QueueFull
+                | Self::Overloaded
                 | Self::Draining
                 | Self::NotReady
                 | Self::Abandoned

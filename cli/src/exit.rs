@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use hearth_api::{CallError, ErrorKind};
+use hearth_base::text::escape_line;
 use hearth_fabric::{identity, registry};
 
 /// How the command ends, as the shell sees it.
@@ -39,7 +40,9 @@ impl From<ErrorKind> for Status {
         use ErrorKind as K;
         match kind {
             K::InvalidArgument | K::UnknownMethod | K::UnknownModel | K::TooLarge => Self::Usage,
-            K::NoWorker | K::NotReady | K::Draining | K::QueueFull => Self::NoWorker,
+            K::NoWorker | K::NotReady | K::Draining | K::QueueFull | K::Overloaded => {
+                Self::NoWorker
+            }
             K::DeadlineExceeded => Self::Deadline,
             K::PermissionDenied => Self::NotPermitted,
             K::UnknownRequest
@@ -127,15 +130,21 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(message) = &self.message else { return Ok(()) };
-        write!(f, "error: {message}")?;
+        write!(f, "error: {}", flatten(message))?;
         for cause in &self.causes {
-            write!(f, "\ncaused by: {cause}")?;
+            write!(f, "\ncaused by: {}", flatten(cause))?;
         }
         if let Some(hint) = &self.hint {
             write!(f, "\n{hint}")?;
         }
         Ok(())
     }
+}
+
+/// A worker's or a library's text may neither begin a line of its own nor move the cursor.
+fn flatten(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    escape_line(&lines.collect::<Vec<_>>().join(" ")).into_owned()
 }
 
 impl From<CallError> for Failure {
@@ -155,6 +164,7 @@ impl From<identity::Error> for Failure {
         let status = match error {
             E::Certificate { .. }
             | E::Expired { .. }
+            | E::Revoked { .. }
             | E::NotYetValid { .. }
             | E::Untrusted { .. }
             | E::KeyMismatch { .. } => Status::NotPermitted,

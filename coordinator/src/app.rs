@@ -3,7 +3,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hearth_base::config;
 use hearth_base::task::OwnedTask;
@@ -11,7 +11,7 @@ use hearth_daemon::probe::{self, Listen, Probe, Readiness};
 use hearth_daemon::systemd;
 use hearth_engine::metrics::{CoordinatorMetrics, FleetFigures};
 use hearth_engine::{Backends, Engine, FleetView, Start, WorkerStatus, executors};
-use hearth_fabric::identity::CurrentIdentity;
+use hearth_fabric::identity::{self, CurrentIdentity};
 use hearth_protocol::version;
 use hearth_telemetry::metrics::{BuildInfo, Registry as Metrics};
 use tokio::sync::watch;
@@ -77,8 +77,9 @@ pub async fn run(
     let (readiness, watched) = watch::channel(Readiness::NotReady("starting".to_owned()));
     let (counted, metrics) = metrics();
     let probe = start_probe(config.http.listen, watched, counted).await?;
-    let start =
-        Start::without_identity(&config.engine, AGENT).identity(identity).stop(stop.clone());
+    let start = Start::without_identity(&config.engine, AGENT)
+        .identity(identity.clone())
+        .stop(stop.clone());
     let backend = &config.engine.executor.backend;
     tracing::info!(version = VERSION, backend, "starts");
     let starting = Engine::start_with(&config.engine, backends, start, Some(metrics.clone()));
@@ -92,7 +93,9 @@ pub async fn run(
     let registry = engine.fleet().borrow().registry.clone();
     tracing::info!(registry, "started");
     systemd::ready();
-    follow(&engine, config.engine.executor.min_workers, &readiness, &metrics, &stop).await;
+    let certificate = follow_certificate(&config.engine, identity.as_ref());
+    follow(&engine, &config.engine, identity.as_ref(), &readiness, &metrics, &stop).await;
+    drop(certificate);
 
     tracing::info!("stopping");
     systemd::stopping();
@@ -140,10 +143,20 @@ async fn start_probe(
     Ok(Some(OwnedTask::spawn("probe", |stop| probe.run(stop))))
 }
 
+/// Takes up what comes into the certificate's folder, and says in time that it ends.
+fn follow_certificate(
+    config: &hearth_engine::Config,
+    identity: Option<&CurrentIdentity>,
+) -> Option<OwnedTask> {
+    let (identity, dir) = (identity?.clone(), config.tls_dir()?);
+    Some(OwnedTask::spawn("certificate", |_| identity::follow(identity, dir)))
+}
+
 /// Tells the probe, the metrics and systemd what becomes of the fleet.
 async fn follow(
     engine: &Engine,
-    min_workers: usize,
+    config: &hearth_engine::Config,
+    identity: Option<&CurrentIdentity>,
     readiness: &watch::Sender<Readiness>,
     metrics: &CoordinatorMetrics,
     stop: &CancellationToken,
@@ -153,7 +166,15 @@ async fn follow(
     loop {
         let view = Arc::clone(&fleet.borrow_and_update());
         metrics.set_fleet(&figures(&view));
-        let now = judge(&view, min_workers);
+        let identity = identity.map(CurrentIdentity::get);
+        if let Some(identity) = &identity {
+            metrics.set_certificate_end(identity.validity().not_after);
+        }
+        let certificate = identity.map_or(Ok(()), |it| it.check_in_force(SystemTime::now()));
+        let now = match certificate {
+            Err(error) => Readiness::NotReady(error.to_string()),
+            Ok(()) => judge(&view, config.executor.min_workers),
+        };
         readiness.send_if_modified(|known| {
             let differs = *known != now;
             if differs {

@@ -113,5 +113,5 @@ pub use request::{ItemOutput, RequestEvent, RequestOutput, Submission};
 pub use hearth_api::request::{GenerationRequest, Input};
 pub use hearth_api::{CallError, ErrorKind, Rank, RequestId, WorkerId};
 pub use hearth_api::{FinishReason, MediaFacts};
-pub use hearth_fabric::identity::Identity;
+pub use hearth_fabric::identity::{Identity, Validity};
 pub use hearth_protocol::methods::{Call, NoArgs, call};

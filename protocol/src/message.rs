@@ -202,4 +202,6 @@ pub mod code {
     pub const ROLE: u32 = 5;
     /// The stream or connection is refused: a bound is reached.
     pub const BUSY: u32 = 6;
+    /// The connection is closed: a certificate that it was made with no longer counts.
+    pub const CERTIFICATE: u32 = 7;
 }

@@ -23,6 +23,13 @@
 //! |   | progress counts steps of the phase that it names, whatever the phase |
 //! |   | `list_models` leaves out of a bare graph what pictures have (`latent_channels`, `max_steps`,
 //!       `max_prompt_chars`); minor 1 reads 0 |
+//! |   | kind `overloaded` of an error: the peer has no room for what this identity asks; minor 1 reads
+//!       `unknown`, and that it is retryable. Connections are closed for the same with code 6, and with
+//!       code 7 when a certificate that they were made with ends or is revoked; to minor 1 both are
+//!       refusals |
+//! |   | `drain`, `resume`, `sleep` and `wake_up` are an administrator's, and `cancel` of a request that
+//!       the caller has neither sent nor attached to; a coordinator gets `permission_denied` |
+//! |   | `check_health`: the worker's clock (`time_ms`); minor 1 sends none, and skips it |
 //! |   | `traceparent` of a request is filled, and spans come in the trailer; minor 1 sends none |
 //! |   | a worker says how much it has to do (`load`), in [`Welcome`] and in `check_health`; minor 1
 //!       says nothing of it, and its items stay where they were placed |

@@ -227,7 +227,9 @@ fn an_error() {
     };
     check("reply_error_2", &Reply { error: Some(busy), ..reply.clone() });
     let quarantined = CallError::quarantined(&"r-1".parse().unwrap(), 2);
-    check("reply_error_quarantined", &Reply { error: Some(quarantined), ..reply });
+    check("reply_error_quarantined", &Reply { error: Some(quarantined), ..reply.clone() });
+    let full = CallError::new(ErrorKind::Overloaded, "no room");
+    check("reply_error_overloaded", &Reply { error: Some(full), ..reply });
 }
 
 #[test]
@@ -237,13 +239,21 @@ fn status() {
     check("get_rank", &GetRank { worker_id: id, group, rank: None, incarnation: run() });
     let state = WorkerState::Draining;
     let reason = Some("draining".to_owned());
-    let suspects = Vec::new();
-    let health = Health { healthy: false, state, reason, registered: true, load: None, suspects };
+    let health = Health {
+        healthy: false,
+        state,
+        reason,
+        registered: true,
+        load: None,
+        suspects: Vec::new(),
+        time_ms: None,
+    };
     check("health", &health);
     let load = Some(Load { running: 0, queued: 0, item_ms: None });
     check("health_2", &Health { load, ..health.clone() });
     let state = WorkerState::Unhealthy;
-    check("health_suspects", &Health { state, suspects: vec![suspect()], ..health });
+    check("health_suspects", &Health { state, suspects: vec![suspect()], ..health.clone() });
+    check("health_time", &Health { time_ms: Some(1_793_000_000_123), ..health });
     let state = WorkerState::Draining;
     check("drain", &DrainValue { state, running: 1, queued: 2 });
 }

@@ -1,15 +1,15 @@
 //! The composition root: puts the worker together, runs it, takes it down in order.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use hearth_api::Incarnation;
-use hearth_base::files::KeptFile;
+use hearth_base::files::{self, KeptFile};
+use hearth_base::repeats::Repeats;
 use hearth_base::task::OwnedTask;
 use hearth_daemon::probe::{self, Listen, Probe, Readiness};
-use hearth_fabric::identity::{CurrentIdentity, Identity};
+use hearth_fabric::identity::{self, CurrentIdentity, Identity};
 use hearth_fabric::quic::{EndpointKeys, Listener, Settings};
 use hearth_fabric::registry::{self, Registry};
 use hearth_inference::progress::Progress;
@@ -34,9 +34,14 @@ use crate::models::{Model, Residency};
 use crate::owner::Binding;
 use crate::report::Reporter;
 use crate::service::WorkerService;
+use crate::setup::{check_identity, make_state_folder, warn_of_small_buffers};
 use crate::shared::Shared;
 use crate::suspects::Journal;
 use crate::watchdog::Watchdog;
+
+/// How often refused calls of one peer and method are said, and how many such are told apart.
+const REFUSAL_SPAN: Duration = Duration::from_secs(10);
+const MAX_REFUSALS: usize = 256;
 
 /// Items that take a step together.
 const MAX_BATCH: usize = 1;
@@ -63,11 +68,7 @@ impl Worker {
     /// [`Error`] names what is wrong; nothing is announced yet. Must be called on a tokio runtime.
     pub async fn bind(config: Config) -> Result<Self, Error> {
         let identity = CurrentIdentity::from(Identity::load(&config.tls.dir)?);
-        let state_dir = |path: &PathBuf| {
-            let failed = |source| Error::StateDir { path: path.clone(), source };
-            std::fs::create_dir_all(path).map_err(failed)
-        };
-        state_dir(&config.worker.state_dir)?;
+        make_state_folder(&config.worker.state_dir)?;
 
         let port = config.worker.listen.port();
         let keys = if port == 0 {
@@ -75,7 +76,7 @@ impl Worker {
             EndpointKeys::random().map_err(Error::system)?
         } else {
             let dir = config.worker.state_dir.join(config.worker_id(port)?.as_str());
-            state_dir(&dir)?;
+            make_state_folder(&dir)?;
             EndpointKeys::load_or_create(&dir.join("quic.key"))
                 .map_err(|error| Error::Keys(Box::new(error)))?
         };
@@ -85,7 +86,10 @@ impl Worker {
         let bound = listener.local_addr().map_err(Error::system)?;
         let id = config.worker_id(bound.port())?;
         let dir = config.worker.state_dir.join(id.as_str());
-        state_dir(&dir)?;
+        make_state_folder(&dir)?;
+        // One of an earlier version may be open to others; a folder of somebody else is as it is.
+        let _ = files::restrict_folder(&dir);
+        check_identity(&identity.get().id, &id)?;
 
         let mut metrics = Metrics::new(BuildInfo {
             program: "hearth-worker",
@@ -136,6 +140,7 @@ impl Worker {
             registered: AtomicBool::new(false),
             pending: Mutex::default(),
             identity: identity.clone(),
+            refusals: Repeats::new(REFUSAL_SPAN, MAX_REFUSALS),
             shutdown: CancellationToken::new(),
             drain_marker,
             dir,
@@ -232,6 +237,10 @@ impl Worker {
                 advertise::follow(advertise, local, &shared.endpoints).await;
             })
         };
+        let certificate = {
+            let (identity, dir) = (shared.identity.clone(), config.tls.dir.clone());
+            OwnedTask::spawn("certificate", move |_| identity::follow(identity, dir))
+        };
         let mut server = OwnedTask::spawn("quic", |cancel| listener.run(service, cancel));
         let probe = probe.map(|probe| OwnedTask::spawn("probe", |cancel| probe.run(cancel)));
 
@@ -268,7 +277,7 @@ impl Worker {
             finished = finished => finished,
         };
         let outcome = outcome.and(finished);
-        drop((bound, addresses));
+        drop((bound, addresses, certificate));
         announcement.withdraw().await;
         server.stop_within(LAST_REPLIES).await;
         if let Some(probe) = probe {
@@ -286,17 +295,5 @@ impl Worker {
         }
         tracing::info!(id = %shared.id, "worker ends");
         outcome
-    }
-}
-
-fn warn_of_small_buffers(listener: &Listener) {
-    let granted = listener.granted_buffers();
-    let wanted = hearth_fabric::quic::WANTED_BUFFER;
-    if granted.receive.min(granted.send) < wanted {
-        tracing::warn!(
-            receive = granted.receive,
-            send = granted.send,
-            "the UDP buffers are small: sysctl net.core.rmem_max={wanted} net.core.wmem_max={wanted}"
-        );
     }
 }

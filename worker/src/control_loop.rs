@@ -1,7 +1,7 @@
 //! The running worker's control loop: from its models' coming to the end of its last request.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hearth_daemon::systemd;
 use hearth_protocol::record::WorkerState;
@@ -87,6 +87,7 @@ impl ControlLoop<'_> {
 
     fn look(&mut self) {
         self.shared.inbox.tick();
+        self.shared.refusals.log_omissions(Instant::now());
         self.reporter.report();
     }
 

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hearth_api::WorkerId;
 use hearth_daemon::probe;
+use hearth_fabric::identity::SpiffeId;
 use hearth_fabric::registry;
 
 use crate::compute::LoadError;
@@ -24,6 +26,17 @@ pub enum Error {
     /// The certificate.
     #[error("tls.dir: the certificate can't be used")]
     Identity(#[from] hearth_fabric::identity::Error),
+    /// The certificate is somebody else's.
+    #[error(
+        "tls.dir: the certificate is {certified}'s, and this is worker {worker}: make it one of its own \
+         (hearth pki issue --role worker {worker}), or set worker.id to the name in the certificate"
+    )]
+    OtherIdentity {
+        /// The worker.
+        worker: WorkerId,
+        /// Whom the certificate names.
+        certified: SpiffeId,
+    },
     /// The state folder.
     #[error("worker.state_dir {path} can't be used: name a folder that this user may write")]
     StateDir {
@@ -110,6 +123,7 @@ impl Error {
             self,
             Self::Config(_)
                 | Self::Identity(_)
+                | Self::OtherIdentity { .. }
                 | Self::StateDir { .. }
                 | Self::Keys(_)
                 | Self::Registry(_)

@@ -22,6 +22,7 @@ mod models;
 pub mod owner;
 mod report;
 mod service;
+mod setup;
 mod shared;
 mod suspects;
 pub mod watchdog;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 
 use hearth_daemon::probe::Readiness;
 use hearth_daemon::systemd;
@@ -42,10 +43,14 @@ impl Reporter {
         });
 
         let hung = shared.hung();
-        let now = match (hung, state) {
-            (Some(busy), _) => Readiness::NotReady(format!("a step has taken {busy:.0?}")),
-            (None, WorkerState::Ready) => Readiness::Ready,
-            (None, state) => Readiness::NotReady(state.to_string()),
+        let identity = shared.identity.get();
+        shared.metrics.set_certificate_end(identity.validity().not_after);
+        let in_force = identity.check_in_force(SystemTime::now());
+        let now = match (hung, in_force, state) {
+            (Some(busy), _, _) => Readiness::NotReady(format!("a step has taken {busy:.0?}")),
+            (None, Err(error), _) => Readiness::NotReady(error.to_string()),
+            (None, Ok(()), WorkerState::Ready) => Readiness::Ready,
+            (None, Ok(()), state) => Readiness::NotReady(state.to_string()),
         };
         self.readiness.send_if_modified(|known| {
             let differs = *known != now;

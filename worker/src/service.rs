@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use hearth_api::{CallError, ErrorKind};
 use hearth_fabric::quic::{IncomingCall, Peer, Service};
@@ -89,19 +90,33 @@ impl WorkerService {
             };
         };
         if !role.may_call(method) {
-            tracing::warn!(peer = %peer.id, %method, "call refused: the role may not");
+            let id = peer.id.to_string();
+            if self.shared.refusals.allow(&id, method.name(), Instant::now()) {
+                tracing::warn!(peer = id, %method, "call refused: the role may not");
+            }
             return self.refuse(call, methods::denied(role, method.name()));
         }
         match methods::route(method) {
             Route::Stream(serve) => serve(Arc::clone(&self.shared), call),
             Route::Wait(waiting) => waiting.serve(Arc::clone(&self.shared), call),
-            Route::Control(control) => match control(&self.shared, &call.request) {
-                Ok(value) => {
-                    let (none, trailer) = (Vec::new(), Trailer::default());
-                    Box::pin(call.responder.succeed(value, none, Vec::new(), trailer))
-                }
-                Err(error) => self.refuse(call, error),
-            },
+            Route::Control(control) => {
+                let outcome = control(&self.shared, &call.request);
+                self.answer(call, outcome)
+            }
+            Route::Personal(control) => {
+                let outcome = control(&self.shared, peer, &call.request);
+                self.answer(call, outcome)
+            }
+        }
+    }
+
+    fn answer(&self, call: IncomingCall, outcome: Result<Vec<u8>, CallError>) -> CallFuture {
+        match outcome {
+            Ok(value) => {
+                let (none, trailer) = (Vec::new(), Trailer::default());
+                Box::pin(call.responder.succeed(value, none, Vec::new(), trailer))
+            }
+            Err(error) => self.refuse(call, error),
         }
     }
 
@@ -111,7 +126,7 @@ impl WorkerService {
 
     /// Runs an embedding program's method until it ends, its caller cancels or its deadline passes.
     fn registered(&self, handler: &Handler, peer: &Arc<Peer>, call: IncomingCall) -> CallFuture {
-        let IncomingCall { request, payload, responder } = call;
+        let IncomingCall { request, payload, responder, .. } = call;
         let (shared, deadline) = (Arc::clone(&self.shared), request.deadline_ms);
         let answer = handler(Call { peer: Arc::clone(peer), request, payload });
         Box::pin(async move {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hearth_api::{CallError, Group, Incarnation, Rank, WorkerId};
 use hearth_base::files::KeptFile;
+use hearth_base::repeats::Repeats;
 use hearth_fabric::identity::CurrentIdentity;
 use hearth_protocol::record::Capacity;
 use hearth_telemetry::procinfo::Process;
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) pending: Mutex<Option<String>>,
     /// The certificate.
     pub(crate) identity: CurrentIdentity,
+    /// Calls that were refused, so that they don't fill the log.
+    pub(crate) refusals: Repeats,
     /// Asked to end by a call.
     pub(crate) shutdown: tokio_util::sync::CancellationToken,
     /// A file that is there while the worker is drained, so that a restarted one is too.

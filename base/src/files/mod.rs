@@ -5,7 +5,7 @@ mod kept;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -76,4 +76,15 @@ fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<File> {
 /// One above it is no folder, or can't be written to.
 pub fn private_folder(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Takes a folder of this user away from all others.
+///
+/// # Errors
+/// It is not this user's.
+pub fn restrict_folder(path: &Path) -> io::Result<()> {
+    match fs::metadata(path)?.permissions().mode() & 0o077 {
+        0 => Ok(()),
+        _ => fs::set_permissions(path, fs::Permissions::from_mode(0o700)),
+    }
 }

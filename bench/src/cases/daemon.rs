@@ -33,7 +33,7 @@ impl Daemon {
         }
         let place = Site::with_folder(dir.path());
         let child = Command::new(beside("hearth-worker")?)
-            .args(["--id", "bench", "--listen", "127.0.0.1:0", "--lifeline"])
+            .args(["--id", &Role::Worker.to_string(), "--listen", "127.0.0.1:0", "--lifeline"])
             .args(["--registry", &place.registry, "--model", "emoji=models/emoji", "--pki"])
             .arg(pki::folder(dir.path(), Role::Worker))
             .env("HEARTH_WORKER__STATE_DIR", dir.path().join("state"))

@@ -288,6 +288,36 @@ pub(crate) enum PkiCommand {
         #[arg(long = "san", value_name = "HOST|IP")]
         sans: Vec<String>,
     },
+    /// Issue the certificates in folders anew, with the same names and keys
+    ///
+    /// A worker or coordinator that runs takes its own up within seconds. For another key, issue
+    /// another certificate.
+    Renew {
+        /// Folders of ca.crt, tls.crt and tls.key
+        #[arg(value_name = "FOLDER", required = true)]
+        folders: Vec<PathBuf>,
+        /// The authority's folder
+        #[arg(long, value_name = "AUTHORITY", default_value = "pki")]
+        dir: PathBuf,
+        /// Days that they are valid
+        #[arg(long, value_name = "N", default_value_t = 365)]
+        days: u32,
+    },
+    /// Revoke certificates: the authority's ca.crl lists them from then on
+    ///
+    /// The list belongs beside each ca.crt: processes that run take it up within seconds, and close the
+    /// connections of whom it names.
+    Revoke {
+        /// Certificates, or folders of one
+        #[arg(value_name = "FOLDER|FILE", required = true)]
+        certificates: Vec<PathBuf>,
+        /// The authority's folder
+        #[arg(long, value_name = "AUTHORITY", default_value = "pki")]
+        dir: PathBuf,
+        /// Folder of a ca.crt that the list is copied into as well; may be given several times
+        #[arg(long = "to", value_name = "FOLDER")]
+        to: Vec<PathBuf>,
+    },
     /// Show what certificates say
     Show {
         /// A certificate's file or a folder of certificates

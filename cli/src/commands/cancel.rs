@@ -24,11 +24,15 @@ pub(super) async fn run(args: &CancelArgs, app: &App) -> Result<Status, Failure>
     link.close().await;
 
     let mut result = Cancellation { id: args.id.to_string(), cancelled: 0, workers: Vec::new() };
-    let mut silent = 0;
+    let (mut silent, mut denied) = (0, None);
     for envelope in envelopes {
         let count = match envelope.outcome {
             Ok(value) => value.cancelled,
             Err(error) if error.kind == ErrorKind::UnknownRequest => 0,
+            Err(error) if error.kind == ErrorKind::PermissionDenied => {
+                denied = Some(error);
+                0
+            }
             Err(error) => {
                 say(format_args!("warning: {}: {error}", envelope.worker));
                 silent += 1;
@@ -42,6 +46,9 @@ pub(super) async fn run(args: &CancelArgs, app: &App) -> Result<Status, Failure>
     }
     if app.output.json {
         app.output.json(&result)?;
+    }
+    if let Some(error) = denied.filter(|_| result.cancelled == 0) {
+        return Err(error.into());
     }
     if result.cancelled == 0 {
         return Err(Failure::failed(format!(

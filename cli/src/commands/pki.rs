@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use hearth_fabric::identity::{
-    Authority, CA_FILE, CERTIFICATE_FILE, KEY_FILE, certificate, fingerprint, peer_id, pki,
-    validity,
+    Authority, CA_FILE, CERTIFICATE_FILE, KEY_FILE, REVOCATIONS_FILE, certificate, fingerprint,
+    peer_id, pki, revocation, validity,
 };
 use hearth_protocol::role::Role;
 use rustls::pki_types::CertificateDer;
@@ -30,6 +30,8 @@ pub(super) fn run(command: &PkiCommand, app: &App) -> Result<Status, Failure> {
         PkiCommand::Issue { role, names, dir, out, days, sans } => {
             issue(*role, names, dir, out.as_deref(), *days, sans, app)
         }
+        PkiCommand::Renew { folders, dir, days } => renew(folders, dir, *days, app),
+        PkiCommand::Revoke { certificates, dir, to } => revoke(certificates, dir, to, app),
         PkiCommand::Show { path } => show(path, app),
     }
 }
@@ -100,16 +102,65 @@ fn issue(
         issued.write(&dir)?;
         made.push(IdentityReport { id: issued.id.to_string(), dir });
     }
-    if app.output.json {
-        app.output.json(&made)?;
-        return Ok(Status::Done);
-    }
-    for IdentityReport { id, dir } in &made {
-        app.output.line(format_args!("{}  {id}", dir.display()))?;
-    }
+    report(&made, app)?;
     let plural = if made.len() == 1 { "The folder has" } else { "Each folder has" };
     app.output.note(format_args!("{plural} {CA_FILE}, {CERTIFICATE_FILE} and {KEY_FILE}"));
     Ok(Status::Done)
+}
+
+fn renew(folders: &[PathBuf], dir: &Path, valid: u32, app: &App) -> Result<Status, Failure> {
+    let authority = Authority::load(dir)?;
+    // As with `issue`: a folder that can't be renewed leaves the others as they are.
+    let renewed = folders
+        .iter()
+        .map(|folder| Ok((folder, authority.renew(folder, days(valid))?)))
+        .collect::<Result<Vec<_>, Failure>>()?;
+    let mut made = Vec::new();
+    for (folder, renewed) in renewed {
+        renewed.write_renewed(folder)?;
+        made.push(IdentityReport { id: renewed.id.to_string(), dir: folder.clone() });
+    }
+    report(&made, app)?;
+    app.output.note(format_args!(
+        "valid for {valid} days, each with the key that it had. What runs takes it up within seconds"
+    ));
+    Ok(Status::Done)
+}
+
+fn revoke(
+    certificates: &[PathBuf],
+    dir: &Path,
+    to: &[PathBuf],
+    app: &App,
+) -> Result<Status, Failure> {
+    let mut authority = Authority::load(dir)?;
+    let revoked = authority.revoke(dir, certificates)?;
+    for folder in to {
+        revocation::copy_into(folder, authority.revocations_pem())?;
+    }
+    let made: Vec<_> = revoked
+        .iter()
+        .map(|id| IdentityReport { id: id.to_string(), dir: dir.to_owned() })
+        .collect();
+    report(&made, app)?;
+    let list = dir.join(REVOCATIONS_FILE);
+    let list = list.display();
+    app.output.note(match revoked.len() {
+        0 => format!("{list} had them all already"),
+        _ => {
+            format!("{list} lists them: it belongs beside every {CA_FILE} (--to FOLDER copies it)")
+        }
+    });
+    Ok(Status::Done)
+}
+
+fn report(made: &[IdentityReport], app: &App) -> Result<(), Failure> {
+    if app.output.json {
+        return app.output.json(&made);
+    }
+    made.iter().try_for_each(|IdentityReport { id, dir }| {
+        app.output.line(format_args!("{}  {id}", dir.display()))
+    })
 }
 
 fn same_folder(a: &Path, b: &Path) -> bool {
@@ -126,6 +177,8 @@ struct CertificateReport {
     not_after: String,
     expired: bool,
     fingerprint: String,
+    /// Whether a revocation list beside it has it.
+    revoked: bool,
     #[serde(skip)]
     remaining: Duration,
 }
@@ -144,6 +197,7 @@ fn show(path: &Path, app: &App) -> Result<Status, Failure> {
         let mut rows = Rows::new(&app.output, &headings);
         for row in &shown {
             let (left, tint) = match row.remaining {
+                _ if row.revoked => ("revoked".to_owned(), Tint::Bad),
                 _ if row.expired => ("expired".to_owned(), Tint::Bad),
                 remaining if remaining < DUE => (text::span(remaining), Tint::Busy),
                 remaining => (text::span(remaining), Tint::Good),
@@ -160,7 +214,8 @@ fn show(path: &Path, app: &App) -> Result<Status, Failure> {
         }
         app.output.line(rows.text())?;
     }
-    Ok(if shown.iter().any(|row| row.expired) { Status::Failed } else { Status::Done })
+    let bad = shown.iter().any(|row| row.expired || row.revoked);
+    Ok(if bad { Status::Failed } else { Status::Done })
 }
 
 /// The certificates of a folder and of the folders in it, or the file itself.
@@ -206,6 +261,12 @@ fn read(file: &Path, now: SystemTime) -> Result<Vec<CertificateReport>, Failure>
     }
 }
 
+/// Whether the list beside a certificate has it. One that can't be read is the daemons' to refuse.
+fn is_revoked(file: &Path, der: &CertificateDer<'_>) -> bool {
+    let list = file.with_file_name(REVOCATIONS_FILE);
+    revocation::is_listed(&list, der).unwrap_or(false)
+}
+
 fn one(
     file: &Path,
     der: &CertificateDer<'_>,
@@ -227,6 +288,7 @@ fn one(
         not_after: text::instant(validity.not_after),
         expired: now > validity.not_after,
         fingerprint: fingerprint(der),
+        revoked: is_revoked(file, der),
         remaining: validity.remaining(now),
     })
 }

@@ -18,6 +18,8 @@ use crate::signals::Interrupts;
 
 /// How long a worker has to say how busy it is.
 const ASK: Duration = Duration::from_millis(1_000);
+/// A certificate's end is said so long before.
+const CERTIFICATE_NOTICE: Duration = Duration::from_secs(24 * 3600);
 /// How often a watched table is made anew.
 const REFRESH: Duration = Duration::from_secs(1);
 
@@ -72,6 +74,7 @@ fn draw(text: &str, drawn: &mut usize, app: &App) -> Result<(), Failure> {
     if !app.output.interactive {
         return app.output.line(text);
     }
+    let text = app.output.escape(text);
     // Up to the first line of the last drawing and clear from there, with lines cut at the
     // screen's edge: a wrapped one would count as two.
     let up = match *drawn {
@@ -108,12 +111,12 @@ async fn ask_load(link: &Link, view: &FleetView) -> BTreeMap<WorkerId, Stats> {
 
 fn table(view: &FleetView, load: &BTreeMap<WorkerId, Stats>, app: &App) -> String {
     let mut headings = vec!["id", "rank", "device", "state", "load", "models", "version", "since"];
+    let now = SystemTime::now();
     let silent = view.endpoints.iter().any(|endpoint| endpoint.status.reason().is_some());
-    if silent || view.workers.iter().any(|worker| why(view, worker).is_some()) {
+    if silent || view.workers.iter().any(|worker| why(view, worker, now).is_some()) {
         headings.push("why");
     }
     let mut rows = Rows::new(&app.output, &headings);
-    let now = SystemTime::now();
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     for worker in &view.workers {
         let state = rows.tinted(state(worker), tint(&worker.status));
@@ -127,7 +130,7 @@ fn table(view: &FleetView, load: &BTreeMap<WorkerId, Stats>, app: &App) -> Strin
             models(worker).into(),
             or_dash(worker.version.clone()).into(),
             or_dash(since).into(),
-            why(view, worker).unwrap_or_default().into(),
+            why(view, worker, now).unwrap_or_default().into(),
         ]);
     }
     for endpoint in &view.endpoints {
@@ -149,10 +152,15 @@ fn state(worker: &WorkerView) -> String {
 }
 
 /// What a state alone does not say.
-fn why<'a>(view: &FleetView, worker: &'a WorkerView) -> Option<&'a str> {
+fn why(view: &FleetView, worker: &WorkerView, now: SystemTime) -> Option<String> {
     // A list of addresses has no records to miss.
     let listed = worker.in_registry || view.registry.starts_with("static:");
-    worker.status.reason().or((!listed).then_some("not in the registry"))
+    let reason = worker.status.reason().or((!listed).then_some("not in the registry"));
+    let due = worker.certificate.filter(|validity| validity.is_due(now, CERTIFICATE_NOTICE));
+    let due = due.map(|validity| {
+        format!("its certificate ends in {}: hearth pki renew", text::span(validity.remaining(now)))
+    });
+    reason.map(str::to_owned).or(due)
 }
 
 fn tint(status: &WorkerStatus) -> Tint {
@@ -205,6 +213,9 @@ struct Worker<'a> {
     version: Option<&'a str>,
     started_at: Option<u64>,
     in_registry: bool,
+    /// End of its certificate's validity, seconds since 1970 (UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate_ends_at: Option<u64>,
 }
 
 impl<'a> Fleet<'a> {
@@ -222,6 +233,10 @@ impl<'a> Fleet<'a> {
             version: worker.version.as_deref(),
             started_at: worker.started_at,
             in_registry: worker.in_registry,
+            certificate_ends_at: worker.certificate.map(|validity| {
+                let since = validity.not_after.duration_since(SystemTime::UNIX_EPOCH);
+                since.unwrap_or_default().as_secs()
+            }),
         };
         Self {
             registry: &view.registry,

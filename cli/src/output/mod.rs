@@ -10,6 +10,7 @@ pub(crate) mod text;
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write};
 
+use hearth_base::text as escaping;
 use serde::Serialize;
 
 use crate::args::Global;
@@ -48,21 +49,30 @@ impl Output {
         }
     }
 
-    /// A result.
+    /// A result, as text: what comes from outside is shown escaped.
     pub(crate) fn line(&self, text: impl Display) -> Result<(), Failure> {
-        self.bytes(format!("{text}\n").as_bytes())
+        let shown = self.escape(&text.to_string());
+        self.bytes(format!("{shown}\n").as_bytes())
+    }
+
+    /// Text as standard output may show it. Colours of tables stay, whose cells are escaped one by one.
+    pub(crate) fn escape(&self, shown: &str) -> String {
+        match self.color {
+            true => escaping::escape_styled(shown),
+            false => escaping::escape_lines(shown).into_owned(),
+        }
     }
 
     /// A result for machines: one document.
     pub(crate) fn json(&self, value: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(value).map_err(anyhow::Error::from)?;
-        self.line(text)
+        self.line(escaping::escape_json(&text))
     }
 
     /// A result for machines: one of several documents, each on its line.
     pub(crate) fn json_line(&self, value: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string(value).map_err(anyhow::Error::from)?;
-        self.line(text)
+        self.line(escaping::escape_json(&text))
     }
 
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
@@ -86,5 +96,6 @@ impl Output {
 /// A line on standard error, whoever reads it.
 pub(crate) fn say(text: impl Display) {
     // There is nowhere left to complain to.
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let text = text.to_string();
+    let _ = writeln!(io::stderr().lock(), "{}", escaping::escape_lines(&text));
 }

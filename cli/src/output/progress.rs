@@ -1,5 +1,6 @@
 //! Bars on a terminal: how far each picture is, where, how fast, and how long still.
 
+use hearth_base::text;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::Output;
@@ -28,7 +29,7 @@ impl Bars {
     /// The picture is given to a worker.
     pub(crate) fn goes_to(&mut self, picture: usize, worker: &str) {
         let Some(bar) = self.bar(picture) else { return };
-        bar.set_prefix(format!("{picture:>2}  {worker}"));
+        bar.set_prefix(format!("{picture:>2}  {}", text::escape_line(worker)));
         bar.set_style(waiting());
         bar.set_message("starting");
     }
@@ -52,7 +53,7 @@ impl Bars {
             // Time spent waiting says nothing about the rate.
             bar.reset_eta();
         }
-        bar.set_message(doing.unwrap_or_default().to_owned());
+        bar.set_message(text::escape_line(doing.unwrap_or_default()).into_owned());
         bar.set_position(u64::from(step));
     }
 
@@ -68,7 +69,7 @@ impl Bars {
             return;
         }
         bar.set_style(plain("{prefix}  {msg}"));
-        bar.finish_with_message(word.to_owned());
+        bar.finish_with_message(text::escape_line(word).into_owned());
     }
 
     /// Leaves the bars as they stand and draws no more: the terminal has echoed the key that
@@ -81,9 +82,9 @@ impl Bars {
     }
 
     /// A line above the bars.
-    pub(crate) fn line(&self, text: &str) {
+    pub(crate) fn line(&self, line: &str) {
         if self.live {
-            let _ = self.multi.println(text);
+            let _ = self.multi.println(text::escape_lines(line));
         }
     }
 
@@ -107,9 +108,9 @@ impl StatusLine {
         Self(output.live.then(bar))
     }
 
-    pub(crate) fn set(&self, text: String) {
+    pub(crate) fn set(&self, line: String) {
         if let Some(bar) = &self.0 {
-            bar.set_message(text);
+            bar.set_message(text::escape_lines(&line).into_owned());
             bar.tick();
         }
     }

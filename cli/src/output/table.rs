@@ -1,8 +1,11 @@
 //! Tables: aligned columns without lines, that `awk` and people can read.
 
+use std::borrow::Cow;
+
 use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
 
 use super::Output;
+use hearth_base::text;
 
 /// A table that is being filled.
 pub(crate) struct Rows {
@@ -23,13 +26,14 @@ impl Rows {
         Self { table, color: output.color }
     }
 
+    /// A row; what its cells say is escaped, and stays on its line.
     pub(crate) fn add(&mut self, cells: Vec<Cell>) {
-        self.table.add_row(cells);
+        self.table.add_row(cells.into_iter().map(escape));
     }
 
     /// A cell in the colour of what it says: well, on the way, or wrong.
     pub(crate) fn tinted(&self, text: impl ToString, tint: Tint) -> Cell {
-        let cell = Cell::new(text);
+        let cell = Cell::new(text::escape_line(&text.to_string()));
         match tint {
             Tint::None => cell,
             _ if !self.color => cell,
@@ -46,6 +50,16 @@ impl Rows {
         }
         let lines = self.table.to_string();
         lines.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// The cell, unless what it says has to be escaped: then one without a tint, which the caller of
+/// [`Rows::tinted`] has escaped before.
+fn escape(cell: Cell) -> Cell {
+    let content = cell.content();
+    match text::escape_line(&content) {
+        Cow::Borrowed(_) => cell,
+        Cow::Owned(escaped) => Cell::new(escaped),
     }
 }
 
@@ -77,6 +91,13 @@ mod tests {
         rows.add(vec![Cell::new("worker-1"), state]);
         let state = rows.tinted("lost", Tint::Bad);
         rows.add(vec![Cell::new("w"), state]);
-        assert_eq!(rows.text(), "ID        STATE\nworker-1  ready\nw         lost");
+        rows.add(vec![Cell::new("\u{1b}[2J\nw1 ready"), Cell::new("\u{202e}")]);
+        let shown = rows.text();
+        let (last, rest) = (shown.lines().last().unwrap(), shown.rsplit_once('\n').unwrap().0);
+        assert_eq!(last.split_whitespace().collect::<String>(), r"\u{1b}[2J\nw1ready\u{202e}");
+        let columns =
+            rest.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join("  "));
+        let columns = columns.collect::<Vec<_>>().join("\n");
+        assert_eq!(columns, "ID  STATE\nworker-1  ready\nw  lost");
     }
 }

@@ -1,10 +1,12 @@
 //! The small HTTP server of a daemon: `/live`, `/ready`, `/health` and `/metrics`.
 //!
 //! It is for orchestrators and scrapers, so it takes one request per connection and holds few
-//! connections, each for a short time: a stalled client costs a place for
-//! [`Config::connection_timeout`] and nothing else. It decides nothing: whether the daemon is ready
-//! is told to it through a watch.
+//! connections, each for a short time. When all places are taken the oldest connection gives way: an
+//! honest client has its answer long before it is the oldest, and refusing the newest would let
+//! stalled clients shut everybody out. It decides nothing: whether the daemon is ready is told to it
+//! through a watch.
 
+mod connections;
 mod routes;
 mod state;
 
@@ -14,12 +16,13 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+use connections::Connections;
 
 pub use state::{Readiness, State};
 
@@ -28,8 +31,10 @@ pub use state::{Readiness, State};
 pub struct Config {
     /// The TCP address; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Connections served at once. Further ones wait in the system's backlog.
+    /// Connections held at once. A further one takes the place of the oldest.
     pub max_connections: usize,
+    /// How long a connection's request may take to come.
+    pub header_timeout: Duration,
     /// How long a connection may last, from its start to the end of the answer.
     pub connection_timeout: Duration,
 }
@@ -57,7 +62,12 @@ impl TryFrom<String> for Listen {
 impl Config {
     /// The usual bounds on the given address.
     pub fn new(listen: SocketAddr) -> Self {
-        Self { listen, max_connections: 64, connection_timeout: Duration::from_secs(5) }
+        Self {
+            listen,
+            max_connections: 256,
+            header_timeout: Duration::from_secs(2),
+            connection_timeout: Duration::from_secs(5),
+        }
     }
 }
 
@@ -103,16 +113,15 @@ impl Probe {
 
     /// Serves until `stop`, then drops what is still open.
     pub async fn run(self, stop: CancellationToken) {
-        let mut connections = JoinSet::new();
+        let mut connections = Connections::new(self.config.max_connections);
         loop {
-            let has_room = connections.len() < self.config.max_connections;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                Some(_) = connections.join_next() => {}
-                accepted = self.listener.accept(), if has_room => match accepted {
+                () = connections.next_end() => {}
+                accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        connections.spawn(serve(stream, self.router.clone(), self.config.connection_timeout));
+                        connections.start(serve(stream, self.router.clone(), self.config.clone()));
                     }
                     Err(error) => pause_after(&error).await,
                 },
@@ -123,11 +132,13 @@ impl Probe {
 }
 
 /// Answers the one request of a connection. Errors are the client's and end with its connection.
-async fn serve(stream: TcpStream, router: Router, limit: Duration) {
+async fn serve(stream: TcpStream, router: Router, config: Config) {
     let connection = http1::Builder::new()
         .keep_alive(false)
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.header_timeout)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    match tokio::time::timeout(limit, connection).await {
+    match tokio::time::timeout(config.connection_timeout, connection).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "probe connection failed"),
         Err(_) => tracing::debug!("probe connection took too long"),

@@ -2,10 +2,10 @@
 
 use axum::Router;
 use axum::extract::State as Shared;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use hearth_telemetry::metrics::CONTENT_TYPE;
+use hearth_telemetry::metrics::Form;
 use serde_json::json;
 
 use super::state::{Readiness, State};
@@ -36,9 +36,16 @@ async fn ready(Shared(state): Shared<State>) -> Response {
     }
 }
 
-async fn metrics(Shared(state): Shared<State>) -> Response {
-    match state.metrics.encode() {
-        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+/// What the process counts, in the form that the scraper asks for.
+async fn metrics(Shared(state): Shared<State>, headers: HeaderMap) -> Response {
+    let accept: Vec<&str> =
+        headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let form = Form::negotiate(Some(&accept.join(",")));
+    match state.metrics.encode_as(form) {
+        Ok(text) => {
+            let headers = [(header::CONTENT_TYPE, form.content_type()), (header::VARY, "accept")];
+            (headers, text).into_response()
+        }
         Err(error) => {
             tracing::error!(%error, "metrics can't be written");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()

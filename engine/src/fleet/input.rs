@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hearth_api::{Incarnation, Rank, WorkerId};
+use hearth_fabric::identity::Validity;
 use hearth_protocol::message::Load;
 use hearth_protocol::record::{Capacity, ModelRecord, Suspect, WorkerRecord, WorkerState};
 
@@ -50,6 +51,8 @@ pub struct Introduction {
     pub load: Option<Load>,
     /// When it said so.
     pub at: Instant,
+    /// From when until when the certificate that it has shown is valid.
+    pub certificate: Option<Validity>,
 }
 
 /// What a worker says of itself when it is asked, if there is no record that says it.

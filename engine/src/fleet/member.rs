@@ -151,6 +151,7 @@ impl Member {
             started_at: said.map(|s| s.started_at).or(record.map(|record| record.started_at)),
             in_flight: self.in_flight.clone(),
             backlog: self.backlog.clone(),
+            certificate: introduced.and_then(|introduced| introduced.certificate),
             last_exit: self.owned.as_ref().and_then(|owned| owned.last_exit.clone()),
             suspects: suspects.cloned().unwrap_or_default(),
             in_registry: self.listed && record.is_some(),

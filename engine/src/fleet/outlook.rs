@@ -90,6 +90,7 @@ mod tests {
             backlog: Backlog::default(),
             in_registry: true,
             incarnation: None,
+            certificate: None,
             last_exit: None,
             suspects: Vec::new(),
         };

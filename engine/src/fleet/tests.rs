@@ -60,6 +60,7 @@ fn hello(name: &str, incarnation: u128) -> Introduction {
         agent: "hearth-worker/0.1.0".to_owned(),
         load: None,
         at: Instant::now(),
+        certificate: None,
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hearth_api::{Incarnation, Rank, RequestId, WorkerId};
+use hearth_fabric::identity::Validity;
 use hearth_protocol::record::{Capacity, ModelRecord, Suspect};
 
 /// The fleet at one instant.
@@ -59,6 +60,8 @@ pub struct WorkerView {
     pub in_registry: bool,
     /// Its run; the connected one where there is a connection.
     pub incarnation: Option<Incarnation>,
+    /// From when until when the certificate is valid that it has shown at its last connection.
+    pub certificate: Option<Validity>,
     /// Why the run before ended, where this engine owns the worker's process.
     pub last_exit: Option<String>,
     /// The requests that it knows workers were lost to.

@@ -1,6 +1,6 @@
 //! What a coordinator counts: its callers' requests, the calls that it makes for them, its fleet.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -9,7 +9,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Unit;
 
-use hearth_telemetry::metrics::{Outcome, Registry, Requests, StateLabel, saturating};
+use hearth_telemetry::metrics::{
+    CertificateExpiry, Outcome, Registry, Requests, StateLabel, saturating,
+};
 
 /// Upper bounds of a call's duration in seconds: from an empty call on one host to a long video.
 const CALL_BUCKETS: [f64; 16] = [
@@ -40,6 +42,7 @@ pub struct CoordinatorMetrics {
     workers: Family<StateLabel, Gauge>,
     connections: Gauge,
     stale: Gauge,
+    certificate: CertificateExpiry,
 }
 
 /// How a coordinator's fleet is at one instant.
@@ -66,6 +69,7 @@ impl CoordinatorMetrics {
             workers: Family::default(),
             connections: Gauge::default(),
             stale: Gauge::default(),
+            certificate: CertificateExpiry::register(registry.own()),
         };
         let own = registry.own();
         metrics.requests.register(own);
@@ -82,6 +86,11 @@ impl CoordinatorMetrics {
         let help = "1 while the registry does not answer and its last word counts";
         own.register("registry_stale", help, metrics.stale.clone());
         metrics
+    }
+
+    /// The certificate that the coordinator bears ends then.
+    pub fn set_certificate_end(&self, end: SystemTime) {
+        self.certificate.set(end);
     }
 
     /// Counts a request that was refused before it began, `duration` after it came.

@@ -72,5 +72,6 @@ fn the_documentation_has_what_is_shown_and_no_more() {
     coordinator.call_began("stats", None).ended(Some("internal"));
     let workers = vec![("ready", 1)];
     coordinator.set_fleet(&FleetFigures { workers, ..FleetFigures::default() });
+    coordinator.set_certificate_end(SystemTime::now());
     assert_eq!(documented_metrics("coordinator"), shown_metrics(&registry.encode().unwrap()));
 }

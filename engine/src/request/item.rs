@@ -143,5 +143,5 @@ fn because(quarantine: CallError, last: Option<CallError>) -> CallError {
 /// Whether the worker turned the item away before it began, for another reason than want of a place.
 fn is_refusal(error: &CallError) -> bool {
     use ErrorKind as E;
-    matches!(error.kind, E::Draining | E::NotReady | E::StaleIncarnation)
+    matches!(error.kind, E::Overloaded | E::Draining | E::NotReady | E::StaleIncarnation)
 }

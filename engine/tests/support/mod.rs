@@ -368,6 +368,7 @@ async fn answer(state: Arc<State>, call: IncomingCall) {
                 registered: true,
                 load: Some(state.behaviour().load()),
                 suspects: Vec::new(),
+                time_ms: None,
             };
             state.asked.fetch_add(1, Ordering::SeqCst);
             reply(call, &value).await;

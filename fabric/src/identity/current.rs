@@ -1,6 +1,7 @@
 //! The identity that a running process bears: replaced when its files were renewed.
 //!
-//! New connections take the new one up; those that are there keep what they were made with.
+//! New connections take the new one up. Those that are there keep what they were made with, for as
+//! long as that counts (`quic/lapse.rs`).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,13 +27,14 @@ impl CurrentIdentity {
         self.0.subscribe()
     }
 
-    /// Reads the folder again, as [`Identity::load`] does, and takes up what it holds now.
+    /// Reads the folder again and takes up what it holds now, its revocation list too: also where
+    /// that has this very certificate, which then counts for nobody.
     ///
     /// # Errors
-    /// [`Error`]; the old identity then stays. [`Error::OtherId`] for a certificate that names
-    /// somebody else: a process doesn't become another one while it runs.
+    /// As [`Identity::load`]; the old identity then stays. [`Error::OtherId`] for a certificate that
+    /// names somebody else: a process doesn't become another one while it runs.
     pub fn reload(&self, dir: &Path) -> Result<Arc<Identity>, Error> {
-        let fresh = Arc::new(Identity::load(dir)?);
+        let fresh = Arc::new(Identity::read(dir)?);
         let borne = self.get();
         if fresh.id != borne.id {
             return Err(Error::OtherId { borne: borne.id.clone(), found: fresh.id.clone() });

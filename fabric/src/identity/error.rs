@@ -3,7 +3,49 @@
 use std::io;
 use std::path::PathBuf;
 
+use hearth_protocol::role::Role;
+
 use super::{certificate, spiffe};
+
+/// Why a peer's certificate does not count.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// No authority vouches for it.
+    #[error("{}", untrusted(.0))]
+    Untrusted(webpki::Error),
+    /// It says nothing that is of use.
+    #[error(transparent)]
+    Certificate(#[from] certificate::Error),
+    /// It is another cluster's.
+    #[error("{id} is of another cluster than {cluster}")]
+    Cluster {
+        /// Whom it names.
+        id: spiffe::SpiffeId,
+        /// This side's cluster.
+        cluster: String,
+    },
+    /// It is for something else.
+    #[error("{id} has not the role {roles:?} that this side asks for")]
+    Role {
+        /// Whom it names.
+        id: spiffe::SpiffeId,
+        /// The roles that are let in.
+        roles: &'static [Role],
+    },
+}
+
+/// What people know the common faults by.
+fn untrusted(error: &webpki::Error) -> String {
+    match error {
+        webpki::Error::CertExpired { .. } => "the certificate has ended".to_owned(),
+        webpki::Error::CertNotValidYet { .. } => "the certificate is not valid yet".to_owned(),
+        webpki::Error::CertRevoked => "the certificate is revoked".to_owned(),
+        webpki::Error::UnknownIssuer => {
+            "no trusted authority vouches for the certificate".to_owned()
+        }
+        other => format!("the certificate can't be trusted: {other}"),
+    }
+}
 
 /// Why an identity or an authority can't be read, made or written. Each names the file and the
 /// remedy.
@@ -63,6 +105,34 @@ pub enum Error {
         /// When, RFC 3339.
         at: String,
     },
+    /// A certificate was revoked.
+    #[error(
+        "the certificate in {path} is revoked ({list} has it). Issue another: hearth pki issue"
+    )]
+    Revoked {
+        /// The file.
+        path: PathBuf,
+        /// The revocation list's file.
+        list: PathBuf,
+    },
+    /// An authority or a revocation list is malformed.
+    #[error("{authorities}, or {list} beside it, can't be used")]
+    Authorities {
+        /// The authorities' file.
+        authorities: PathBuf,
+        /// The revocation list's file.
+        list: PathBuf,
+        /// Why.
+        source: webpki::Error,
+    },
+    /// A certificate is another authority's, which alone can revoke it.
+    #[error(
+        "the certificate in {path} was not issued by this authority: name the folder of the one that did"
+    )]
+    OtherAuthority {
+        /// The certificate's file.
+        path: PathBuf,
+    },
     /// A certificate is not valid yet.
     #[error("the certificate in {path} is valid only from {at} on. Check this machine's clock")]
     NotYetValid {
@@ -110,6 +180,18 @@ pub enum Error {
         borne: spiffe::SpiffeId,
         /// Who the new certificate names.
         found: spiffe::SpiffeId,
+    },
+    /// A certificate of another cluster.
+    #[error(
+        "the certificate in {path} is {id}'s, and this authority issues for cluster {authority}"
+    )]
+    OtherCluster {
+        /// The certificate's file.
+        path: PathBuf,
+        /// Whom it names.
+        id: spiffe::SpiffeId,
+        /// The authority's cluster.
+        authority: String,
     },
     /// A name can't be put into a certificate.
     #[error(transparent)]

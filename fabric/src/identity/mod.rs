@@ -1,66 +1,79 @@
 //! Who a process is: its certificate, key and authorities, and what a peer's certificate says.
 //!
-//! The files are named as in a Kubernetes TLS secret, so that a mounted one can be used as it is.
 //! How TLS uses them is [`crate::quic`]'s; what a role may do is `protocol`'s.
 
 pub mod certificate;
 mod current;
 mod error;
+mod files;
+mod follow;
+mod key;
 pub mod pki;
+pub mod revocation;
 pub mod spiffe;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 use std::fmt;
-use std::fs;
-use std::io;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use hearth_protocol::role::Role;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::sign::CertifiedKey;
 
+use files::{Files, Paths, certificates, revocation_lists};
+use trust::Trust;
+
 pub use certificate::{Validity, fingerprint, peer_id, validity};
 pub use current::CurrentIdentity;
-pub use error::Error;
+pub use error::{Error, PeerError};
+pub use files::{CA_FILE, CERTIFICATE_FILE, KEY_FILE, REVOCATIONS_FILE};
+pub use follow::follow;
 pub use pki::{Authority, Credentials};
 pub use spiffe::{InvalidSpiffeId, SpiffeId};
 
-/// The authorities that peers' certificates are checked against.
-pub const CA_FILE: &str = "ca.crt";
-/// The process's certificate, and the intermediate ones that follow it.
-pub const CERTIFICATE_FILE: &str = "tls.crt";
-/// The process's key.
-pub const KEY_FILE: &str = "tls.key";
-
-const ISSUE: &str = "Make it: hearth pki issue; [tls] dir names the folder";
-
 /// A process's identity: checked to belong together when it is made.
+#[derive(Clone)]
 pub struct Identity {
     /// Who the certificate names.
     pub id: SpiffeId,
     chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
+    key: Arc<PrivateKeyDer<'static>>,
     roots: Vec<CertificateDer<'static>>,
+    trust: Arc<Trust>,
     validity: Validity,
+    is_revoked: bool,
+    paths: Paths,
+    digest: [u8; 32],
 }
 
 impl Identity {
-    /// Reads `ca.crt`, `tls.crt` and `tls.key` (PEM) from a folder. `ca.crt` may hold several
-    /// authorities, so that they can be rotated.
+    /// Reads `ca.crt`, `tls.crt` and `tls.key` (PEM) from a folder, and `ca.crl` where it is there.
+    /// `ca.crt` may hold several authorities, so that they can be rotated, and `ca.crl` a list of
+    /// each.
     ///
     /// # Errors
     /// [`Error`] names the file and the remedy: it is missing or unreadable, the key is another
-    /// certificate's, no authority in `ca.crt` vouches for it, it is not valid at this time.
+    /// certificate's, no authority in `ca.crt` vouches for it, it is not valid at this time, it is
+    /// revoked.
     pub fn load(dir: &Path) -> Result<Self, Error> {
+        let identity = Self::read(dir)?;
+        match identity.is_revoked {
+            true => Err(identity.revoked()),
+            false => Ok(identity),
+        }
+    }
+
+    /// As [`Self::load`], and takes a certificate that its own authority has revoked.
+    fn read(dir: &Path) -> Result<Self, Error> {
         let paths = Paths::new(dir);
-        let read = |path: &Path| fs::read(path).map_err(|e| read_error(path, e, ISSUE));
-        let (ca, certificate) = (read(&paths.ca)?, read(&paths.certificate)?);
-        let key = read(&paths.key)?;
-        warn_if_exposed(&paths.key);
-        Self::from_pem(&ca, &certificate, &key, &paths)
+        let files = Files::read(&paths)?;
+        files::warn_if_exposed(&paths.key);
+        Self::from_pem(&files, paths)
     }
 
     /// The certificate and the intermediate ones, leaf first.
@@ -100,32 +113,72 @@ impl Identity {
         fingerprint(self.certificate())
     }
 
-    fn from_pem(ca: &[u8], certificate: &[u8], key: &[u8], paths: &Paths) -> Result<Self, Error> {
-        let roots = certificates(ca, &paths.ca)?;
-        let chain = certificates(certificate, &paths.certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(key)
+    /// Why no peer lets this process in any more: its certificate has ended, or is revoked.
+    ///
+    /// # Errors
+    /// [`Error::Expired`], [`Error::Revoked`].
+    pub fn check_in_force(&self, now: SystemTime) -> Result<(), Error> {
+        if self.is_revoked {
+            return Err(self.revoked());
+        }
+        check_end(self.validity, now, &self.paths.certificate)
+    }
+
+    /// Whom a peer's certificate names, if this side lets it in: one of its authorities vouches for it
+    /// at `now` and has not revoked it, and it is of this cluster and has one of the roles.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub fn check_peer(
+        &self,
+        chain: &[CertificateDer<'_>],
+        roles: &'static [Role],
+        now: UnixTime,
+    ) -> Result<SpiffeId, PeerError> {
+        let leaf = chain.first().ok_or(PeerError::Untrusted(webpki::Error::BadDer))?;
+        let role = roles.first().copied().unwrap_or(Role::Worker);
+        self.trust.verify(chain, role, now).map_err(PeerError::Untrusted)?;
+        let id = peer_id(leaf)?;
+        if id.cluster() != self.id.cluster() {
+            return Err(PeerError::Cluster { id, cluster: self.id.cluster().to_owned() });
+        }
+        if !roles.contains(&id.role()) {
+            return Err(PeerError::Role { id, roles });
+        }
+        Ok(id)
+    }
+
+    /// Of its files: changes with each of them.
+    fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    fn revoked(&self) -> Error {
+        let (path, list) = (self.paths.certificate.clone(), self.paths.revocations.clone());
+        Error::Revoked { path, list }
+    }
+
+    fn from_pem(files: &Files, paths: Paths) -> Result<Self, Error> {
+        let roots = certificates(&files.ca, &paths.ca)?;
+        let lists = revocation_lists(&files.revocations, &paths.revocations)?;
+        let chain = certificates(&files.certificate, &paths.certificate)?;
+        let key = PrivateKeyDer::from_pem_slice(&files.key)
             .map_err(|_| Error::NotPem { path: paths.key.clone(), what: "private key" })?;
 
         let unusable = |source| Error::Certificate { path: paths.certificate.clone(), source };
         let leaf = &chain[0];
         let id = peer_id(leaf).map_err(unusable)?;
         let validity = validity(leaf).map_err(unusable)?;
-        check_key(&chain, &key, paths)?;
+        check_key(&chain, &key, &paths)?;
         check_time(validity, SystemTime::now(), &paths.certificate)?;
-        check_signed(&id, &chain, &roots, paths)?;
-        Ok(Self { id, chain, key, roots, validity })
-    }
-}
-
-impl Clone for Identity {
-    fn clone(&self) -> Self {
-        Self {
-            id: self.id.clone(),
-            chain: self.chain.clone(),
-            key: self.key.clone_key(),
-            roots: self.roots.clone(),
-            validity: self.validity,
-        }
+        let trust = Trust::new(&roots, &lists).map_err(|source| Error::Authorities {
+            authorities: paths.ca.clone(),
+            list: paths.revocations.clone(),
+            source,
+        })?;
+        let is_revoked = check_signed(&id, &chain, &trust, &paths)?;
+        let (key, trust, digest) = (Arc::new(key), Arc::new(trust), files.digest());
+        Ok(Self { id, chain, key, roots, trust, validity, is_revoked, paths, digest })
     }
 }
 
@@ -136,32 +189,6 @@ impl fmt::Debug for Identity {
             .field("id", &self.id)
             .field("validity", &self.validity)
             .finish_non_exhaustive()
-    }
-}
-
-/// Where the parts of an identity came from, for messages.
-struct Paths {
-    ca: PathBuf,
-    certificate: PathBuf,
-    key: PathBuf,
-}
-
-impl Paths {
-    fn new(dir: &Path) -> Self {
-        Self {
-            ca: dir.join(CA_FILE),
-            certificate: dir.join(CERTIFICATE_FILE),
-            key: dir.join(KEY_FILE),
-        }
-    }
-}
-
-/// At least one certificate.
-fn certificates(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match found {
-        Ok(found) if !found.is_empty() => Ok(found),
-        _ => Err(Error::NotPem { path: path.to_owned(), what: "certificate" }),
     }
 }
 
@@ -181,56 +208,39 @@ fn check_key(
 }
 
 fn check_time(validity: Validity, now: SystemTime, path: &Path) -> Result<(), Error> {
-    let text = |at: SystemTime| humantime::format_rfc3339_seconds(at).to_string();
-    if now > validity.not_after {
-        return Err(Error::Expired { path: path.to_owned(), at: text(validity.not_after) });
-    }
+    check_end(validity, now, path)?;
     if now < validity.not_before {
         return Err(Error::NotYetValid { path: path.to_owned(), at: text(validity.not_before) });
     }
     Ok(())
 }
 
-/// A certificate that its own authorities don't vouch for would be refused by every peer, with a
-/// message far from the cause.
-fn check_signed(
-    id: &SpiffeId,
-    chain: &[CertificateDer<'static>],
-    roots: &[CertificateDer<'static>],
-    paths: &Paths,
-) -> Result<(), Error> {
-    use hearth_protocol::role::Role;
-    let untrusted = |source| Error::Untrusted {
-        certificate: paths.certificate.clone(),
-        authorities: paths.ca.clone(),
-        source,
-    };
-    let usage = match id.role() {
-        Role::Worker => webpki::KeyUsage::server_auth(),
-        Role::Coordinator | Role::Admin => webpki::KeyUsage::client_auth(),
-    };
-    let anchors: Result<Vec<_>, _> = roots.iter().map(webpki::anchor_from_trusted_cert).collect();
-    let anchors = anchors.map_err(untrusted)?;
-    let leaf = webpki::EndEntityCert::try_from(&chain[0]).map_err(untrusted)?;
-    let algorithms = webpki::ALL_VERIFICATION_ALGS;
-    leaf.verify_for_usage(algorithms, &anchors, &chain[1..], UnixTime::now(), usage, None, None)
-        .map_err(untrusted)?;
+fn check_end(validity: Validity, now: SystemTime, path: &Path) -> Result<(), Error> {
+    if now > validity.not_after {
+        return Err(Error::Expired { path: path.to_owned(), at: text(validity.not_after) });
+    }
     Ok(())
 }
 
-fn warn_if_exposed(path: &Path) {
-    let Ok(metadata) = fs::metadata(path) else { return };
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o007 != 0 {
-        let path = path.display();
-        tracing::warn!("{path} can be read by every user (mode {mode:o}): chmod 600 {path}");
-    }
+fn text(at: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(at).to_string()
 }
 
-fn read_error(path: &Path, source: io::Error, remedy: &'static str) -> Error {
-    let path = path.to_owned();
-    match source.kind() {
-        io::ErrorKind::NotFound => Error::Missing { path, remedy },
-        _ => Error::Read { path, source },
+/// A certificate that its own authorities don't vouch for would be refused by every peer, with a
+/// message far from the cause. Says whether they have revoked it.
+fn check_signed(
+    id: &SpiffeId,
+    chain: &[CertificateDer<'static>],
+    trust: &Trust,
+    paths: &Paths,
+) -> Result<bool, Error> {
+    match trust.verify(chain, id.role(), UnixTime::now()) {
+        Ok(()) => Ok(false),
+        Err(webpki::Error::CertRevoked) => Ok(true),
+        Err(source) => Err(Error::Untrusted {
+            certificate: paths.certificate.clone(),
+            authorities: paths.ca.clone(),
+            source,
+        }),
     }
 }

@@ -1,10 +1,10 @@
 //! A small certificate authority for a cluster that has none: `hearth pki` and `hearth up`.
 //!
-//! Keys are Ed25519. There is no revocation list here and no store of what was issued: certificates
-//! are short-lived and told apart by their fingerprint.
+//! There is no store of what was issued: a certificate is renewed and revoked by what stands in it.
 
 use std::fmt;
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -13,10 +13,12 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PublicKeyData as _, SanType,
 };
+use rustls::pki_types::CertificateDer;
 
+use super::files::{Files, Paths, certificates, read_error, warn_if_exposed};
 use super::{
-    CA_FILE, CERTIFICATE_FILE, Error, Identity, KEY_FILE, Paths, SpiffeId, certificate,
-    certificates, read_error, spiffe,
+    CA_FILE, CERTIFICATE_FILE, Error, Identity, KEY_FILE, REVOCATIONS_FILE, SpiffeId, certificate,
+    key, spiffe,
 };
 use hearth_base::files;
 
@@ -28,13 +30,18 @@ const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 const MIN_VALIDITY: Duration = Duration::from_secs(60);
 const MAX_VALIDITY: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 const INIT: &str = "Make an authority: hearth pki init";
+pub(super) const NAME_FOLDER: &str = "Name the folder of a certificate, or its file";
 
 /// A cluster's certificate authority.
 pub struct Authority {
     cluster: String,
     /// The authorities that peers should trust: this one, and others beside it in `ca.crt`.
     ca_pem: String,
-    issuer: Issuer<'static, KeyPair>,
+    /// What those have revoked, PEM; empty for nothing.
+    pub(super) revocations_pem: String,
+    /// Its own certificate.
+    pub(super) certificate: CertificateDer<'static>,
+    pub(super) issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
@@ -48,17 +55,19 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         params.subject_alt_names = vec![uri(&format!("spiffe://{cluster}"))?];
-        let key = KeyPair::generate_for(&rcgen::PKCS_ED25519)?;
+        let key = key::generate()?;
         let certificate = params.self_signed(&key)?;
         Ok(Self {
             cluster: cluster.to_owned(),
             ca_pem: certificate.pem(),
+            revocations_pem: String::new(),
+            certificate: certificate.der().clone(),
             issuer: Issuer::new(params, key),
         })
     }
 
-    /// Reads `ca.crt` and `ca.key` from a folder. Of several authorities in `ca.crt` the one that
-    /// the key belongs to issues, and all are handed on.
+    /// Reads `ca.crt` and `ca.key` from a folder, and `ca.crl` where it is there. Of several
+    /// authorities in `ca.crt` the one that the key belongs to issues, and all are handed on.
     ///
     /// # Errors
     /// [`Error`] names the file and the remedy.
@@ -66,7 +75,7 @@ impl Authority {
         let (ca_path, key_path) = (dir.join(CA_FILE), dir.join(CA_KEY_FILE));
         let read = |path: &Path| fs::read_to_string(path).map_err(|e| read_error(path, e, INIT));
         let (ca_pem, key_pem) = (read(&ca_path)?, read(&key_path)?);
-        super::warn_if_exposed(&key_path);
+        warn_if_exposed(&key_path);
         let key = KeyPair::from_pem(&key_pem)
             .map_err(|_| Error::NotPem { path: key_path.clone(), what: "private key" })?;
         let own = certificates(ca_pem.as_bytes(), &ca_path)?.into_iter().find(|found| {
@@ -79,7 +88,13 @@ impl Authority {
         let cluster = certificate::authority_cluster(&own).map_err(unusable)?;
         let validity = certificate::validity(&own).map_err(unusable)?;
         super::check_time(validity, SystemTime::now(), &ca_path)?;
-        Ok(Self { cluster, ca_pem, issuer: Issuer::from_ca_cert_der(&own, key)? })
+        let list_path = dir.join(REVOCATIONS_FILE);
+        let revocations_pem = match fs::read_to_string(&list_path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            other => other.map_err(|e| read_error(&list_path, e, INIT))?,
+        };
+        let issuer = Issuer::from_ca_cert_der(&own, key)?;
+        Ok(Self { cluster, ca_pem, revocations_pem, certificate: own, issuer })
     }
 
     /// Writes `ca.crt` and `ca.key` (readable by this user only) into a folder.
@@ -121,23 +136,61 @@ impl Authority {
         sans: &[String],
     ) -> Result<Credentials, Error> {
         let id = SpiffeId::new(&self.cluster, role, name)?;
-        let mut params = params(name, validity)?;
+        self.certify(id, key::generate()?, validity, sans)
+    }
+
+    /// Issues the certificate in a folder anew, valid from now on: with the same id, alternative names
+    /// and key, so that replacing it is one step. It may have ended.
+    ///
+    /// # Errors
+    /// [`Error`] names the file; [`Error::OtherCluster`].
+    pub fn renew(&self, dir: &Path, validity: Duration) -> Result<Credentials, Error> {
+        let paths = Paths::new(dir);
+        let read =
+            |path: &Path| fs::read_to_string(path).map_err(|e| read_error(path, e, NAME_FOLDER));
+        let chain = certificates(read(&paths.certificate)?.as_bytes(), &paths.certificate)?;
+        let unusable = |source| Error::Certificate { path: paths.certificate.clone(), source };
+        let id = certificate::peer_id(&chain[0]).map_err(unusable)?;
+        if id.cluster() != self.cluster {
+            let (path, authority) = (paths.certificate, self.cluster.clone());
+            return Err(Error::OtherCluster { path, id, authority });
+        }
+        let hosts = certificate::hosts(&chain[0]).map_err(unusable)?;
+        let key = KeyPair::from_pem(&read(&paths.key)?)
+            .map_err(|_| Error::NotPem { path: paths.key.clone(), what: "private key" })?;
+        self.certify(id, key, validity, &hosts)
+    }
+
+    /// What it, and the authorities beside it, have revoked, PEM; empty for nothing.
+    #[must_use]
+    pub fn revocations_pem(&self) -> &str {
+        &self.revocations_pem
+    }
+
+    pub(super) fn certify(
+        &self,
+        id: SpiffeId,
+        key: KeyPair,
+        validity: Duration,
+        sans: &[String],
+    ) -> Result<Credentials, Error> {
+        let mut params = params(id.name(), validity)?;
         params.subject_alt_names = vec![uri(&id.to_string())?];
         for san in sans {
             params.subject_alt_names.push(host_or_address(san)?);
         }
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![match role {
+        params.extended_key_usages = vec![match id.role() {
             Role::Worker => ExtendedKeyUsagePurpose::ServerAuth,
             Role::Coordinator | Role::Admin => ExtendedKeyUsagePurpose::ClientAuth,
         }];
         params.use_authority_key_identifier_extension = true;
-        let key = KeyPair::generate_for(&rcgen::PKCS_ED25519)?;
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(Credentials {
             id,
             ca_pem: self.ca_pem.clone(),
+            revocations_pem: self.revocations_pem.clone(),
             cert_pem: certificate.pem(),
             key_pem: key.serialize_pem(),
         })
@@ -158,6 +211,8 @@ pub struct Credentials {
     pub id: SpiffeId,
     /// The authorities, PEM.
     pub ca_pem: String,
+    /// What they have revoked, PEM; empty for nothing.
+    pub revocations_pem: String,
     /// The certificate, PEM.
     pub cert_pem: String,
     /// The key, PEM.
@@ -165,16 +220,27 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Writes `ca.crt`, `tls.crt` and `tls.key` (readable by this user only) into a folder, each
-    /// replaced in one step.
+    /// Writes `ca.crt`, `tls.crt` and `tls.key` (readable by this user only) into a folder, and
+    /// `ca.crl` where something is revoked, each replaced in one step.
     ///
     /// # Errors
     /// [`Error::Write`] names the file.
     pub fn write(&self, dir: &Path) -> Result<(), Error> {
         make_folder(dir)?;
         write(dir, KEY_FILE, &self.key_pem, 0o600)?;
-        write(dir, CERTIFICATE_FILE, &self.cert_pem, 0o644)?;
-        write(dir, CA_FILE, &self.ca_pem, 0o644)
+        self.write_renewed(dir)
+    }
+
+    /// As [`Self::write`], and leaves the key as it is, with its owner and mode.
+    ///
+    /// # Errors
+    /// [`Error::Write`] names the file.
+    pub fn write_renewed(&self, dir: &Path) -> Result<(), Error> {
+        write(dir, CA_FILE, &self.ca_pem, 0o644)?;
+        if !self.revocations_pem.is_empty() {
+            write(dir, REVOCATIONS_FILE, &self.revocations_pem, 0o644)?;
+        }
+        write(dir, CERTIFICATE_FILE, &self.cert_pem, 0o644)
     }
 
     /// The identity, without a detour over files.
@@ -182,8 +248,14 @@ impl Credentials {
     /// # Errors
     /// As [`Identity::load`].
     pub fn identity(&self) -> Result<Identity, Error> {
-        let (ca, certificate) = (self.ca_pem.as_bytes(), self.cert_pem.as_bytes());
-        Identity::from_pem(ca, certificate, self.key_pem.as_bytes(), &Paths::new(Path::new("")))
+        let bytes = |pem: &str| pem.as_bytes().to_vec();
+        let files = Files {
+            ca: bytes(&self.ca_pem),
+            revocations: bytes(&self.revocations_pem),
+            certificate: bytes(&self.cert_pem),
+            key: bytes(&self.key_pem),
+        };
+        Identity::from_pem(&files, Paths::new(Path::new("")))
     }
 }
 
@@ -199,7 +271,7 @@ fn params(common_name: &str, validity: Duration) -> Result<CertificateParams, Er
         return Err(Error::Validity(validity.as_secs() / (24 * 3600)));
     }
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = since_epoch(SystemTime::now());
     let mut params = CertificateParams::default();
     params.not_before = epoch + now.saturating_sub(CLOCK_SKEW);
     params.not_after = epoch + now + validity;
@@ -208,6 +280,10 @@ fn params(common_name: &str, validity: Duration) -> Result<CertificateParams, Er
     let common_name: String = common_name.chars().take(64).collect();
     params.distinguished_name.push(DnType::CommonName, common_name);
     Ok(params)
+}
+
+pub(super) fn since_epoch(at: SystemTime) -> Duration {
+    at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 fn uri(text: &str) -> Result<SanType, Error> {
@@ -227,7 +303,7 @@ fn make_folder(dir: &Path) -> Result<(), Error> {
     files::private_folder(dir).map_err(|source| Error::Write { path: dir.to_owned(), source })
 }
 
-fn write(dir: &Path, name: &str, content: &str, mode: u32) -> Result<(), Error> {
+pub(super) fn write(dir: &Path, name: &str, content: &str, mode: u32) -> Result<(), Error> {
     let path = dir.join(name);
     files::replace(&path, content.as_bytes(), mode).map_err(|source| Error::Write { path, source })
 }

@@ -156,3 +156,159 @@ fn a_peer_has_exactly_one_uri_and_is_no_authority() {
     assert!(matches!(peer_id(&long.into()), Err(Error::Malformed(_))));
     assert!(matches!(peer_id(&vec![0x30; 40].into()), Err(Error::Malformed(_))));
 }
+
+#[test]
+fn openssl_reads_the_keys() {
+    let dir = TempDir::new().unwrap();
+    let authority = authority();
+    authority.save(&dir.path().join("ca")).unwrap();
+    worker(&authority).write(dir.path()).unwrap();
+    for key in ["ca/ca.key", KEY_FILE] {
+        let pem = fs::read_to_string(dir.path().join(key)).unwrap();
+        let der = rustls::pki_types::PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).unwrap();
+        assert_eq!(der.secret_pkcs8_der()[..5], [0x30, 0x2e, 2, 1, 0], "PKCS#8 version 1");
+        let mut openssl = std::process::Command::new("openssl");
+        match openssl.args(["pkey", "-noout", "-in"]).arg(dir.path().join(key)).output() {
+            Ok(read) => assert!(read.status.success(), "{key}: {read:?}"),
+            // The form above is what it reads.
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound),
+        }
+    }
+}
+
+#[test]
+fn keys_of_earlier_versions_serve_on() {
+    let dir = TempDir::new().unwrap();
+    let authority = authority();
+    worker(&authority).write(dir.path()).unwrap();
+    // As ring writes it: PKCS#8 version 2.
+    let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    assert_eq!(key.serialized_der()[..5], [0x30, 0x51, 2, 1, 1]);
+    fs::write(dir.path().join(KEY_FILE), key.serialize_pem()).unwrap();
+    let id: SpiffeId = "spiffe://prod/hearth/worker/gpu-1".parse().unwrap();
+    let certified = authority.certify(id, key, DAY, &[]).unwrap();
+    fs::write(dir.path().join(CERTIFICATE_FILE), certified.cert_pem).unwrap();
+    Identity::load(dir.path()).unwrap();
+    authority.renew(dir.path(), DAY).unwrap().write_renewed(dir.path()).unwrap();
+    Identity::load(dir.path()).unwrap();
+}
+
+#[test]
+fn a_renewed_certificate_has_the_same_names_and_key() {
+    let dir = TempDir::new().unwrap();
+    let authority = authority();
+    worker(&authority).write(dir.path()).unwrap();
+    let before = Identity::load(dir.path()).unwrap();
+    let key = fs::metadata(dir.path().join(KEY_FILE)).unwrap();
+    authority.renew(dir.path(), 2 * DAY).unwrap().write_renewed(dir.path()).unwrap();
+    let after = Identity::load(dir.path()).unwrap();
+    assert_eq!(after.id, before.id);
+    assert_ne!(after.fingerprint(), before.fingerprint());
+    assert!(after.validity().not_after > before.validity().not_after + DAY / 2);
+    let hosts = |identity: &Identity| certificate::hosts(identity.certificate()).unwrap();
+    assert_eq!(hosts(&after), ["10.0.0.1", "gpu-1.lan"]);
+    assert_eq!(hosts(&after), hosts(&before));
+    use std::os::unix::fs::MetadataExt as _;
+    let kept = fs::metadata(dir.path().join(KEY_FILE)).unwrap();
+    assert_eq!(kept.ino(), key.ino(), "the key's file is left alone");
+
+    let other = Authority::create("lab", DAY).unwrap();
+    let error = other.renew(dir.path(), DAY).unwrap_err().to_string();
+    assert!(
+        error.contains("spiffe://prod/hearth/worker/gpu-1") && error.contains("lab"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_revoked_certificate_counts_no_more_and_others_do() {
+    let dir = TempDir::new().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    authority().save(&at("ca")).unwrap();
+    let mut authority = Authority::load(&at("ca")).unwrap();
+    for name in ["one", "two"] {
+        let issued = authority.issue(Role::Coordinator, name, DAY, &[]).unwrap();
+        issued.write(&at(name)).unwrap();
+    }
+    let added = authority.revoke(&at("ca"), &[at("one")]).unwrap();
+    assert_eq!(added.iter().map(SpiffeId::name).collect::<Vec<_>>(), ["one"]);
+    assert_eq!(authority.revoke(&at("ca"), &[at("one").join(CERTIFICATE_FILE)]).unwrap(), []);
+
+    // What is issued later brings the list along, which a fresh start reads and adds to.
+    let mut authority = Authority::load(&at("ca")).unwrap();
+    worker(&authority).write(&at("worker")).unwrap();
+    let chain = |name: &str| {
+        let pem = fs::read(at(name).join(CERTIFICATE_FILE)).unwrap();
+        files::certificates(&pem, Path::new("tls.crt")).unwrap()
+    };
+    let callers: &[Role] = &[Role::Coordinator, Role::Admin];
+    let now = UnixTime::now();
+    let at_worker = Identity::load(&at("worker")).unwrap();
+    let error = at_worker.check_peer(&chain("one"), callers, now).unwrap_err();
+    assert!(matches!(error, PeerError::Untrusted(webpki::Error::CertRevoked)), "{error}");
+    assert_eq!(at_worker.check_peer(&chain("two"), callers, now).unwrap().name(), "two");
+    authority.revoke(&at("ca"), &[at("two"), at("worker")]).unwrap();
+    revocation::copy_into(&at("worker"), authority.revocations_pem()).unwrap();
+    let error = Identity::load(&at("worker")).unwrap_err();
+    assert!(matches!(error, Error::Revoked { .. }), "{error}");
+    // A process that runs takes the list up all the same, and knows that it is on it.
+    let current = CurrentIdentity::from(at_worker);
+    let fresh = current.reload(&at("worker")).unwrap();
+    assert!(fresh.check_peer(&chain("two"), callers, now).is_err());
+    assert!(fresh.check_in_force(SystemTime::now()).is_err());
+
+    let stranger = Authority::create("prod", DAY).unwrap();
+    worker(&stranger).write(&at("other")).unwrap();
+    let error = authority.revoke(&at("ca"), &[at("other")]).unwrap_err();
+    assert!(matches!(error, Error::OtherAuthority { .. }), "{error}");
+}
+
+/// An old authority and the new one have the same name; each one's list counts for its own alone.
+#[test]
+fn the_lists_of_two_authorities_stand_beside_each_other() {
+    let dir = TempDir::new().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    for name in ["old", "new"] {
+        authority().save(&at(name)).unwrap();
+    }
+    let (mut old, mut new) =
+        (Authority::load(&at("old")).unwrap(), Authority::load(&at("new")).unwrap());
+    for (authority, name) in [(&old, "a"), (&old, "b"), (&new, "c"), (&new, "d")] {
+        let issued = authority.issue(Role::Admin, name, DAY, &[]).unwrap();
+        issued.write(&at(name)).unwrap();
+    }
+    old.revoke(&at("old"), &[at("a")]).unwrap();
+    new.revoke(&at("new"), &[at("c")]).unwrap();
+    worker(&new).write(&at("w")).unwrap();
+    fs::write(at("w").join(CA_FILE), format!("{}{}", old.ca_pem(), new.ca_pem())).unwrap();
+    let lists = format!("{}{}", old.revocations_pem(), new.revocations_pem());
+    revocation::copy_into(&at("w"), &lists).unwrap();
+    let identity = Identity::load(&at("w")).unwrap();
+    for (name, good) in [("a", false), ("b", true), ("c", false), ("d", true)] {
+        let chain = Identity::read(&at(name)).unwrap().chain().to_vec();
+        let checked = identity.check_peer(&chain, &[Role::Admin], UnixTime::now());
+        assert_eq!(checked.is_ok(), good, "{name}: {checked:?}");
+    }
+    let garbled = refused(|dir| fs::write(dir.join(REVOCATIONS_FILE), "garbage").unwrap());
+    assert!(garbled.contains(REVOCATIONS_FILE) && garbled.contains("PEM"), "{garbled}");
+}
+
+#[tokio::test]
+async fn what_comes_into_the_folder_is_taken_up_by_itself() {
+    let dir = TempDir::new().unwrap();
+    let authority = authority();
+    worker(&authority).write(dir.path()).unwrap();
+    let current = CurrentIdentity::from(Identity::load(dir.path()).unwrap());
+    let mut changes = current.subscribe();
+    let (identity, folder) = (current.clone(), dir.path().to_owned());
+    let _task = hearth_base::task::OwnedTask::spawn("follow", |_| follow(identity, folder));
+    // Files that don't fit together yet are no fault for good.
+    let renewed = worker(&authority);
+    fs::write(dir.path().join(KEY_FILE), &renewed.key_pem).unwrap();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert!(!changes.has_changed().unwrap());
+    renewed.write(dir.path()).unwrap();
+    let changed = tokio::time::timeout(Duration::from_secs(20), changes.changed()).await;
+    changed.expect("within seconds").unwrap();
+    assert_eq!(current.get().fingerprint(), renewed.identity().unwrap().fingerprint());
+}

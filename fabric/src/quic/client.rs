@@ -10,10 +10,11 @@ use hearth_protocol::version::{Hello, ProtocolRange, Welcome};
 use quinn::crypto::rustls::QuicClientConfig;
 
 use super::call::Call;
+use super::lapse::{Credentials, LapseGuard};
 use super::renewal::Renewal;
 use super::stream::{FrameReader, FrameWriter};
 use super::{CloseReason, EndpointKeys, Error, Settings, runtime, settings, socket, tls};
-use crate::identity::{CurrentIdentity, Identity};
+use crate::identity::{CurrentIdentity, Identity, Validity, validity};
 
 /// Makes connections to workers, all from one socket.
 #[derive(Clone)]
@@ -44,7 +45,7 @@ impl Connector {
         settings: Settings,
         agent: &str,
     ) -> Result<Self, Error> {
-        let build = |identity: &Identity| Ok(Arc::new(tls::client(identity)?));
+        let build = |identity: &Arc<Identity>| Ok(Arc::new(tls::client(identity)?));
         let tls = Arc::new(Renewal::new(identity.into(), build)?);
         let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
         let failed = |source| Error::Bind { addr: any, source };
@@ -88,7 +89,8 @@ impl Connector {
         addr: SocketAddr,
         fingerprint: Option<&str>,
     ) -> Result<Connection, Error> {
-        let mut config = quinn::ClientConfig::new(self.tls.get());
+        let (own, tls) = self.tls.get();
+        let mut config = quinn::ClientConfig::new(tls);
         config.transport_config(self.settings.transport(settings::Side::Caller, addr));
         let addr = self.reachable(addr);
         let refused = |error: quinn::ConnectError| Error::Connect {
@@ -104,7 +106,10 @@ impl Connector {
                 tls::check_fingerprint(&quic, expected)?;
             }
             let welcome = greet(&quic, &self.agent).await?;
-            Ok(Connection { quic, welcome: Arc::new(welcome) })
+            tls::check_name(&quic, welcome.worker_id.as_str())?;
+            let peer = Credentials::of(&quic, tls::WORKERS, own, self.tls.source());
+            let guard = Arc::new(LapseGuard::start(quic.clone(), peer));
+            Ok(Connection { quic, welcome: Arc::new(welcome), guard })
         };
         let late = |_| Error::Connect { addr, reason: CloseReason::Silent };
         tokio::time::timeout(limit, made).await.map_err(late)?
@@ -146,6 +151,7 @@ async fn greet(quic: &quinn::Connection, agent: &str) -> Result<Welcome, Error> 
 pub struct Connection {
     quic: quinn::Connection,
     welcome: Arc<Welcome>,
+    guard: Arc<LapseGuard>,
 }
 
 impl Connection {
@@ -162,6 +168,12 @@ impl Connection {
         SocketAddr::new(remote.ip().to_canonical(), remote.port())
     }
 
+    /// From when until when the worker's certificate is valid.
+    #[must_use]
+    pub fn certificate_validity(&self) -> Option<Validity> {
+        validity(tls::peer_chain(&self.quic).first()?).ok()
+    }
+
     /// Starts a call. The payload belongs to `request.attachments`, in order.
     ///
     /// # Errors
@@ -172,13 +184,21 @@ impl Connection {
 
     /// Waits until the connection ends.
     pub async fn closed(&self) -> CloseReason {
-        self.quic.closed().await.into()
+        let reason = self.quic.closed().await;
+        self.explain(reason)
     }
 
     /// Why the connection ended; none while it lasts.
     #[must_use]
     pub fn close_reason(&self) -> Option<CloseReason> {
-        self.quic.close_reason().map(CloseReason::from)
+        self.quic.close_reason().map(|reason| self.explain(reason))
+    }
+
+    fn explain(&self, reason: quinn::ConnectionError) -> CloseReason {
+        match (CloseReason::from(reason), self.guard.reason()) {
+            (CloseReason::Ours, Some(lapse)) => CloseReason::Lapsed(lapse.to_owned()),
+            (reason, _) => reason,
+        }
     }
 
     /// Leaves the worker, in good order.

@@ -4,9 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 
 use hearth_api::{CallError, ErrorKind};
+use hearth_base::text;
 use hearth_protocol::codec::CodecError;
 use hearth_protocol::frame::{FrameError, FrameKind};
 use hearth_protocol::message::code;
+
+use super::settings;
 
 /// A failure of the transport or of the peer.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +42,15 @@ pub enum Error {
     /// A bound on time was reached.
     #[error("{0} took longer than {1:?}")]
     TimedOut(&'static str, std::time::Duration),
+    /// A message's bytes come too slowly.
+    #[error(
+        "the message came at less than {} KiB/s for {:?}: its memory serves others",
+        settings::BODY_RATE >> 10, settings::BODY_GRACE
+    )]
+    TooSlow,
+    /// The peer, or this process, holds as much as one identity may, or all together.
+    #[error("{0}")]
+    Overloaded(String),
     /// A frame is malformed.
     #[error("the peer sent a malformed frame")]
     Frame(#[from] FrameError),
@@ -76,6 +88,12 @@ pub enum CloseReason {
     /// The peer refuses this side.
     #[error("the peer refuses this side ({0})")]
     Refused(String),
+    /// The peer has no room for this side now.
+    #[error("the peer is overloaded ({0})")]
+    Busy(String),
+    /// The certificates that the connection was made with no longer count.
+    #[error("closed for its certificates: {0}")]
+    Lapsed(String),
     /// The peer's process is a new one.
     #[error("the peer was restarted")]
     Restarted,
@@ -99,7 +117,14 @@ impl From<quinn::ConnectionError> for CloseReason {
             E::TimedOut => Self::Silent,
             E::ApplicationClosed(close) if close.error_code == code::BYE.into() => Self::Peer,
             E::ApplicationClosed(close) => {
-                Self::Refused(plain(&String::from_utf8_lossy(&close.reason)))
+                let reason = plain(&String::from_utf8_lossy(&close.reason));
+                if close.error_code == code::BUSY.into() {
+                    Self::Busy(reason)
+                } else if close.error_code == code::CERTIFICATE.into() {
+                    Self::Lapsed(reason)
+                } else {
+                    Self::Refused(reason)
+                }
             }
             // Codes 0x100 to 0x1ff are TLS alerts (RFC 9001, section 4.8).
             E::ConnectionClosed(close) if is_tls(close.error_code) => {
@@ -111,10 +136,11 @@ impl From<quinn::ConnectionError> for CloseReason {
     }
 }
 
-/// A peer's words as they may stand in one line of a log.
-pub(super) fn plain(text: &str) -> String {
+/// A peer's words as they may stand in one line.
+pub(super) fn plain(words: &str) -> String {
     const MOST: usize = 512;
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(MOST).collect()
+    let end = words.floor_char_boundary(MOST);
+    text::escape_line(&words[..end]).into_owned()
 }
 
 fn is_tls(code: quinn_proto::TransportErrorCode) -> bool {
@@ -147,13 +173,22 @@ impl From<quinn::WriteError> for Error {
 
 impl From<Error> for CallError {
     fn from(error: Error) -> Self {
-        let kind = match &error {
+        Self::from(&error)
+    }
+}
+
+impl From<&Error> for CallError {
+    fn from(error: &Error) -> Self {
+        let kind = match error {
             Error::Refused(error) => return error.clone(),
             Error::Connect { reason: CloseReason::Tls(_) | CloseReason::Refused(_), .. } => {
                 ErrorKind::PermissionDenied
             }
+            Error::Connect { reason: CloseReason::Busy(_), .. }
+            | Error::Lost(CloseReason::Busy(_))
+            | Error::Overloaded(_) => ErrorKind::Overloaded,
             Error::Connect { .. } | Error::Lost(_) | Error::NoAddress => ErrorKind::WorkerLost,
-            Error::TimedOut(..) => ErrorKind::DeadlineExceeded,
+            Error::TimedOut(..) | Error::TooSlow => ErrorKind::DeadlineExceeded,
             Error::Bind { .. } | Error::Identity(_) => ErrorKind::Internal,
             Error::Stopped => ErrorKind::Cancelled,
             Error::Frame(FrameError::TooLong { .. }) | Error::Codec(CodecError::TooLong(_)) => {
@@ -164,7 +199,7 @@ impl From<Error> for CallError {
             }
         };
         let mut call = Self::new(kind, error.to_string());
-        let mut cause = std::error::Error::source(&error);
+        let mut cause = std::error::Error::source(error);
         while let Some(next) = cause {
             call.causes.push(next.to_string());
             cause = next.source();

@@ -8,6 +8,7 @@ mod call;
 mod client;
 mod error;
 mod keys;
+mod lapse;
 mod memory;
 mod renewal;
 mod responder;

@@ -8,34 +8,49 @@ use crate::identity::{CurrentIdentity, Identity};
 /// What is built from the current identity.
 pub(super) struct Renewal<T> {
     source: CurrentIdentity,
-    build: fn(&Identity) -> Result<T, Error>,
-    built: Mutex<(Arc<Identity>, T)>,
+    build: fn(&Arc<Identity>) -> Result<T, Error>,
+    built: Mutex<TlsSettings<T>>,
 }
 
 impl<T: Clone> Renewal<T> {
     pub(super) fn new(
         source: CurrentIdentity,
-        build: fn(&Identity) -> Result<T, Error>,
+        build: fn(&Arc<Identity>) -> Result<T, Error>,
     ) -> Result<Self, Error> {
         let identity = source.get();
-        let built = build(&identity)?;
-        Ok(Self { source, build, built: Mutex::new((identity, built)) })
+        let settings = build(&identity)?;
+        let built = TlsSettings { seen: Arc::clone(&identity), of: identity, settings };
+        Ok(Self { source, build, built: Mutex::new(built) })
     }
 
-    /// That of the identity now. One that can't be used leaves the one before in place.
-    pub(super) fn get(&self) -> T {
+    /// That of the identity now, and the identity that it was built from. One that can't be used
+    /// leaves the one before in place.
+    pub(super) fn get(&self) -> (Arc<Identity>, T) {
         let now = self.source.get();
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
-        if !Arc::ptr_eq(&built.0, &now) {
-            let last = match (self.build)(&now) {
-                Ok(fresh) => fresh,
+        if !Arc::ptr_eq(&built.seen, &now) {
+            match (self.build)(&now) {
+                Ok(fresh) => (built.of, built.settings) = (Arc::clone(&now), fresh),
                 Err(error) => {
                     tracing::error!(%error, "the renewed certificate is of no use: the old one stays");
-                    built.1.clone()
                 }
-            };
-            *built = (now, last);
+            }
+            built.seen = now;
         }
-        built.1.clone()
+        (Arc::clone(&built.of), built.settings.clone())
     }
+
+    /// Where it takes identities from.
+    pub(super) fn source(&self) -> &CurrentIdentity {
+        &self.source
+    }
+}
+
+/// Settings, and where they come from.
+struct TlsSettings<T> {
+    /// The newest identity that was looked at.
+    seen: Arc<Identity>,
+    /// The one that the settings are built from.
+    of: Arc<Identity>,
+    settings: T,
 }

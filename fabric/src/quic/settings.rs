@@ -26,6 +26,11 @@ const REQUEST_WINDOW: u32 = 16 << 20;
 /// Calls that a peer may have open at once.
 const STREAMS: u32 = 256;
 
+/// How slowly a message's bytes may come, in bytes a second on average, once the grace is over: memory
+/// is reserved for what a message declares, and must not be held by one that hardly moves.
+pub(super) const BODY_RATE: u32 = 64 << 10;
+pub(super) const BODY_GRACE: Duration = Duration::from_secs(5);
+
 /// Packet size on loopback, where it is known to fit. Ten such packets (quinn's batch for
 /// segmentation offload) stay below the 64 KiB that one send takes.
 const LOOPBACK_MTU: u16 = 6500;

@@ -1,5 +1,7 @@
 //! Frames on a QUIC stream: read with every length checked first, written without copying bulk.
 
+use std::time::Duration;
+
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::FutureExt as _;
 use hearth_protocol::codec;
@@ -9,9 +11,11 @@ use hearth_protocol::message::{Attachment, check_attachments};
 use quinn::{RecvStream, SendStream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::Error;
 use super::memory::{Memory, Reservation};
+use super::settings::{BODY_GRACE, BODY_RATE};
 
 /// What is read at once where less is asked for: a whole small message, and little of a bulk part,
 /// since these bytes may be copied twice.
@@ -27,8 +31,25 @@ pub(super) struct FrameReader {
     memory: Option<Memory>,
     /// Memory that was taken, held as long as the reader.
     taken: Vec<Reservation>,
+    /// Since when bulk is awaited, and how much of it has come; none where nobody's memory is held.
+    pace: Option<Pace>,
     /// What has come and is not consumed, so that a dropped read loses nothing.
     ahead: Bytes,
+}
+
+/// How quickly bulk comes.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    began: Instant,
+    bytes: u64,
+}
+
+impl Pace {
+    /// By when more must have come.
+    fn deadline(&self) -> Instant {
+        let moved = self.bytes as f64 / f64::from(BODY_RATE);
+        self.began + BODY_GRACE + Duration::from_secs_f64(moved)
+    }
 }
 
 /// A frame that is not bulk, with its payload.
@@ -52,7 +73,7 @@ impl Frame {
 
 impl FrameReader {
     pub(super) fn new(stream: RecvStream) -> Self {
-        Self { stream, memory: None, taken: Vec::new(), ahead: Bytes::new() }
+        Self { stream, memory: None, taken: Vec::new(), pace: None, ahead: Bytes::new() }
     }
 
     /// A reader whose messages count against `memory` for as long as it is there.
@@ -86,6 +107,7 @@ impl FrameReader {
     pub(super) async fn attachments(&mut self, parts: &[Attachment]) -> Result<Vec<Bytes>, Error> {
         check_attachments(parts).map_err(Error::Refused)?;
         self.take(parts.iter().map(|part| part.len).sum()).await?;
+        self.pace = (!self.taken.is_empty()).then(|| Pace { began: Instant::now(), bytes: 0 });
         let mut bodies = Vec::with_capacity(parts.len());
         for (index, part) in parts.iter().enumerate() {
             bodies.push(self.attachment(index, part.len).await?);
@@ -109,8 +131,7 @@ impl FrameReader {
             let here = self.ahead.len().min(header.len as usize);
             body.extend_from_slice(&self.ahead.split_to(here));
             while body.len() < end {
-                let chunk = self.stream.read_chunk(end - body.len(), true).await?;
-                body.extend_from_slice(&chunk.ok_or(Error::CutOff)?.bytes);
+                body.extend_from_slice(&self.read(end - body.len()).await?);
             }
         }
         Ok(body.freeze())
@@ -138,13 +159,29 @@ impl FrameReader {
         Ok(FrameHeader::decode(bytes)?)
     }
 
+    /// What comes next, at most `most` bytes.
+    async fn read(&mut self, most: usize) -> Result<Bytes, Error> {
+        let read = self.stream.read_chunk(most, true);
+        let chunk = match &self.pace {
+            None => read.await?,
+            Some(pace) => {
+                let slow = |_| Error::TooSlow;
+                tokio::time::timeout_at(pace.deadline(), read).await.map_err(slow)??
+            }
+        };
+        let bytes = chunk.ok_or(Error::CutOff)?.bytes;
+        if let Some(pace) = &mut self.pace {
+            pace.bytes += bytes.len() as u64;
+        }
+        Ok(bytes)
+    }
+
     /// Reads until `ahead` holds `len` bytes. A small message comes with one read, and stays where
     /// the transport put it.
     async fn fill(&mut self, len: usize) -> Result<(), Error> {
         while self.ahead.len() < len {
             let missing = len - self.ahead.len();
-            let chunk = self.stream.read_chunk(missing.max(READ_AHEAD), true).await?;
-            let chunk = chunk.ok_or(Error::CutOff)?.bytes;
+            let chunk = self.read(missing.max(READ_AHEAD)).await?;
             self.ahead = if self.ahead.is_empty() {
                 chunk
             } else {

@@ -35,7 +35,7 @@ impl RegistryUrl {
     /// # Errors
     /// [`Error::Url`] names the URL, what is wrong and the known forms.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let problem = |problem: String| Error::Url { url: text.to_owned(), problem };
+        let problem = |problem: String| Error::Url { url: redact(text), problem };
         let Some((scheme, rest)) = text.split_once(':') else {
             return Err(problem("it has no scheme".to_owned()));
         };
@@ -74,10 +74,25 @@ impl RegistryUrl {
     }
 }
 
+/// The text without what stands where a user and a password would, up to the last `@`: it is shown and
+/// logged.
+fn redact(text: &str) -> String {
+    let Some(at) = text.rfind('@') else { return text.to_owned() };
+    let scheme = text[..at].find("//").map(|start| start + 2);
+    let scheme = scheme.or(text[..at].find(':').map(|colon| colon + 1)).unwrap_or(0);
+    format!("{}…{}", &text[..scheme], &text[at..])
+}
+
 fn etcd(tls: bool, rest: &str) -> Result<RegistryUrl, String> {
     let Some(rest) = rest.strip_prefix("//") else {
         return Err("\"//\" is missing after the scheme".to_owned());
     };
+    if rest.contains('@') {
+        return Err("it holds a user or a password, which belong elsewhere: the user into \
+                    registry.user (or --etcd-user), the password into the file that \
+                    registry.password_file (or HEARTH_ETCD_PASSWORD_FILE) names"
+            .to_owned());
+    }
     let (hosts, group) = match rest.split_once('/') {
         None | Some((_, "")) => (rest.trim_end_matches('/'), None),
         Some((hosts, group)) => (hosts, Some(Group::new(group).map_err(|e| e.to_string())?)),
@@ -95,7 +110,7 @@ fn endpoints(text: &str) -> Result<Vec<String>, String> {
 
 /// `HOST:PORT`, where HOST is a name, an IPv4 address or an IPv6 address in brackets.
 fn endpoint(text: &str) -> Result<String, String> {
-    let wrong = |why: &str| Err(format!("address {text:?} {why}"));
+    let wrong = |why: &str| Err(format!("address {:?} {why}", redact(text)));
     let Some((host, port)) = text.rsplit_once(':') else { return wrong("has no port") };
     if !port.parse::<u16>().is_ok_and(|port| port != 0) || port.starts_with('+') {
         return wrong("has no port between 1 and 65535");
@@ -167,7 +182,6 @@ mod tests {
             "etcd://::1:2379",
             "etcd://a:1,/g",
             "etcd://a:1/b/c",
-            "etcd://u@a:1",
             "etcd://[::g]:1",
             "dir:",
             "static:",
@@ -177,6 +191,29 @@ mod tests {
             let error = RegistryUrl::parse(bad).unwrap_err().to_string();
             assert!(error.contains("dir:PATH") && error.contains(&format!("{bad:?}")), "{error}");
         }
+    }
+
+    #[test]
+    fn a_password_is_never_repeated_and_its_place_is_named() {
+        for bad in [
+            "etcd://user:pa55@a:1",
+            "etcds://user:pa55@a:1,b:2/group",
+            "etcd://user:p/pa55@a:1",
+            "etcd://user:p@pa55@a:1/g",
+            "etcd:user:pa55@a:1",
+            "etc://user:pa55@a:1",
+            "static:user:pa55@a:1",
+            "user:pa55@a:1",
+        ] {
+            let error = RegistryUrl::parse(bad).unwrap_err().to_string();
+            assert!(!error.contains("pa55"), "{error}");
+        }
+        let error = RegistryUrl::parse("etcd://user:pa55@a:1").unwrap_err().to_string();
+        assert!(error.contains("\"etcd://…@a:1\""), "{error}");
+        assert!(
+            error.contains("registry.password_file") && error.contains("--etcd-user"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl Publisher {
         let mut next = View::clone(&self.0.borrow());
         for change in changes {
             match change {
-                Change::Put(record) => put(&mut next.workers, record),
+                Change::Put(record) => put(&mut next.workers, *record),
                 Change::Gone(id) => drop(next.workers.remove(&id)),
             }
         }
@@ -124,7 +124,7 @@ impl Publisher {
 /// One worker's coming, change or leaving.
 pub(super) enum Change {
     /// The worker is there, with this record.
-    Put(WorkerRecord),
+    Put(Box<WorkerRecord>),
     /// It is gone.
     Gone(WorkerId),
 }

@@ -89,10 +89,10 @@ pub fn check(enclosure: &Enclosure, model: &Path) -> Result<Files, Error> {
         return Err(bad("not an ONNX model: it holds no graph".to_owned()));
     }
 
-    let place = Place::of(model, &real).map_err(io)?;
+    let folders = WeightFolders::of(model, &real).map_err(io)?;
     let mut sizes = BTreeMap::new();
     for (location, range) in &walk.references {
-        let path = place.resolve(location, enclosure).map_err(&bad)?;
+        let path = folders.resolve(location, enclosure).map_err(&bad)?;
         let size = match sizes.get(&path) {
             Some(&size) => size,
             None => std::fs::metadata(&path)
@@ -124,12 +124,12 @@ fn outside(path: &Path) -> String {
 
 /// Where ONNX Runtime looks for a graph's weights: beside the path that it was given. It takes them
 /// from the folder of that path, and, where the graph is a link, from that of the graph itself.
-struct Place<'a> {
+struct WeightFolders<'a> {
     beside: &'a Path,
     folders: [PathBuf; 2],
 }
 
-impl<'a> Place<'a> {
+impl<'a> WeightFolders<'a> {
     fn of(model: &'a Path, real: &Path) -> std::io::Result<Self> {
         let beside = match model.parent() {
             Some(parent) if parent != Path::new("") => parent,

@@ -78,16 +78,16 @@ methods! {
     Attach = "attach", coordinators;
     /// [`InferArgs`] and tensors → [`InferValue`] and tensors.
     Infer = "infer", coordinators;
-    /// [`CancelArgs`] → [`CancelValue`].
+    /// [`CancelArgs`] → [`CancelValue`]; of a coordinator, what it has sent or attached to.
     Cancel = "cancel", coordinators;
     /// `{}` → [`DrainValue`]; new requests are refused, those accepted are finished.
-    Drain = "drain", coordinators;
+    Drain = "drain", administrators;
     /// `{}` → [`DrainValue`]; takes requests again.
-    Resume = "resume", coordinators;
+    Resume = "resume", administrators;
     /// [`SleepArgs`] → [`SleepValue`]; gives the models' memory back.
-    Sleep = "sleep", coordinators;
+    Sleep = "sleep", administrators;
     /// [`WakeArgs`] → [`WakeValue`]; loads them again.
-    WakeUp = "wake_up", coordinators;
+    WakeUp = "wake_up", administrators;
     /// [`LoadModelArgs`] → [`LoadModelValue`].
     LoadModel = "load_model", administrators;
     /// [`UnloadModelArgs`] → [`UnloadModelValue`].
@@ -135,10 +135,10 @@ mod tests {
             ("attach", [false, true, true]),
             ("infer", [false, true, true]),
             ("cancel", [false, true, true]),
-            ("drain", [false, true, true]),
-            ("resume", [false, true, true]),
-            ("sleep", [false, true, true]),
-            ("wake_up", [false, true, true]),
+            ("drain", [false, false, true]),
+            ("resume", [false, false, true]),
+            ("sleep", [false, false, true]),
+            ("wake_up", [false, false, true]),
             ("load_model", [false, false, true]),
             ("unload_model", [false, false, true]),
             ("profile", [false, false, true]),

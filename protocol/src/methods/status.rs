@@ -37,6 +37,9 @@ pub struct Health {
     /// The requests that earlier runs were lost to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suspects: Vec<Suspect>,
+    /// The worker's clock when it answered, milliseconds since 1970 (UTC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_ms: Option<u64>,
 }
 
 /// A worker's counters since its start.

@@ -3,7 +3,9 @@
 //! Standard output stays free for results. The level can be changed while the process runs,
 //! through the [`Handle`] that [`init`] and [`init_daemon`] return.
 
+mod escape;
 mod queue;
+mod style;
 
 use std::io::{self, IsTerminal};
 
@@ -14,7 +16,11 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
+use self::escape::Escape;
 use self::queue::Queue;
+use self::style::Style;
+
+pub use self::style::Format;
 
 /// The `[log]` section of a config.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -41,19 +47,6 @@ impl LogSettings {
     pub fn check(&self) -> Result<(), Error> {
         parse_level(&self.level).map(drop)
     }
-}
-
-/// How a log line is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// Text on a terminal, JSON otherwise.
-    #[default]
-    Auto,
-    /// One readable line per event, in colour on a terminal unless `NO_COLOR` is set.
-    Text,
-    /// One JSON object per line.
-    Json,
 }
 
 /// Changes the level of the running process.
@@ -134,7 +127,9 @@ where
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
 
     let (filter, filter_handle) = reload::Layer::new(parse_level(&settings.level)?);
-    let lines = match Style::choose(settings.format, on_terminal, no_color) {
+    let style = Style::choose(settings.format, on_terminal, no_color);
+    let writer = Escape::new(style, writer);
+    let lines = match style {
         Style::Text { color } => fmt::layer().with_writer(writer).with_ansi(color).boxed(),
         Style::Json => fmt::layer().json().flatten_event(true).with_writer(writer).boxed(),
     };
@@ -144,23 +139,6 @@ where
         .try_init()
         .map_err(Error::AlreadySet)?;
     Ok(Handle { filter: filter_handle, queue })
-}
-
-/// What [`Format`] comes to on a given standard error.
-#[derive(Debug, PartialEq, Eq)]
-enum Style {
-    Text { color: bool },
-    Json,
-}
-
-impl Style {
-    fn choose(format: Format, on_terminal: bool, no_color: bool) -> Self {
-        match format {
-            Format::Auto if !on_terminal => Self::Json,
-            Format::Json => Self::Json,
-            Format::Auto | Format::Text => Self::Text { color: on_terminal && !no_color },
-        }
-    }
 }
 
 /// Reads a filter, and refuses a misspelt level: `EnvFilter` alone would take `inof` for the name
@@ -180,15 +158,6 @@ fn parse_level(level: &str) -> Result<EnvFilter, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn auto_is_text_on_a_terminal_and_json_elsewhere() {
-        assert_eq!(Style::choose(Format::Auto, true, false), Style::Text { color: true });
-        assert_eq!(Style::choose(Format::Auto, true, true), Style::Text { color: false });
-        assert_eq!(Style::choose(Format::Auto, false, false), Style::Json);
-        assert_eq!(Style::choose(Format::Text, false, false), Style::Text { color: false });
-        assert_eq!(Style::choose(Format::Json, true, false), Style::Json);
-    }
 
     #[test]
     fn levels_and_filters_are_read() {

@@ -4,6 +4,8 @@
 //! its probe. Which metrics there are is the worker's and the engine's: here is what they share.
 //! Every label has few values, whatever peers send; `docs/metrics.md` lists all metrics.
 
+mod certificate;
+mod form;
 mod gauge;
 mod process;
 
@@ -17,10 +19,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{self, Unit};
 
+pub use certificate::CertificateExpiry;
+pub use form::Form;
 pub use gauge::saturating;
-
-/// The media type of [`Registry::encode`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Upper bounds of the request durations in seconds: from a cache hit to a long video.
 const REQUEST_BUCKETS: [f64; 14] =
@@ -55,7 +56,7 @@ impl Registry {
         self.0.sub_registry_with_prefix("hearth")
     }
 
-    /// The current values as text of type [`CONTENT_TYPE`].
+    /// The current values in OpenMetrics.
     ///
     /// # Errors
     /// [`std::fmt::Error`] if a metric can't write itself.
@@ -63,6 +64,18 @@ impl Registry {
         let mut out = String::new();
         text::encode(&mut out, &self.0)?;
         Ok(out)
+    }
+
+    /// The current values in the given form.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_as(&self, form: Form) -> Result<String, std::fmt::Error> {
+        let open = self.encode()?;
+        Ok(match form {
+            Form::OpenMetrics => open,
+            Form::Classic => form::classic(&open),
+        })
     }
 }
 

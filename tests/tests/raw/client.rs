@@ -33,6 +33,11 @@ pub(crate) fn credentials(dir: &Path) -> Credentials {
 
 /// A socket of its own with these credentials.
 pub(crate) fn endpoint(credentials: Credentials) -> Endpoint {
+    endpoint_at([127, 0, 0, 1], credentials)
+}
+
+/// The same at an address of this host.
+pub(crate) fn endpoint_at(address: [u8; 4], credentials: Credentials) -> Endpoint {
     let builder = rustls::ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .expect("TLS 1.3")
@@ -48,7 +53,7 @@ pub(crate) fn endpoint(credentials: Credentials) -> Endpoint {
     let mut transport = TransportConfig::default();
     transport.keep_alive_interval(Some(Duration::from_secs(1)));
     config.transport_config(Arc::new(transport));
-    let mut endpoint = Endpoint::client(([127, 0, 0, 1], 0).into()).expect("a socket");
+    let mut endpoint = Endpoint::client((address, 0).into()).expect("a socket");
     endpoint.set_default_client_config(config);
     endpoint
 }

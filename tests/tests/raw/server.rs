@@ -37,13 +37,23 @@ impl RawWorker {
         fleet: &Fleet,
         answers: impl FnOnce(WorkerRecord) -> Arc<A>,
     ) -> Self {
+        Self::start_as(fleet, |_| (), answers).await
+    }
+
+    /// The same with a record that is changed before it is announced.
+    pub(crate) async fn start_as<A: Answer>(
+        fleet: &Fleet,
+        change: impl FnOnce(&mut WorkerRecord),
+        answers: impl FnOnce(WorkerRecord) -> Arc<A>,
+    ) -> Self {
         let identity = Identity::load(&fleet.pki("worker-w1")).expect("a certificate");
         let endpoint = Endpoint::server(config(&identity), ([127, 0, 0, 1], 0).into());
         let endpoint = endpoint.expect("a socket");
         let address = endpoint.local_addr().expect("an address");
         let url = RegistryUrl::parse(fleet.registry()).expect("a URL");
         let registry = registry::open(&url, &registry::Settings::default()).expect("a registry");
-        let record = record(&*registry, &identity, address).await;
+        let mut record = record(&*registry, &identity, address).await;
+        change(&mut record);
         let wish = RankWish::Fixed(record.rank);
         let announced = registry.announce(record.clone(), wish, &fleet.dir().join("raw-worker"));
         let announcement = announced.expect("a place");

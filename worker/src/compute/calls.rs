@@ -42,6 +42,11 @@ impl Subscription {
         Ok(inbox.attach(request, index)?.into_iter().map(held).collect())
     }
 
+    /// Remembers whose the item is: whoever has asked for it may cancel it.
+    pub(crate) fn note_caller(&self, caller: &str) {
+        self.inbox.change(|plan, _| plan.note_caller(self.item, caller));
+    }
+
     /// Ends the item for `kind`, unless another caller waits for it too.
     pub(crate) fn give_up(&self, kind: ErrorKind) {
         self.inbox.change(|plan, now| plan.give_up(self.item, kind, now));

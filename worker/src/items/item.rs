@@ -1,5 +1,6 @@
 //! One item: what it is called, what the table has to know of it, where its time went.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use hearth_api::{ErrorKind, RequestId};
@@ -54,6 +55,8 @@ pub(super) struct Item {
     pub(super) view: ItemView,
     pub(super) times: Times,
     pub(super) subscribers: u32,
+    /// Who has asked for it, by the id in their certificate.
+    pub(super) callers: BTreeSet<String>,
     pub(super) orphaned_at: Option<Instant>,
     pub(super) accepted_at: Instant,
     pub(super) deadline: Option<Instant>,

@@ -9,6 +9,7 @@
 mod bounds;
 mod item;
 mod listing;
+mod ownership;
 mod pace;
 mod refusals;
 mod room;

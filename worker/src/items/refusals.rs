@@ -30,6 +30,14 @@ pub(super) fn would_wait(position: u32, most: u32) -> CallError {
     CallError::new(ErrorKind::QueueFull, message)
 }
 
+pub(super) fn not_yours(request: &RequestId) -> CallError {
+    let message = format!(
+        "request {request} is another's: whoever sent it or has attached to it may cancel it, and an \
+         administrator"
+    );
+    CallError::new(ErrorKind::PermissionDenied, message)
+}
+
 /// The error of an item that was stopped for `kind`.
 pub(super) fn stopped(kind: ErrorKind) -> CallError {
     let message = if kind == ErrorKind::DeadlineExceeded {

@@ -1,6 +1,6 @@
 //! The table's rules.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -100,6 +100,7 @@ impl Items {
             spec,
             times: Times::default(),
             subscribers: 1,
+            callers: BTreeSet::new(),
             orphaned_at: None,
             accepted_at: now,
             deadline,
@@ -282,11 +283,6 @@ impl Items {
         }
     }
 
-    /// Whether an item has this caller alone.
-    pub(crate) fn has_one_caller(&self, id: ItemId) -> bool {
-        self.items.get(&id).is_some_and(|item| item.subscribers <= 1)
-    }
-
     /// Whether a picture of the unfinished item is wanted after `step` steps, and somebody sees it.
     pub(crate) fn wants_preview(&self, id: ItemId, step: usize) -> bool {
         self.items.get(&id).is_some_and(|item| {
@@ -362,6 +358,10 @@ impl Items {
 
     pub(super) fn item(&self, id: ItemId) -> Option<&Item> {
         self.items.get(&id)
+    }
+
+    pub(super) fn item_mut(&mut self, id: ItemId) -> Option<&mut Item> {
+        self.items.get_mut(&id)
     }
 
     pub(crate) fn spec(&self, id: ItemId) -> Option<&ItemSpec> {

@@ -242,3 +242,30 @@ fn a_preview_is_wanted_at_its_step_while_somebody_sees_it() {
     table.unsubscribe(id, now);
     assert!(!table.wants_preview(id, 3), "nobody sees it");
 }
+
+#[test]
+fn whoever_has_asked_for_an_item_may_cancel_it() {
+    let now = Instant::now();
+    let mut table = table(8);
+    let (mine, other) = (admit(&mut table, 0, now), admit(&mut table, 1, now));
+    table.note_caller(mine, "c0");
+    table.note_caller(other, "c1");
+    let request = "r".parse().unwrap();
+    assert_eq!(table.cancellable(&request, Some("c0")).unwrap(), [mine]);
+    assert_eq!(table.cancellable(&request, None).unwrap(), [mine, other], "an administrator");
+    let error = table.cancellable(&request, Some("c2")).unwrap_err();
+    assert!(error.kind == ErrorKind::PermissionDenied && error.message.contains("r is another's"));
+    // Attached, it is theirs as well.
+    table.note_caller(other, "c0");
+    assert_eq!(table.cancellable(&request, Some("c0")).unwrap(), [mine, other]);
+    assert_eq!(table.cancellable(&"absent".parse().unwrap(), Some("c2")).unwrap(), []);
+    for id in [mine, other] {
+        table.take(now).unwrap();
+        table.end(id, Ok(output(1)), now);
+    }
+    assert_eq!(table.cancellable(&request, Some("c2")).unwrap(), [], "nothing goes on");
+    for caller in 0..100 {
+        table.note_caller(mine, &caller.to_string());
+    }
+    assert!(table.cancellable(&request, Some("99")).unwrap().is_empty(), "the memory has a bound");
+}

@@ -16,12 +16,15 @@ use crate::shared::Shared;
 /// One item's events are passed on; those of several can't be told from each other, so their
 /// results alone are. A caller that leaves ends none of them.
 pub(super) async fn attach(shared: Arc<Shared>, call: IncomingCall) {
-    let IncomingCall { request, mut responder, .. } = call;
+    let IncomingCall { peer, request, mut responder, .. } = call;
     let cancelled = responder.cancelled();
     let mut items = match find(&shared, &request) {
         Ok(items) => items,
         Err(error) => return responder.fail(shared.located(error)).await,
     };
+    for (_, item) in &items {
+        item.note_caller(&peer.id.to_string());
+    }
     let deadline = deadline_of(&request);
     let relayed = async {
         if let [(_, only)] = items.as_mut_slice() {

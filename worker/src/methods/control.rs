@@ -3,8 +3,10 @@
 use std::time::Instant;
 
 use hearth_api::CallError;
+use hearth_fabric::quic::Peer;
 use hearth_protocol::message::Request;
 use hearth_protocol::methods::{CancelArgs, CancelValue, DrainValue, RequestList};
+use hearth_protocol::role::Role;
 
 use super::arguments::arguments;
 use super::call::{Answer, MethodCall};
@@ -12,9 +14,18 @@ use super::reply::value;
 use crate::compute::Plan;
 use crate::shared::Shared;
 
-pub(super) fn cancel(shared: &Shared, request: &Request) -> Result<Vec<u8>, CallError> {
+pub(super) fn cancel(
+    shared: &Shared,
+    peer: &Peer,
+    request: &Request,
+) -> Result<Vec<u8>, CallError> {
     let args: CancelArgs = arguments(request)?;
-    let cancelled = shared.inbox.change(|plan, now| plan.cancel(&args.request_id, now));
+    let caller = match peer.id.role() {
+        Role::Admin => None,
+        Role::Coordinator | Role::Worker => Some(peer.id.to_string()),
+    };
+    let cancelled =
+        shared.inbox.change(|plan, now| plan.cancel(&args.request_id, caller.as_deref(), now))?;
     value(&CancelValue { cancelled })
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hearth_api::trace::TraceParent;
 use hearth_api::{CallError, ErrorKind};
-use hearth_fabric::quic::{IncomingCall, Payload, Responder};
+use hearth_fabric::quic::{IncomingCall, Payload, Peer, Responder};
 use hearth_protocol::message::{Request, Trailer};
 
 use super::arguments::arguments;
@@ -20,9 +20,9 @@ use crate::shared::Shared;
 const LAST_WORD: Duration = Duration::from_millis(500);
 
 pub(super) async fn generate(shared: Arc<Shared>, call: IncomingCall) {
-    let IncomingCall { request, payload, mut responder } = call;
+    let IncomingCall { peer, request, payload, mut responder } = call;
     let cancelled = responder.cancelled();
-    let mut subscription = match admit(&shared, &request, payload).await {
+    let mut subscription = match admit(&shared, &peer, &request, payload).await {
         Ok(subscription) => subscription,
         Err(error) => return responder.fail(shared.located(error)).await,
     };
@@ -57,6 +57,7 @@ pub(super) async fn generate(shared: Arc<Shared>, call: IncomingCall) {
 
 async fn admit(
     shared: &Shared,
+    peer: &Peer,
     request: &Request,
     payload: Payload,
 ) -> Result<Subscription, CallError> {
@@ -67,7 +68,9 @@ async fn admit(
         tracing::debug!(id = %request.id, trace_id = trace.trace_id(), "a traced call has come");
     }
     let Shared { inbox, journal, preparations, .. } = shared;
-    admission::admit(inbox, journal, preparations, request, args, payload).await
+    let admitted = admission::admit(inbox, journal, preparations, request, args, payload).await?;
+    admitted.note_caller(&peer.id.to_string());
+    Ok(admitted)
 }
 
 async fn reply(shared: &Shared, subscription: &Subscription, responder: Responder) {

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use hearth_api::CallError;
-use hearth_fabric::quic::IncomingCall;
+use hearth_fabric::quic::{IncomingCall, Peer};
 use hearth_inference::session::Interrupt;
 use hearth_protocol::message::Request;
 use hearth_protocol::methods::Method;
@@ -27,6 +27,8 @@ pub(crate) enum Route {
     Wait(WaitingMethod),
     /// It is done at once.
     Control(fn(&Shared, &Request) -> Result<Vec<u8>, CallError>),
+    /// It is done at once, and depends on who asks.
+    Personal(fn(&Shared, &Peer, &Request) -> Result<Vec<u8>, CallError>),
 }
 
 /// A method that waits.
@@ -36,7 +38,7 @@ impl WaitingMethod {
     /// Answers the call, unless its caller cancels or its deadline passes first.
     pub(crate) fn serve(self, shared: Arc<Shared>, call: IncomingCall) -> CallFuture {
         let Self(method) = self;
-        let IncomingCall { request, payload, responder } = call;
+        let IncomingCall { request, payload, responder, .. } = call;
         let (deadline, interrupt) = (request.deadline_ms, Interrupt::new());
         let stopped = interrupt.clone();
         let answer =
@@ -68,7 +70,7 @@ pub(crate) fn route(method: Method) -> Route {
         Method::Stats => Route::Control(status::stats),
         Method::ListModels => Route::Control(status::list_models),
         Method::ListRequests => Route::Control(control::list_requests),
-        Method::Cancel => Route::Control(control::cancel),
+        Method::Cancel => Route::Personal(control::cancel),
         Method::Shutdown => Route::Control(control::shutdown),
     }
 }

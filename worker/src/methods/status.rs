@@ -1,7 +1,7 @@
 //! Methods that only look.
 
 use std::sync::atomic::Ordering;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use hearth_api::CallError;
 use hearth_protocol::message::Request;
@@ -46,6 +46,7 @@ pub(super) fn check_health(shared: &Shared, _: &Request) -> Result<Vec<u8>, Call
         WorkerState::Unknown => Some("the state is unknown".to_owned()),
     };
     let registered = shared.registered.load(Ordering::Relaxed);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
     value(&Health {
         healthy: state == WorkerState::Ready && hung.is_none(),
         state,
@@ -53,6 +54,7 @@ pub(super) fn check_health(shared: &Shared, _: &Request) -> Result<Vec<u8>, Call
         registered,
         load: Some(shared.inbox.look(|plan| plan.items().load())),
         suspects: shared.journal.suspects(),
+        time_ms: now.ok().and_then(|since| u64::try_from(since.as_millis()).ok()),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hearth_api::ErrorKind;
 
@@ -12,7 +12,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Unit;
 
-use hearth_telemetry::metrics::{Outcome, Registry, Requests, StateLabel, saturating};
+use hearth_telemetry::metrics::{
+    CertificateExpiry, Outcome, Registry, Requests, StateLabel, saturating,
+};
 
 /// Upper bounds of a step's duration in seconds: from a tiny model to a large one on a CPU.
 const STEP_BUCKETS: [f64; 13] =
@@ -35,6 +37,7 @@ pub(crate) struct WorkerMetrics {
     model_bytes: Gauge,
     kept_bytes: Gauge,
     connections: Gauge,
+    certificate: CertificateExpiry,
     /// Bytes of weights read.
     loaded_bytes: Arc<AtomicU64>,
 }
@@ -71,6 +74,7 @@ impl WorkerMetrics {
             model_bytes: Gauge::default(),
             kept_bytes: Gauge::default(),
             connections: Gauge::default(),
+            certificate: CertificateExpiry::register(registry.own()),
             loaded_bytes: Arc::default(),
         };
         let own = registry.own();
@@ -124,6 +128,11 @@ impl WorkerMetrics {
         for &(state, count) in &figures.models {
             self.models.get_or_create(&StateLabel { state }).set(saturating(count));
         }
+    }
+
+    /// The certificate that the worker bears ends then.
+    pub(crate) fn set_certificate_end(&self, end: SystemTime) {
+        self.certificate.set(end);
     }
 
     /// Counts one denoising step.

@@ -64,5 +64,6 @@ fn the_documentation_has_what_is_shown_and_no_more() {
     let worker = WorkerMetrics::register(&mut registry);
     // What has labels shows itself with its first value.
     worker.set(&WorkerFigures { models: vec![("ready", 1)], ..WorkerFigures::default() });
+    worker.set_certificate_end(SystemTime::now());
     assert_eq!(documented_metrics("worker"), shown_metrics(&registry.encode().unwrap()));
 }

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use hearth_engine::FleetView;
+use hearth_engine::{FleetView, WorkerStatus};
 
+use super::clocks::{self, Reading};
 use super::finding::{Finding, State};
 use crate::app::App;
 use crate::context::Context;
@@ -13,8 +14,8 @@ use crate::output::text;
 
 /// A certificate is due when this much of its time is left.
 const DUE: Duration = Duration::from_secs(14 * 24 * 3600);
-/// Beyond what a certificate's own margin forgives.
-const SKEW: Duration = Duration::from_secs(4 * 60);
+/// How long a worker may take to say its time.
+const ASK: Duration = Duration::from_secs(2);
 
 pub(super) async fn check(app: &App) -> Vec<Finding> {
     let context = match Context::resolve(&app.global, &app.env) {
@@ -58,20 +59,20 @@ fn certificate(context: &Context) -> Finding {
         Ok(identity) => identity,
         Err(failure) => {
             let (found, remedy) = describe(&failure);
-            return Finding::wrong(CHECK, found, remedy);
+            // Of a certificate that has ended nobody can say whether it is not the clock.
+            let now = text::instant(SystemTime::now());
+            let clock =
+                format!("this machine's clock says {now}: should that be wrong, set it first");
+            return Finding::wrong(CHECK, found, format!("{clock}; {remedy}"));
         }
     };
     let validity = identity.validity();
     let left = validity.remaining(SystemTime::now());
     let until = text::instant(validity.not_after);
     let found = format!("{}, valid until {until} ({} left)", identity.id, text::span(left));
-    if left < DUE {
+    if validity.is_due(SystemTime::now(), DUE) {
         let pki = context.pki.display();
-        return Finding::warning(
-            CHECK,
-            found,
-            format!("issue another into {pki}: hearth pki issue"),
-        );
+        return Finding::warning(CHECK, found, format!("hearth pki renew {pki} --dir AUTHORITY"));
     }
     Finding::ok(CHECK, found)
 }
@@ -85,7 +86,11 @@ async fn registry(link: &Link) -> Vec<Finding> {
         }
     };
     let mut findings = vec![Finding::ok("registry", link.target.clone()), workers(&view)];
-    findings.extend(clocks(&view, SystemTime::now()));
+    findings.extend(certificates(&view, SystemTime::now()));
+    let answers = link.engine.check_health(ASK).await;
+    let now = SystemTime::now();
+    let readings: Vec<_> = answers.iter().filter_map(|it| Reading::of(it, now)).collect();
+    findings.extend(clocks::judge(&readings).or_else(|| starts(&view, now)));
     findings
 }
 
@@ -106,16 +111,56 @@ fn workers(view: &FleetView) -> Finding {
     let ready = view.ready().count();
     let found = format!("{ready} of {known} ready");
     if silent.is_empty() {
-        return Finding::ok(CHECK, found);
+        return idle(view, found);
     }
     Finding::wrong(CHECK, format!("{found}; {} don't answer", silent.len()), silent.join("; "))
 }
 
+/// Of workers that all answer: those that take no requests, because somebody wanted that.
+fn idle(view: &FleetView, found: String) -> Finding {
+    const CHECK: &str = "workers";
+    let of = |status: &WorkerStatus| -> Vec<String> {
+        let workers = view.workers.iter().filter(|worker| worker.status == *status);
+        workers.map(|worker| worker.id.to_string()).collect()
+    };
+    let (drained, asleep) = (of(&WorkerStatus::Draining), of(&WorkerStatus::Sleeping));
+    let (mut what, mut remedies) = (vec![found], Vec::new());
+    if !drained.is_empty() {
+        let names = drained.join(" ");
+        what.push(format!("{names} drained"));
+        remedies.push(format!("hearth resume {names} ends a drain"));
+    }
+    if !asleep.is_empty() {
+        let names = asleep.join(" ");
+        what.push(format!("{names} asleep"));
+        remedies.push(format!("hearth wake {names} ends a sleep"));
+    }
+    match remedies.is_empty() {
+        true => Finding::ok(CHECK, what.concat()),
+        false => Finding::warning(CHECK, what.join("; "), remedies.join("; ")),
+    }
+}
+
+/// Workers whose certificates end soon: nobody reaches them after that.
+fn certificates(view: &FleetView, now: SystemTime) -> Option<Finding> {
+    let due = view.workers.iter().filter_map(|worker| {
+        let validity = worker.certificate.filter(|validity| validity.is_due(now, DUE))?;
+        Some(format!("{}'s ends in {}", worker.id, text::span(validity.remaining(now))))
+    });
+    let due: Vec<_> = due.collect();
+    (!due.is_empty()).then(|| {
+        let remedy = "hearth pki renew FOLDER… --dir AUTHORITY, where the workers' folders are";
+        Finding::warning("workers' certificates", due.join("; "), remedy)
+    })
+}
+
 /// A worker that started in the future has a clock that differs from this machine's.
-fn clocks(view: &FleetView, now: SystemTime) -> Option<Finding> {
+fn starts(view: &FleetView, now: SystemTime) -> Option<Finding> {
     let start = |at: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(at);
     let ahead = view.workers.iter().find(|worker| {
-        worker.started_at.is_some_and(|at| start(at).duration_since(now).is_ok_and(|by| by > SKEW))
+        worker
+            .started_at
+            .is_some_and(|at| start(at).duration_since(now).is_ok_and(|by| by > clocks::SKEW))
     })?;
     Some(Finding::wrong(
         "clocks",

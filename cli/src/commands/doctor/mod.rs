@@ -3,6 +3,7 @@
 //! Nothing is changed and no library is loaded. A warning costs speed or comes due later; only what
 //! is wrong now sets the exit status.
 
+mod clocks;
 mod finding;
 mod fleet;
 mod machine;

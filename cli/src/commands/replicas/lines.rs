@@ -1,6 +1,7 @@
 //! `hearth replicas logs`: lines of one replica, or of several with their rank before each.
 
 use futures_util::stream::{self, StreamExt as _};
+use hearth_base::text::{escape_json, escape_line};
 use hearth_launchers::{Handle, Launchers, LogOptions};
 use serde::Serialize;
 
@@ -43,11 +44,11 @@ pub(super) async fn print(
         let line = line?;
         if app.output.json {
             let json = serde_json::to_string(&Line { handle: &handle, line: &line });
-            text += &json.map_err(anyhow::Error::from)?;
+            text += &escape_json(&json.map_err(anyhow::Error::from)?);
         } else if several {
-            text += &format!("{}: {line}", handle.rank);
+            text += &format!("{}: {}", handle.rank, escape_line(&line));
         } else {
-            text += &line;
+            text += &escape_line(&line);
         }
         text.push('\n');
         // Whoever follows wants each line now.

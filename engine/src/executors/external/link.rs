@@ -83,6 +83,7 @@ impl Link {
             agent: self.connection.welcome().agent.clone(),
             load: self.connection.welcome().load,
             at: self.since,
+            certificate: self.connection.certificate_validity(),
         }
     }
 

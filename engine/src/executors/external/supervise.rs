@@ -5,10 +5,11 @@
 //! worker no longer announces, once there is another in its place.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use hearth_api::{CallError, ErrorKind, Incarnation, RequestId};
+use hearth_base::repeats::Repeats;
 use hearth_fabric::quic::Connector;
 use hearth_protocol::methods::{GetRank, Health, Method, ModelList, Stats};
 use hearth_protocol::record::ModelRecord;
@@ -25,6 +26,12 @@ use crate::fleet::{Description, Key, Target};
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// A connection that lasts no longer is followed by a pause.
+const BRIEF: Duration = Duration::from_millis(500);
+/// Of each thing that can be said of a connection, one line in so long a time.
+const LINE_SPAN: Duration = Duration::from_secs(10);
+const LINES: usize = 8;
+
 /// How often a worker is asked what no fresh record says.
 const ASK_EVERY: Duration = Duration::from_secs(2);
 /// How long its answer may take.
@@ -38,12 +45,17 @@ pub(super) async fn supervise(
     shared: Arc<Shared>,
     cancel: CancellationToken,
 ) {
-    let mut supervisor = Supervisor { key, wanted, connector, shared, last_error: None };
+    let said = Repeats::new(LINE_SPAN, LINES);
+    let mut supervisor = Supervisor { key, wanted, connector, shared, last_error: None, said };
     let forever = async {
         loop {
             let (mut held, announced) = supervisor.connect().await;
+            let made = Instant::now();
             let reason = supervisor.hold(&mut held, announced).await;
             supervisor.lost(held, reason);
+            supervisor.said.log_omissions(Instant::now());
+            // A worker that lets this side in and puts it out at once keeps nobody busy.
+            tokio::time::sleep(BRIEF.saturating_sub(made.elapsed())).await;
         }
     };
     tokio::select! {
@@ -60,6 +72,8 @@ struct Supervisor {
     shared: Arc<Shared>,
     /// The last error, so that a lasting one is logged once.
     last_error: Option<String>,
+    /// What was logged lately.
+    said: Repeats,
 }
 
 /// A link in use. Dropping it takes it out of use and closes it, however the task ends.
@@ -124,7 +138,10 @@ impl Supervisor {
             }
             connected.map_err(|reason| CallError::new(ErrorKind::Protocol, reason))
         })?;
-        tracing::info!(worker = %link.worker, address = %link.connection.remote_address(), "connected");
+        if self.said.allow(link.worker.as_str(), "connected", Instant::now()) {
+            let address = link.connection.remote_address();
+            tracing::info!(worker = %link.worker, %address, "connected");
+        }
         Ok(held)
     }
 
@@ -140,7 +157,9 @@ impl Supervisor {
     /// The connection has ended.
     fn lost(&mut self, held: LinkGuard, reason: String) {
         self.last_error = None;
-        tracing::warn!(worker = %held.link.worker, reason, "the connection has ended");
+        if self.said.allow(held.link.worker.as_str(), "the connection has ended", Instant::now()) {
+            tracing::warn!(worker = %held.link.worker, reason, "the connection has ended");
+        }
         drop(held);
         self.shared.update(|fleet| fleet.lost(&self.key, reason));
         self.shared.lost.notify_one();

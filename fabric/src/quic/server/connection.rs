@@ -1,7 +1,9 @@
 //! One connection after its handshake: its calls are read and handed to the [`Service`].
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::FutureExt as _;
 use hearth_protocol::frame::FrameKind;
@@ -11,25 +13,29 @@ use tokio::task::JoinSet;
 use tokio_util::sync::ReusableBoxFuture;
 
 use super::handshake::Caller;
-use super::service::{IncomingCall, Service};
+use super::service::{IncomingCall, Peer, Service};
 use crate::quic::call::Payload;
 use crate::quic::error::{CloseReason, Error};
-use crate::quic::memory::Memory;
 use crate::quic::responder::Responder;
 use crate::quic::settings::{self, Settings};
 use crate::quic::stream::FrameReader;
+use hearth_base::repeats::Repeats;
 use hearth_base::task::note_panic;
 
 /// Serves one connection until it ends.
 pub(super) async fn serve(
     caller: Caller,
     service: Arc<dyn Service>,
-    memory: Memory,
+    said: Arc<Repeats>,
     settings: Settings,
 ) {
-    let Caller { quic, peer, incarnation } = caller;
-    tracing::info!(peer = %peer.id, agent = %peer.agent, address = %peer.address, "connected");
+    let Caller { quic, peer, incarnation, budget, credentials } = caller;
+    if said.allow(&peer.id.to_string(), "connected", Instant::now()) {
+        tracing::info!(peer = %peer.id, agent = %peer.agent, address = %peer.address, "connected");
+    }
     service.connections(&peer, 1);
+    let memory = budget.memory();
+    let mut lapse = pin!(credentials.lapse());
     let bulk = Arc::new(Semaphore::new(settings::BULK_STREAMS));
     let mut calls = JoinSet::new();
     // The allocation of a call that was answered at once is reused for the next one.
@@ -39,15 +45,28 @@ pub(super) async fn serve(
         tokio::select! {
             biased;
             Some(ended) = calls.join_next(), if !calls.is_empty() => note_panic("call", &ended),
+            lapse = &mut lapse => {
+                quic.close(code::CERTIFICATE.into(), lapse.as_bytes());
+                break CloseReason::Lapsed(lapse);
+            }
             stream = quic.accept_bi() => match stream {
                 Err(error) => break CloseReason::from(error),
                 Ok((send, receive)) => {
                     let responder = Responder::new(send, incarnation, Arc::clone(&bulk));
                     let (service, peer) = (Arc::clone(&service), Arc::clone(&peer));
+                    let place = budget.call();
                     // It holds the request's memory until the call has ended.
                     let mut frames = FrameReader::bounded(receive, memory.clone());
                     answered.set(async move {
-                        if let Some(call) = receive_call(&mut frames, responder, settings).await {
+                        let _place = match place {
+                            Ok(place) => place,
+                            Err(full) => {
+                                frames.stop(code::BUSY);
+                                return responder.fail(Error::Overloaded(full).into()).await;
+                            }
+                        };
+                        let call = receive_call(&mut frames, responder, &peer, settings).await;
+                        if let Some(call) = call {
                             service.serve(&peer, call).await;
                         }
                     });
@@ -64,17 +83,22 @@ pub(super) async fn serve(
         }
     };
     service.connections(&peer, -1);
-    tracing::info!(peer = %peer.id, agent = %peer.agent, %reason, "disconnected");
+    if said.allow(&peer.id.to_string(), "disconnected", Instant::now()) {
+        tracing::info!(peer = %peer.id, agent = %peer.agent, %reason, "disconnected");
+    }
 }
 
 /// Reads a call. One that is malformed, late or too large is answered here.
 async fn receive_call(
     frames: &mut FrameReader,
     mut responder: Responder,
+    peer: &Arc<Peer>,
     settings: Settings,
 ) -> Option<IncomingCall> {
     match read_request(frames, &mut responder, settings).await {
-        Ok((request, payload)) => Some(IncomingCall { request, payload, responder }),
+        Ok((request, payload)) => {
+            Some(IncomingCall { peer: Arc::clone(peer), request, payload, responder })
+        }
         Err(error) => {
             frames.stop(code::PROTOCOL);
             responder.fail(error.into()).await;

@@ -11,10 +11,13 @@ use hearth_protocol::message::code;
 use hearth_protocol::version::{Hello, ProtocolRange};
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::budget::{Budget, Budgets};
 use super::service::{Peer, Service};
-use crate::identity::{SpiffeId, peer_id};
+use crate::identity::{CurrentIdentity, Identity};
 use crate::quic::error::{Error, plain};
+use crate::quic::lapse::Credentials;
 use crate::quic::stream::{FrameReader, FrameWriter};
+use crate::quic::tls;
 use hearth_base::task::note_panic;
 
 /// Handshakes under way at once.
@@ -25,6 +28,17 @@ pub(super) struct Caller {
     pub(super) quic: quinn::Connection,
     pub(super) peer: Arc<Peer>,
     pub(super) incarnation: Incarnation,
+    pub(super) budget: Arc<Budget>,
+    pub(super) credentials: Credentials,
+}
+
+/// What a handshake is made with.
+pub(super) struct Host {
+    pub(super) service: Arc<dyn Service>,
+    pub(super) budgets: Arc<Budgets>,
+    /// What this side shows.
+    pub(super) own: Arc<Identity>,
+    pub(super) current: CurrentIdentity,
 }
 
 /// The peer's address, and the result of the handshake with it.
@@ -79,23 +93,36 @@ impl Handshakes {
 /// Completes a handshake: takes the connection and its greeting.
 pub(super) async fn complete(
     connecting: quinn::Connecting,
-    service: Arc<dyn Service>,
+    host: Host,
     limit: Duration,
 ) -> Result<Caller, Error> {
     let caller = async {
         let quic = connecting.await?;
-        let (peer, incarnation) = greet(&quic, &*service).await?;
-        Ok(Caller { quic, peer: Arc::new(peer), incarnation })
+        let id = tls::certified_id(&quic).ok_or_else(|| {
+            quic.close(code::ROLE.into(), b"the certificate has no role");
+            Error::Identity("the peer's certificate has no role".to_owned())
+        })?;
+        let budget = host.budgets.of(&id);
+        let place = budget.greeting().map_err(|full| {
+            quic.close(code::BUSY.into(), full.as_bytes());
+            Error::Overloaded(format!("{id}: {full}"))
+        })?;
+        let (agent, incarnation) = greet(&quic, &*host.service).await?;
+        drop(place);
+        let address = quic.remote_address();
+        let peer = Arc::new(Peer { id, agent: plain(&agent), address });
+        let credentials = Credentials::of(&quic, tls::CALLERS, host.own, &host.current);
+        Ok(Caller { quic, peer, incarnation, budget, credentials })
     };
     let late = |_| Error::TimedOut("the handshake", limit);
     tokio::time::timeout(limit, caller).await.map_err(late)?
 }
 
-/// Answers the greeting on the connection's first stream.
+/// Answers the greeting on the connection's first stream; gives what the peer calls its program.
 async fn greet(
     quic: &quinn::Connection,
     service: &dyn Service,
-) -> Result<(Peer, Incarnation), Error> {
+) -> Result<(String, Incarnation), Error> {
     let (send, receive) = quic.accept_bi().await?;
     let mut frames = FrameReader::new(receive);
     let hello: Hello = frames.frame().await?.expect(FrameKind::Hello, "the greeting")?.decode()?;
@@ -109,17 +136,5 @@ async fn greet(
     writer.put(FrameKind::Welcome, &welcome)?;
     writer.put_end();
     writer.finish().await?;
-    let id = certified_id(quic).ok_or_else(|| {
-        quic.close(code::ROLE.into(), b"the certificate has no role");
-        Error::Identity("the peer's certificate has no role".to_owned())
-    })?;
-    let peer = Peer { id, agent: plain(&hello.agent), address: quic.remote_address() };
-    Ok((peer, welcome.incarnation))
-}
-
-/// The id in the certificate that TLS has verified.
-fn certified_id(quic: &quinn::Connection) -> Option<SpiffeId> {
-    let identity = quic.peer_identity()?;
-    let chain = identity.downcast_ref::<Vec<rustls::pki_types::CertificateDer<'static>>>()?;
-    peer_id(chain.first()?).ok()
+    Ok((hello.agent, welcome.incarnation))
 }

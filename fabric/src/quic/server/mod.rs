@@ -1,32 +1,41 @@
 //! The worker's side: an endpoint that takes connections and hands each call to a [`Service`].
 
+mod budget;
 mod connection;
 mod handshake;
-mod quota;
 mod service;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hearth_api::CallError;
 use hearth_protocol::message::code;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::memory::Memory;
 use super::renewal::Renewal;
 use super::{EndpointKeys, Error, GrantedBuffers, Settings, runtime, settings, socket, tls};
 use crate::identity::{CurrentIdentity, Identity};
+use hearth_base::repeats::Repeats;
 use hearth_base::task::note_panic;
 
-use handshake::{Caller, HANDSHAKES, Handshakes};
-use quota::Quota;
+use budget::{Bounds, Budgets, ConnectionPermit};
+use handshake::{Caller, HANDSHAKES, Handshakes, Host};
 
 pub use service::{IncomingCall, Peer, Service};
 
-/// Connections that a worker holds at once.
-const CONNECTIONS: usize = 512;
+/// What peers can have logged, per cause: one line in so long a time.
+const LINE_SPAN: Duration = Duration::from_secs(10);
+
+/// Causes of strangers, and of peers with a certificate, that are told apart in the log. An address can
+/// be forged, an identity can't.
+const LOGGED_STRANGERS: usize = 32;
+const LOGGED_PEERS: usize = 256;
+
+/// How often what was left out of the log is said.
+const LOG_TICK: Duration = Duration::from_secs(1);
 
 /// Handshakes under way above which a caller must first prove its address (RFC 9000, section 8.1).
 const UNPROVEN_HANDSHAKES: usize = 64;
@@ -60,7 +69,7 @@ impl Listener {
             .max_udp_payload_size(settings::MAX_DATAGRAM)
             .map_err(|error| failed(std::io::Error::other(error)))?;
         let runtime = Arc::new(runtime::Runtime);
-        let endpoint = quinn::Endpoint::new(config, Some(server.get()), udp, runtime);
+        let endpoint = quinn::Endpoint::new(config, Some(server.get().1), udp, runtime);
         Ok(Self { endpoint: endpoint.map_err(failed)?, server, settings, granted })
     }
 
@@ -80,33 +89,47 @@ impl Listener {
 
     /// Accepts connections until `cancel`, then closes them all gracefully.
     pub async fn run(self, service: Arc<dyn Service>, cancel: CancellationToken) {
-        let memory = Memory::new(self.settings.request_timeout);
+        let budgets = Arc::new(Budgets::new(Bounds::default(), self.settings.request_timeout));
+        let strangers = Repeats::new(LINE_SPAN, LOGGED_STRANGERS);
+        let peers = Arc::new(Repeats::new(LINE_SPAN, LOGGED_PEERS));
         let mut handshakes = Handshakes::default();
-        let mut quota = Quota::new(Instant::now());
         let mut connections = JoinSet::new();
+        let mut tick = tokio::time::interval(LOG_TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => break,
+                // Before what a flood could bring without an end.
+                _ = tick.tick() => {
+                    strangers.log_omissions(Instant::now());
+                    peers.log_omissions(Instant::now());
+                }
                 Some(ended) = connections.join_next(), if !connections.is_empty() => {
                     note_panic("connection", &ended);
                 }
-                Some((address, outcome)) = handshakes.next() => {
-                    match accept(outcome, connections.len()) {
-                        Ok(caller) => {
-                            let (service, memory) = (Arc::clone(&service), memory.share());
-                            let served = connection::serve(caller, service, memory, self.settings);
-                            connections.spawn(served);
-                        }
-                        Err(reason) if quota.take(Instant::now()) => {
-                            tracing::warn!(%address, error = reason, "refused a connection");
-                        }
-                        Err(_) => {}
+                Some((address, outcome)) = handshakes.next() => match accept(outcome, &budgets) {
+                    Ok((caller, place)) => {
+                        let served = connection::serve(
+                            caller,
+                            Arc::clone(&service),
+                            Arc::clone(&peers),
+                            self.settings,
+                        );
+                        connections.spawn(async move {
+                            served.await;
+                            drop(place);
+                        });
                     }
-                }
+                    Err(error) => refuse(&strangers, address, &error),
+                },
                 incoming = self.endpoint.accept() => {
                     let Some(incoming) = incoming else { break };
-                    self.admit(incoming, &service, &mut handshakes);
+                    if let Err((address, error)) =
+                        self.admit(incoming, &service, &budgets, &mut handshakes)
+                    {
+                        refuse(&strangers, address, &error);
+                    }
                 }
             }
         }
@@ -123,37 +146,56 @@ impl Listener {
         &self,
         incoming: quinn::Incoming,
         service: &Arc<dyn Service>,
+        budgets: &Arc<Budgets>,
         handshakes: &mut Handshakes,
-    ) {
+    ) -> Result<(), (SocketAddr, Box<Error>)> {
         let address = incoming.remote_address();
         if handshakes.len() >= UNPROVEN_HANDSHAKES && incoming.may_retry() {
             let _ = incoming.retry();
-            return;
+            return Ok(());
         }
-        let mut server = self.server.get();
+        let (own, mut server) = self.server.get();
         server.transport_config(self.settings.transport(settings::Side::Worker, address));
-        match incoming.accept_with(Arc::new(server)) {
-            Ok(connecting) => {
-                let limit = self.settings.connect_timeout;
-                let caller = handshake::complete(connecting, Arc::clone(service), limit);
-                handshakes.start(address, caller);
-            }
-            Err(error) => tracing::warn!(%address, %error, "refused a connection"),
+        let connecting = incoming
+            .accept_with(Arc::new(server))
+            .map_err(|error| (address, Box::new(Error::from(error))))?;
+        let host = Host {
+            service: Arc::clone(service),
+            budgets: Arc::clone(budgets),
+            own,
+            current: self.server.source().clone(),
+        };
+        handshakes
+            .start(address, handshake::complete(connecting, host, self.settings.connect_timeout));
+        Ok(())
+    }
+}
+
+/// The caller of a handshake that has ended, with its place, or why it may not stay.
+fn accept(
+    outcome: Result<Caller, Error>,
+    budgets: &Budgets,
+) -> Result<(Caller, ConnectionPermit), Error> {
+    let caller = outcome?;
+    match budgets.connection(&caller.peer.id, &caller.budget) {
+        Ok(place) => Ok((caller, place)),
+        Err(full) => {
+            caller.quic.close(code::BUSY.into(), full.as_bytes());
+            Err(Error::Overloaded(full))
         }
     }
 }
 
-/// The caller of a handshake that has ended, or why it may not stay.
-fn accept(outcome: Result<Caller, Error>, connections: usize) -> Result<Caller, String> {
-    let caller = outcome.map_err(|error| CallError::from(error).to_string())?;
-    if connections >= CONNECTIONS {
-        caller.quic.close(code::BUSY.into(), b"too many connections");
-        return Err(format!("{CONNECTIONS} are open"));
+/// Says that a connection is refused, unless that was said of its address a moment ago.
+fn refuse(strangers: &Repeats, address: SocketAddr, error: &Error) {
+    let peer = address.ip().to_canonical().to_string();
+    let error = CallError::from(error).to_string();
+    if strangers.allow(&peer, &error, Instant::now()) {
+        tracing::warn!(%address, error, "refused a connection");
     }
-    Ok(caller)
 }
 
-fn server_config(identity: &Identity) -> Result<quinn::ServerConfig, Error> {
+fn server_config(identity: &Arc<Identity>) -> Result<quinn::ServerConfig, Error> {
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(tls::server(identity)?));
     server.max_incoming(HANDSHAKES).migration(true);
     Ok(server)

@@ -41,6 +41,8 @@ pub struct Peer {
 
 /// A call that has arrived completely.
 pub struct IncomingCall {
+    /// Who asks.
+    pub peer: Arc<Peer>,
     /// What is asked.
     pub request: Request,
     /// Its attachments.

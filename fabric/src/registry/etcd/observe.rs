@@ -139,9 +139,9 @@ fn publish(cluster: &Cluster, publisher: &Publisher, response: &WatchResponse) {
             let pair = event.kv()?;
             match event.event_type() {
                 // A record that can't be read counts as no worker, whatever was there before.
-                EventType::Put => {
-                    record(cluster, pair).map(Change::Put).or_else(|| gone(cluster, pair))
-                }
+                EventType::Put => record(cluster, pair)
+                    .map(|record| Change::Put(Box::new(record)))
+                    .or_else(|| gone(cluster, pair)),
                 EventType::Delete => gone(cluster, pair),
             }
         })

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::adapters::Adapters;
 use super::controlnets::ControlNets;
-use super::denoiser_spec::Ports;
+use super::denoiser_ports::Ports;
 use super::guidance;
 use super::memory::Memory;
 use super::numbers;

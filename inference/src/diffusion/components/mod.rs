@@ -11,6 +11,7 @@ mod controlnet;
 mod controlnets;
 mod decoder;
 mod denoiser;
+mod denoiser_ports;
 mod denoiser_spec;
 mod encoder;
 mod guidance;
@@ -35,7 +36,8 @@ pub(super) use self::configs::{
 pub(super) use self::controlnets::names as controlnet_names;
 pub(super) use self::decoder::Decoder;
 pub(super) use self::denoiser::Denoiser;
-pub(super) use self::denoiser_spec::{DenoiserSpec, HIDDEN, Ports};
+pub(super) use self::denoiser_ports::{HIDDEN, Ports};
+pub(super) use self::denoiser_spec::DenoiserSpec;
 pub(super) use self::encoder::VaeEncoder;
 pub(super) use self::numbers::are_finite;
 pub(super) use self::prompt::Syntax;

@@ -16,14 +16,14 @@ mod loads;
 mod obey;
 mod orders;
 mod progress;
+mod stops;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use hearth_api::{CallError, ErrorKind, RequestId};
-use hearth_protocol::methods::RequestState;
+use hearth_api::{CallError, RequestId};
 use hearth_protocol::record::WorkerState;
 
 use crate::items::{self, Change, ItemId, ItemKey, ItemSpec, Items};
@@ -203,32 +203,9 @@ impl Plan {
         self.advance(now);
     }
 
-    /// Ends an item for a caller that gives it up, unless another one waits for it too.
-    pub(crate) fn give_up(&mut self, id: ItemId, kind: ErrorKind, now: Instant) {
-        if self.board.items.has_one_caller(id) {
-            self.board.stop(id, kind, now);
-        }
-        self.advance(now);
-    }
-
-    /// Stops all items of a request; says how many.
-    pub(crate) fn cancel(&mut self, request: &RequestId, now: Instant) -> u32 {
-        let ids: Vec<ItemId> = self.board.items.ids_of(request).map(|(_, id)| id).collect();
-        let stopped = self.stop_all(&ids, ErrorKind::Cancelled, now);
-        self.advance(now);
-        stopped
-    }
-
-    /// Stops everything, when a drain took too long.
-    pub(crate) fn cancel_all(&mut self, now: Instant) {
-        let ids = self.board.items.unfinished();
-        self.stop_all(&ids, ErrorKind::Draining, now);
-        self.advance(now);
-    }
-
-    fn stop_all(&mut self, ids: &[ItemId], kind: ErrorKind, now: Instant) -> u32 {
-        let stopped = ids.iter().filter(|&&id| self.board.stop(id, kind, now)).count();
-        u32::try_from(stopped).unwrap_or(u32::MAX)
+    /// Remembers who has asked for an item.
+    pub(crate) fn note_caller(&mut self, id: ItemId, caller: &str) {
+        self.board.items.note_caller(id, caller);
     }
 
     /// Takes no new requests from now on; those accepted are finished.
@@ -250,23 +227,6 @@ impl Plan {
     /// Takes no new requests for the rest of this run.
     pub(crate) fn end(&mut self, now: Instant) {
         obey::end(&mut self.board);
-        self.advance(now);
-    }
-
-    /// A run of a graph has taken `busy` and may never end: what computes fails here and is for
-    /// another worker, what waits is refused, and so is all that comes. What has left compute becomes
-    /// a file all the same.
-    pub(crate) fn hang(&mut self, busy: Duration, now: Instant) {
-        obey::hang(&mut self.board);
-        for id in self.board.items.unfinished() {
-            if self.board.line.stage(id) == Some(&line::Stage::Encoding) {
-                continue;
-            }
-            let view = self.board.items.view(id);
-            let computes = view.is_some_and(|view| view.state == RequestState::Running);
-            let error = if computes { lifecycle::hung(busy) } else { lifecycle::about_to_end() };
-            self.board.fail(id, error, now);
-        }
         self.advance(now);
     }
 

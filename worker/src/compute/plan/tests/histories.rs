@@ -170,7 +170,8 @@ impl World {
                 }
             }
             Happening::Cancel(request) => {
-                self.plan.cancel(&format!("r{request}").parse().unwrap(), now);
+                let request = format!("r{request}").parse().unwrap();
+                self.plan.cancel(&request, None, now).unwrap();
             }
             Happening::Compute(luck) => {
                 let event = self.hands.compute(&self.plan, luck);

@@ -83,7 +83,7 @@ impl Script {
             "ask" => outcome = self.ask(&words[1..]),
             "leave" => self.plan.leave(self.id(words[1]), now),
             "give-up" => self.plan.give_up(self.id(words[1]), ErrorKind::Cancelled, now),
-            "cancel" => drop(self.plan.cancel(&"r".parse().unwrap(), now)),
+            "cancel" => drop(self.plan.cancel(&"r".parse().unwrap(), None, now)),
             "drain" => self.plan.drain(now),
             "resume" => outcome = self.plan.resume(now),
             "end" => self.plan.end(now),

@@ -1,6 +1,8 @@
 //! Calls over real sockets and real TLS: what the transport promises to both sides.
 #![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
+mod peers;
+
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,6 +24,8 @@ use hearth_protocol::version::Welcome;
 use tokio::sync::Notify;
 
 const MIB: usize = 1 << 20;
+/// For what happens at once, on a loaded machine.
+const SOON: Duration = Duration::from_secs(20);
 
 /// Answers `echo`, `bulk <bytes>`, and `wait`, which runs until it is cancelled.
 struct TestService {
@@ -52,7 +56,7 @@ impl Service for TestService {
         _peer: &Arc<Peer>,
         call: IncomingCall,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let IncomingCall { request, payload, mut responder } = call;
+        let IncomingCall { request, payload, mut responder, .. } = call;
         let cancelled = Arc::clone(&self.cancelled);
         let delivered = Arc::clone(&self.delivered);
         self.waiting.fetch_add(1, Ordering::SeqCst);
@@ -374,6 +378,7 @@ async fn renewed_certificates_are_taken_up_without_losing_a_connection() {
     renew(&old, &caller, Role::Coordinator, "c1", &both);
     renew(&new, &worker, Role::Worker, "w1", &both);
     assert!(connector.connect(&target(server.addr)).await.is_ok(), "while both are trusted");
+    assert!(connection.close_reason().is_none(), "what was connected stays");
     renew(&new, &caller, Role::Coordinator, "c1", &root(&new));
     renew(&new, &worker, Role::Worker, "w1", &root(&new));
 
@@ -383,7 +388,13 @@ async fn renewed_certificates_are_taken_up_without_losing_a_connection() {
     let stranger = Connector::new(late, Settings::default(), "test").unwrap();
     let refused = stranger.connect(&target(server.addr)).await;
     assert!(refused.is_err(), "the old authority is trusted no more");
-    assert!(connection.close_reason().is_none(), "what was connected stays");
+    let ended = tokio::time::timeout(SOON, connection.closed()).await.expect("it ends");
+    assert!(
+        matches!(ended, CloseReason::Lapsed(_)),
+        "the old authority's connections end: {ended}"
+    );
+    let again = connector.connect(&target(server.addr)).await;
+    assert!(again.is_ok(), "and the new one's are made");
 
     let other = old.identity(Role::Coordinator, "c3");
     let error = worker.reload(&folder(Role::Coordinator, "c3")).unwrap_err().to_string();
