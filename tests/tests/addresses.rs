@@ -124,7 +124,7 @@ fn a_worker_that_gets_another_address_is_found_there() {
         (run.status == 0 && run.stdout.contains("\"ready\"")).then_some(())
     });
 
-    let generate = ["-v", "generate", "red heart", "--steps", "600", "-o", "a.png"];
+    let generate = ["-v", "generate", "red heart", "--steps", "300", "-o", "a.png"];
     let said = fleet.dir().join("generate.log");
     let generate = Network::inside(&network.client, &fleet.command(&generate));
     let mut generating = Process::start(&mut { generate }, &said);
@@ -143,11 +143,11 @@ fn a_worker_that_gets_another_address_is_found_there() {
         (run.status == 0 && found).then_some(())
     });
     println!("found at its new address after {:?}", moved.elapsed());
-    let status = generating.wait(SOON);
+    let status = generating.wait(3 * SOON);
     let said = generating.log();
     assert!(status.success(), "{said}");
     assert!(!said.contains("tried again"), "{said}");
     let rows = hearth(&["rpc", "stats", "--json"]).ok().json();
     let (steps, done) = (&rows[0]["value"]["steps"], &rows[0]["value"]["done"]);
-    assert_eq!((steps.as_u64(), done.as_u64()), (Some(600), Some(1)), "computed once");
+    assert_eq!((steps.as_u64(), done.as_u64()), (Some(300), Some(1)), "computed once");
 }

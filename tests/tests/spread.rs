@@ -30,26 +30,22 @@ fn made(fleet: &Fleet, before: &[u64]) -> Vec<u64> {
     fleet.stats("done").iter().zip(before).map(|(now, before)| now - before).collect()
 }
 
-#[test]
-fn nine_clients_share_three_workers() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn callers_who_know_nothing_of_each_other_share_three_workers() {
     let _turn = hearth_tests::Turn::take();
     let fleet = Fleet::start(FleetOptions { workers: 3, ..FleetOptions::default() });
+
     let before = fleet.stats("done");
     let start = Instant::now();
-    let clients: Vec<_> = (0..9).map(|i| client(&fleet, &format!("c{i}"), 60, &[])).collect();
+    let clients: Vec<_> = (0..9).map(|i| client(&fleet, &format!("c{i}"), 30, &[])).collect();
     for client in clients {
         let _ = end(client).ok();
     }
     let spread = made(&fleet, &before);
-    println!("nine clients: {spread:?} in {:?}", start.elapsed());
+    println!("nine clients of one picture: {spread:?} in {:?}", start.elapsed());
     assert_eq!(spread.iter().sum::<u64>(), 9, "none is made twice: {spread:?}");
     assert!(spread.iter().all(|&count| count <= 4), "{spread:?}");
-}
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_engines_share_three_workers() {
-    let _turn = hearth_tests::Turn::take();
-    let fleet = Fleet::start(FleetOptions { workers: 3, ..FleetOptions::default() });
     let before = fleet.stats("done");
     let engine = async |name: &str| {
         let identity = Identity::load(&fleet.pki(name)).expect("identity");
@@ -59,7 +55,7 @@ async fn two_engines_share_three_workers() {
     };
     let engines = [engine("coordinator-c0").await, engine("coordinator-c1").await];
     let request = || GenerationRequest {
-        num_inference_steps: Some(40),
+        num_inference_steps: Some(20),
         ..GenerationRequest::new("red heart")
     };
     let run = async |engine: &Engine| engine.step((0..6).map(|_| request()).collect()).await;
@@ -72,7 +68,7 @@ async fn two_engines_share_three_workers() {
     let spread = made(&fleet, &before);
     println!("two engines of six requests: {spread:?}");
     assert_eq!(spread.iter().sum::<u64>(), 12, "none is made twice: {spread:?}");
-    assert!(spread.iter().all(|&count| (3..=5).contains(&count)), "{spread:?}");
+    assert!(spread.iter().all(|&count| (2..=6).contains(&count)), "{spread:?}");
 }
 
 #[test]
