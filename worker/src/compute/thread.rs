@@ -49,7 +49,7 @@ impl ComputeThread {
             let event = match task {
                 ComputeTask::Start { item, model, prepared, seed, interrupt } => {
                     // Should the process end by it, the next one is to know why.
-                    self.journal.flush();
+                    self.journal.wait_until_written();
                     let start = || self.start(item, &model, prepared.as_deref(), seed, &interrupt);
                     Event::Started { item, outcome: gauge.during(start) }
                 }

@@ -146,7 +146,7 @@ impl Journal {
     }
 
     /// Waits a moment until all is written.
-    pub(crate) fn flush(&self) {
+    pub(crate) fn wait_until_written(&self) {
         let state = self.state();
         let wanted = state.changes;
         let open = |state: &mut State| state.written < wanted && !state.is_closed;
@@ -227,7 +227,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| journal.run());
             let done = work(&journal);
-            journal.flush();
+            journal.wait_until_written();
             journal.close();
             done
         })

@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hearth_api::FinishReason;
+use hearth_api::{ErrorKind, FinishReason};
 use hearth_inference::model::Description;
 use hearth_inference::progress::Progress;
 use hearth_protocol::methods::{GenerateValue, ItemIndex};
