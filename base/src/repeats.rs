@@ -96,7 +96,7 @@ impl Repeats {
     /// Writes what was withheld in spans that are over to the log.
     pub fn log_omissions(&self, now: Instant) {
         for Omission { peer, cause, count } in self.take_omissions(now) {
-            tracing::warn!(peer, cause, count, "further such lines were left out");
+            tracing::info!(peer, cause, count, "further such lines were left out");
         }
     }
 

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         Ok(status) => status,
         Err(failure) => {
             if !failure.is_quiet() {
-                output::say(&failure);
+                output::say_failure(&failure);
             }
             failure.status
         }

@@ -1,69 +1,17 @@
 //! Workers that are lost, in whole or in one direction, that move, and that a request costs.
+#![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 mod support;
 
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use hearth_api::Incarnation;
 use hearth_engine::{
     Engine, ErrorKind, GenerationRequest, RequestEvent, RequestOutput, Submission, WorkerStatus,
 };
+use hearth_tests::{Loss, Relay};
 use support::{Behaviour, Cluster, SOON, Worker, settings};
-
-/// Carries datagrams between one caller and a worker, as long as it is let.
-struct Relay {
-    address: SocketAddr,
-    there: Arc<AtomicBool>,
-    back: Arc<AtomicBool>,
-}
-
-impl Relay {
-    fn to(worker: SocketAddr) -> Self {
-        let inner = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let outer = UdpSocket::bind("127.0.0.1:0").unwrap();
-        outer.connect(worker).unwrap();
-        let address = inner.local_addr().unwrap();
-        let [there, back] = [(); 2].map(|()| Arc::new(AtomicBool::new(true)));
-        let (caller, caller_of) = std::sync::mpsc::channel();
-        let (inner_back, outer_back, open) =
-            (inner.try_clone().unwrap(), outer.try_clone().unwrap(), Arc::clone(&there));
-        // Both threads end with the test's process.
-        std::thread::spawn(move || {
-            let (mut buffer, mut known) = ([0; 65_536], None);
-            while let Ok((length, from)) = inner.recv_from(&mut buffer) {
-                if known.replace(from) != Some(from) {
-                    caller.send(from).unwrap();
-                }
-                if open.load(Ordering::SeqCst) {
-                    let _ = outer.send(&buffer[..length]);
-                }
-            }
-        });
-        let open = Arc::clone(&back);
-        std::thread::spawn(move || {
-            let mut buffer = [0; 65_536];
-            let mut to = caller_of.recv().unwrap();
-            loop {
-                // A worker that is gone is an error of the next read.
-                let Ok(length) = outer_back.recv(&mut buffer) else { continue };
-                to = caller_of.try_iter().last().unwrap_or(to);
-                if open.load(Ordering::SeqCst) {
-                    let _ = inner_back.send_to(&buffer[..length], to);
-                }
-            }
-        });
-        Self { address, there, back }
-    }
-
-    fn cut(&self, there: bool, back: bool) {
-        self.there.store(!there, Ordering::SeqCst);
-        self.back.store(!back, Ordering::SeqCst);
-    }
-}
 
 fn request(id: &str, images: u32) -> GenerationRequest {
     GenerationRequest {
@@ -108,23 +56,23 @@ fn generates(workers: &[Worker]) -> u32 {
 async fn a_path_that_is_dead_in_one_direction_is_noticed_within_the_idle_timeout() {
     let cluster = Cluster::new();
     let worker = cluster.worker(0).await;
-    let relay = Relay::to(worker.address);
-    worker.advertise(relay.address);
+    let relay = Relay::start(worker.address, 1);
+    worker.advertise(relay.address());
     let engine = cluster.engine();
     let limit = settings().idle_timeout;
-    for (there, back) in [(true, false), (false, true)] {
+    for loss in [Loss { to_worker: 100, from_worker: 0 }, Loss { to_worker: 0, from_worker: 100 }] {
         engine.wait_ready(1, SOON).await.unwrap();
         // Longer than the timeout: a path that works is left alone.
         tokio::time::sleep(limit + limit / 2).await;
         assert_eq!(engine.fleet().borrow().workers[0].status, WorkerStatus::Ready);
-        relay.cut(there, back);
+        relay.lose(loss);
         let cut = Instant::now();
         until_status(&engine, "the loss", |status| matches!(status, WorkerStatus::Lost { .. }))
             .await;
         // Without questions, one direction takes twice the timeout.
         let noticed = cut.elapsed();
-        assert!(noticed + settings().keep_alive < 2 * limit, "{there} {back}: {noticed:?}");
-        relay.cut(false, false);
+        assert!(noticed + settings().keep_alive < 2 * limit, "{loss:?}: {noticed:?}");
+        relay.lose(Loss::default());
     }
     engine.wait_ready(1, SOON).await.unwrap();
 }
@@ -133,16 +81,16 @@ async fn a_path_that_is_dead_in_one_direction_is_noticed_within_the_idle_timeout
 async fn a_worker_that_moves_is_followed_and_its_items_with_it() {
     let cluster = Cluster::new();
     let worker = cluster.worker(0).await;
-    let (old, new) = (Relay::to(worker.address), Relay::to(worker.address));
-    worker.advertise(old.address);
+    let (old, new) = (Relay::start(worker.address, 1), Relay::start(worker.address, 1));
+    worker.advertise(old.address());
     let engine = cluster.engine();
     engine.wait_ready(1, SOON).await.unwrap();
     worker.will(Behaviour::Hang);
     let mut submission = engine.submit(request("moves", 1)).await.unwrap();
     computing(&mut submission).await.unwrap();
-    old.cut(true, true);
+    old.lose(Loss::PARTITION);
     worker.will(Behaviour::Draw);
-    worker.advertise(new.address);
+    worker.advertise(new.address());
     let moved = Instant::now();
     let mut retried = false;
     let output = loop {

@@ -91,12 +91,12 @@ async fn step_keeps_the_order_and_one_failure_hides_no_other() {
     let _worker = cluster.worker(0).await;
     let engine = cluster.engine();
     engine.wait_ready(1, SOON).await.unwrap();
-    let bad = GenerationRequest { prompt: " ".to_owned(), ..request(1) };
+    let bad = GenerationRequest { num_images: Some(0), ..request(1) };
     let unknown = GenerationRequest { model: Some("sd15".to_owned()), ..request(1) };
     let seeded = GenerationRequest { seed: Some(5), model: Some("demo".to_owned()), ..request(2) };
     let results = engine.step(vec![request(1), bad, unknown, seeded]).await;
     assert_eq!(results[0].as_ref().unwrap().items.len(), 1);
-    assert_eq!(results[1].as_ref().unwrap_err().param.as_deref(), Some("prompt"));
+    assert_eq!(results[1].as_ref().unwrap_err().param.as_deref(), Some("num_images"));
     let error = results[2].as_ref().unwrap_err();
     assert_eq!(error.kind, ErrorKind::UnknownModel);
     assert!(error.message.contains("emoji"), "{error}");

@@ -85,7 +85,7 @@ impl Output {
         })
     }
 
-    /// Context for a person.
+    /// Context for a person, on one line; an empty line may stand before it.
     pub(crate) fn note(&self, text: impl Display) {
         if !self.quiet {
             say(text);
@@ -93,9 +93,20 @@ impl Output {
     }
 }
 
-/// A line on standard error, whoever reads it.
+/// A line on standard error, whoever reads it: what comes from outside begins none of its own.
 pub(crate) fn say(text: impl Display) {
-    // There is nowhere left to complain to.
     let text = text.to_string();
-    let _ = writeln!(io::stderr().lock(), "{}", escaping::escape_lines(&text));
+    let line = text.trim_start_matches('\n');
+    let before = &text[..text.len() - line.len()];
+    print_error(&format!("{before}{}", escaping::escape_line(line)));
+}
+
+/// A failure on standard error, a line for each of its causes.
+pub(crate) fn say_failure(failure: &Failure) {
+    print_error(&failure.to_string());
+}
+
+fn print_error(text: &str) {
+    // There is nowhere left to complain to.
+    let _ = writeln!(io::stderr().lock(), "{}", escaping::escape_lines(text));
 }

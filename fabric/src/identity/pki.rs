@@ -170,7 +170,7 @@ impl Authority {
     pub(super) fn certify(
         &self,
         id: SpiffeId,
-        key: KeyPair,
+        pair: KeyPair,
         validity: Duration,
         sans: &[String],
     ) -> Result<Credentials, Error> {
@@ -179,6 +179,7 @@ impl Authority {
         for san in sans {
             params.subject_alt_names.push(host_or_address(san)?);
         }
+        params.serial_number = Some(key::serial_number()?);
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![match id.role() {
@@ -186,13 +187,13 @@ impl Authority {
             Role::Coordinator | Role::Admin => ExtendedKeyUsagePurpose::ClientAuth,
         }];
         params.use_authority_key_identifier_extension = true;
-        let certificate = params.signed_by(&key, &self.issuer)?;
+        let certificate = params.signed_by(&pair, &self.issuer)?;
         Ok(Credentials {
             id,
             ca_pem: self.ca_pem.clone(),
             revocations_pem: self.revocations_pem.clone(),
             cert_pem: certificate.pem(),
-            key_pem: key.serialize_pem(),
+            key_pem: pair.serialize_pem(),
         })
     }
 }

@@ -204,6 +204,8 @@ fn a_renewed_certificate_has_the_same_names_and_key() {
     let after = Identity::load(dir.path()).unwrap();
     assert_eq!(after.id, before.id);
     assert_ne!(after.fingerprint(), before.fingerprint());
+    let serial = |identity: &Identity| certificate::serial(identity.certificate()).unwrap();
+    assert_ne!(serial(&after), serial(&before), "a list revokes by it");
     assert!(after.validity().not_after > before.validity().not_after + DAY / 2);
     let hosts = |identity: &Identity| certificate::hosts(identity.certificate()).unwrap();
     assert_eq!(hosts(&after), ["10.0.0.1", "gpu-1.lan"]);

@@ -12,7 +12,7 @@ use super::destination::Destination;
 use crate::app::App;
 use crate::exit::{Failure, Status};
 use crate::output::progress::Bars;
-use crate::output::{file, say, text};
+use crate::output::{file, say_failure, text};
 
 /// One picture, as the result lists it.
 #[derive(Debug, Clone, Serialize)]
@@ -248,14 +248,14 @@ impl<'a> Report<'a> {
                     message: format!("{of}{}", error.message),
                     ..error.clone()
                 });
-                say(failure);
+                say_failure(&failure);
                 told.push(error);
             }
         }
         if told.is_empty()
             && let Some(error) = &output.error
         {
-            say(Failure::from(error.clone()));
+            say_failure(&Failure::from(error.clone()));
         }
         let total = output.timings.get("total").copied().unwrap_or_default();
         let took = text::took(std::time::Duration::from_secs_f64(total.max(0.0) / 1e3));

@@ -193,7 +193,7 @@ mod tests {
         connect(&admin).unwrap();
         assert!(connect(&admin).is_err());
         held.remove(0);
-        assert_eq!(budgets.own.lock().unwrap().len(), 4);
+        assert_eq!(budgets.own.lock().unwrap().len(), 3, "of those that are gone nothing is kept");
         assert!(budgets.connection(&three, &budgets.of(&three)).is_ok(), "one has left");
 
         let budget = budgets.of(&three);

@@ -125,9 +125,8 @@ impl Listener {
                 },
                 incoming = self.endpoint.accept() => {
                     let Some(incoming) = incoming else { break };
-                    if let Err((address, error)) =
-                        self.admit(incoming, &service, &budgets, &mut handshakes)
-                    {
+                    let address = incoming.remote_address();
+                    if let Err(error) = self.admit(incoming, &service, &budgets, &mut handshakes) {
                         refuse(&strangers, address, &error);
                     }
                 }
@@ -148,7 +147,7 @@ impl Listener {
         service: &Arc<dyn Service>,
         budgets: &Arc<Budgets>,
         handshakes: &mut Handshakes,
-    ) -> Result<(), (SocketAddr, Box<Error>)> {
+    ) -> Result<(), Error> {
         let address = incoming.remote_address();
         if handshakes.len() >= UNPROVEN_HANDSHAKES && incoming.may_retry() {
             let _ = incoming.retry();
@@ -156,9 +155,7 @@ impl Listener {
         }
         let (own, mut server) = self.server.get();
         server.transport_config(self.settings.transport(settings::Side::Worker, address));
-        let connecting = incoming
-            .accept_with(Arc::new(server))
-            .map_err(|error| (address, Box::new(Error::from(error))))?;
+        let connecting = incoming.accept_with(Arc::new(server))?;
         let host = Host {
             service: Arc::clone(service),
             budgets: Arc::clone(budgets),
