@@ -30,6 +30,7 @@ pub(crate) async fn admit(
     mut args: GenerateArgs,
     payload: Payload,
 ) -> Result<Subscription, CallError> {
+    let arrival = Instant::now();
     args.request.check()?;
     let (item, images) = (args.item, args.request.images());
     if item.index >= item.of || item.of != images {
@@ -57,10 +58,12 @@ pub(crate) async fn admit(
         deadline: request.deadline_ms.map(Duration::from_millis),
         preview_every: args.request.preview_every,
         max_position: args.max_queue_position,
+        preparation: Duration::ZERO,
     };
     let Some(choice) = choice else { return Subscription::admit(inbox, spec, args, None) };
     let (args, prepared) = prepare_for(preparations, &spec, args, &choice, brings_files).await?;
     spec.model = choice.name;
+    spec.preparation = arrival.elapsed();
     Subscription::admit(inbox, spec, args, prepared)
 }
 

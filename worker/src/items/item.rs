@@ -36,11 +36,14 @@ pub(crate) struct ItemSpec {
     pub(crate) preview_every: Option<u32>,
     /// Most items that may run before it; none for as many as the queue holds.
     pub(crate) max_position: Option<u32>,
+    /// How long its call had been here before it became an item: checked and prepared.
+    pub(crate) preparation: Duration,
 }
 
 /// Where an item's time went before it computed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Times {
+    /// From its call's arrival until its turn came.
     pub(crate) queue: Duration,
     pub(crate) model_load: Duration,
     /// Since when it has waited for its model, while it does.

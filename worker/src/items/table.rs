@@ -169,7 +169,8 @@ impl Items {
         self.counts.running += 1;
         self.room.began(now);
         self.change(id, |item| {
-            item.times.queue = now.saturating_duration_since(item.accepted_at);
+            let waited = now.saturating_duration_since(item.accepted_at);
+            item.times.queue = item.spec.preparation + waited;
             item.view.state = RequestState::Running;
             item.view.queue_position = 0;
         });

@@ -30,6 +30,7 @@ fn spec(index: u32, prompt: &str) -> ItemSpec {
         deadline: None,
         preview_every: None,
         max_position: None,
+        preparation: Duration::ZERO,
     }
 }
 

@@ -70,6 +70,7 @@ fn spec(request: &str, index: u32, model: &str) -> ItemSpec {
         deadline: None,
         preview_every: None,
         max_position: None,
+        preparation: Duration::ZERO,
     }
 }
 
