@@ -12,8 +12,8 @@ use std::time::Duration;
 /// How often a thread that hears nothing looks whether the relay has ended.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// How long a caller that sends nothing keeps its way back.
-const IDLE: Duration = Duration::from_secs(30);
+/// How long a caller to whom nothing is sent keeps its way back: longer than a connection lives so.
+const IDLE: Duration = Duration::from_secs(10);
 
 /// The largest datagram.
 const DATAGRAM: usize = 64 << 10;
@@ -88,9 +88,10 @@ impl Rules {
         let mut ways: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
         let mut buffer = vec![0; DATAGRAM];
         while !self.ended.load(Ordering::Relaxed) {
-            let Ok((len, caller)) = front.recv_from(&mut buffer) else { continue };
+            let received = front.recv_from(&mut buffer);
             // A way back whose thread has ended is the map's alone.
             ways.retain(|_, way| Arc::strong_count(way) > 1);
+            let Ok((len, caller)) = received else { continue };
             let way = match ways.get(&caller) {
                 Some(way) => Arc::clone(way),
                 None => {
