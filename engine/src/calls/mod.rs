@@ -23,6 +23,7 @@ use hearth_protocol::methods::{CancelArgs, Method};
 
 use crate::draw;
 use crate::executor::{Executor, OutgoingCall};
+use crate::fleet::WorkerView;
 use crate::known_as::{self, What};
 use fan_out::fan_out;
 use targets::{everyone, targets};
@@ -65,9 +66,20 @@ pub(crate) async fn collective(
 
 /// Asks every worker for its health, all at once.
 pub(crate) async fn health(executor: &dyn Executor, timeout: Duration) -> Vec<WorkerHealth> {
+    let view = Arc::clone(&executor.fleet().borrow());
+    let workers: Vec<_> = everyone(&view).collect();
+    health_of(executor, &workers, timeout).await
+}
+
+/// Asks these workers for their health, all at once; the answers are in their order.
+pub(crate) async fn health_of(
+    executor: &dyn Executor,
+    workers: &[&WorkerView],
+    timeout: Duration,
+) -> Vec<WorkerHealth> {
     let args = Bytes::from_static(codec::EMPTY);
     let call = control_call(Method::CheckHealth.name(), args, timeout);
-    let envelopes = call_all(executor, &call, timeout).await;
+    let envelopes = fan_out(executor, workers, &call, timeout).await;
     envelopes.into_iter().map(RawEnvelope::decode).collect()
 }
 
@@ -77,22 +89,13 @@ pub(crate) async fn cancel(executor: &dyn Executor, id: &RequestId) -> Vec<RawEn
     // A request id is far below every limit.
     let args = codec::encode(&args).unwrap_or_else(|_| codec::EMPTY.to_vec());
     let call = control_call(Method::Cancel.name(), args.into(), CANCEL_TIMEOUT);
-    call_all(executor, &call, CANCEL_TIMEOUT).await
-}
-
-/// Calls every worker; none at all is no error.
-async fn call_all(
-    executor: &dyn Executor,
-    call: &OutgoingCall,
-    timeout: Duration,
-) -> Vec<RawEnvelope> {
     let view = Arc::clone(&executor.fleet().borrow());
-    let targets: Vec<_> = everyone(&view).collect();
-    fan_out(executor, &targets, call, timeout).await
+    let workers: Vec<_> = everyone(&view).collect();
+    fan_out(executor, &workers, &call, CANCEL_TIMEOUT).await
 }
 
 /// A call without bulk parts.
-fn control_call(method: &str, args: Bytes, timeout: Duration) -> OutgoingCall {
+pub(crate) fn control_call(method: &str, args: Bytes, timeout: Duration) -> OutgoingCall {
     OutgoingCall {
         id: draw::request_id(),
         attempt: 0,

@@ -26,8 +26,7 @@ use super::reply::{Update, item_output, update};
 use super::results::Results;
 use super::submission::Submission;
 use crate::calls::{self, RawEnvelope, RpcOptions};
-use crate::draw;
-use crate::executor::{CallReply, OutgoingCall};
+use crate::executor::CallReply;
 
 /// How long workers have to say which requests they know.
 const ASK: Duration = Duration::from_secs(5);
@@ -178,15 +177,7 @@ impl Follower {
         let args = codec::encode(&args).map_err(|error| {
             CallError::new(ErrorKind::TooLarge, "the request's id is too long").caused_by(&error)
         })?;
-        let call = OutgoingCall {
-            id: draw::request_id(),
-            attempt: 0,
-            method: Method::Attach.name().to_owned(),
-            args: args.into(),
-            deadline: Some(self.limit),
-            trace: None,
-            attachments: Vec::new(),
-        };
+        let call = calls::control_call(Method::Attach.name(), args.into(), self.limit);
         let located = |error: CallError| error.at(worker, rank);
         let mut stream = self.dispatcher.executor().call(worker, &call).await.map_err(located)?;
         loop {
