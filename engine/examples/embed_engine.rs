@@ -46,11 +46,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 std::fs::write(format!("image-{}.png", item.index), &item.bytes)?;
             }
             RequestEvent::Finished(output) => println!("{:?}", output.finish_reason),
-            RequestEvent::Assigned { .. }
-            | RequestEvent::Accepted { .. }
-            | RequestEvent::Preview { .. }
-            | RequestEvent::ItemFailed { .. }
-            | RequestEvent::Retried { .. } => {}
+            _ => {}
         }
     }
     engine.close().await;

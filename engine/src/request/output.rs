@@ -7,9 +7,13 @@ use hearth_api::{CallError, FinishReason, MediaFacts, Rank, RequestId, WorkerId}
 use hearth_protocol::message::Phase;
 
 /// What happens to a request. The last one is [`RequestEvent::Finished`].
+///
+/// Later versions may have other events, and more fields in these: skip the ones that you don't know.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum RequestEvent {
     /// An item was given to a worker; once more for each that it moves to while it waits.
+    #[non_exhaustive]
     Assigned {
         /// Which item, from 0.
         item: u32,
@@ -19,6 +23,7 @@ pub enum RequestEvent {
         rank: Option<Rank>,
     },
     /// The worker has taken the item on.
+    #[non_exhaustive]
     Accepted {
         /// Which item.
         item: u32,
@@ -26,6 +31,7 @@ pub enum RequestEvent {
         queue_position: u32,
     },
     /// How far an item is. Only the newest is kept for a slow reader.
+    #[non_exhaustive]
     Progress {
         /// Which item.
         item: u32,
@@ -39,6 +45,7 @@ pub enum RequestEvent {
         phase: Phase,
     },
     /// An unfinished item. Only the newest is kept for a slow reader.
+    #[non_exhaustive]
     Preview {
         /// Which item.
         item: u32,
@@ -52,6 +59,7 @@ pub enum RequestEvent {
     /// An item is done.
     Item(ItemOutput),
     /// An item has failed, and is not tried again.
+    #[non_exhaustive]
     ItemFailed {
         /// Which item.
         item: u32,
@@ -59,6 +67,7 @@ pub enum RequestEvent {
         error: CallError,
     },
     /// An item is tried again.
+    #[non_exhaustive]
     Retried {
         /// Which item.
         item: u32,

@@ -80,7 +80,10 @@ impl<'a> Ports<'a> {
         let port = ports.iter().find(|port| port.name == name);
         if port.is_none() {
             let names = brief::names(ports.iter().map(|port| port.name.as_str()));
-            self.note(format!("the graph has no {kind} {name}; it has {names}"));
+            self.note(format!(
+                "the graph has no {kind} {name}; it has {names}; export it again with {name} among \
+                 its {kind}s, as optimum and tools/export do"
+            ));
         }
         port
     }
@@ -162,7 +165,8 @@ impl<'a> Ports<'a> {
         if let Some(port) = stranger {
             let (name, known) = (port.shown_name(), brief::names(known.iter().copied()));
             self.note(format!(
-                "the graph asks for input {name}, which is not supported; known: {known}"
+                "the graph asks for input {name}, which is not supported; known: {known}; export it \
+                 without that input"
             ));
         }
     }

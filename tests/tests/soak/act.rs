@@ -1,7 +1,7 @@
 //! What can be done to a fleet, drawn from a seed.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hearth_tests::Loss;
 
@@ -26,6 +26,13 @@ pub(crate) enum Act {
     FreezeEtcd(Duration),
     /// etcd is killed, and started again with nothing in it.
     WipeEtcd,
+}
+
+impl Act {
+    /// Whether what the worker computes may be lost by it, and the worker counted as lost.
+    pub(crate) fn loses_a_worker(self) -> bool {
+        matches!(self, Self::Kill(..) | Self::Freeze(..) | Self::Lose(..))
+    }
 }
 
 /// Draws the next fault.
@@ -54,7 +61,7 @@ pub(crate) fn draw(random: &mut fastrand::Rng, workers: usize) -> Act {
 }
 
 /// Prints how often each was done.
-pub(crate) fn print(acts: &[(Duration, Act)]) {
+pub(crate) fn print(acts: &[(Instant, Act)]) {
     let mut counts = BTreeMap::<String, usize>::new();
     for (_, act) in acts {
         let text = format!("{act:?}");

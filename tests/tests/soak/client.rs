@@ -78,6 +78,7 @@ impl Client {
             self.history.add(Ask {
                 id,
                 picture,
+                start,
                 took: start.elapsed(),
                 deadline: DEADLINE,
                 outcome,

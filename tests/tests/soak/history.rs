@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use hearth_api::limits::LOST_WORKERS;
 use hearth_api::{CallError, ErrorKind, RequestId};
+
+use crate::act::Act;
 
 /// One question of a client, and its end.
 pub(crate) struct Ask {
     pub(crate) id: RequestId,
     /// Which picture.
     pub(crate) picture: usize,
+    pub(crate) start: Instant,
     pub(crate) took: Duration,
     pub(crate) deadline: Duration,
     /// The picture's digest, or why there is none; nothing where it did not end.
@@ -51,9 +55,19 @@ impl History {
     /// What must not be: a request without an end, a late one, one that failed for a reason that
     /// faults don't excuse, another picture than the one asked for, also where an id is asked for
     /// again.
-    pub(crate) fn violations(&self, pictures: &[String]) -> Vec<String> {
+    pub(crate) fn violations(&self, pictures: &[String], acts: &[(Instant, Act)]) -> Vec<String> {
         let asks = self.asks.lock().expect("no panic under the lock");
-        asks.iter().filter_map(|ask| ask.violation(pictures)).collect()
+        let mut first = BTreeMap::<&RequestId, Instant>::new();
+        for ask in asks.iter() {
+            let start = first.entry(&ask.id).or_insert(ask.start);
+            *start = ask.start.min(*start);
+        }
+        let violation = |ask: &Ask| {
+            let asked = first[&ask.id]..=ask.start + ask.took;
+            let lost = acts.iter().filter(|(at, act)| act.loses_a_worker() && asked.contains(at));
+            ask.violation(pictures, lost.count())
+        };
+        asks.iter().filter_map(violation).collect()
     }
 
     pub(crate) fn print(&self) {
@@ -73,11 +87,17 @@ impl History {
 }
 
 impl Ask {
-    fn violation(&self, pictures: &[String]) -> Option<String> {
+    /// `lost` is how many workers faults took since its id was first asked for.
+    fn violation(&self, pictures: &[String], lost: usize) -> Option<String> {
         let Self { id, picture, took, .. } = self;
         match &self.outcome {
             None => Some(format!("{id} had no end after {took:?}")),
             Some(_) if *took > self.deadline + LATE => Some(format!("{id} was late: {took:?}")),
+            // A request that happens to be computed by one killed worker after another looks like
+            // the one that kills them.
+            Some(Err(error)) if error.kind == ErrorKind::Quarantined && lost >= LOST_WORKERS => {
+                None
+            }
             Some(Err(error)) if !EXCUSED.contains(&error.kind) => {
                 Some(format!("{id} failed as {}: {}", error.kind.code(), error.message))
             }

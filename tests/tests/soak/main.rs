@@ -57,7 +57,7 @@ async fn faults_end_no_request_twice_late_or_wrongly() {
         std::thread::sleep(Duration::from_secs(1));
         while start.elapsed() < duration {
             let act = act::draw(&mut random, WORKERS);
-            acts.push((start.elapsed(), act));
+            acts.push((Instant::now(), act));
             site.perform(act);
             std::thread::sleep(Duration::from_millis(random.u64(500..4000)));
         }
@@ -76,7 +76,7 @@ async fn faults_end_no_request_twice_late_or_wrongly() {
     .expect("recovery");
     let last = client::expected_pictures(&site).await;
 
-    let mut violations = history.violations(&pictures);
+    let mut violations = history.violations(&pictures, &acts);
     violations.extend(site.violations());
     if last != *pictures {
         violations.push("the fleet draws other pictures than before".to_owned());

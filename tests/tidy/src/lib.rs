@@ -224,6 +224,27 @@ fn links_in_documents_lead_somewhere() {
     rule.check();
 }
 
+#[test]
+fn the_tests_that_the_page_of_reliability_names_are_there() {
+    let mut rule = Rule::new(
+        "docs/reliability.md promises that a test shows each row.",
+        "Name the test that shows it now, or write one.",
+    );
+    let page = tree().files().find(|file| file.path == "docs/reliability.md").unwrap();
+    let rows = page.lines().filter(|(_, line)| line.starts_with("| ") && line.contains('`'));
+    for (number, line) in rows {
+        let shown_by = line.trim_end_matches('|').rsplit('|').next().unwrap_or_default();
+        // A name in code marks stands at every second place.
+        for name in shown_by.split('`').skip(1).step_by(2) {
+            let definition = format!("fn {name}(");
+            if !tree().rust().any(|file| file.text.contains(&definition)) {
+                rule.broken(page, number, name);
+            }
+        }
+    }
+    rule.check();
+}
+
 /// The targets of a line's Markdown links that are paths, without their fragment.
 fn link_targets(line: &str) -> impl Iterator<Item = &str> {
     line.split("](")

@@ -72,7 +72,7 @@ impl<'a> Report<'a> {
             RequestEvent::Assigned { item, worker, .. } => {
                 self.bars.goes_to(item as usize, worker.as_str());
             }
-            RequestEvent::Accepted { item, queue_position } => match queue_position {
+            RequestEvent::Accepted { item, queue_position, .. } => match queue_position {
                 0 => self.note_running(item),
                 before => self.bars.waits(item as usize, before),
             },
@@ -91,8 +91,8 @@ impl<'a> Report<'a> {
                 self.preview(item, &media_type, &bytes)?;
             }
             RequestEvent::Item(output) => self.item(output)?,
-            RequestEvent::ItemFailed { item, error } => self.failed(item, error),
-            RequestEvent::Retried { item, from, error } => {
+            RequestEvent::ItemFailed { item, error, .. } => self.failed(item, error),
+            RequestEvent::Retried { item, from, error, .. } => {
                 let what = match error.kind {
                     ErrorKind::QueueFull => "waits for a place",
                     _ => "is tried again",
@@ -100,7 +100,7 @@ impl<'a> Report<'a> {
                 let why = &error.message;
                 self.bars.line(&format!("picture {item} {what} ({from}: {why})"));
             }
-            RequestEvent::Finished(_) => {}
+            _ => {}
         }
         Ok(())
     }

@@ -96,6 +96,14 @@ pub(super) const CASES: &[Case] = &[
         "the graph has no input input_ids; it has in.0, in.1, in.2, in.3, in.4,",
     ),
     (
+        "tiny-sdxl",
+        |at| {
+            rename(at, "text_encoder/model.onnx", b"hidden_states.0", b"hidden_layers.0");
+        },
+        "text_encoder",
+        "export it again with hidden_states.0 among its outputs, as optimum and tools/export do",
+    ),
+    (
         "tiny-sd",
         |at| graph(&at.join("unet/model.onnx"), (0..9000).map(|index| port(index, 4))),
         "unet",
