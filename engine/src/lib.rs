@@ -30,7 +30,7 @@
 //!             RequestEvent::Item(item) => {
 //!                 std::fs::write(format!("heart-{}.png", item.index), &item.bytes)?;
 //!             }
-//!             RequestEvent::ItemFailed { item, error } => eprintln!("item {item}: {error}"),
+//!             RequestEvent::ItemFailed { item, error, .. } => eprintln!("item {item}: {error}"),
 //!             _ => {}
 //!         }
 //!     }
