@@ -29,6 +29,7 @@ mod handle;
 pub mod kubernetes;
 mod launcher;
 mod launchers;
+mod log_stream;
 mod logs;
 mod process;
 mod replica;
