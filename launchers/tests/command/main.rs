@@ -1,6 +1,10 @@
-//! The `command` launcher: what its programs can do wrong.
+//! The `command` launcher: the suite of all launchers through the shipped programs and a real SSH
+//! server, what is theirs, and what programs can do wrong.
 #![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
+#[path = "../conformance/mod.rs"]
+mod conformance;
+mod ssh;
 mod wrong;
 
 use std::path::Path;
