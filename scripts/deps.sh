@@ -7,6 +7,8 @@
 #   localhost    the name, in /etc/hosts, which a root without an installer's touch lacks
 #   systemd      the programs of systemd, which the tests run; nothing is started
 #   slurm        Slurm and munge in .deps/slurm, for the tests; nothing is installed or started
+#   sshd         an OpenSSH server and jq in .deps/sshd, for the tests; nothing is started, and root
+#                gets the user `sshd`, without which the server refuses to run for it
 #   cargo-deb    what makes Debian packages, in .deps/bin, for `make deb`
 #   cargo-deny   the checker of licences and sources, in .deps/bin, for `make lint`
 #
@@ -47,6 +49,21 @@ install_packages() {
     say "installing $* with apt-get"
     with_lists as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y --no-install-recommends "$@"
+}
+
+# unpack FOLDER PACKAGE…: the packages, with those that they need and this machine lacks, in
+# .deps/FOLDER.
+unpack() {
+    local folder=$1 lacking
+    shift
+    mkdir "$work/$folder"
+    (cd "$work/$folder" && with_lists apt-get download "$@")
+    lacking=$(apt-get install --simulate --no-install-recommends "$@" |
+        awk '/^Inst/ { print $2 }' | grep -vxF "$(printf '%s\n' "$@")" || true)
+    # shellcheck disable=SC2086  # one word for each package
+    if [ -n "$lacking" ]; then (cd "$work/$folder" && apt-get download $lacking >&2); fi
+    for package in "$work/$folder"/*.deb; do dpkg-deb -x "$package" "$work/root-$folder"; done
+    mv "$work/root-$folder" ".deps/$folder"
 }
 
 need_cc() {
@@ -91,15 +108,22 @@ need_slurm() {
     if [ -x .deps/slurm/usr/sbin/munged ]; then return; fi
     if has slurmctld && has slurmd && has munged && has sbatch; then return; fi
     say "unpacking Slurm into .deps/slurm"
-    local wanted=(slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge libmunge2) lacking
-    mkdir "$work/slurm"
-    (cd "$work/slurm" && with_lists apt-get download "${wanted[@]}")
-    lacking=$(apt-get install --simulate --no-install-recommends "${wanted[@]}" |
-        awk '/^Inst/ { print $2 }' | grep -vxF "$(printf '%s\n' "${wanted[@]}")" || true)
-    # shellcheck disable=SC2086  # one word for each package
-    if [ -n "$lacking" ]; then (cd "$work/slurm" && apt-get download $lacking >&2); fi
-    for package in "$work"/slurm/*.deb; do dpkg-deb -x "$package" "$work/root"; done
-    mv "$work/root" .deps/slurm
+    unpack slurm slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge libmunge2
+}
+
+# Unpacked like Slurm: installed, it would start a server. The tests start their own, as the user that
+# runs them.
+need_sshd() {
+    has ssh && has ssh-keygen || install_packages openssh-client
+    if [ "$(id -u)" = 0 ] && ! getent passwd sshd >/dev/null; then
+        say "adding the user sshd"
+        as_root useradd --system --no-create-home --home-dir /run/sshd \
+            --shell /usr/sbin/nologin sshd
+    fi
+    if [ -x .deps/sshd/usr/sbin/sshd ]; then return; fi
+    if [ -x /usr/sbin/sshd ] && has jq; then return; fi
+    say "unpacking OpenSSH's server and jq into .deps/sshd"
+    unpack sshd openssh-server jq
 }
 
 need_cargo_deny() {
@@ -127,6 +151,7 @@ for dependency in "$@"; do
         etcd) need_etcd ;;
         localhost) need_localhost ;;
         slurm) need_slurm ;;
+        sshd) need_sshd ;;
         systemd) need_systemd ;;
         cargo-deb) need_cargo_deb ;;
         cargo-deny) need_cargo_deny ;;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use crate::{Error, Handle, Launcher, Outcome, Replica, StateDir};
 
 /// Bytes of a result, at most.
-const MAX_RESULT: u64 = 64 << 20;
+pub(crate) const MAX_RESULT: u64 = 64 << 20;
 
 /// How often an engine is asked: soon at first, then more and more seldom.
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use crate::shim::{Report, Shim};
-use crate::{Error, LaunchRecord, Launcher, ProcessLauncher, StateDir, kubernetes, slurm, systemd};
+use crate::{
+    Error, LaunchRecord, Launcher, ProcessLauncher, StateDir, command, kubernetes, slurm, systemd,
+};
 
 /// What each kind needs, beside the folder that all share.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +17,8 @@ pub struct Options {
     pub slurm: slurm::Config,
     /// Which cluster `kubernetes` means.
     pub kubernetes: kubernetes::Config,
+    /// The programs of `command`.
+    pub command: command::Config,
 }
 
 /// Makes launchers over one state folder.
@@ -26,7 +30,7 @@ pub struct Launchers {
 
 impl Launchers {
     /// All that there are.
-    pub const NAMES: &[&str] = &["process", "systemd", "slurm", "kubernetes"];
+    pub const NAMES: &[&str] = &["process", "systemd", "slurm", "kubernetes", "command"];
 
     /// Launchers that keep their launches in `state`.
     #[must_use]
@@ -50,7 +54,7 @@ impl Launchers {
         for handle in record.handles() {
             let folder = self.state.replica_folder(&handle.launch, handle.rank);
             let mut at = Report::read(&folder)?.and_then(|report| report.ended_at_ms);
-            for kept in [slurm::ended_at_ms, kubernetes::ended_at_ms] {
+            for kept in [slurm::ended_at_ms, kubernetes::ended_at_ms, command::ended_at_ms] {
                 at = at.or(kept(&folder)?);
             }
             let Some(at) = at else { return Ok(None) };
@@ -75,6 +79,9 @@ impl Launchers {
             "kubernetes" => {
                 let config = self.options.kubernetes.clone();
                 Box::new(kubernetes::Kubernetes::new(state, config))
+            }
+            "command" => {
+                Box::new(command::CommandLauncher::new(state, self.options.command.clone()))
             }
             _ => {
                 let name = name.to_owned();

@@ -1,7 +1,7 @@
 //! Starts replicas of a program somewhere, and follows them to their end.
 //!
 //! One trait, [`Launcher`], over engines that exist already: plain processes, systemd, Slurm,
-//! Kubernetes. A launcher starts, polls, reads logs, cancels and collects; it neither routes
+//! Kubernetes, and whatever five programs of the user's reach. A launcher starts, polls, reads logs, cancels and collects; it neither routes
 //! requests nor knows what its replicas do. What must outlive the calling program is in a
 //! [`StateDir`], so another process goes on with the same [`Handle`]s.
 //!
@@ -23,12 +23,14 @@
 
 mod cards;
 mod collect;
+pub mod command;
 mod draft;
 mod error;
 mod handle;
 pub mod kubernetes;
 mod launcher;
 mod launchers;
+mod log_stream;
 mod logs;
 mod process;
 mod replica;

@@ -35,8 +35,9 @@ pub struct LaunchRecord {
     /// What was launched, without its files.
     pub spec: LaunchSpec,
     /// What the engine below calls it: Slurm's job, Kubernetes' namespace and Job, the systemd
-    /// manager (`system` or `user`); empty for plain processes. Slurm's and Kubernetes' jobs are
-    /// added once the engine has said that it has them.
+    /// manager (`system` or `user`), the program that launched it; empty for plain processes.
+    /// Slurm's and Kubernetes' jobs, and that program, are added once the engine has said that it
+    /// has them.
     pub native: String,
     /// When, in milliseconds since 1970.
     pub created_at_ms: u64,
@@ -217,7 +218,7 @@ pub(crate) fn now_ms() -> u64 {
 }
 
 /// Makes a folder, and those above it, for this user alone.
-fn make_folder(path: &Path) -> Result<(), Error> {
+pub(crate) fn make_folder(path: &Path) -> Result<(), Error> {
     files::private_folder(path).map_err(|source| Error::State { path: path.to_owned(), source })
 }
 

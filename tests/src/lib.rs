@@ -11,6 +11,7 @@ mod relay;
 mod scrape;
 mod skip;
 mod slurm;
+mod sshd;
 mod turn;
 mod user_manager;
 
@@ -22,5 +23,6 @@ pub use relay::{Loss, Relay};
 pub use scrape::{MetricTypes, assert_shows, documented_metrics, shown_metrics};
 pub use skip::skip;
 pub use slurm::SlurmCluster;
+pub use sshd::Sshd;
 pub use turn::Turn;
 pub use user_manager::{UserManager, under_user_manager};

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use hearth_tests::{Fleet, FleetOptions, Process, Run, program, source, until};
+use hearth_tests::{Fleet, FleetOptions, Process, Run, Sshd, program, source, until};
 use serde_json::Value;
 
 /// Until launched workers have loaded the demo model, on a loaded machine.
@@ -147,6 +147,67 @@ fn any_program_is_launched_and_its_results_come_in_rank_order() {
     assert_eq!(forgotten.stdout.lines().count(), 2, "{forgotten:?}");
 }
 
+/// The programs in `configs/launchers/ssh`, named once by flag and once by the config.
+#[test]
+fn any_program_is_launched_on_hosts_of_ssh_and_followed_from_other_invocations() {
+    let _turn = hearth_tests::Turn::take();
+    let sshd = match Sshd::start() {
+        Ok(sshd) => sshd,
+        Err(reason) => {
+            let test =
+                "any_program_is_launched_on_hosts_of_ssh_and_followed_from_other_invocations";
+            return hearth_tests::skip(test, &reason);
+        }
+    };
+    let fleet = nobody_yet();
+    let programs = source().join("configs/launchers/ssh").canonicalize().expect("the programs");
+    let mut env = sshd.env();
+    env.insert("HEARTH_SSH_CONFIG".to_owned(), sshd.client_config().display().to_string());
+    let env: Vec<String> = env.iter().map(|(name, value)| format!("{name} = {value:?}")).collect();
+    let far = fleet.dir().join("far");
+    let settings = format!(
+        "replica_folder = \"{}/{{launch}}/{{rank}}\"\nenv = {{ {} }}\n",
+        far.display(),
+        env.join(", ")
+    );
+    let home = tempfile::tempdir().expect("a folder");
+    let run = |args: &[&str]| {
+        let mut command = fleet.command(args);
+        command.env("HEARTH_STATE_DIR", fleet.dir().join("replicas")).current_dir(home.path());
+        Run::from(command.output().expect("hearth"))
+    };
+    let config = |text: &str| {
+        let text = format!("[launcher.command]\n{text}{settings}");
+        std::fs::write(home.path().join("hearth.toml"), text).expect("hearth.toml");
+    };
+    let launch = |named: &[&str]| {
+        let script = r#"echo "I am $REPLICA_RANK"; echo "[$REPLICA_RANK]" > "$REPLICA_RESULT""#;
+        let on = ["--host", "n1", "--host", "n2", "-n", "2", "--entrypoint", "sh"];
+        let program = ["--", "-c", script];
+        run(&[&["launch", "--launcher", "command"], named, &on, &program].concat())
+    };
+    config("");
+    let refused = launch(&[]);
+    assert!(refused.status == 2 && refused.stderr.contains("--programs"), "{refused:?}");
+    let by_flag = launch(&["--programs", programs.to_str().expect("a path")]).ok();
+    config(&format!("programs = {programs:?}\n"));
+    let by_config = launch(&[]).ok();
+    std::fs::remove_file(home.path().join("hearth.toml")).expect("it was there");
+    for launched in [by_flag, by_config] {
+        let handles: Vec<&str> = launched.stdout.lines().collect();
+        let all = handles[0].strip_suffix("/0").expect("rank 0");
+        assert!(all.starts_with("command/sh-") && handles[1] == format!("{all}/1"));
+        let outcomes = run(&["replicas", "collect", all, "--json"]).ok().json();
+        for rank in 0..2_usize {
+            assert_eq!(outcomes[rank]["result"], serde_json::json!([rank]), "{outcomes}");
+        }
+        let logs = run(&["replicas", "logs", handles[1], "--follow"]).ok();
+        assert!(logs.stdout.contains("I am 1"), "{logs:?}");
+        let _ = run(&["replicas", "cancel", all]).ok();
+        let _ = run(&["replicas", "forget", all]).ok();
+    }
+}
+
 #[test]
 fn mistakes_are_refused_with_a_remedy_and_start_nothing() {
     let _turn = hearth_tests::Turn::take();
@@ -158,6 +219,9 @@ fn mistakes_are_refused_with_a_remedy_and_start_nothing() {
         assert!(run.stderr.contains(part), "{args:?}: {run:?}");
     };
     refused(&["launch", "--launcher", "ray"], "process");
+    refused(&["launch", "--launcher", "command"], "registry");
+    let programs = ["launch", "--programs", "x", "--entrypoint", "true"];
+    refused(&programs, "--launcher command");
     refused(&["launch"], "--authority");
     refused(&["launch", "--name", "A b"], "lower-case");
     refused(&["launch", "--entrypoint", "no-such-program"], "PATH");

@@ -16,7 +16,7 @@ const LIMITS: &str = "What each may use";
 #[derive(Debug, Args)]
 #[command(after_help = LAUNCH_HELP)]
 pub(crate) struct LaunchArgs {
-    /// Engine that starts them: process, systemd, slurm or kubernetes
+    /// Engine that starts them: process, systemd, slurm, kubernetes or command
     #[arg(long, value_name = "NAME", default_value = "process")]
     pub(crate) launcher: String,
     /// Replicas; their ranks are 0 to N-1
@@ -35,7 +35,7 @@ pub(crate) struct LaunchArgs {
     /// Variable that tells each its rank
     #[arg(long, value_name = "NAME", default_value = RANK_VARIABLE)]
     pub(crate) rank_variable: String,
-    /// Where they run [default: here; with kubernetes the image's own]
+    /// Where they run [default: here; with kubernetes the image's own, with command its choice]
     #[arg(long, value_name = "DIR")]
     pub(crate) working_dir: Option<PathBuf>,
     /// Time that each may run [default: no limit]
@@ -69,6 +69,10 @@ pub(crate) struct LaunchArgs {
     /// one above, or authority beside it]
     #[arg(long, value_name = "DIR")]
     pub(crate) authority: Option<PathBuf>,
+    /// Folder with the programs launch, poll, logs, cancel and collect, with command [default: as
+    /// [launcher.command] of hearth.toml says]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) programs: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) state: StateArgs,
     /// hearth-worker's flags, or the entrypoint's arguments

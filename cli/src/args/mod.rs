@@ -149,7 +149,7 @@ pub(crate) enum Command {
     Unload(UnloadArgs),
     /// Check this machine, and say what to do
     Doctor,
-    /// Start workers, or any program, on this host, by systemd, Slurm or Kubernetes
+    /// Start workers, or any program, on this host, by systemd, Slurm, Kubernetes or programs of yours
     Launch(Box<LaunchArgs>),
     /// What was launched: where it is, what it says, how it ended
     #[command(subcommand)]

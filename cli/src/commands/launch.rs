@@ -7,14 +7,15 @@ use hearth_engine::workers::{Ranks, Workers};
 use hearth_fabric::identity::{Authority, Identity, pki};
 use hearth_fabric::registry::RegistryUrl;
 use hearth_launchers::{
-    Gpus, Handle, LaunchId, LaunchSpec, Launchers, Owner, Placement, Resources,
+    Capabilities, Gpus, Handle, LaunchId, LaunchSpec, Launchers, Owner, Placement, Resources,
+    command,
 };
 use serde::Serialize;
 
 use super::replicas;
 use crate::app::App;
 use crate::args::LaunchArgs;
-use crate::context::Context;
+use crate::context::{Context, launcher_programs};
 use crate::exit::{Failure, Status};
 use crate::local::{WORKER, bundled_model, program};
 use crate::output::text;
@@ -24,9 +25,8 @@ use crate::signals::Interrupts;
 const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Old launches that one command forgets.
 const AT_ONCE: usize = 32;
-/// Launchers whose replicas are on this host.
-const LOCAL: [&str; 2] = ["process", "systemd"];
-const KUBERNETES: &str = "kubernetes";
+/// The launcher that is told of its programs.
+const COMMAND: &str = "command";
 
 /// What was launched, as JSON.
 #[derive(Serialize)]
@@ -37,9 +37,9 @@ struct LaunchSummary<'a> {
 }
 
 pub(super) async fn run(args: &LaunchArgs, app: &App) -> Result<Status, Failure> {
-    let launchers = replicas::launchers(&args.state, app)?;
+    let launchers = replicas::launchers(&args.state, app, programs(args, app)?)?;
     let launcher = launchers.by_name(&args.launcher)?;
-    let spec = spec(args, app)?;
+    let spec = spec(args, launcher.capabilities(), app)?;
     spec.check()?;
     let mut interrupts = Interrupts::listen()?;
     let handles = tokio::select! {
@@ -90,20 +90,45 @@ fn show(handles: &[Handle], launcher: &str, app: &App) -> Result<(), Failure> {
     Ok(())
 }
 
-fn spec(args: &LaunchArgs, app: &App) -> Result<LaunchSpec, Failure> {
+/// What the launcher `command` runs; nothing where another one is asked for.
+fn programs(args: &LaunchArgs, app: &App) -> Result<command::Config, Failure> {
+    if args.launcher != COMMAND {
+        return match args.programs {
+            None => Ok(command::Config::default()),
+            Some(_) => Err(Failure::usage(format!(
+                "--programs is for --launcher {COMMAND}, and this is {}: leave it out",
+                args.launcher
+            ))),
+        };
+    }
+    let config = launcher_programs(&app.env)?;
+    Ok(match &args.programs {
+        None => config,
+        // A folder that is named stands for all five.
+        Some(folder) => command::Config {
+            env: config.env,
+            replica_folder: config.replica_folder,
+            timeout: config.timeout,
+            launch_timeout: config.launch_timeout,
+            ..command::Config::in_folder(absolute(folder))
+        },
+    })
+}
+
+fn spec(args: &LaunchArgs, can: Capabilities, app: &App) -> Result<LaunchSpec, Failure> {
     let name = name(args);
     // Before ids and certificates are derived from it.
     LaunchSpec::new(&name, args.replicas, WORKER).check()?;
     let id = LaunchId::draw(&name);
     let mut spec = match &args.entrypoint {
-        None => workers(args, &name, &id, app)?,
+        None => workers(args, can, &name, &id, app)?,
         Some(program) => {
             let mut spec = LaunchSpec::new(&name, args.replicas, program);
             spec.args.clone_from(&args.args);
             spec
         }
     };
-    let here = || app.env.current_dir.clone().filter(|_| args.launcher != KUBERNETES);
+    let here = || app.env.current_dir.clone().filter(|_| can.shares_files);
     spec.id = Some(id);
     spec.env.extend(args.env.iter().cloned());
     spec.working_dir = args.working_dir.as_deref().map(absolute).or_else(here);
@@ -142,25 +167,31 @@ fn name(args: &LaunchArgs) -> String {
 }
 
 /// Workers that join this context's fleet.
-fn workers(args: &LaunchArgs, name: &str, id: &LaunchId, app: &App) -> Result<LaunchSpec, Failure> {
+fn workers(
+    args: &LaunchArgs,
+    can: Capabilities,
+    name: &str,
+    id: &LaunchId,
+    app: &App,
+) -> Result<LaunchSpec, Failure> {
     let context = Context::resolve(&app.global, &app.env)?;
     let registry = match &context.registry {
-        RegistryUrl::Dir(_) if args.launcher == KUBERNETES => {
+        RegistryUrl::Dir(_) if !can.shares_files => {
             return Err(Failure::usage(format!(
-                "{} is on this host alone, and pods are not: name a registry that they reach, as \
-                 in --registry etcd://HOST:PORT",
-                context.registry
+                "{} is on this host alone, and replicas by {} are not: name a registry that they \
+                 reach, as in --registry etcd://HOST:PORT",
+                context.registry, args.launcher
             )));
         }
         RegistryUrl::Dir(path) => RegistryUrl::Dir(absolute(path)),
         other => other.clone(),
     };
     let authority = authority(args.authority.as_deref(), &context)?;
-    let local = LOCAL.contains(&args.launcher.as_str());
+    let local = !can.supports_many_hosts;
     let on_loopback = local && matches!(registry, RegistryUrl::Dir(_));
     let configured = has(&args.args, "--config");
     let mut flags = args.args.clone();
-    if !configured && !has(&flags, "--model") && args.launcher != KUBERNETES {
+    if !configured && !has(&flags, "--model") && can.shares_files {
         let model = bundled_model(&app.env)?;
         flags.push(format!("--model={}={}", model.name, model.dir.display()));
     }
@@ -185,9 +216,9 @@ fn workers(args: &LaunchArgs, name: &str, id: &LaunchId, app: &App) -> Result<La
     let workers = Workers {
         name,
         count: args.replicas,
-        program: match args.launcher.as_str() {
-            KUBERNETES => PathBuf::from(WORKER),
-            _ => program(WORKER, &app.env)?,
+        program: match can.shares_files {
+            true => program(WORKER, &app.env)?,
+            false => PathBuf::from(WORKER),
         },
         prefix: id.as_str(),
         authority: &authority,

@@ -6,12 +6,16 @@
 //! [contexts.lab]
 //! registry = "etcd://10.0.0.1:2379/default"
 //! pki = "pki/admin"                     # beside this file
+//!
+//! [launcher.command]                    # what `hearth launch --launcher command` runs
+//! programs = "launchers/ssh"            # beside this file
 //! ```
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use hearth_launchers::command;
 use serde::Deserialize;
 
 use crate::exit::Failure;
@@ -23,6 +27,15 @@ pub(super) struct ConfigFile {
     pub(super) context: Option<String>,
     pub(super) unnamed: Entry,
     pub(super) contexts: BTreeMap<String, Entry>,
+    /// The programs of the launcher `command`.
+    pub(super) command: Option<command::Config>,
+}
+
+/// `[launcher]`: what launchers can't be told by flags.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct LauncherSection {
+    command: Option<command::Config>,
 }
 
 /// A fleet; the keys are the flags' names.
@@ -45,6 +58,7 @@ pub(super) struct Entry {
 struct Content {
     context: Option<String>,
     contexts: BTreeMap<String, Entry>,
+    launcher: LauncherSection,
     registry: Option<String>,
     pki: Option<PathBuf>,
     etcd_cacert: Option<PathBuf>,
@@ -78,8 +92,10 @@ impl ConfigFile {
             let message = error.message().lines().next().unwrap_or_default().to_owned();
             Failure::usage(format!("{} line {line}: {message}", path.display()))
         })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
         Ok(Self {
             path: path.to_owned(),
+            command: content.launcher.command.map(|config| config.beside(folder)),
             context: content.context,
             contexts: content.contexts,
             unnamed: Entry {

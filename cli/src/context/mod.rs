@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use hearth_fabric::identity::Identity;
 use hearth_fabric::registry::{self, RegistryUrl};
+use hearth_launchers::command;
 
 use crate::args::Global;
 use crate::environment::Environment;
@@ -102,6 +103,12 @@ impl Context {
         }
         Ok(identity)
     }
+}
+
+/// The programs of the launcher `command`: those of the nearest file that has some, or none.
+pub(crate) fn launcher_programs(env: &Environment) -> Result<command::Config, Failure> {
+    let files = ConfigFile::read_all(&env.config_files)?;
+    Ok(files.into_iter().find_map(|file| file.command).unwrap_or_default())
 }
 
 /// Every source that says something, strongest first.

@@ -81,6 +81,9 @@ pub struct LaunchedSection {
     pub memory: Option<Size>,
     /// Where replicas may run.
     pub placement: PlacementSection,
+    /// The programs of the launcher `command`.
+    #[cfg(feature = "launchers")]
+    pub command: Option<Box<hearth_launchers::command::Config>>,
     /// How long replicas outlive their owner's registry key and connection.
     pub owner_grace: Duration,
 }
@@ -139,6 +142,7 @@ impl ExecutorSection {
                     return Err(ConfigError::value("executor.devices", reason));
                 }
                 self.check_start(owned)?;
+                self.check_launcher()?;
             }
         }
         Ok(backend)
@@ -166,6 +170,8 @@ impl ExecutorSection {
             gpus: self.gpus.clone(),
             memory: self.memory,
             placement: self.placement.clone(),
+            #[cfg(feature = "launchers")]
+            command: self.command.clone().map(Box::new),
             owner_grace: self.owner_grace,
         }
     }
@@ -201,9 +207,13 @@ impl ExecutorSection {
     }
 
     /// The keys that not all backends use, and whether each says something else than its default.
-    fn given(&self) -> [(UsedBy, &'static str, bool); 15] {
+    fn given(&self) -> impl Iterator<Item = (UsedBy, &'static str, bool)> {
         use UsedBy as By;
         let plain = Self::default();
+        #[cfg(feature = "launchers")]
+        let command = self.command != plain.command;
+        #[cfg(not(feature = "launchers"))]
+        let command = false;
         [
             (By::Owning, "executor.program", self.program != plain.program),
             (By::Mp, "executor.worker_config", self.worker_config != plain.worker_config),
@@ -218,9 +228,11 @@ impl ExecutorSection {
             (By::Launched, "executor.gpus", self.gpus != plain.gpus),
             (By::Launched, "executor.memory", self.memory != plain.memory),
             (By::Launched, "executor.placement", self.placement != plain.placement),
+            (By::Launched, "executor.command", command),
             (By::Launched, "executor.owner_grace", self.owner_grace != plain.owner_grace),
             (By::Custom, "executor.options", self.options != plain.options),
         ]
+        .into_iter()
     }
 
     fn check_workers(&self, backend: &ExecutorBackend) -> Result<(), ConfigError> {
@@ -243,6 +255,24 @@ impl ExecutorSection {
             | (ExecutorBackend::External(_), Workers::Names(_))
             | (ExecutorBackend::Custom(_), _) => Ok(()),
         }
+    }
+
+    /// Programs are of the one launcher that is told of them.
+    #[cfg(feature = "launchers")]
+    fn check_launcher(&self) -> Result<(), ConfigError> {
+        if self.command.is_none() || self.launcher == "command" {
+            return Ok(());
+        }
+        let reason = format!(
+            "the launcher {:?} makes no use of it: remove it, or set executor.launcher = \"command\"",
+            self.launcher
+        );
+        Err(ConfigError::value("executor.command", reason))
+    }
+
+    #[cfg(not(feature = "launchers"))]
+    fn check_launcher(&self) -> Result<(), ConfigError> {
+        Ok(())
     }
 
     fn check_start(&self, owned: &OwnedSection) -> Result<(), ConfigError> {

@@ -60,6 +60,9 @@ pub struct ExecutorSection {
     pub memory: Option<Size>,
     /// `launched`: where replicas may run.
     pub placement: PlacementSection,
+    /// `launched`: the programs of the launcher `command`.
+    #[cfg(feature = "launchers")]
+    pub command: Option<hearth_launchers::command::Config>,
     /// `launched`: how long replicas outlive their owner's registry key and connection.
     #[serde(with = "humantime_serde")]
     pub owner_grace: Duration,
@@ -122,6 +125,8 @@ impl Default for ExecutorSection {
             gpus: None,
             memory: None,
             placement: PlacementSection::default(),
+            #[cfg(feature = "launchers")]
+            command: None,
             owner_grace: Duration::from_secs(30),
             options: BTreeMap::new(),
         }

@@ -192,6 +192,23 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "launchers")]
+    #[test]
+    fn a_launchers_programs_are_named_where_replicas_are_launched() {
+        let parsed = |text: &str| Config::parse(text, &Backends::builtin());
+        let programs = "[executor.command]\nprograms = \"/etc/hearth/launchers/ssh\"\n";
+        let launched = "[executor]\nbackend = \"launched\"\nworkers = 1\nlauncher = \"command\"\n";
+        let config = parsed(&format!("{launched}{programs}")).unwrap();
+        assert!(config.executor.command.unwrap().programs.is_some());
+        let error = parsed(&format!("[executor]\n{programs}")).unwrap_err().to_string();
+        assert!(error.contains("executor.command"), "{error}");
+        let error = parsed(&format!("{}{programs}", launched.replace("\"command", "\"slurm")));
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("executor.launcher"), "{error}");
+        let error = parsed("[executor.command]\nprogram = \"x\"\n").unwrap_err().to_string();
+        assert!(error.contains("program"), "{error}");
+    }
+
     #[test]
     fn a_coordinators_file_serves_an_engine_and_an_unknown_section_does_not() {
         let backends = Backends::builtin();

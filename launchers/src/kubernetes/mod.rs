@@ -7,7 +7,6 @@
 mod cancel;
 mod config;
 mod connect;
-mod logs;
 mod manifest;
 mod memory;
 mod status;
@@ -29,7 +28,7 @@ use crate::collect::{self, Pace};
 use crate::state::now_ms;
 use crate::{
     Capabilities, Error, Handle, LaunchId, LaunchRecord, LaunchSpec, Launcher, LogLines,
-    LogOptions, Outcome, Replica, StateDir,
+    LogOptions, Outcome, Replica, StateDir, log_stream,
 };
 use config::NAME;
 use connect::ask;
@@ -220,7 +219,7 @@ impl Kubernetes {
         };
         let pods = self.pods(&target.record).await?;
         let reader = ask("read the pod's log", pods.log_stream(&pod, &params)).await?;
-        Ok(logs::lines(reader).boxed())
+        Ok(log_stream::lines(NAME, reader).boxed())
     }
 
     /// The pod's name once it has a log; `None` if it ended without one.

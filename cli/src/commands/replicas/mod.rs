@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
 use hearth_launchers::Status as Replicas;
+use hearth_launchers::command;
 use hearth_launchers::{
     Error, Handle, LaunchRecord, Launchers, Options, Outcome, Replica, StateDir,
 };
@@ -26,7 +27,8 @@ use group::by_launcher;
 const AT_ONCE: usize = 16;
 
 pub(super) async fn run(command: &ReplicasCommand, app: &App) -> Result<Status, Failure> {
-    let launchers = launchers(command.state(), app)?;
+    // Launches of programs go on with those that they were begun with.
+    let launchers = launchers(command.state(), app, command::Config::default())?;
     let work = async {
         match command {
             ReplicasCommand::List { .. } => list(&launchers, app).await,
@@ -52,13 +54,17 @@ pub(super) async fn run(command: &ReplicasCommand, app: &App) -> Result<Status, 
 }
 
 /// The launchers over the folder that the flag names, the environment, or the user's own.
-pub(super) fn launchers(args: &StateArgs, app: &App) -> Result<Launchers, Failure> {
+pub(super) fn launchers(
+    args: &StateArgs,
+    app: &App,
+    command: command::Config,
+) -> Result<Launchers, Failure> {
     let own = || app.env.state_home.as_ref().map(|home| home.join("hearth/replicas"));
     let given = args.state_dir.clone().or_else(|| app.env.state_dir.clone()).or_else(own);
     let path = given.ok_or_else(|| {
         Failure::usage("there is no HOME to remember launches in: give --state-dir DIR")
     })?;
-    let options = Options { shim: app.env.executable.clone(), ..Options::default() };
+    let options = Options { shim: app.env.executable.clone(), command, ..Options::default() };
     Ok(Launchers::new(StateDir::new(path), options))
 }
 

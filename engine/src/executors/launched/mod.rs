@@ -42,7 +42,9 @@ impl LaunchedExecutor {
     /// As [`LaunchedExecutor::start_with`], and [`Error::Launch`] for a name that no launcher has.
     pub async fn start(start: &Start) -> Result<Self, Error> {
         let named = |state| {
-            let launchers = Launchers::new(state, Options::default());
+            let command = start.executor.launched().command.map(|config| *config);
+            let command = command.unwrap_or_default();
+            let launchers = Launchers::new(state, Options { command, ..Options::default() });
             launchers.by_name(&start.executor.launcher).map(Arc::from)
         };
         Self::prepare(start, named).await

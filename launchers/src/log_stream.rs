@@ -1,26 +1,27 @@
-//! A pod's log as lines, each of a bounded length.
+//! A log that its engine streams, as lines, each of a bounded length.
 
 use futures_util::io::{AsyncBufRead, AsyncBufReadExt as _};
 use futures_util::stream::{self, Stream, StreamExt as _};
 
-use super::connect::manager;
 use crate::Error;
 
 /// Longest line that is given as one; what is longer comes in parts.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 
 /// The lines of a reader, without their ends; bytes that are no UTF-8 are replaced.
-pub(super) fn lines(
+pub(crate) fn lines(
+    launcher: &'static str,
     reader: impl AsyncBufRead + Send + 'static,
 ) -> impl Stream<Item = Result<String, Error>> + Send {
     let reader = Box::pin(reader);
-    stream::unfold(Some((reader, Vec::new())), |state| async {
+    stream::unfold(Some((reader, Vec::new())), move |state| async move {
         let (mut reader, mut line) = state?;
         loop {
             let available = match reader.fill_buf().await {
                 Ok(available) => available,
                 Err(error) => {
-                    return Some((Err(manager(format!("the log broke off: {error}"))), None));
+                    let reason = format!("the log broke off: {error}");
+                    return Some((Err(Error::Manager { launcher, reason }), None));
                 }
             };
             if available.is_empty() {
@@ -53,7 +54,7 @@ mod tests {
         let long = "x".repeat(MAX_LINE_BYTES + 5);
         let input = format!("one\r\n\ntwo \u{fffd}\n{long}\nlast").into_bytes();
         let reader = futures_util::io::Cursor::new(input);
-        let all: Vec<String> = lines(reader).map(Result::unwrap).collect().await;
+        let all: Vec<String> = lines("test", reader).map(Result::unwrap).collect().await;
         assert_eq!(all[..3], ["one", "", "two \u{fffd}"]);
         assert_eq!(all[3].len(), MAX_LINE_BYTES);
         assert_eq!(all[4..], ["xxxxx", "last"]);
