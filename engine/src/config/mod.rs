@@ -23,7 +23,7 @@ use hearth_base::config;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::Backends;
+use crate::{Backends, known_as};
 
 /// All that an engine is told at its start.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -89,7 +89,8 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] names the file or the key.
     pub fn load(file: Option<&Path>, backends: &Backends) -> Result<Self, ConfigError> {
-        let mut config: Self = config::load(file, &SECTIONS, config::NoOverrides {})?;
+        let loaded = config::load(file, &SECTIONS, config::NoOverrides {});
+        let mut config: Self = loaded.map_err(known_as::explain)?;
         config.executor.take_names_of_environment()?;
         config.check(backends)?;
         Ok(config)
@@ -100,7 +101,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] names the key.
     pub fn parse(text: &str, backends: &Backends) -> Result<Self, ConfigError> {
-        let config: Self = config::parse(text)?;
+        let config: Self = config::parse(text).map_err(known_as::explain)?;
         config.check(backends)?;
         Ok(config)
     }
