@@ -47,6 +47,7 @@ pub const TABLE: &[Alias] = &[
     alias(What::Backend, "multiprocessing", "mp", true),
     alias(What::Key, "distributed_executor_backend", "executor.backend", true),
     alias(What::Key, "num_gpus", "executor.gpus", true),
+    alias(What::Key, "gpu", "executor.gpus", true),
     alias(What::Key, "ray_actor_cpus", "executor.cpus", false),
     alias(What::Key, "ray_actor_gpus", "executor.gpus", false),
     alias(What::Key, "ray_actor_memory", "executor.memory", false),

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use hearth_launchers::kubernetes;
 use serde::Deserialize;
 
 use crate::exit::Failure;
@@ -23,6 +24,7 @@ pub(super) struct ConfigFile {
     pub(super) context: Option<String>,
     pub(super) unnamed: Entry,
     pub(super) contexts: BTreeMap<String, Entry>,
+    pub(super) launcher: LauncherSection,
 }
 
 /// A fleet; the keys are the flags' names.
@@ -38,6 +40,14 @@ pub(super) struct Entry {
     pub(super) etcd_password_file: Option<PathBuf>,
 }
 
+/// What launchers are told, each under its name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LauncherSection {
+    /// `kubernetes`.
+    pub(crate) kubernetes: Option<kubernetes::Config>,
+}
+
 /// The file's text. Serde can't refuse unknown keys through `flatten`, so the unnamed fleet's keys
 /// are spelt out.
 #[derive(Debug, Default, Deserialize)]
@@ -45,6 +55,7 @@ pub(super) struct Entry {
 struct Content {
     context: Option<String>,
     contexts: BTreeMap<String, Entry>,
+    launcher: LauncherSection,
     registry: Option<String>,
     pki: Option<PathBuf>,
     etcd_cacert: Option<PathBuf>,
@@ -82,6 +93,7 @@ impl ConfigFile {
             path: path.to_owned(),
             context: content.context,
             contexts: content.contexts,
+            launcher: content.launcher,
             unnamed: Entry {
                 registry: content.registry,
                 pki: content.pki,

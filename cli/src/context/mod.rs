@@ -5,6 +5,7 @@
 //! named by flag outranks the environment.
 
 mod file;
+mod launcher;
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +17,8 @@ use crate::environment::Environment;
 use crate::exit::{Failure, Status};
 use crate::local::{self, RuntimeDir};
 use file::{ConfigFile, Entry};
+
+pub(crate) use file::LauncherSection;
 
 /// A fleet, and how to be let in.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hearth_api::WorkerId;
 
 use super::ConfigError;
-use super::executor::{ExecutorSection, GpuWish, PlacementSection, Workers};
+use super::executor::{ExecutorSection, GpuWish, KubernetesSection, PlacementSection, Workers};
 use super::size::Size;
 use crate::known_as;
 
@@ -77,6 +77,8 @@ pub struct LaunchedSection {
     pub cpus: Option<f64>,
     /// Graphics cards of each replica.
     pub gpus: Option<GpuWish>,
+    /// What the launcher `kubernetes` is told.
+    pub kubernetes: KubernetesSection,
     /// Memory of each replica.
     pub memory: Option<Size>,
     /// Where replicas may run.
@@ -139,6 +141,7 @@ impl ExecutorSection {
                     return Err(ConfigError::value("executor.devices", reason));
                 }
                 self.check_start(owned)?;
+                self.check_cards()?;
             }
         }
         Ok(backend)
@@ -164,6 +167,7 @@ impl ExecutorSection {
             launcher: self.launcher.clone(),
             cpus: self.cpus,
             gpus: self.gpus.clone(),
+            kubernetes: self.kubernetes.clone(),
             memory: self.memory,
             placement: self.placement.clone(),
             owner_grace: self.owner_grace,
@@ -201,7 +205,7 @@ impl ExecutorSection {
     }
 
     /// The keys that not all backends use, and whether each says something else than its default.
-    fn given(&self) -> [(UsedBy, &'static str, bool); 15] {
+    fn given(&self) -> [(UsedBy, &'static str, bool); 16] {
         use UsedBy as By;
         let plain = Self::default();
         [
@@ -216,6 +220,7 @@ impl ExecutorSection {
             (By::Launched, "executor.launcher", self.launcher != plain.launcher),
             (By::Launched, "executor.cpus", self.cpus != plain.cpus),
             (By::Launched, "executor.gpus", self.gpus != plain.gpus),
+            (By::Launched, "executor.kubernetes", self.kubernetes != plain.kubernetes),
             (By::Launched, "executor.memory", self.memory != plain.memory),
             (By::Launched, "executor.placement", self.placement != plain.placement),
             (By::Launched, "executor.owner_grace", self.owner_grace != plain.owner_grace),
@@ -243,6 +248,19 @@ impl ExecutorSection {
             | (ExecutorBackend::External(_), Workers::Names(_))
             | (ExecutorBackend::Custom(_), _) => Ok(()),
         }
+    }
+
+    fn check_cards(&self) -> Result<(), ConfigError> {
+        if self.launcher != "kubernetes" && self.kubernetes != KubernetesSection::default() {
+            let reason = format!("the launcher {:?} makes no use of it: remove it", self.launcher);
+            return Err(ConfigError::value("executor.kubernetes", reason));
+        }
+        #[cfg(feature = "launchers")]
+        if let Some(GpuWish::Typed(text)) = &self.gpus {
+            let parsed: Result<hearth_launchers::GpuType, _> = text.parse();
+            parsed.map_err(|error| ConfigError::value("executor.gpus", error))?;
+        }
+        Ok(())
     }
 
     fn check_start(&self, owned: &OwnedSection) -> Result<(), ConfigError> {

@@ -14,7 +14,7 @@ use std::time::Duration;
 pub use backend::{
     CustomSection, ExecutorBackend, ExternalSection, LaunchedSection, MpSection, OwnedSection,
 };
-pub use executor::{ExecutorSection, GpuWish, PlacementSection, Workers};
+pub use executor::{ExecutorSection, GpuWish, KubernetesSection, PlacementSection, Workers};
 pub use hearth_base::config::Error as ConfigError;
 pub use hearth_fabric::config::{RegistrySection, TlsSection};
 pub use size::Size;
@@ -175,6 +175,13 @@ mod tests {
         .unwrap();
         assert_eq!((config.executor.count(), config.executor.memory), (4, Some(Size(8 << 30))));
         assert_eq!(config.executor.gpus, Some(GpuWish::Count(1)));
+        let config = checked(
+            "backend = \"launched\"\nlauncher = \"kubernetes\"\nworkers = 1\ngpu = \"A100:2\"\n\
+             [executor.kubernetes]\ngpu_node_selector = { A100 = { product = \"a100\" } }\n",
+        )
+        .unwrap();
+        assert_eq!(config.executor.gpus, Some(GpuWish::Typed("A100:2".to_owned())));
+        assert_eq!(config.executor.kubernetes.gpu_node_selector["A100"]["product"], "a100");
         for (text, part) in [
             ("workers = 2\n", "name them"),
             ("backend = \"mp\"\n", "how many"),
@@ -186,6 +193,13 @@ mod tests {
             ("backend = \"mp\"\nworkers = 2\nlauncher = \"slurm\"\n", "executor.launcher"),
             ("backend = \"mp\"\nworkers = 2\nowner_grace = \"1s\"\n", "executor.owner_grace"),
             ("start_timeout = \"1s\"\n", "executor.start_timeout"),
+            (
+                "backend = \"launched\"\nworkers = 1\n[executor.kubernetes.gpu_node_selector.A100]\n\
+                 zone = \"a\"\n",
+                "executor.kubernetes: the launcher \"process\" makes no use of it",
+            ),
+            ("backend = \"launched\"\nworkers = 1\ngpu = \"A100:\"\n", "H100:2"),
+            ("backend = \"launched\"\nworkers = 1\ngpu = 1.5\n", "as in \"A100\" or \"H100:2\""),
             ("backend = \"launched\"\nworkers = 1\nmemory = \"lots\"\n", "8GiB"),
         ] {
             let error = checked(text).unwrap_err().to_string();

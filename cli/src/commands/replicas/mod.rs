@@ -16,6 +16,7 @@ use hearth_launchers::{
 
 use crate::app::App;
 use crate::args::{ReplicasCommand, StateArgs, Target};
+use crate::context::LauncherSection;
 use crate::exit::{Failure, Status};
 use crate::output;
 use crate::signals::Interrupts;
@@ -58,7 +59,11 @@ pub(super) fn launchers(args: &StateArgs, app: &App) -> Result<Launchers, Failur
     let path = given.ok_or_else(|| {
         Failure::usage("there is no HOME to remember launches in: give --state-dir DIR")
     })?;
-    let options = Options { shim: app.env.executable.clone(), ..Options::default() };
+    let options = Options {
+        shim: app.env.executable.clone(),
+        kubernetes: LauncherSection::read(&app.env)?.kubernetes.unwrap_or_default(),
+        ..Options::default()
+    };
     Ok(Launchers::new(StateDir::new(path), options))
 }
 
