@@ -6,7 +6,7 @@ use std::path::Path;
 use hearth_base::config::{self, Error};
 use hearth_daemon::probe::Listen;
 use hearth_engine::config::{ExecutorSection, RegistrySection, RequestsSection, TlsSection};
-use hearth_engine::{Backends, Config as EngineConfig};
+use hearth_engine::{Backends, Config as EngineConfig, known_as};
 use hearth_telemetry::log::LogSettings;
 use serde::Deserialize;
 
@@ -64,7 +64,8 @@ impl Config {
     /// # Errors
     /// [`Error`] names the file or the key.
     pub fn load(file: Option<&Path>, backends: &Backends) -> Result<Self, Error> {
-        let mut config: Self = config::load(file, &SECTIONS, config::NoOverrides {})?;
+        let loaded = config::load(file, &SECTIONS, config::NoOverrides {});
+        let mut config: Self = loaded.map_err(known_as::explain)?;
         config.engine.executor.take_names_of_environment()?;
         config.engine.check(backends)?;
         // Its message names the key.
@@ -114,6 +115,10 @@ mod tests {
             ("[executor]\nbackends = \"mp\"\n", "backends"),
             ("[executor]\nbackend = \"ray\"\n", "external"),
             ("[executor]\nbackend = \"ray_actor\"\n", "executor.launcher"),
+            ("[executor]\nray_actor_cpus = 2\n", "ray_actor_cpus is called executor.cpus here"),
+            ("[executor]\nray_actor_gpus = 1\n", "ray_actor_gpus is called executor.gpus here"),
+            ("[executor]\nray_actor_memory = 1\n", "is called executor.memory here"),
+            ("[executor.ray_init_kwargs]\naddress = \"auto\"\n", "is called [registry] (where"),
             ("[registry]\nurl = \"zk://x\"\n", "etcd"),
             ("[http]\nlisten = \"here\"\n", "IP:PORT"),
             ("[requests]\nqueue = 0\n", "requests.queue"),

@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     if args.check_config {
         return ExitCode::SUCCESS;
     }
-    let log = match log::init_daemon(&config.log) {
+    let log = match log::init_daemon(&config.log, None) {
         Ok(log) => log,
         Err(error) => return fail(&error, true),
     };

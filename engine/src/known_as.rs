@@ -1,6 +1,8 @@
 //! Names that other diffusion executors use: one table, for errors that say what a thing is called
 //! here, and for the aliases that are accepted.
 
+use hearth_base::config::Error as ConfigError;
+
 /// A name that another executor uses, and what to use here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Alias {
@@ -45,6 +47,16 @@ pub const TABLE: &[Alias] = &[
     alias(What::Backend, "multiprocessing", "mp", true),
     alias(What::Key, "distributed_executor_backend", "executor.backend", true),
     alias(What::Key, "num_gpus", "executor.gpus", true),
+    alias(What::Key, "gpu", "executor.gpus", true),
+    alias(What::Key, "ray_actor_cpus", "executor.cpus", false),
+    alias(What::Key, "ray_actor_gpus", "executor.gpus", false),
+    alias(What::Key, "ray_actor_memory", "executor.memory", false),
+    alias(
+        What::Key,
+        "ray_init_kwargs",
+        "[registry] (where the workers are found: no Ray is started)",
+        false,
+    ),
     alias(What::Key, ACTOR_NAMES, "executor.workers", true),
     alias(
         What::Method,
@@ -95,6 +107,18 @@ pub fn hint(what: What, name: &str) -> String {
     match look_up(what, name) {
         Some(alias) => format!(" ({name} is called {} here)", alias.here),
         None => String::new(),
+    }
+}
+
+/// The error of a config, with what its unknown key is called here.
+#[must_use]
+pub fn explain(error: ConfigError) -> ConfigError {
+    match error {
+        ConfigError::UnknownKey { name, message } => {
+            let message = message + &hint(What::Key, &name);
+            ConfigError::UnknownKey { name, message }
+        }
+        ConfigError::File { .. } | ConfigError::Key(_) | ConfigError::Value { .. } => error,
     }
 }
 

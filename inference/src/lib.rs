@@ -13,7 +13,6 @@ mod enclosure;
 mod files;
 mod graph;
 pub mod model;
-mod nearest;
 pub mod noise;
 pub mod progress;
 pub mod schedulers;

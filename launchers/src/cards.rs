@@ -6,21 +6,24 @@ const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
 
 /// The cards of each rank, with the variable that says so to CUDA; none where the spec asks for
 /// none.
-pub(crate) fn deal(spec: &LaunchSpec) -> Result<Option<Vec<(String, String)>>, Error> {
+pub(crate) fn deal(
+    launcher: &'static str,
+    spec: &LaunchSpec,
+) -> Result<Option<Vec<(String, String)>>, Error> {
     let visible = std::env::var(VISIBLE).ok();
-    let devices = devices(spec, visible.as_deref(), installed())?;
+    let devices = devices(launcher, spec, visible.as_deref(), installed())?;
     let named = |value| (VISIBLE.to_owned(), value);
     Ok(devices.map(|devices| devices.into_iter().map(named).collect()))
 }
 
 /// What a spec asks for by the cards' ids, in the order in which [`deal`] deals them out; as it is
 /// where it asks for none.
-pub(crate) fn choose(spec: &LaunchSpec) -> Result<Option<Gpus>, Error> {
+pub(crate) fn choose(launcher: &'static str, spec: &LaunchSpec) -> Result<Option<Gpus>, Error> {
     let asked = &spec.resources.gpus;
     if matches!(asked, None | Some(Gpus::Count(0))) {
         return Ok(asked.clone());
     }
-    let cards = deal(spec)?.unwrap_or_default();
+    let cards = deal(launcher, spec)?.unwrap_or_default();
     let ids = cards.iter().flat_map(|(_, ids)| ids.split(',')).map(str::to_owned);
     Ok(Some(Gpus::Devices(ids.collect())))
 }
@@ -29,6 +32,7 @@ pub(crate) fn choose(spec: &LaunchSpec) -> Result<Option<Gpus>, Error> {
 /// own value: it can only pass on what it has. `installed` is how many there are; 0 where that is
 /// not known.
 fn devices(
+    launcher: &'static str,
     spec: &LaunchSpec,
     visible: Option<&str>,
     installed: usize,
@@ -44,6 +48,7 @@ fn devices(
     }
     let ranks = spec.replicas as usize;
     let (all, each): (Vec<String>, usize) = match gpus {
+        Gpus::Typed(cards) => return Err(cards.refuse(launcher)),
         Gpus::Devices(devices) => (devices.clone(), devices.len() / ranks),
         Gpus::Count(each) => {
             let each = *each as usize;
@@ -91,7 +96,7 @@ mod tests {
     #[test]
     fn cards_are_dealt_out_by_rank() {
         let of = |gpus, visible, installed| {
-            devices(&spec(2, gpus), visible, installed).map(Option::unwrap)
+            devices("test", &spec(2, gpus), visible, installed).map(Option::unwrap)
         };
         let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         assert_eq!(of(Gpus::Count(2), None, 4).unwrap(), ["0,1", "2,3"]);
@@ -103,17 +108,21 @@ mod tests {
             let error = of(Gpus::Count(1), visible, installed).unwrap_err().to_string();
             assert!(error.contains("this host has"), "{error}");
         }
+        let typed = of(Gpus::Typed("A100:2".parse().unwrap()), None, 8).unwrap_err().to_string();
+        let remedy =
+            "gpus is A100:2: the launcher test can't choose graphics cards by type: give a number";
+        assert!(typed.starts_with(remedy), "{typed}");
         let mut both = spec(1, Gpus::Count(1));
         both.env.insert(VISIBLE.to_owned(), "0".to_owned());
-        assert!(devices(&both, None, 1).unwrap_err().to_string().contains(VISIBLE));
-        assert_eq!(devices(&LaunchSpec::new("job", 1, "true"), None, 1).unwrap(), None);
+        assert!(devices("test", &both, None, 1).unwrap_err().to_string().contains(VISIBLE));
+        assert_eq!(devices("test", &LaunchSpec::new("job", 1, "true"), None, 1).unwrap(), None);
     }
 
     #[test]
     fn cards_that_are_asked_for_are_named_in_rank_order() {
         let devices = Gpus::Devices(vec!["3".to_owned(), "GPU-a".to_owned()]);
-        assert_eq!(choose(&spec(2, devices.clone())).unwrap(), Some(devices));
-        assert_eq!(choose(&spec(2, Gpus::Count(0))).unwrap(), Some(Gpus::Count(0)));
-        assert_eq!(choose(&LaunchSpec::new("job", 1, "true")).unwrap(), None);
+        assert_eq!(choose("test", &spec(2, devices.clone())).unwrap(), Some(devices));
+        assert_eq!(choose("test", &spec(2, Gpus::Count(0))).unwrap(), Some(Gpus::Count(0)));
+        assert_eq!(choose("test", &LaunchSpec::new("job", 1, "true")).unwrap(), None);
     }
 }

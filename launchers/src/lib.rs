@@ -26,6 +26,7 @@ mod collect;
 pub mod command;
 mod draft;
 mod error;
+mod gpu_type;
 mod handle;
 pub mod kubernetes;
 mod launcher;
@@ -41,6 +42,7 @@ mod state;
 pub mod systemd;
 
 pub use error::Error;
+pub use gpu_type::{GpuType, InvalidGpuType};
 pub use handle::{Handle, InvalidHandle, LaunchId};
 pub use launcher::{Capabilities, Launcher, LogLines, LogOptions};
 pub use launchers::{Launchers, Options};

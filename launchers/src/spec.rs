@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, LaunchId};
+use crate::{Error, GpuType, LaunchId};
 
 /// The variable that tells a replica its rank, unless the spec names another.
 pub const RANK_VARIABLE: &str = "REPLICA_RANK";
@@ -89,6 +89,8 @@ pub enum Gpus {
     Count(u32),
     /// These of the host, dealt out by rank: `["0", "1"]` over two replicas is one each.
     Devices(Vec<String>),
+    /// So many each of one type, where the engine below can choose: `"A100"`, `"H100:2"`.
+    Typed(GpuType),
 }
 
 /// Where replicas may run; each launcher names those of these that it can't keep.
@@ -155,6 +157,7 @@ impl LaunchSpec {
         let gpus = gpus.as_ref().map(|gpus| match gpus {
             Gpus::Count(each) => Gpus::Count(*each),
             Gpus::Devices(devices) => Gpus::Devices(part(devices, place, count)),
+            Gpus::Typed(cards) => Gpus::Typed(cards.clone()),
         });
         let cores = part(cores, place, count);
         Self {

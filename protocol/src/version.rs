@@ -43,6 +43,7 @@
 //!       call of `generate` the runs that were lost to it (`lost`), and a worker refuses one that two
 //!       were lost to as `quarantined`, which minor 1 reads as `unknown`, not to be retried; minor 1
 //!       sends and reads none of it |
+//! |   | method `logs`; a worker of minor 1 refuses it as `unknown_method` |
 //!
 //! Minor 2 has room for what is to come: a caller that takes an item in pieces says so by a
 //! capability or reads a further field, and a peer that doesn't know it skips it.

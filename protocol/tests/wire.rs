@@ -17,9 +17,10 @@ use hearth_protocol::message::{
 };
 use hearth_protocol::methods::{
     AttachArgs, AttachValue, AttachedItem, CancelArgs, DrainValue, GenerateArgs, GenerateValue,
-    GetRank, Health, InferArgs, InferValue, ItemIndex, LoadModelArgs, LoadModelValue, ModelInfo,
-    ModelState, ProfileArgs, ProfileValue, RequestState, RequestSummary, SequenceLength, SleepArgs,
-    SleepValue, TaskDefaults, UnloadModelArgs, UnloadModelValue, WakeArgs, WakeValue,
+    GetRank, Health, InferArgs, InferValue, ItemIndex, LoadModelArgs, LoadModelValue, LogLevel,
+    LogLine, LogsArgs, LogsValue, ModelInfo, ModelState, ProfileArgs, ProfileValue, RequestState,
+    RequestSummary, SequenceLength, SleepArgs, SleepValue, TaskDefaults, UnloadModelArgs,
+    UnloadModelValue, WakeArgs, WakeValue,
 };
 use hearth_protocol::record::{Capacity, ModelRecord, Suspect, WorkerRecord, WorkerState};
 use hearth_protocol::version::{Hello, ProtocolRange, Welcome};
@@ -339,6 +340,21 @@ fn graphs_themselves() {
     check("profile", &ProfileValue { model, steps: 2, profiles, took_ms: 12.5 });
     let tensors = Dtype::ALL.map(|dtype| TensorHeader { dtype, shape: vec![2, 3] });
     check("tensors", &tensors.to_vec());
+}
+
+#[test]
+fn lines_of_a_log() {
+    let args = LogsArgs { after: Some(41), incarnation: Some(run()), lines: 500, wait_ms: 20_000 };
+    check("logs_args", &args);
+    let plain = LogsArgs { after: None, incarnation: None, lines: 100, wait_ms: 0 };
+    assert_eq!(decode::<LogsArgs>(&[0x80]).unwrap(), plain);
+    let levels =
+        [LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
+    let text = "hearth_worker::control_loop: ready".to_owned();
+    let line =
+        |(number, level)| LogLine { number, time_ms: 1_700_000_000_123, level, text: text.clone() };
+    let lines = (42..).zip(levels).map(line).collect();
+    check("logs", &LogsValue { incarnation: run(), newest: 46, lost: 0, lines });
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The composition root: puts the worker together, runs it, takes it down in order.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
 use hearth_api::Incarnation;
@@ -15,6 +15,7 @@ use hearth_fabric::registry::{self, Registry};
 use hearth_inference::progress::Progress;
 use hearth_protocol::record::{Capacity, WorkerRecord};
 use hearth_protocol::version::ProtocolRange;
+use hearth_telemetry::log::Recent;
 use hearth_telemetry::metrics::{BuildInfo, Registry as Metrics};
 use hearth_telemetry::procinfo::Process;
 use tokio::sync::watch;
@@ -142,6 +143,8 @@ impl Worker {
             identity: identity.clone(),
             refusals: Repeats::new(REFUSAL_SPAN, MAX_REFUSALS),
             shutdown: CancellationToken::new(),
+            closing: CancellationToken::new(),
+            log: OnceLock::new(),
             drain_marker,
             dir,
         });
@@ -183,6 +186,12 @@ impl Worker {
     /// The methods that the embedding program adds.
     pub fn methods(&mut self) -> &mut Methods {
         &mut self.methods
+    }
+
+    /// Answers `logs` with the lines that the program keeps of its log. Only the first call counts.
+    pub fn serve_log(&self, log: Recent) {
+        // There is one log of a process.
+        let _ = self.shared.log.set(log);
     }
 
     /// The certificate that it bears: what is reloaded there counts for new connections, and is in

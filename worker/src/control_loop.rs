@@ -152,6 +152,7 @@ impl ControlLoop<'_> {
                 self.shared.inbox.change(Plan::cancel_all);
             }
         }
+        self.shared.closing.cancel();
         let replied = async {
             while open.load(Ordering::SeqCst) > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;

@@ -129,7 +129,8 @@ fn main() -> ExitCode {
     if args.check_config {
         return ExitCode::SUCCESS;
     }
-    let log = match log::init_daemon(&config.log) {
+    let recent = log::Recent::default();
+    let log = match log::init_daemon(&config.log, Some(recent.clone())) {
         Ok(log) => log,
         Err(error) => return fail(&error, true),
     };
@@ -139,7 +140,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error, false),
     };
-    let ended = runtime.block_on(run(config, args, log.clone()));
+    let ended = runtime.block_on(run(config, args, log.clone(), recent));
     // Neither a hung device nor a read of standard input may keep the process.
     runtime.shutdown_background();
     log.flush();
@@ -149,9 +150,15 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(config: Config, args: Args, log: log::Handle) -> Result<(), Error> {
+async fn run(
+    config: Config,
+    args: Args,
+    log: log::Handle,
+    recent: log::Recent,
+) -> Result<(), Error> {
     let (stop, now) = (CancellationToken::new(), CancellationToken::new());
     let worker = Worker::bind(config).await?;
+    worker.serve_log(recent);
     let watchdog = {
         let log = log.clone();
         worker.watchdog().start(move || log.flush())

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use hearth_api::{CallError, Group, Incarnation, Rank, WorkerId};
@@ -11,8 +11,10 @@ use hearth_base::files::KeptFile;
 use hearth_base::repeats::Repeats;
 use hearth_fabric::identity::CurrentIdentity;
 use hearth_protocol::record::Capacity;
+use hearth_telemetry::log::Recent;
 use hearth_telemetry::procinfo::Process;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::admission::Preparations;
 use crate::compute::{Gauge, Inbox, Plan};
@@ -51,7 +53,11 @@ pub(crate) struct Shared {
     /// Calls that were refused, so that they don't fill the log.
     pub(crate) refusals: Repeats,
     /// Asked to end by a call.
-    pub(crate) shutdown: tokio_util::sync::CancellationToken,
+    pub(crate) shutdown: CancellationToken,
+    /// Cancelled once all requests have ended: calls that wait for news are answered then.
+    pub(crate) closing: CancellationToken,
+    /// The log's last lines, where the program keeps them.
+    pub(crate) log: OnceLock<Recent>,
     /// A file that is there while the worker is drained, so that a restarted one is too.
     pub(crate) drain_marker: KeptFile,
     /// Its folder of its own.

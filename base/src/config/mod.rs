@@ -26,9 +26,17 @@ pub enum Error {
         /// The reason.
         source: std::io::Error,
     },
-    /// A key is unknown or its value has another form: where, which, and what to give.
+    /// A key's value has another form: where, which, and what to give.
     #[error("{0}")]
     Key(String),
+    /// A key that there isn't.
+    #[error("{message}")]
+    UnknownKey {
+        /// Its name, without its section.
+        name: String,
+        /// Where it is, and which are known.
+        message: String,
+    },
     /// A value breaks a rule.
     #[error("{key}: {reason}")]
     Value {
@@ -89,7 +97,7 @@ pub fn load<T: DeserializeOwned>(
             Ok(config) => return Ok(config),
             Err(error) => match as_text(&error, &variables) {
                 Some(text) => figment = figment.merge(text),
-                None => return Err(Error::Key(describe(&error, &all))),
+                None => return Err(refuse(&error, &all)),
             },
         }
     }
@@ -97,7 +105,15 @@ pub fn load<T: DeserializeOwned>(
 }
 
 fn extract<T: DeserializeOwned>(config: &Figment) -> Result<T, Error> {
-    config.extract().map_err(|error| Error::Key(describe(&error, config)))
+    config.extract().map_err(|error| refuse(&error, config))
+}
+
+fn refuse(error: &figment::Error, config: &Figment) -> Error {
+    let message = describe(error, config);
+    match &error.kind {
+        Kind::UnknownField(name, _) => Error::UnknownKey { name: name.clone(), message },
+        _ => Error::Key(message),
+    }
 }
 
 /// What flags set.

@@ -11,9 +11,9 @@ use super::values::positive_duration;
 
 #[derive(Debug, Args)]
 pub(crate) struct RpcArgs {
-    /// get_rank, check_health, stats, list_models, list_requests, generate, attach, infer, cancel,
-    /// drain, resume, sleep, wake_up, load_model, unload_model, profile, shutdown, or a method that the
-    /// workers' program registered
+    /// get_rank, check_health, stats, list_models, list_requests, logs, generate, attach, infer,
+    /// cancel, drain, resume, sleep, wake_up, load_model, unload_model, profile, shutdown, or a method
+    /// that the workers' program registered
     pub(crate) method: String,
     /// Arguments, a JSON object
     #[arg(long, value_name = "JSON", default_value = "{}")]
@@ -33,6 +33,20 @@ pub(crate) struct RpcArgs {
     /// Time that the answers may take
     #[arg(long, value_name = "DUR", default_value = "30s", value_parser = positive_duration)]
     pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// Whose lines; of several, each line has its worker's name before it
+    #[arg(value_name = "WORKER", required = true)]
+    pub(crate) workers: Vec<WorkerId>,
+    /// Only the last so many lines of each; a worker keeps 4096
+    #[arg(short = 'n', long, value_name = "LINES", default_value_t = 100)]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=4096))]
+    pub(crate) lines: u32,
+    /// Go on with new lines, also when the worker is started anew, until Ctrl-C
+    #[arg(short, long)]
+    pub(crate) follow: bool,
 }
 
 /// A tensor's name and its file.

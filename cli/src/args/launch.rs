@@ -44,7 +44,8 @@ pub(crate) struct LaunchArgs {
     /// Time between being asked to end and being killed
     #[arg(long, value_name = "DUR", default_value = "10s", value_parser = positive_duration)]
     pub(crate) grace: Duration,
-    /// Graphics cards: N for so many each, or device=ID,… dealt out by rank
+    /// Graphics cards: N for so many each, TYPE[:N] for those of a type (slurm, kubernetes), or
+    /// device=ID,… dealt out by rank
     #[arg(long, value_name = "SPEC", help_heading = LIMITS)]
     pub(crate) gpu: Option<GpuSpec>,
     /// Cores, as in 2 or 0.5
@@ -194,7 +195,7 @@ impl FromStr for Target {
     }
 }
 
-/// `2`, or `device=0,1`.
+/// `2`, `A100:2`, or `device=0,1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct GpuSpec(pub(crate) Gpus);
 
@@ -205,11 +206,16 @@ impl FromStr for GpuSpec {
         let named = text
             .strip_prefix("device=")
             .map(|ids| ids.split(',').map(|id| id.trim().to_owned()).collect::<Vec<_>>());
-        match (named, text.parse()) {
-            (Some(ids), _) if ids.iter().all(|id| !id.is_empty()) => Ok(Self(Gpus::Devices(ids))),
-            (None, Ok(count)) => Ok(Self(Gpus::Count(count))),
-            _ => Err("give N for so many each, or device=ID,… as in device=0,1".to_owned()),
-        }
+        let typed = || text.parse().map(Gpus::Typed).ok();
+        let cards = match named {
+            Some(ids) if ids.iter().any(String::is_empty) => None,
+            Some(ids) => Some(Gpus::Devices(ids)),
+            None => text.parse().map(Gpus::Count).ok().or_else(typed),
+        };
+        cards.map(Self).ok_or_else(|| {
+            "give N for so many each, a type as in A100 or H100:2, or device=ID,… as in device=0,1"
+                .to_owned()
+        })
     }
 }
 
@@ -250,7 +256,8 @@ mod tests {
         assert_eq!(parse("2"), Ok(Gpus::Count(2)));
         let named = ["0".to_owned(), "GPU-1f".to_owned()].to_vec();
         assert_eq!(parse("device=0,GPU-1f"), Ok(Gpus::Devices(named)));
-        for bad in ["", "-1", "device=", "device=0,,1", "0,1", "all"] {
+        assert_eq!(parse("H100:2"), Ok(Gpus::Typed("H100:2".parse().unwrap())));
+        for bad in ["", "-1", "device=", "device=0,,1", "0,1", "A100:0"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
         assert!(pair("=x").is_err() && pair("x").is_err());

@@ -22,7 +22,7 @@ use hearth_protocol::version::{ALPN, MINOR};
 
 pub(crate) use details::DetailArgs;
 pub(crate) use fleet::{
-    AttachArgs, LoadArgs, OperateArgs, RpcArgs, SleepArgs, TensorFile, UnloadArgs,
+    AttachArgs, LoadArgs, LogsArgs, OperateArgs, RpcArgs, SleepArgs, TensorFile, UnloadArgs,
 };
 pub(crate) use generate::GenerateArgs;
 pub(crate) use launch::{LaunchArgs, ReplicasCommand, StateArgs, Target};
@@ -129,6 +129,8 @@ pub(crate) enum Command {
     Health(HealthArgs),
     /// Call a method on the workers; a row per rank
     Rpc(RpcArgs),
+    /// Print what workers have logged lately, without a shell on their hosts
+    Logs(LogsArgs),
     /// Show requests that run, wait or ended lately
     Requests,
     /// Take a request up again: what its workers make or have kept of it

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::replicas;
 use crate::app::App;
 use crate::args::LaunchArgs;
-use crate::context::{Context, launcher_programs};
+use crate::context::{Context, LauncherSection};
 use crate::exit::{Failure, Status};
 use crate::local::{WORKER, bundled_model, program};
 use crate::output::text;
@@ -101,7 +101,7 @@ fn programs(args: &LaunchArgs, app: &App) -> Result<command::Config, Failure> {
             ))),
         };
     }
-    let config = launcher_programs(&app.env)?;
+    let config = LauncherSection::read(&app.env)?.command.unwrap_or_default();
     Ok(match &args.programs {
         None => config,
         // A folder that is named stands for all five.

@@ -7,6 +7,7 @@ mod generate;
 mod health;
 mod input;
 mod launch;
+mod logs;
 mod man;
 mod model;
 mod models;
@@ -36,6 +37,7 @@ pub(crate) async fn run(command: Command, app: &App) -> Result<Status, Failure> 
         Command::Model(command) => model::run(&command, app),
         Command::Health(args) => health::run(&args, app).await,
         Command::Rpc(args) => rpc::run(&args, app).await,
+        Command::Logs(args) => logs::run(&args, app).await,
         Command::Requests => requests::run(app).await,
         Command::Attach(args) => generate::attach(&args, app).await,
         Command::Cancel(args) => cancel::run(&args, app).await,

@@ -109,7 +109,7 @@ pub(super) async fn run(args: &RpcArgs, app: &App) -> Result<Status, Failure> {
 
 fn looks_only(method: &str) -> bool {
     use Method as M;
-    let looking = [M::GetRank, M::CheckHealth, M::Stats, M::ListModels, M::ListRequests];
+    let looking = [M::GetRank, M::CheckHealth, M::Stats, M::ListModels, M::ListRequests, M::Logs];
     method.parse().is_ok_and(|method| looking.contains(&method))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hearth_api::{CallError, ErrorKind, Rank, WorkerId};
-use hearth_engine::{Engine, Envelope, FleetView, RpcOptions};
+use hearth_engine::{Engine, Envelope, FleetView, RpcOptions, WorkerView};
 use hearth_protocol::methods::Method;
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -57,20 +57,35 @@ async fn on_host(view: &FleetView, host: &str) -> Result<Vec<WorkerId>, Failure>
     Ok(ids)
 }
 
-fn named(view: &Arc<FleetView>, ids: &[WorkerId]) -> Result<Vec<Target>, Failure> {
-    let of = |id: &WorkerId| match view.worker(id) {
-        None => {
-            let known: Vec<_> = view.workers.iter().map(|worker| worker.id.as_str()).collect();
-            let message = format!("worker {id} is unknown: there are {}", known.join(", "));
-            Err(Failure::usage(message))
+/// These names, each once, of workers that there are.
+pub(super) fn known(view: &FleetView, names: &[WorkerId]) -> Result<Vec<WorkerId>, Failure> {
+    let mut known = Vec::new();
+    for name in names {
+        find(view, name)?;
+        if !known.contains(name) {
+            known.push(name.clone());
         }
-        Some(worker) => match worker.rank {
-            Some(rank) => Ok((id.clone(), rank)),
-            None => Err(Failure::new(
-                Status::NoWorker,
-                format!("worker {id} has no rank yet: try again in a moment"),
-            )),
-        },
+    }
+    Ok(known)
+}
+
+fn find<'a>(view: &'a FleetView, id: &WorkerId) -> Result<&'a WorkerView, Failure> {
+    view.worker(id).ok_or_else(|| {
+        let known: Vec<_> = view.workers.iter().map(|worker| worker.id.as_str()).collect();
+        let nearest = hearth_api::nearest(id.as_str(), known.iter().copied());
+        let nearest = nearest.map(|name| format!(" (nearest: {name})")).unwrap_or_default();
+        let known = known.join(", ");
+        Failure::usage(format!("worker {id} is unknown{nearest}: there are {known}"))
+    })
+}
+
+fn named(view: &Arc<FleetView>, ids: &[WorkerId]) -> Result<Vec<Target>, Failure> {
+    let of = |id: &WorkerId| match find(view, id)?.rank {
+        Some(rank) => Ok((id.clone(), rank)),
+        None => Err(Failure::new(
+            Status::NoWorker,
+            format!("worker {id} has no rank yet: try again in a moment"),
+        )),
     };
     let mut targets = ids.iter().map(of).collect::<Result<Vec<_>, _>>()?;
     targets.sort_by(|(a, rank_a), (b, rank_b)| (rank_a, a).cmp(&(rank_b, b)));

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use hearth_launchers::command;
+use hearth_launchers::{command, kubernetes};
 use serde::Deserialize;
 
 use crate::exit::Failure;
@@ -27,15 +27,7 @@ pub(super) struct ConfigFile {
     pub(super) context: Option<String>,
     pub(super) unnamed: Entry,
     pub(super) contexts: BTreeMap<String, Entry>,
-    /// The programs of the launcher `command`.
-    pub(super) command: Option<command::Config>,
-}
-
-/// `[launcher]`: what launchers can't be told by flags.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct LauncherSection {
-    command: Option<command::Config>,
+    pub(super) launcher: LauncherSection,
 }
 
 /// A fleet; the keys are the flags' names.
@@ -49,6 +41,16 @@ pub(super) struct Entry {
     pub(super) etcd_key: Option<PathBuf>,
     pub(super) etcd_user: Option<String>,
     pub(super) etcd_password_file: Option<PathBuf>,
+}
+
+/// What launchers are told, each under its name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LauncherSection {
+    /// `kubernetes`.
+    pub(crate) kubernetes: Option<kubernetes::Config>,
+    /// `command`.
+    pub(crate) command: Option<command::Config>,
 }
 
 /// The file's text. Serde can't refuse unknown keys through `flatten`, so the unnamed fleet's keys
@@ -92,12 +94,11 @@ impl ConfigFile {
             let message = error.message().lines().next().unwrap_or_default().to_owned();
             Failure::usage(format!("{} line {line}: {message}", path.display()))
         })?;
-        let folder = path.parent().unwrap_or(Path::new(""));
         Ok(Self {
             path: path.to_owned(),
-            command: content.launcher.command.map(|config| config.beside(folder)),
             context: content.context,
             contexts: content.contexts,
+            launcher: content.launcher,
             unnamed: Entry {
                 registry: content.registry,
                 pki: content.pki,

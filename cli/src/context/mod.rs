@@ -5,18 +5,20 @@
 //! named by flag outranks the environment.
 
 mod file;
+mod launcher;
 
 use std::path::{Path, PathBuf};
 
 use hearth_fabric::identity::Identity;
 use hearth_fabric::registry::{self, RegistryUrl};
-use hearth_launchers::command;
 
 use crate::args::Global;
 use crate::environment::Environment;
 use crate::exit::{Failure, Status};
 use crate::local::{self, RuntimeDir};
 use file::{ConfigFile, Entry};
+
+pub(crate) use file::LauncherSection;
 
 /// A fleet, and how to be let in.
 #[derive(Debug)]
@@ -103,12 +105,6 @@ impl Context {
         }
         Ok(identity)
     }
-}
-
-/// The programs of the launcher `command`: those of the nearest file that has some, or none.
-pub(crate) fn launcher_programs(env: &Environment) -> Result<command::Config, Failure> {
-    let files = ConfigFile::read_all(&env.config_files)?;
-    Ok(files.into_iter().find_map(|file| file.command).unwrap_or_default())
 }
 
 /// Every source that says something, strongest first.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hearth_api::WorkerId;
 
 use super::ConfigError;
-use super::executor::{ExecutorSection, GpuWish, PlacementSection, Workers};
+use super::executor::{ExecutorSection, GpuWish, KubernetesSection, PlacementSection, Workers};
 use super::size::Size;
 use crate::known_as;
 
@@ -77,6 +77,8 @@ pub struct LaunchedSection {
     pub cpus: Option<f64>,
     /// Graphics cards of each replica.
     pub gpus: Option<GpuWish>,
+    /// What the launcher `kubernetes` is told.
+    pub kubernetes: KubernetesSection,
     /// Memory of each replica.
     pub memory: Option<Size>,
     /// Where replicas may run.
@@ -143,6 +145,7 @@ impl ExecutorSection {
                 }
                 self.check_start(owned)?;
                 self.check_launcher()?;
+                self.check_cards()?;
             }
         }
         Ok(backend)
@@ -168,6 +171,7 @@ impl ExecutorSection {
             launcher: self.launcher.clone(),
             cpus: self.cpus,
             gpus: self.gpus.clone(),
+            kubernetes: self.kubernetes.clone(),
             memory: self.memory,
             placement: self.placement.clone(),
             #[cfg(feature = "launchers")]
@@ -226,6 +230,7 @@ impl ExecutorSection {
             (By::Launched, "executor.launcher", self.launcher != plain.launcher),
             (By::Launched, "executor.cpus", self.cpus != plain.cpus),
             (By::Launched, "executor.gpus", self.gpus != plain.gpus),
+            (By::Launched, "executor.kubernetes", self.kubernetes != plain.kubernetes),
             (By::Launched, "executor.memory", self.memory != plain.memory),
             (By::Launched, "executor.placement", self.placement != plain.placement),
             (By::Launched, "executor.command", command),
@@ -272,6 +277,19 @@ impl ExecutorSection {
 
     #[cfg(not(feature = "launchers"))]
     fn check_launcher(&self) -> Result<(), ConfigError> {
+        Ok(())
+    }
+
+    fn check_cards(&self) -> Result<(), ConfigError> {
+        if self.launcher != "kubernetes" && self.kubernetes != KubernetesSection::default() {
+            let reason = format!("the launcher {:?} makes no use of it: remove it", self.launcher);
+            return Err(ConfigError::value("executor.kubernetes", reason));
+        }
+        #[cfg(feature = "launchers")]
+        if let Some(GpuWish::Typed(text)) = &self.gpus {
+            let parsed: Result<hearth_launchers::GpuType, _> = text.parse();
+            parsed.map_err(|error| ConfigError::value("executor.gpus", error))?;
+        }
         Ok(())
     }
 

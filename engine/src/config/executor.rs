@@ -54,8 +54,10 @@ pub struct ExecutorSection {
     /// `launched`: cores of each replica.
     pub cpus: Option<f64>,
     /// `launched`: graphics cards of each replica.
-    #[serde(alias = "num_gpus")]
+    #[serde(alias = "num_gpus", alias = "gpu")]
     pub gpus: Option<GpuWish>,
+    /// `launched`: what the launcher `kubernetes` is told.
+    pub kubernetes: KubernetesSection,
     /// `launched`: memory of each replica.
     pub memory: Option<Size>,
     /// `launched`: where replicas may run.
@@ -83,12 +85,25 @@ pub enum Workers {
 
 /// Graphics cards of each replica.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged, expecting = "a number of graphics cards, or a list of their ids")]
+#[serde(
+    untagged,
+    expecting = "a number of graphics cards, a list of their ids, or their type, as in \"A100\" or \"H100:2\""
+)]
 pub enum GpuWish {
     /// So many each.
     Count(u32),
     /// These, dealt out by rank.
     Devices(Vec<String>),
+    /// So many of a type each, where the launcher can choose: `"A100"`, `"H100:2"`.
+    Typed(String),
+}
+
+/// `[executor.kubernetes]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KubernetesSection {
+    /// The labels of the nodes that have graphics cards of a type, by the type.
+    pub gpu_node_selector: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// `[executor.placement]`.
@@ -123,6 +138,7 @@ impl Default for ExecutorSection {
             launcher: "process".to_owned(),
             cpus: None,
             gpus: None,
+            kubernetes: KubernetesSection::default(),
             memory: None,
             placement: PlacementSection::default(),
             #[cfg(feature = "launchers")]

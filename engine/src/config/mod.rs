@@ -14,7 +14,7 @@ use std::time::Duration;
 pub use backend::{
     CustomSection, ExecutorBackend, ExternalSection, LaunchedSection, MpSection, OwnedSection,
 };
-pub use executor::{ExecutorSection, GpuWish, PlacementSection, Workers};
+pub use executor::{ExecutorSection, GpuWish, KubernetesSection, PlacementSection, Workers};
 pub use hearth_base::config::Error as ConfigError;
 pub use hearth_fabric::config::{RegistrySection, TlsSection};
 pub use size::Size;
@@ -23,7 +23,7 @@ use hearth_base::config;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::Backends;
+use crate::{Backends, known_as};
 
 /// All that an engine is told at its start.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -89,7 +89,8 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] names the file or the key.
     pub fn load(file: Option<&Path>, backends: &Backends) -> Result<Self, ConfigError> {
-        let mut config: Self = config::load(file, &SECTIONS, config::NoOverrides {})?;
+        let loaded = config::load(file, &SECTIONS, config::NoOverrides {});
+        let mut config: Self = loaded.map_err(known_as::explain)?;
         config.executor.take_names_of_environment()?;
         config.check(backends)?;
         Ok(config)
@@ -100,7 +101,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] names the key.
     pub fn parse(text: &str, backends: &Backends) -> Result<Self, ConfigError> {
-        let config: Self = config::parse(text)?;
+        let config: Self = config::parse(text).map_err(known_as::explain)?;
         config.check(backends)?;
         Ok(config)
     }
@@ -174,6 +175,13 @@ mod tests {
         .unwrap();
         assert_eq!((config.executor.count(), config.executor.memory), (4, Some(Size(8 << 30))));
         assert_eq!(config.executor.gpus, Some(GpuWish::Count(1)));
+        let config = checked(
+            "backend = \"launched\"\nlauncher = \"kubernetes\"\nworkers = 1\ngpu = \"A100:2\"\n\
+             [executor.kubernetes]\ngpu_node_selector = { A100 = { product = \"a100\" } }\n",
+        )
+        .unwrap();
+        assert_eq!(config.executor.gpus, Some(GpuWish::Typed("A100:2".to_owned())));
+        assert_eq!(config.executor.kubernetes.gpu_node_selector["A100"]["product"], "a100");
         for (text, part) in [
             ("workers = 2\n", "name them"),
             ("backend = \"mp\"\n", "how many"),
@@ -185,6 +193,13 @@ mod tests {
             ("backend = \"mp\"\nworkers = 2\nlauncher = \"slurm\"\n", "executor.launcher"),
             ("backend = \"mp\"\nworkers = 2\nowner_grace = \"1s\"\n", "executor.owner_grace"),
             ("start_timeout = \"1s\"\n", "executor.start_timeout"),
+            (
+                "backend = \"launched\"\nworkers = 1\n[executor.kubernetes.gpu_node_selector.A100]\n\
+                 zone = \"a\"\n",
+                "executor.kubernetes: the launcher \"process\" makes no use of it",
+            ),
+            ("backend = \"launched\"\nworkers = 1\ngpu = \"A100:\"\n", "H100:2"),
+            ("backend = \"launched\"\nworkers = 1\ngpu = 1.5\n", "as in \"A100\" or \"H100:2\""),
             ("backend = \"launched\"\nworkers = 1\nmemory = \"lots\"\n", "8GiB"),
         ] {
             let error = checked(text).unwrap_err().to_string();

@@ -1,10 +1,10 @@
 //! Config keys: all that diffusers' schedulers have, and the groups that classes share.
 
+use hearth_api::nearest;
 use serde_json::Value;
 
 use super::error::Error;
 use crate::brief::{VALUE, brief};
-use crate::nearest::nearest;
 
 /// A class's keys, in groups that classes share.
 pub(super) type Keys = &'static [&'static [&'static str]];

@@ -1,10 +1,11 @@
 //! The table of schedulers: each class, and the short names that stand for it.
 
+use hearth_api::nearest;
+
 use super::about::About;
 use super::class::Class;
 use super::classes;
 use super::error::Error;
-use crate::nearest::nearest;
 
 const PLUS_PLUS: (&str, &str) = ("algorithm_type", "dpmsolver++");
 const SDE: (&str, &str) = ("algorithm_type", "sde-dpmsolver++");

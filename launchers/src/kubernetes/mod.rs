@@ -7,6 +7,7 @@
 mod cancel;
 mod config;
 mod connect;
+mod gpu_node_selector;
 mod manifest;
 mod memory;
 mod status;
@@ -261,6 +262,7 @@ impl Launcher for Kubernetes {
 
     async fn launch(&self, spec: &LaunchSpec) -> Result<Vec<Handle>, Error> {
         spec.check()?;
+        let spec = &gpu_node_selector::resolve(spec, &self.config)?;
         manifest::check(spec)?;
         let (_, default) = self.connection().await?;
         let namespace = spec.placement.pool.as_ref().unwrap_or(default);

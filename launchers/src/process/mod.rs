@@ -158,7 +158,7 @@ impl Launcher for ProcessLauncher {
     }
 
     fn choose(&self, spec: &LaunchSpec) -> Result<Resources, Error> {
-        let (gpus, cores) = (cards::choose(spec)?, cores::choose(spec)?);
+        let (gpus, cores) = (cards::choose(NAME, spec)?, cores::choose(spec)?);
         Ok(Resources { gpus, cores, ..spec.resources.clone() })
     }
 
@@ -168,7 +168,7 @@ impl Launcher for ProcessLauncher {
         let program = shim::find(&spec.program, path)?;
         let resources = self.choose(spec)?;
         let spec = LaunchSpec { program, resources, ..spec.clone() };
-        let cards = cards::deal(&spec)?.unwrap_or_default();
+        let cards = cards::deal(NAME, &spec)?.unwrap_or_default();
         let cores = &spec.resources.cores;
         let mut cores = cores.chunks((cores.len() / spec.replicas as usize).max(1));
         let record = LaunchRecord::new(spec.launch_id(), NAME, &spec, "");

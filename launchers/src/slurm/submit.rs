@@ -47,7 +47,10 @@ pub(super) fn check(spec: &LaunchSpec) -> Result<(), Error> {
         return cant("hosts", remedy);
     }
     if matches!(spec.resources.gpus, Some(Gpus::Devices(_))) {
-        return cant("gpus", "give a number; which cards is Slurm's choice");
+        return cant(
+            "gpus",
+            "give a number, or a type as in A100:2; which cards is Slurm's choice",
+        );
     }
     if !spec.resources.cores.is_empty() {
         return cant("cores", "give a number as cpus; which cores is Slurm's choice");
@@ -98,8 +101,11 @@ pub(super) fn arguments(
     if let Some(memory) = spec.resources.memory {
         set("mem", format!("{}K", memory.div_ceil(1024)));
     }
-    if let Some(Gpus::Count(count)) = spec.resources.gpus {
-        set("gres", format!("gpu:{count}"));
+    match &spec.resources.gpus {
+        Some(Gpus::Count(count)) => set("gres", format!("gpu:{count}")),
+        Some(Gpus::Typed(cards)) => set("gres", format!("gpu:{}:{}", cards.name(), cards.count())),
+        // The check has refused these.
+        Some(Gpus::Devices(_)) | None => {}
     }
     if let Some(timeout) = spec.timeout {
         let whole = timeout.saturating_add(spec.grace).saturating_add(TIME_MARGIN);
@@ -174,6 +180,16 @@ mod tests {
         }
         assert_eq!(args[args.len() - 4], "--");
         assert_eq!(args[args.len() - 1], "/shared/50% off/workers");
+    }
+
+    #[test]
+    fn cards_of_a_type_are_asked_for_by_it() {
+        let mut spec = LaunchSpec::new("workers", 1, "worker");
+        for (cards, gres) in [("A100", "--gres=gpu:A100:1"), ("H100:2", "--gres=gpu:H100:2")] {
+            spec.resources.gpus = Some(Gpus::Typed(cards.parse().unwrap()));
+            check(&spec).unwrap();
+            assert!(arguments_of(&spec).contains(&gres.to_owned()));
+        }
     }
 
     #[test]

@@ -174,7 +174,7 @@ impl Launcher for SystemdLauncher {
     }
 
     fn choose(&self, spec: &LaunchSpec) -> Result<Resources, Error> {
-        Ok(Resources { gpus: cards::choose(spec)?, ..spec.resources.clone() })
+        Ok(Resources { gpus: cards::choose(NAME, spec)?, ..spec.resources.clone() })
     }
 
     async fn launch(&self, spec: &LaunchSpec) -> Result<Vec<Handle>, Error> {
@@ -182,7 +182,7 @@ impl Launcher for SystemdLauncher {
         let path = spec.env.get("PATH").map(std::ffi::OsStr::new);
         let program = shim::find(&spec.program, path)?;
         let spec = LaunchSpec { program, ..spec.clone() };
-        let cards = cards::deal(&spec)?;
+        let cards = cards::deal(NAME, &spec)?;
         let bus = self.bus(manager);
         // Before anything is written: the most common fault is an absent manager.
         bus.list(&[]).await?;

@@ -179,6 +179,7 @@ async fn what_ssh_cannot_do_is_refused_and_starts_nothing() {
     refused(|spec| spec.placement.image = Some("x".to_owned()), "image").await;
     refused(|spec| spec.placement.pool = Some("x".to_owned()), "pool").await;
     refused(|spec| spec.resources.cpus = Some(1.0), "cpus").await;
+    refused(|spec| spec.resources.gpus = Some(Gpus::Typed("A100".parse().unwrap())), "type").await;
     refused(|spec| spec.resources.memory = Some(1 << 30), "memory").await;
     refused(|spec| spec.working_dir = Some("/no/such/folder".into()), "working_dir").await;
     refused(|spec| spec.program = "no-such-program".into(), "on n1").await;

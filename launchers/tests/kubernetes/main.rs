@@ -117,6 +117,30 @@ async fn double_is_sent_the_manifest_that_the_spec_means() {
 }
 
 #[tokio::test]
+async fn double_is_asked_for_nodes_that_have_a_type_of_cards() {
+    let double = Double::start().await;
+    let product = [("nvidia.com/gpu.product".to_owned(), "NVIDIA-A100-SXM4-80GB".to_owned())];
+    let config = Config {
+        kubeconfig: Some(double.kubeconfig()),
+        gpu_node_selector: [("A100".to_owned(), product.into())].into(),
+        ..Config::default()
+    };
+    let kubernetes = Kubernetes::new(StateDir::new(double.state()), config);
+    let mut spec = script(1, "exit 0");
+    spec.resources = serde_json::from_value(json!({"gpus": "A100:2"})).unwrap();
+    kubernetes.launch(&spec).await.unwrap();
+    let pod = &double.objects("jobs").remove(0)["spec"]["template"]["spec"];
+    let selector = json!({"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"});
+    assert_eq!(pod["nodeSelector"], selector);
+    assert_eq!(pod["containers"][0]["resources"]["limits"], json!({"nvidia.com/gpu": "2"}));
+
+    spec.resources = serde_json::from_value(json!({"gpus": "H100"})).unwrap();
+    let error = kubernetes.launch(&spec).await.unwrap_err();
+    assert!(error.is_configuration() && error.to_string().contains("those are A100"), "{error}");
+    assert_eq!(double.objects("jobs").len(), 1);
+}
+
+#[tokio::test]
 async fn double_gives_each_rank_its_own_files_and_they_go_with_the_job() {
     let double = Double::start().await;
     let kubernetes = launcher(&double);

@@ -85,6 +85,11 @@ pub(crate) async fn limits_reach_slurm_and_refusals_come_back(
     };
     refused(|spec| spec.placement.pool = Some("nowhere".to_owned()), "nowhere").await;
     refused(|spec| spec.resources.gpus = Some(Gpus::Count(9)), "not available").await;
+    let typed = |spec: &mut LaunchSpec| {
+        spec.resources.gpus = Some(Gpus::Typed("H100".parse().unwrap()));
+    };
+    // Another text than for an option that Slurm can't read.
+    refused(typed, "not available").await;
     let label = |spec: &mut LaunchSpec| spec.placement.labels = [("no".into(), "".into())].into();
     refused(label, "Invalid feature").await;
     let kept = own.state.list().unwrap();

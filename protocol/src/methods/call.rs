@@ -42,6 +42,7 @@ calls! {
     Stats(NoArgs) -> super::Stats;
     ListModels(NoArgs) -> super::ModelList;
     ListRequests(NoArgs) -> super::RequestList;
+    Logs(super::LogsArgs) -> super::LogsValue;
     Generate(super::GenerateArgs) -> super::GenerateValue;
     Attach(super::AttachArgs) -> super::AttachValue;
     Infer(super::InferArgs) -> super::InferValue;

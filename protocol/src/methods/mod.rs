@@ -7,6 +7,7 @@ pub mod call;
 mod control;
 mod generate;
 mod infer;
+mod logs;
 mod models;
 mod status;
 
@@ -17,6 +18,7 @@ pub use call::{Call, NoArgs};
 pub use control::{CancelArgs, CancelValue, DrainValue, RequestList, RequestState, RequestSummary};
 pub use generate::{AttachArgs, AttachValue, AttachedItem, GenerateArgs, GenerateValue, ItemIndex};
 pub use infer::{InferArgs, InferValue, ProfileArgs, ProfileValue};
+pub use logs::{LogLevel, LogLine, LogsArgs, LogsValue};
 pub use models::{
     LoadModelArgs, LoadModelValue, SleepArgs, SleepValue, UnloadModelArgs, UnloadModelValue,
     WakeArgs, WakeValue,
@@ -72,6 +74,8 @@ methods! {
     ListModels = "list_models", coordinators;
     /// `{}` → [`RequestList`].
     ListRequests = "list_requests", coordinators;
+    /// [`LogsArgs`] → [`LogsValue`].
+    Logs = "logs", coordinators;
     /// [`GenerateArgs`] → [`GenerateValue`] and one attachment.
     Generate = "generate", coordinators;
     /// [`AttachArgs`] → [`AttachValue`] and an attachment per result.
@@ -131,6 +135,7 @@ mod tests {
             ("stats", [false, true, true]),
             ("list_models", [false, true, true]),
             ("list_requests", [false, true, true]),
+            ("logs", [false, true, true]),
             ("generate", [false, true, true]),
             ("attach", [false, true, true]),
             ("infer", [false, true, true]),

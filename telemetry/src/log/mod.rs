@@ -5,21 +5,27 @@
 
 mod escape;
 mod queue;
+mod recent;
 mod style;
 
+use std::fmt;
 use std::io::{self, IsTerminal};
 
 use serde::Deserialize;
+use tracing::field::Field;
+use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{self, Writer};
+use tracing_subscriber::fmt::{FormatFields, MakeWriter, layer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry, fmt, reload};
+use tracing_subscriber::{Layer, Registry, reload};
 
 use self::escape::Escape;
 use self::queue::Queue;
 use self::style::Style;
 
+pub use self::recent::{Bounds, Entry, Excerpt, Line, MAX_LINES, Recent, Start};
 pub use self::style::Format;
 
 /// The `[log]` section of a config.
@@ -105,21 +111,26 @@ pub enum Error {
 /// # Errors
 /// [`Error::Level`] for a level that can't be read, [`Error::AlreadySet`] at the second call.
 pub fn init(settings: &LogSettings) -> Result<Handle, Error> {
-    start(settings, None, io::stderr)
+    start(settings, None, io::stderr, None)
 }
 
 /// Starts logging for a daemon: a thread of its own writes, so that a reader that has paused keeps
-/// nobody waiting; see [`Handle::flush`].
+/// nobody waiting; see [`Handle::flush`]. What is written goes into `recent` too, where there is one.
 ///
 /// # Errors
 /// As [`init`]; [`Error::Thread`].
-pub fn init_daemon(settings: &LogSettings) -> Result<Handle, Error> {
+pub fn init_daemon(settings: &LogSettings, recent: Option<Recent>) -> Result<Handle, Error> {
     let queue = Queue::start(io::stderr()).map_err(Error::Thread)?;
     let writer = queue.clone();
-    start(settings, Some(queue), move || writer.clone())
+    start(settings, Some(queue), move || writer.clone(), recent)
 }
 
-fn start<W>(settings: &LogSettings, queue: Option<Queue>, writer: W) -> Result<Handle, Error>
+fn start<W>(
+    settings: &LogSettings,
+    queue: Option<Queue>,
+    writer: W,
+    recent: Option<Recent>,
+) -> Result<Handle, Error>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -130,15 +141,33 @@ where
     let style = Style::choose(settings.format, on_terminal, no_color);
     let writer = Escape::new(style, writer);
     let lines = match style {
-        Style::Text { color } => fmt::layer().with_writer(writer).with_ansi(color).boxed(),
-        Style::Json => fmt::layer().json().flatten_event(true).with_writer(writer).boxed(),
+        Style::Text { color } => layer().with_writer(writer).with_ansi(color).boxed(),
+        Style::Json => layer().json().flatten_event(true).with_writer(writer).boxed(),
     };
+    let kept = recent.map(|recent| {
+        let plain = layer().with_writer(recent).with_ansi(false);
+        plain.without_time().with_level(false).fmt_fields(plain_fields())
+    });
     tracing_subscriber::registry()
         .with(filter)
         .with(lines)
+        .with(kept)
         .try_init()
         .map_err(Error::AlreadySet)?;
     Ok(Handle { filter: filter_handle, queue })
+}
+
+/// Fields without colour. A type of its own: layers with the same one share what they have made of a
+/// span's fields, and the other one may have coloured them.
+fn plain_fields() -> impl for<'a> FormatFields<'a> + Send + Sync + 'static {
+    format::debug_fn(write_field).delimited(" ")
+}
+
+fn write_field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    match field.name() {
+        "message" => write!(out, "{value:?}"),
+        name => write!(out, "{name}={value:?}"),
+    }
 }
 
 /// Reads a filter, and refuses a misspelt level: `EnvFilter` alone would take `inof` for the name

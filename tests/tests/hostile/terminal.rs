@@ -7,7 +7,7 @@ use hearth_api::{CallError, ErrorKind, Incarnation};
 use hearth_protocol::codec;
 use hearth_protocol::frame::FrameKind;
 use hearth_protocol::message::{Reply, Request, Trailer};
-use hearth_protocol::methods::{ModelInfo, ModelList};
+use hearth_protocol::methods::{LogLevel, LogLine, LogsValue, ModelInfo, ModelList};
 use hearth_protocol::record::{ModelRecord, WorkerRecord};
 use hearth_protocol::version::Welcome;
 
@@ -29,6 +29,7 @@ impl Answer for EvilWorker {
         let models = ModelList { models: vec![self.model()] };
         let (value, error) = match request.method.as_str() {
             "list_models" => (Some(codec::encode(&models).expect("models").into()), None),
+            "logs" => (Some(codec::encode(&self.log()).expect("lines").into()), None),
             _ => (None, Some(self.refusal())),
         };
         let (attempt, incarnation) = (request.attempt, self.0.incarnation);
@@ -49,6 +50,12 @@ impl EvilWorker {
             incarnation: self.0.incarnation,
             load: None,
         }
+    }
+
+    fn log(&self) -> LogsValue {
+        let text = EVIL.to_owned();
+        let line = LogLine { number: 1, time_ms: u64::MAX, level: LogLevel::Error, text };
+        LogsValue { incarnation: self.0.incarnation, newest: 1, lost: u64::MAX, lines: vec![line] }
     }
 
     fn refusal(&self) -> CallError {
@@ -86,11 +93,12 @@ async fn no_command_shows_what_a_worker_or_a_record_hides() {
     };
     let _worker = RawWorker::start_as(&fleet, change, |record| Arc::new(EvilWorker(record))).await;
 
-    let commands: [&[&str]; 16] = [
+    let commands: [&[&str]; 17] = [
         &["workers"],
         &["models"],
         &["health"],
         &["requests"],
+        &["logs", "w1", "-n", "1"],
         &["doctor"],
         &["rpc", "stats"],
         &["rpc", "list_models"],

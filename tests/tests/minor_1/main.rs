@@ -202,4 +202,14 @@ async fn our_engine_takes_a_picture_from_a_worker_of_minor_1() {
         assert_eq!(&item.bytes[..], PICTURE);
     }
     engine.close().await;
+
+    // What it doesn't know is said with its version, and what to do.
+    let run = fleet.hearth(&["logs", "w1"]);
+    assert_eq!((run.status, run.stdout.as_str()), (2, ""), "{run:?}");
+    let version = env!("CARGO_PKG_VERSION");
+    let reason = format!("worker w1 runs Hearth {version}, which has no logs method: upgrade it");
+    assert!(run.stderr.contains(&reason), "{run:?}");
+    let both = fleet.hearth(&["logs", "w0", "w1"]);
+    assert_eq!(both.status, 1, "{both:?}");
+    assert!(both.stdout.contains("w0 | ") && both.stderr.contains(&reason), "{both:?}");
 }

@@ -10,6 +10,7 @@ mod call;
 mod control;
 mod generate;
 mod graphs;
+mod logs;
 mod models;
 mod registered;
 mod relay;

@@ -11,7 +11,7 @@ use hearth_protocol::methods::Method;
 
 use super::call::{Answer, MethodCall};
 use super::reply::respond;
-use super::{attach, control, generate, graphs, models, status};
+use super::{attach, control, generate, graphs, logs, models, status};
 use crate::shared::Shared;
 
 /// A call that is being answered.
@@ -59,6 +59,7 @@ pub(crate) fn route(method: Method) -> Route {
         Method::Attach => Route::Stream(|shared, call| Box::pin(attach::attach(shared, call))),
         Method::Infer => wait(|call| Box::pin(graphs::infer(call))),
         Method::Profile => wait(|call| Box::pin(graphs::profile(call))),
+        Method::Logs => wait(|call| Box::pin(logs::logs(call))),
         Method::Drain => wait(|call| Box::pin(control::drain(call))),
         Method::Resume => wait(|call| Box::pin(control::resume(call))),
         Method::Sleep => wait(|call| Box::pin(models::sleep(call))),

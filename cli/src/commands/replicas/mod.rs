@@ -17,6 +17,7 @@ use hearth_launchers::{
 
 use crate::app::App;
 use crate::args::{ReplicasCommand, StateArgs, Target};
+use crate::context::LauncherSection;
 use crate::exit::{Failure, Status};
 use crate::output;
 use crate::signals::Interrupts;
@@ -64,7 +65,12 @@ pub(super) fn launchers(
     let path = given.ok_or_else(|| {
         Failure::usage("there is no HOME to remember launches in: give --state-dir DIR")
     })?;
-    let options = Options { shim: app.env.executable.clone(), command, ..Options::default() };
+    let options = Options {
+        shim: app.env.executable.clone(),
+        kubernetes: LauncherSection::read(&app.env)?.kubernetes.unwrap_or_default(),
+        command,
+        ..Options::default()
+    };
     Ok(Launchers::new(StateDir::new(path), options))
 }
 

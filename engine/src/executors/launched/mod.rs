@@ -14,11 +14,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hearth_api::{CallError, WorkerId};
-use hearth_launchers::{Launcher, Launchers, Options, StateDir};
+use hearth_launchers::{Launcher, Launchers, Options, StateDir, kubernetes};
 use tokio::sync::watch;
 
 use super::owned::{Home, Origin as _, OwnedExecutor};
 use super::{Error, Start};
+use crate::config::ExecutorSection;
 use crate::executor::{CallStream, Executor, OutgoingCall};
 use crate::fleet::FleetView;
 use replicas::{Guard, Replicas};
@@ -42,9 +43,7 @@ impl LaunchedExecutor {
     /// As [`LaunchedExecutor::start_with`], and [`Error::Launch`] for a name that no launcher has.
     pub async fn start(start: &Start) -> Result<Self, Error> {
         let named = |state| {
-            let command = start.executor.launched().command.map(|config| *config);
-            let command = command.unwrap_or_default();
-            let launchers = Launchers::new(state, Options { command, ..Options::default() });
+            let launchers = Launchers::new(state, options(&start.executor));
             launchers.by_name(&start.executor.launcher).map(Arc::from)
         };
         Self::prepare(start, named).await
@@ -98,6 +97,14 @@ impl LaunchedExecutor {
             _guard: guard,
         })
     }
+}
+
+/// What the launchers are told.
+fn options(section: &ExecutorSection) -> Options {
+    let gpu_node_selector = section.kubernetes.gpu_node_selector.clone();
+    let kubernetes = kubernetes::Config { gpu_node_selector, ..kubernetes::Config::default() };
+    let command = section.command.clone().unwrap_or_default();
+    Options { kubernetes, command, ..Options::default() }
 }
 
 #[async_trait]

@@ -8,7 +8,7 @@ use hearth_launchers::{Capabilities, Gpus, LaunchSpec, Launcher, Owner, Placemen
 
 use super::super::owned::workers::{Ranks, Workers};
 use super::super::owned::{Home, flags};
-use crate::config::{GpuWish, LaunchedSection, PlacementSection, Size};
+use crate::config::{ConfigError, GpuWish, LaunchedSection, PlacementSection, Size};
 use crate::executors::Error;
 use crate::executors::worker_program::{WORKER, share_of_cores, worker_program};
 
@@ -45,7 +45,7 @@ impl Plan {
         let working_dir = capabilities.shares_files.then(here).flatten();
         let mut asked = LaunchSpec::new(home.name(), section.owned.count, WORKER);
         asked.env.clone_from(&section.owned.env);
-        asked.resources = resources(section);
+        asked.resources = resources(section)?;
         let resources = launcher.choose(&asked)?;
         Ok(Self { section: section.clone(), home, owner, capabilities, working_dir, resources })
     }
@@ -116,11 +116,14 @@ impl Plan {
 }
 
 /// What the config asks for.
-fn resources(section: &LaunchedSection) -> Resources {
-    let gpus = section.gpus.as_ref().map(|wish| match wish {
-        GpuWish::Count(count) => Gpus::Count(*count),
-        GpuWish::Devices(devices) => Gpus::Devices(devices.clone()),
-    });
+fn resources(section: &LaunchedSection) -> Result<Resources, Error> {
+    let invalid = |error| ConfigError::value("executor.gpus", error);
+    let gpus = match &section.gpus {
+        None => None,
+        Some(GpuWish::Count(count)) => Some(Gpus::Count(*count)),
+        Some(GpuWish::Devices(devices)) => Some(Gpus::Devices(devices.clone())),
+        Some(GpuWish::Typed(text)) => Some(Gpus::Typed(text.parse().map_err(invalid)?)),
+    };
     let memory = section.memory.map(|Size(bytes)| bytes);
-    Resources { cpus: section.cpus, gpus, memory, ..Resources::default() }
+    Ok(Resources { cpus: section.cpus, gpus, memory, ..Resources::default() })
 }

@@ -1,11 +1,11 @@
 //! Whether a model has the adapters that a request asks for.
 
+use hearth_api::nearest;
 use hearth_api::request::Lora;
 
 use crate::diffusion::quoted::quoted;
 use crate::diffusion::rules::Rules;
 use crate::model::Invalid;
-use crate::nearest::nearest;
 
 /// Strengths beyond this, either way, are mistakes: adapters are trained at 1, and those made to be
 /// turned far go to 10 or so.

@@ -4,7 +4,8 @@
 const LONGEST_SLIP: usize = 100;
 
 /// The name among `known` most like `name`, if one is like it at all; case makes no difference.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+#[must_use]
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     if name.len() > LONGEST_SLIP {
         return None;
     }
