@@ -20,7 +20,7 @@ pub enum ExecutorBackend {
     /// `mp`: owns processes on its host.
     Mp(MpSection),
     /// `launched`: owns replicas of a launcher.
-    Launched(LaunchedSection),
+    Launched(Box<LaunchedSection>),
     /// One that the program registered.
     Custom(CustomSection),
 }
@@ -85,7 +85,7 @@ pub struct LaunchedSection {
     pub placement: PlacementSection,
     /// The programs of the launcher `command`.
     #[cfg(feature = "launchers")]
-    pub command: Option<Box<hearth_launchers::command::Config>>,
+    pub command: Option<hearth_launchers::command::Config>,
     /// How long replicas outlive their owner's registry key and connection.
     pub owner_grace: Duration,
 }
@@ -122,7 +122,7 @@ impl ExecutorSection {
         let backend = match known_as::backend(&self.backend) {
             "external" => ExecutorBackend::External(ExternalSection { workers: self.names() }),
             "mp" => ExecutorBackend::Mp(self.mp()),
-            "launched" => ExecutorBackend::Launched(self.launched()),
+            "launched" => ExecutorBackend::Launched(Box::new(self.launched())),
             name => ExecutorBackend::Custom(CustomSection {
                 name: name.to_owned(),
                 options: self.options.clone(),
@@ -136,7 +136,8 @@ impl ExecutorSection {
                 check_devices(owned)?;
                 self.check_start(owned)?;
             }
-            ExecutorBackend::Launched(LaunchedSection { owned, .. }) => {
+            ExecutorBackend::Launched(launched) => {
+                let owned = &launched.owned;
                 check_devices(owned)?;
                 if owned.devices.len() > 1 {
                     let reason =
@@ -175,7 +176,7 @@ impl ExecutorSection {
             memory: self.memory,
             placement: self.placement.clone(),
             #[cfg(feature = "launchers")]
-            command: self.command.clone().map(Box::new),
+            command: self.command.clone(),
             owner_grace: self.owner_grace,
         }
     }
