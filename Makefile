@@ -21,7 +21,7 @@ demo: ## Builds, brings two workers up, makes pictures, and leaves nothing runni
 	scripts/demo.sh
 
 test: ## Runs all tests: units, processes, documentation.
-	scripts/deps.sh cc onnxruntime etcd localhost slurm sshd systemd
+	scripts/deps.sh cc onnxruntime etcd localhost iproute2 slurm sshd systemd
 	cargo build --workspace --bins
 	scripts/test.sh
 

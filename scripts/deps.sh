@@ -5,6 +5,7 @@
 #   onnxruntime  the ONNX Runtime library, in .deps/onnxruntime (scripts/onnxruntime.sh)
 #   etcd         an etcd server in .deps/bin, for the tests; no service is installed or started
 #   localhost    the name, in /etc/hosts, which a root without an installer's touch lacks
+#   iproute2     the command `ip`, with which the tests make networks of their own
 #   systemd      the programs of systemd, which the tests run; nothing is started
 #   slurm        Slurm and munge in .deps/slurm, for the tests; nothing is installed or started
 #   sshd         an OpenSSH server and jq in .deps/sshd, for the tests; nothing is started, and root
@@ -97,6 +98,10 @@ need_localhost() {
     printf '127.0.0.1\tlocalhost\n' | as_root tee -a /etc/hosts >/dev/null
 }
 
+need_iproute2() {
+    has ip || install_packages iproute2
+}
+
 need_systemd() {
     if has systemd-analyze && [ -f /usr/lib/systemd/user/dbus.socket ]; then return; fi
     install_packages systemd dbus-user-session
@@ -150,6 +155,7 @@ for dependency in "$@"; do
         onnxruntime) need_onnxruntime ;;
         etcd) need_etcd ;;
         localhost) need_localhost ;;
+        iproute2) need_iproute2 ;;
         slurm) need_slurm ;;
         sshd) need_sshd ;;
         systemd) need_systemd ;;

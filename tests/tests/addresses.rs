@@ -18,8 +18,14 @@ struct Network {
     client: String,
 }
 
-fn ip(args: &[&str]) -> Run {
-    Run::from(Command::new("ip").args(args).output().expect("ip"))
+/// Runs iproute2's command.
+///
+/// # Errors
+/// What it says, or why there is none.
+fn ip(args: &[&str]) -> Result<Run, String> {
+    let output = Command::new("ip").args(args).output();
+    let run = Run::from(output.map_err(|error| format!("ip of iproute2: {error}"))?);
+    if run.status == 0 { Ok(run) } else { Err(run.stderr) }
 }
 
 impl Network {
@@ -46,10 +52,7 @@ impl Network {
             &["-n", client, "link", "set", "lo", "up"],
         ];
         for step in steps {
-            let made = ip(step);
-            if made.status != 0 {
-                return Err(made.stderr);
-            }
+            ip(step)?;
         }
         Ok(network)
     }
@@ -72,8 +75,9 @@ impl Network {
     fn move_worker(&self) {
         let host = self.worker.as_str();
         let add = ["-n", host, "addr", "add", "10.77.0.12/24", "dev", "eth0"];
-        let _ = ip(&add).ok();
-        let _ = ip(&["-n", host, "addr", "del", "10.77.0.2/24", "dev", "eth0"]).ok();
+        ip(&add).expect("another address");
+        ip(&["-n", host, "addr", "del", "10.77.0.2/24", "dev", "eth0"])
+            .expect("the first one goes");
         // The kernel takes the second address of a network away with the first.
         let _ = ip(&add);
     }
