@@ -1,6 +1,7 @@
 //! What can be done to a fleet, drawn from a seed.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use hearth_tests::Loss;
@@ -61,7 +62,7 @@ pub(crate) fn draw(random: &mut fastrand::Rng, workers: usize) -> Act {
 }
 
 /// Prints how often each was done.
-pub(crate) fn print(acts: &[(Instant, Act)]) {
+pub(crate) fn print(acts: &[(Range<Instant>, Act)]) {
     let mut counts = BTreeMap::<String, usize>::new();
     for (_, act) in acts {
         let text = format!("{act:?}");

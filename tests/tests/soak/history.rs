@@ -1,6 +1,7 @@
 //! What came of each request, and whether it may be so.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,9 @@ pub(crate) struct History {
 /// How late an end may be.
 const LATE: Duration = Duration::from_secs(1);
 
+/// How long after a fault's end a worker may be taken for lost.
+const NOTICED: Duration = Duration::from_secs(8);
+
 /// Why a request may fail while workers come and go.
 const EXCUSED: [ErrorKind; 7] = [
     ErrorKind::WorkerLost,
@@ -55,7 +59,11 @@ impl History {
     /// What must not be: a request without an end, a late one, one that failed for a reason that
     /// faults don't excuse, another picture than the one asked for, also where an id is asked for
     /// again.
-    pub(crate) fn violations(&self, pictures: &[String], acts: &[(Instant, Act)]) -> Vec<String> {
+    pub(crate) fn violations(
+        &self,
+        pictures: &[String],
+        acts: &[(Range<Instant>, Act)],
+    ) -> Vec<String> {
         let asks = self.asks.lock().expect("no panic under the lock");
         let mut first = BTreeMap::<&RequestId, Instant>::new();
         for ask in asks.iter() {
@@ -63,8 +71,10 @@ impl History {
             *start = ask.start.min(*start);
         }
         let violation = |ask: &Ask| {
-            let asked = first[&ask.id]..=ask.start + ask.took;
-            let lost = acts.iter().filter(|(at, act)| act.loses_a_worker() && asked.contains(at));
+            let (first, end) = (first[&ask.id], ask.start + ask.took);
+            let lost = acts.iter().filter(|(time, act)| {
+                act.loses_a_worker() && time.start <= end && time.end + NOTICED >= first
+            });
             ask.violation(pictures, lost.count())
         };
         asks.iter().filter_map(violation).collect()

@@ -57,8 +57,9 @@ async fn faults_end_no_request_twice_late_or_wrongly() {
         std::thread::sleep(Duration::from_secs(1));
         while start.elapsed() < duration {
             let act = act::draw(&mut random, WORKERS);
-            acts.push((Instant::now(), act));
+            let start = Instant::now();
             site.perform(act);
+            acts.push((start..Instant::now(), act));
             std::thread::sleep(Duration::from_millis(random.u64(500..4000)));
         }
         (site, acts)
