@@ -9,6 +9,8 @@ use crate::Error;
 
 /// Longest name of a type.
 const MAX_NAME: usize = 63;
+/// Docker's word for whatever cards there are, which names no type.
+const ALL: &str = "all";
 
 /// Graphics cards of one type for each replica.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +57,8 @@ impl FromStr for GpuType {
         let is_name = (1..=MAX_NAME).contains(&name.len())
             && name.bytes().all(fits)
             && name.bytes().any(|b| b.is_ascii_alphabetic())
-            && !name.starts_with('-');
+            && !name.starts_with('-')
+            && name != ALL;
         if is_name && count > 0 {
             Ok(Self { name: name.to_owned(), count })
         } else {
@@ -115,7 +118,8 @@ mod tests {
             assert_eq!(serde_json::from_str::<GpuType>(&json).unwrap(), cards);
         }
         assert_eq!("A100:1".parse::<GpuType>().unwrap().to_string(), "A100");
-        for bad in ["", "2", "A100:0", "A100:", "A100:x", "a:1:2", ":2", "-a", "a b", "0,1", "a=b"]
+        for bad in
+            ["", "2", "A100:0", "A100:", "A100:x", "a:1:2", ":2", "-a", "a b", "0,1", "a=b", "all"]
         {
             let error = bad.parse::<GpuType>().unwrap_err().to_string();
             assert!(error.contains(&format!("{bad:?}")) && error.contains("H100:2"), "{error}");

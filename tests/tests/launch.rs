@@ -228,6 +228,7 @@ fn mistakes_are_refused_with_a_remedy_and_start_nothing() {
     refused(&["launch", "--entrypoint", "true", "--timeout", "0s"], "zero");
     refused(&["launch", "--entrypoint", "true", "-n", "0"], "4096");
     refused(&["launch", "--entrypoint", "true", "--memory", "1GiB"], "systemd");
+    refused(&["launch", "--entrypoint", "true", "--gpu", "all"], "device=");
     refused(&["launch", "--entrypoint", "true", "--gpu", "A100:"], "device=");
     let typed = "gpus is A100:2: the launcher process can't choose graphics cards by type";
     refused(&["launch", "--entrypoint", "true", "--gpu", "A100:2"], typed);

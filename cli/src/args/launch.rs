@@ -257,7 +257,7 @@ mod tests {
         let named = ["0".to_owned(), "GPU-1f".to_owned()].to_vec();
         assert_eq!(parse("device=0,GPU-1f"), Ok(Gpus::Devices(named)));
         assert_eq!(parse("H100:2"), Ok(Gpus::Typed("H100:2".parse().unwrap())));
-        for bad in ["", "-1", "device=", "device=0,,1", "0,1", "A100:0"] {
+        for bad in ["", "-1", "device=", "device=0,,1", "0,1", "all", "A100:0"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
         assert!(pair("=x").is_err() && pair("x").is_err());
