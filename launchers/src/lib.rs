@@ -1,9 +1,10 @@
 //! Starts replicas of a program somewhere, and follows them to their end.
 //!
 //! One trait, [`Launcher`], over engines that exist already: plain processes, systemd, Slurm,
-//! Kubernetes, and whatever five programs of the user's reach. A launcher starts, polls, reads logs, cancels and collects; it neither routes
-//! requests nor knows what its replicas do. What must outlive the calling program is in a
-//! [`StateDir`], so another process goes on with the same [`Handle`]s.
+//! Kubernetes, and whatever five programs of the user's reach. A launcher starts, polls, reads logs,
+//! cancels and collects; it neither routes requests nor knows what its replicas do. What must
+//! outlive the calling program is in a [`StateDir`], so another process goes on with the same
+//! [`Handle`]s.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), hearth_launchers::Error> {

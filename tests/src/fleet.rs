@@ -273,8 +273,14 @@ impl Fleet {
     /// The `hearth` command, as an administrator of this fleet.
     #[must_use]
     pub fn command(&self, args: &[&str]) -> Command {
+        self.command_as("admin-a0", args)
+    }
+
+    /// The same as whoever has the certificate of this name.
+    #[must_use]
+    pub fn command_as(&self, pki: &str, args: &[&str]) -> Command {
         let mut command = Command::new(program("hearth"));
-        command.args(["--registry", &self.registry, "--pki"]).arg(self.pki("admin-a0"));
+        command.args(["--registry", &self.registry, "--pki"]).arg(self.pki(pki));
         command.args(args).current_dir(self.dir.path()).env("NO_COLOR", "1");
         command
     }
@@ -286,6 +292,15 @@ impl Fleet {
     #[must_use]
     pub fn hearth(&self, args: &[&str]) -> Run {
         Run::from(self.command(args).output().unwrap())
+    }
+
+    /// Runs it as whoever has the certificate of this name.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    #[must_use]
+    pub fn hearth_as(&self, pki: &str, args: &[&str]) -> Run {
+        Run::from(self.command_as(pki, args).output().unwrap())
     }
 
     /// A counter of each worker's `stats`, by rank.

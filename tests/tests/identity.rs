@@ -29,18 +29,6 @@ fn answer(address: SocketAddr, path: &str) -> String {
     answer
 }
 
-/// The command as whoever has the certificate.
-fn command_as(fleet: &Fleet, pki: &str, args: &[&str]) -> Command {
-    let mut command = Command::new(program("hearth"));
-    command.args(["--registry", fleet.registry(), "--pki"]).arg(fleet.pki(pki));
-    command.args(args).current_dir(fleet.dir());
-    command
-}
-
-fn hearth_as(fleet: &Fleet, pki: &str, args: &[&str]) -> Run {
-    command_as(fleet, pki, args).output().unwrap().into()
-}
-
 async fn connect(fleet: &Fleet, pki: &str) -> (Connector, Connection) {
     let identity = Identity::load(&fleet.pki(pki)).unwrap();
     let connector = Connector::new(identity, Settings::default(), "test/1").unwrap();
@@ -191,18 +179,18 @@ fn what_is_an_administrator_s_is_refused_to_coordinators() {
     let fleet = fleet();
     for method in ["drain", "resume", "sleep", "wake_up", "load_model", "shutdown"] {
         let args = if method == "load_model" { r#"{"name": "x"}"# } else { "{}" };
-        let run = hearth_as(&fleet, "coordinator-c0", &["rpc", method, "--args", args]);
+        let run = fleet.hearth_as("coordinator-c0", &["rpc", method, "--args", args]);
         assert_eq!(run.status, 5, "{method}: {run:?}");
     }
     let args = ["generate", "red heart", "--steps", "900", "--set", "id=long-1"];
-    let mut command = command_as(&fleet, "coordinator-c0", &args);
+    let mut command = fleet.command_as("coordinator-c0", &args);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     until("it computes", LIMIT, || (fleet.stats("running") == [1]).then_some(()));
-    let run = hearth_as(&fleet, "coordinator-c1", &["cancel", "long-1"]);
+    let run = fleet.hearth_as("coordinator-c1", &["cancel", "long-1"]);
     assert_eq!(run.status, 5, "{run:?}");
     assert!(run.stderr.contains("long-1 is another's"), "{run:?}");
     assert_eq!(fleet.stats("running"), [1]);
-    let run = hearth_as(&fleet, "coordinator-c0", &["cancel", "long-1"]);
+    let run = fleet.hearth_as("coordinator-c0", &["cancel", "long-1"]);
     assert_eq!(run.status, 0, "{run:?}");
     until("it is idle", LIMIT, || (fleet.stats("running") == [0]).then_some(()));
     let _ = child.wait();

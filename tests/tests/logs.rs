@@ -3,31 +3,19 @@
 #![expect(clippy::expect_used, reason = "a test may fail anywhere")]
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
-use hearth_tests::{Fleet, FleetOptions, Run, program, signal, until};
+use hearth_tests::{Fleet, FleetOptions, Run, signal, until};
 use serde_json::{Value, json};
 
 /// Time for what a loaded machine does.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The command as whoever has the certificate.
-fn command_as(fleet: &Fleet, pki: &str, args: &[&str]) -> Command {
-    let mut command = Command::new(program("hearth"));
-    command.args(["--registry", fleet.registry(), "--pki"]).arg(fleet.pki(pki));
-    command.args(args).current_dir(fleet.dir());
-    command
-}
-
-fn hearth_as(fleet: &Fleet, pki: &str, args: &[&str]) -> Run {
-    command_as(fleet, pki, args).output().expect("hearth").into()
-}
-
 /// Has worker 0 log that a coordinator may not call this method; said once in ten seconds.
 fn provoke(fleet: &Fleet, method: &str) {
-    let run = hearth_as(fleet, "coordinator-c0", &["rpc", method]);
+    let run = fleet.hearth_as("coordinator-c0", &["rpc", method]);
     assert_eq!(run.status, 5, "{run:?}");
 }
 
@@ -47,7 +35,7 @@ fn a_workers_last_lines_are_read_from_afar() {
     }
     let refused = text.lines().find(|line| line.contains("call refused")).expect("the line");
     assert!(refused.contains(" WARN  ") && refused.contains("method=drain"), "{refused}");
-    let seen = hearth_as(&fleet, "coordinator-c0", &["logs", "w0"]).ok().stdout;
+    let seen = fleet.hearth_as("coordinator-c0", &["logs", "w0"]).ok().stdout;
     assert!(seen.starts_with(&text), "and what the commands themselves had logged: {seen}");
 
     // Commands come and go between these, which is logged too.
@@ -90,7 +78,7 @@ fn a_workers_last_lines_are_read_from_afar() {
         unknown.stderr.contains("w00 is unknown (nearest: w0): there are w0, w1"),
         "{unknown:?}"
     );
-    let denied = hearth_as(&fleet, "worker-w1", &["logs", "w0"]);
+    let denied = fleet.hearth_as("worker-w1", &["logs", "w0"]);
     assert_eq!((denied.status, denied.stdout.as_str()), (5, ""), "{denied:?}");
     assert_eq!(fleet.hearth(&["logs"]).status, 2);
 }

@@ -146,12 +146,8 @@ fn models_come_and_go_on_running_workers() {
     let _ = fleet.hearth(&["generate", "x", "--model", "t", "--steps", "2", "-o", "t.png"]).ok();
 
     // An engine's certificate serves requests and changes no models.
-    let engine = std::process::Command::new(hearth_tests::program("hearth"))
-        .args(["--registry", fleet.registry(), "--pki"])
-        .arg(fleet.pki("coordinator-c0"))
-        .args(["rpc", "unload_model", "--args", r#"{"name": "tiny"}"#])
-        .output();
-    assert_eq!(engine.expect("hearth").status.code(), Some(5));
+    let unload = ["rpc", "unload_model", "--args", r#"{"name": "tiny"}"#];
+    assert_eq!(fleet.hearth_as("coordinator-c0", &unload).status, 5);
 
     let rows = fleet.hearth(&["unload", "tiny", "--json"]).ok().json();
     assert_eq!(rows[1]["value"]["unloaded"], true);

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::replicas;
 use crate::app::App;
 use crate::args::LaunchArgs;
-use crate::context::{Context, LauncherSection};
+use crate::context::Context;
 use crate::exit::{Failure, Status};
 use crate::local::{WORKER, bundled_model, program};
 use crate::output::text;
@@ -37,7 +37,9 @@ struct LaunchSummary<'a> {
 }
 
 pub(super) async fn run(args: &LaunchArgs, app: &App) -> Result<Status, Failure> {
-    let launchers = replicas::launchers(&args.state, app, programs(args, app)?)?;
+    let mut options = replicas::options(app)?;
+    options.command = programs(args, options.command)?;
+    let launchers = replicas::launchers(&args.state, app, options)?;
     let launcher = launchers.by_name(&args.launcher)?;
     let spec = spec(args, launcher.capabilities(), app)?;
     spec.check()?;
@@ -90,29 +92,16 @@ fn show(handles: &[Handle], launcher: &str, app: &App) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the launcher `command` runs; nothing where another one is asked for.
-fn programs(args: &LaunchArgs, app: &App) -> Result<command::Config, Failure> {
-    if args.launcher != COMMAND {
-        return match args.programs {
-            None => Ok(command::Config::default()),
-            Some(_) => Err(Failure::usage(format!(
-                "--programs is for --launcher {COMMAND}, and this is {}: leave it out",
-                args.launcher
-            ))),
-        };
+/// What the launcher `command` runs: a folder that is named stands for all five.
+fn programs(args: &LaunchArgs, config: command::Config) -> Result<command::Config, Failure> {
+    match &args.programs {
+        None => Ok(config),
+        Some(folder) if args.launcher == COMMAND => Ok(config.in_folder(absolute(folder))),
+        Some(_) => Err(Failure::usage(format!(
+            "--programs is for --launcher {COMMAND}, and this is {}: leave it out",
+            args.launcher
+        ))),
     }
-    let config = LauncherSection::read(&app.env)?.command.unwrap_or_default();
-    Ok(match &args.programs {
-        None => config,
-        // A folder that is named stands for all five.
-        Some(folder) => command::Config {
-            env: config.env,
-            replica_folder: config.replica_folder,
-            timeout: config.timeout,
-            launch_timeout: config.launch_timeout,
-            ..command::Config::in_folder(absolute(folder))
-        },
-    })
 }
 
 fn spec(args: &LaunchArgs, can: Capabilities, app: &App) -> Result<LaunchSpec, Failure> {

@@ -215,10 +215,6 @@ impl ExecutorSection {
     fn given(&self) -> impl Iterator<Item = (UsedBy, &'static str, bool)> {
         use UsedBy as By;
         let plain = Self::default();
-        #[cfg(feature = "launchers")]
-        let command = self.command != plain.command;
-        #[cfg(not(feature = "launchers"))]
-        let command = false;
         [
             (By::Owning, "executor.program", self.program != plain.program),
             (By::Mp, "executor.worker_config", self.worker_config != plain.worker_config),
@@ -234,7 +230,7 @@ impl ExecutorSection {
             (By::Launched, "executor.kubernetes", self.kubernetes != plain.kubernetes),
             (By::Launched, "executor.memory", self.memory != plain.memory),
             (By::Launched, "executor.placement", self.placement != plain.placement),
-            (By::Launched, "executor.command", command),
+            (By::Launched, "executor.command", self.has_programs()),
             (By::Launched, "executor.owner_grace", self.owner_grace != plain.owner_grace),
             (By::Custom, "executor.options", self.options != plain.options),
         ]
@@ -263,29 +259,36 @@ impl ExecutorSection {
         }
     }
 
-    /// Programs are of the one launcher that is told of them.
-    #[cfg(feature = "launchers")]
+    /// What one launcher alone is told.
     fn check_launcher(&self) -> Result<(), ConfigError> {
-        if self.command.is_none() || self.launcher == "command" {
-            return Ok(());
+        let told = [
+            ("executor.kubernetes", "kubernetes", self.kubernetes != KubernetesSection::default()),
+            ("executor.command", "command", self.has_programs()),
+        ];
+        for (key, launcher, given) in told {
+            if given && self.launcher != launcher {
+                let reason = format!(
+                    "the launcher {:?} makes no use of it: remove it, or set executor.launcher = \
+                     {launcher:?}",
+                    self.launcher
+                );
+                return Err(ConfigError::value(key, reason));
+            }
         }
-        let reason = format!(
-            "the launcher {:?} makes no use of it: remove it, or set executor.launcher = \"command\"",
-            self.launcher
-        );
-        Err(ConfigError::value("executor.command", reason))
-    }
-
-    #[cfg(not(feature = "launchers"))]
-    fn check_launcher(&self) -> Result<(), ConfigError> {
         Ok(())
     }
 
+    /// Whether the programs of the launcher `command` are named.
+    fn has_programs(&self) -> bool {
+        #[cfg(feature = "launchers")]
+        let named = self.command.is_some();
+        #[cfg(not(feature = "launchers"))]
+        let named = false;
+        named
+    }
+
+    /// A type of cards is read by the launchers; a wrong one is told before anything starts.
     fn check_cards(&self) -> Result<(), ConfigError> {
-        if self.launcher != "kubernetes" && self.kubernetes != KubernetesSection::default() {
-            let reason = format!("the launcher {:?} makes no use of it: remove it", self.launcher);
-            return Err(ConfigError::value("executor.kubernetes", reason));
-        }
         #[cfg(feature = "launchers")]
         if let Some(GpuWish::Typed(text)) = &self.gpus {
             let parsed: Result<hearth_launchers::GpuType, _> = text.parse();

@@ -9,7 +9,7 @@ use super::config::{Call, NAME};
 use super::memory::Memory;
 use super::poll::look;
 use super::run::{Failure, Limits, run};
-use super::target::LaunchTargets;
+use super::target::{LaunchTargets, Target};
 use crate::{Error, StateDir};
 
 /// Between two looks, at first and at most.
@@ -40,7 +40,7 @@ async fn end(state: &StateDir, launch: &LaunchTargets) -> Result<(), Error> {
         }
     }
     // What a service may take beyond the replicas' grace, and again once force is asked for.
-    let margin = launch.programs.timeout;
+    let margin = launch.programs.config.timeout;
     let limit = margin.saturating_add(launch.record.spec.grace);
     for (force, limit) in [(false, limit), (true, margin)] {
         if open.targets.is_empty() {
@@ -62,7 +62,7 @@ async fn end(state: &StateDir, launch: &LaunchTargets) -> Result<(), Error> {
 /// What the service no longer knows has ended as far as it can.
 async fn ask(state: &StateDir, open: &LaunchTargets, force: bool) -> Result<(), Error> {
     let request = open.request(state).cancel(&open.named(), force);
-    let time = open.programs.timeout.saturating_add(open.record.spec.grace);
+    let time = open.programs.config.timeout.saturating_add(open.record.spec.grace);
     let limits = Limits { time, output: MAX_OUTPUT };
     match run(&open.programs, Call::Cancel, open.id(), &request, limits).await {
         Ok(_) | Err(Failure::Unknown(_)) => Ok(()),
@@ -74,8 +74,8 @@ async fn ask(state: &StateDir, open: &LaunchTargets, force: bool) -> Result<(), 
 async fn left(state: &StateDir, launch: &LaunchTargets) -> Result<LaunchTargets, Error> {
     let seen = look(state, std::slice::from_ref(launch)).await?;
     let ended =
-        |handle| seen.iter().any(|(seen, replica)| seen == handle && replica.status.is_final());
-    let open = launch.targets.iter().filter(|target| !ended(&target.handle)).cloned();
+        |target: &Target| seen.get(&target.handle).is_some_and(|replica| replica.status.is_final());
+    let open = launch.targets.iter().filter(|target| !ended(target)).cloned();
     Ok(launch.with(open.collect()))
 }
 

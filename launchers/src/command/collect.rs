@@ -1,5 +1,7 @@
 //! Fetches the results of replicas that have ended, each once.
 
+use std::collections::BTreeMap;
+
 use futures_util::{StreamExt as _, stream};
 use hearth_base::files;
 
@@ -17,7 +19,7 @@ const AT_ONCE: usize = 4;
 pub(super) async fn fetch(
     state: &StateDir,
     launches: &[LaunchTargets],
-) -> Result<Vec<(Handle, String)>, Error> {
+) -> Result<BTreeMap<Handle, String>, Error> {
     let mut wanted = Vec::new();
     for launch in launches {
         for target in &launch.targets {
@@ -39,7 +41,7 @@ pub(super) async fn fetch(
 async fn fetch_one(state: &StateDir, launch: &LaunchTargets, target: &Target) -> Result<(), Error> {
     let request = launch.request(state).collect(&target.named());
     let output = usize::try_from(MAX_RESULT).unwrap_or(usize::MAX);
-    let limits = Limits { time: launch.programs.timeout, output };
+    let limits = Limits { time: launch.programs.config.timeout, output };
     let result = match run(&launch.programs, Call::Collect, launch.id(), &request, limits).await {
         Ok(printed) => printed,
         // One that was cancelled before it began left nothing.

@@ -20,6 +20,9 @@ pub(super) enum Call {
 }
 
 impl Call {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Launch, Self::Poll, Self::Logs, Self::Cancel, Self::Collect];
+
     /// Its name, which is its program's in the folder of programs.
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -80,10 +83,14 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The programs of a folder.
+    /// The same with all five programs those of a folder.
     #[must_use]
-    pub fn in_folder(programs: impl Into<PathBuf>) -> Self {
-        Self { programs: Some(programs.into()), ..Self::default() }
+    pub fn in_folder(mut self, programs: impl Into<PathBuf>) -> Self {
+        self.programs = Some(programs.into());
+        for call in Call::ALL {
+            self.argv_mut(call).clear();
+        }
+        self
     }
 
     /// The same with relative paths taken from this folder, as a config file means them. A bare
@@ -91,10 +98,9 @@ impl Config {
     #[must_use]
     pub fn beside(mut self, folder: &Path) -> Self {
         self.programs = self.programs.map(|path| folder.join(path));
-        for argv in
-            [&mut self.launch, &mut self.poll, &mut self.logs, &mut self.cancel, &mut self.collect]
-        {
-            if let Some(program) = argv.first_mut().filter(|program| program.contains('/')) {
+        for call in Call::ALL {
+            let program = self.argv_mut(call).first_mut();
+            if let Some(program) = program.filter(|program| program.contains('/')) {
                 *program = folder.join(&*program).to_string_lossy().into_owned();
             }
         }
@@ -111,6 +117,16 @@ impl Config {
             Call::Collect => &self.collect,
         }
     }
+
+    pub(super) fn argv_mut(&mut self, call: Call) -> &mut Vec<String> {
+        match call {
+            Call::Launch => &mut self.launch,
+            Call::Poll => &mut self.poll,
+            Call::Logs => &mut self.logs,
+            Call::Cancel => &mut self.cancel,
+            Call::Collect => &mut self.collect,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -122,7 +138,8 @@ mod tests {
         let config = Config {
             launch: vec!["./launch.py".to_owned(), "a/b".to_owned()],
             poll: vec!["poll".to_owned()],
-            ..Config::in_folder("ssh")
+            programs: Some(PathBuf::from("ssh")),
+            ..Config::default()
         };
         let config = config.beside(Path::new("/etc/hearth"));
         assert_eq!(config.programs.as_deref(), Some(Path::new("/etc/hearth/ssh")));

@@ -65,7 +65,7 @@ async fn start(
     let names: Vec<Vec<&str>> =
         spec.files.iter().map(|files| files.keys().map(String::as_str).collect()).collect();
     let request = Launch { record, programs, state }.launch(&names);
-    let limits = Limits { time: programs.launch_timeout, output: MAX_ANSWER };
+    let limits = Limits { time: programs.config.launch_timeout, output: MAX_ANSWER };
     let printed = run(programs, Call::Launch, &record.id, &request, limits).await;
     let printed = printed.map_err(|failure| match failure {
         Failure::Unstarted(error) => StartFailure::Nothing(error),

@@ -22,7 +22,7 @@ pub(super) fn lines(
     let program = RunningProgram::start(&launch.programs, Call::Logs, launch.id(), &request)?;
     let name = launch.programs.name(Call::Logs);
     // One that is followed may have nothing to say for hours.
-    let patience = (!options.follow).then_some(launch.programs.timeout);
+    let patience = (!options.follow).then_some(launch.programs.config.timeout);
     let chunks = stream::try_unfold((program, name), move |(mut program, name)| async move {
         let chunk = match patience {
             None => program.chunk().await?,

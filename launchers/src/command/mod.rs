@@ -83,8 +83,7 @@ impl Launcher for CommandLauncher {
     async fn poll(&self, handles: &[Handle]) -> Result<Vec<Replica>, Error> {
         let launches = self.targets(handles)?;
         let seen = poll::look(&self.state, &launches).await?;
-        let of = |handle| seen.iter().find(|(seen, _)| seen == handle).map(|(_, r)| r.clone());
-        Ok(handles.iter().filter_map(of).collect())
+        Ok(handles.iter().filter_map(|handle| seen.get(handle).cloned()).collect())
     }
 
     async fn logs(&self, handle: &Handle, options: LogOptions) -> Result<LogLines, Error> {
@@ -106,8 +105,7 @@ impl Launcher for CommandLauncher {
         // What has ended is kept: no program is asked again.
         let mut outcomes = outcomes(self, &self.state, handles, None, PACE).await?;
         for (handle, outcome) in handles.iter().zip(&mut outcomes) {
-            let why = uncollected.iter().find(|(one, _)| one == handle).map(|(_, why)| why.clone());
-            outcome.error = outcome.error.take().or(why);
+            outcome.error = outcome.error.take().or_else(|| uncollected.get(handle).cloned());
         }
         Ok(outcomes)
     }

@@ -19,7 +19,7 @@ const AT_ONCE: usize = 8;
 pub(super) async fn look(
     state: &StateDir,
     launches: &[LaunchTargets],
-) -> Result<Vec<(Handle, Replica)>, Error> {
+) -> Result<BTreeMap<Handle, Replica>, Error> {
     let each: Vec<_> = launches.iter().map(|launch| look_at(state, launch)).collect();
     let all: Vec<Vec<_>> = stream::iter(each).buffered(AT_ONCE).try_collect().await?;
     Ok(all.into_iter().flatten().collect())
@@ -66,7 +66,7 @@ async fn ask(
     let named = open.named();
     let ranks: Vec<u32> = named.iter().map(|(rank, _)| *rank).collect();
     let request = open.request(state).poll(&named);
-    let limits = Limits { time: open.programs.timeout, output: MAX_ANSWER };
+    let limits = Limits { time: open.programs.config.timeout, output: MAX_ANSWER };
     match run(&open.programs, Call::Poll, open.id(), &request, limits).await {
         Ok(printed) => answer::replicas(&printed, &ranks).map_err(|why| Error::Manager {
             launcher: NAME,

@@ -1,7 +1,6 @@
 //! The programs of one launch, found and kept with it: whoever goes on with its handles calls those
 //! that it was begun with.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,20 +15,12 @@ const FILE: &str = "programs.json";
 /// Beyond the time of a launch: for its caller to keep what came of it.
 const MARGIN: Duration = Duration::from_secs(60);
 
-/// What the calls of one launch run.
+/// What the calls of one launch run: a config in which each of the five has its own program, by its
+/// whole path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub(super) struct Programs {
-    launch: Vec<String>,
-    poll: Vec<String>,
-    logs: Vec<String>,
-    cancel: Vec<String>,
-    collect: Vec<String>,
-    pub(super) env: BTreeMap<String, String>,
-    replica_folder: Option<String>,
-    #[serde(with = "humantime_serde")]
-    pub(super) timeout: Duration,
-    #[serde(with = "humantime_serde")]
-    pub(super) launch_timeout: Duration,
+    pub(super) config: Config,
 }
 
 impl Programs {
@@ -51,18 +42,11 @@ impl Programs {
             let (field, remedy) = ("command.replica_folder", remedy.to_owned());
             return Err(Error::Spec { field, value, remedy });
         }
-        let argv = |call| argv(config, call);
-        Ok(Self {
-            launch: argv(Call::Launch)?,
-            poll: argv(Call::Poll)?,
-            logs: argv(Call::Logs)?,
-            cancel: argv(Call::Cancel)?,
-            collect: argv(Call::Collect)?,
-            env: config.env.clone(),
-            replica_folder: config.replica_folder.clone(),
-            timeout: config.timeout,
-            launch_timeout: config.launch_timeout,
-        })
+        let mut found = Config { programs: None, ..config.clone() };
+        for call in Call::ALL {
+            *found.argv_mut(call) = argv(config, call)?;
+        }
+        Ok(Self { config: found })
     }
 
     /// Those that a launch was begun with.
@@ -81,13 +65,7 @@ impl Programs {
 
     /// The program of a call and its arguments.
     pub(super) fn argv(&self, call: Call) -> &[String] {
-        match call {
-            Call::Launch => &self.launch,
-            Call::Poll => &self.poll,
-            Call::Logs => &self.logs,
-            Call::Cancel => &self.cancel,
-            Call::Collect => &self.collect,
-        }
+        self.config.argv(call)
     }
 
     /// A call's program as messages name it.
@@ -98,7 +76,7 @@ impl Programs {
 
     /// A replica's own folder, on the host that it runs on.
     pub(super) fn replica_folder(&self, state: &StateDir, launch: &LaunchId, rank: u32) -> PathBuf {
-        match &self.replica_folder {
+        match &self.config.replica_folder {
             None => state.replica_folder(launch, rank),
             Some(folder) => {
                 let folder = folder.replace("{launch}", launch.as_str());
@@ -109,7 +87,7 @@ impl Programs {
 
     /// By when a launch has been answered and its answer kept, or was given up.
     pub(super) fn answered(&self) -> Duration {
-        self.launch_timeout.saturating_add(MARGIN)
+        self.config.launch_timeout.saturating_add(MARGIN)
     }
 }
 

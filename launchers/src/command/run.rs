@@ -81,40 +81,19 @@ pub(super) async fn run(
     request: &Value,
     limits: Limits,
 ) -> Result<Vec<u8>, Failure> {
-    let mut pause = PAUSE;
-    for _ in 1..ATTEMPTS {
-        match run_once(programs, call, launch, request, limits).await {
-            Err(Failure::TryAgain(reason)) => tracing::debug!(%reason, "asked again"),
+    let name = programs.name(call);
+    let (mut pause, mut left) = (PAUSE, ATTEMPTS);
+    loop {
+        left -= 1;
+        let program = RunningProgram::start(programs, call, launch, request)?;
+        match program.output(&name, limits).await {
+            Err(Failure::TryAgain(reason)) if left > 0 => {
+                tracing::debug!(%reason, "asked again");
+            }
             other => return other,
         }
         sleep(pause).await;
         pause *= 3;
-    }
-    run_once(programs, call, launch, request, limits).await
-}
-
-async fn run_once(
-    programs: &Programs,
-    call: Call,
-    launch: &LaunchId,
-    request: &Value,
-    limits: Limits,
-) -> Result<Vec<u8>, Failure> {
-    let name = programs.name(call);
-    let mut program = RunningProgram::start(programs, call, launch, request)?;
-    let ended = timeout(limits.time, program.end(limits.output)).await;
-    let (status, printed) = match ended {
-        Ok(Ok(ended)) => ended,
-        Ok(Err(reason)) => return Err(Failure::Failed(format!("{name} {reason}"))),
-        Err(_) => {
-            let limit = humantime::format_duration(limits.time);
-            let complaint = program.complaint.reason();
-            return Err(Failure::Failed(format!("{name} took longer than {limit}{complaint}")));
-        }
-    };
-    match status.code() {
-        Some(0 | ALREADY) => Ok(printed),
-        _ => Err(program.failure(&name, status, printed)),
     }
 }
 
@@ -141,7 +120,7 @@ impl RunningProgram {
             return Err(Failure::Failed(format!("{name}: no program is kept for it")));
         };
         let mut command = Command::new(program);
-        command.args(args).arg(launch.as_str()).envs(&programs.env);
+        command.args(args).arg(launch.as_str()).envs(&programs.config.env);
         // Where the caller is a replica itself, its own end is not theirs.
         command.env_remove(RESULT_VARIABLE);
         command.stdin(input(request).map_err(failed)?);
@@ -156,6 +135,24 @@ impl RunningProgram {
         let stdout = stdout.ok_or_else(|| failed(io::Error::other("it has no output")))?;
         let stderr = child.stderr.take();
         Ok(Self { child, stdout, stderr, complaint: Complaint::default() })
+    }
+
+    /// What it prints until its end.
+    async fn output(mut self, name: &str, limits: Limits) -> Result<Vec<u8>, Failure> {
+        let ended = timeout(limits.time, self.end(limits.output)).await;
+        let (status, printed) = match ended {
+            Ok(Ok(ended)) => ended,
+            Ok(Err(reason)) => return Err(Failure::Failed(format!("{name} {reason}"))),
+            Err(_) => {
+                let limit = humantime::format_duration(limits.time);
+                let complaint = self.complaint.reason();
+                return Err(Failure::Failed(format!("{name} took longer than {limit}{complaint}")));
+            }
+        };
+        match status.code() {
+            Some(0 | ALREADY) => Ok(printed),
+            _ => Err(self.failure(name, status, printed)),
+        }
     }
 
     /// How it ended and what it printed, or what is wrong with it.

@@ -16,7 +16,7 @@ use crate::conformance::{self, Fixture, statuses};
 use crate::{LIMIT, gone};
 
 fn config(sshd: &Sshd) -> Config {
-    let mut config = Config::in_folder(source().join("configs/launchers/ssh"));
+    let mut config = Config::default().in_folder(source().join("configs/launchers/ssh"));
     config.env = sshd.env();
     let client = sshd.client_config().display().to_string();
     config.env.insert("HEARTH_SSH_CONFIG".to_owned(), client);

@@ -57,9 +57,9 @@ async fn faults_end_no_request_twice_late_or_wrongly() {
         std::thread::sleep(Duration::from_secs(1));
         while start.elapsed() < duration {
             let act = act::draw(&mut random, WORKERS);
-            let start = Instant::now();
+            let from = Instant::now();
             site.perform(act);
-            acts.push((start..Instant::now(), act));
+            acts.push((from..Instant::now(), act));
             std::thread::sleep(Duration::from_millis(random.u64(500..4000)));
         }
         (site, acts)

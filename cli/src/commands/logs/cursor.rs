@@ -82,14 +82,6 @@ impl Cursor {
     }
 }
 
-impl Batch {
-    /// Adds the lines to `all`, and gives the number of the newest.
-    pub(super) fn into_lines(self, all: &mut Vec<LogLine>) -> u64 {
-        all.extend(self.lines);
-        self.newest
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use hearth_protocol::methods::LogLevel;

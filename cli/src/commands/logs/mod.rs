@@ -75,19 +75,16 @@ async fn tail(
     let mut cursor = Cursor::new(worker);
     let mut lines = Vec::new();
     let read = async {
-        let mut left = count;
-        let end = cursor.read(engine, left, Duration::ZERO).await?.into_lines(&mut lines);
+        let first = cursor.read(engine, count, Duration::ZERO).await?;
+        lines = first.lines;
         // One answer has only so many.
-        while cursor.number() < end {
-            left = count.saturating_sub(u32::try_from(lines.len()).unwrap_or(u32::MAX));
-            let before = lines.len();
-            if left == 0 {
+        while cursor.number() < first.newest && lines.len() < count as usize {
+            let left = count - u32::try_from(lines.len()).unwrap_or(count);
+            let more = cursor.read(engine, left, Duration::ZERO).await?.lines;
+            if more.is_empty() {
                 break;
             }
-            cursor.read(engine, left, Duration::ZERO).await?.into_lines(&mut lines);
-            if lines.len() == before {
-                break;
-            }
+            lines.extend(more);
         }
         Ok(())
     };

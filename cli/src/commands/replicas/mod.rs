@@ -10,7 +10,6 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
 use hearth_launchers::Status as Replicas;
-use hearth_launchers::command;
 use hearth_launchers::{
     Error, Handle, LaunchRecord, Launchers, Options, Outcome, Replica, StateDir,
 };
@@ -28,8 +27,7 @@ use group::by_launcher;
 const AT_ONCE: usize = 16;
 
 pub(super) async fn run(command: &ReplicasCommand, app: &App) -> Result<Status, Failure> {
-    // Launches of programs go on with those that they were begun with.
-    let launchers = launchers(command.state(), app, command::Config::default())?;
+    let launchers = launchers(command.state(), app, options(app)?)?;
     let work = async {
         match command {
             ReplicasCommand::List { .. } => list(&launchers, app).await,
@@ -58,20 +56,25 @@ pub(super) async fn run(command: &ReplicasCommand, app: &App) -> Result<Status, 
 pub(super) fn launchers(
     args: &StateArgs,
     app: &App,
-    command: command::Config,
+    options: Options,
 ) -> Result<Launchers, Failure> {
     let own = || app.env.state_home.as_ref().map(|home| home.join("hearth/replicas"));
     let given = args.state_dir.clone().or_else(|| app.env.state_dir.clone()).or_else(own);
     let path = given.ok_or_else(|| {
         Failure::usage("there is no HOME to remember launches in: give --state-dir DIR")
     })?;
-    let options = Options {
-        shim: app.env.executable.clone(),
-        kubernetes: LauncherSection::read(&app.env)?.kubernetes.unwrap_or_default(),
-        command,
-        ..Options::default()
-    };
     Ok(Launchers::new(StateDir::new(path), options))
+}
+
+/// What the launchers are told by the config files.
+pub(super) fn options(app: &App) -> Result<Options, Failure> {
+    let LauncherSection { kubernetes, command } = LauncherSection::read(&app.env)?;
+    Ok(Options {
+        shim: app.env.executable.clone(),
+        kubernetes: kubernetes.unwrap_or_default(),
+        command: command.unwrap_or_default(),
+        ..Options::default()
+    })
 }
 
 /// Whether all of a launch have ended.
