@@ -77,9 +77,9 @@ impl LapseGuard {
         let told = Arc::clone(&reason);
         let task = OwnedTask::spawn("certificates of a connection", |_| async move {
             let lapse = credentials.lapse().await;
+            // Set by this task alone, and before the close, so that whoever sees that knows why.
+            let lapse = told.get_or_init(|| lapse);
             quic.close(code::CERTIFICATE.into(), lapse.as_bytes());
-            // Set by this task alone.
-            let _ = told.set(lapse);
         });
         Self { reason, _task: task }
     }
