@@ -176,6 +176,9 @@ pub struct GenerationRequest {
     /// of `name` and overrides.
     #[serde(deserialize_with = "scheduler::text", skip_serializing_if = "Option::is_none")]
     pub scheduler: Option<String>,
+    /// Compute it alone, bit by bit the same whatever else runs, instead of sharing steps with others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exact: Option<bool>,
     /// How the result is encoded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output_format: Option<OutputFormat>,

@@ -57,6 +57,8 @@ impl GenerationRequest {
         mask_image: Input;
         /// How much of `image` to make anew, above 0 to 1.
         strength: f64;
+        /// Compute it alone, bit by bit the same whatever else runs.
+        exact: bool;
         /// How the result is encoded.
         output_format: OutputFormat;
         /// Send a preview each so many steps.

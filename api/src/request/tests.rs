@@ -240,7 +240,7 @@ fn every_field_is_listed() {
         "control_image": "aGk=", "controlnet_conditioning_scale": [0.5, 1],
         "control_guidance_start": 0, "control_guidance_end": 0.5, "guess_mode": true, "long_prompt": true,
         "prompt_weights": true,
-        "scheduler": "s", "output_format": "png", "preview_every": 1, "deadline_ms": 1,
+        "scheduler": "s", "exact": true, "output_format": "png", "preview_every": 1, "deadline_ms": 1,
         "metadata": {"k": "v"}}"#;
     let request = parse(serde_json::from_str(json).unwrap()).unwrap();
     let serde_json::Value::Object(fields) = serde_json::to_value(request).unwrap() else {

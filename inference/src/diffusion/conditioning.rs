@@ -50,6 +50,11 @@ pub(super) struct Constant {
 }
 
 impl Constant {
+    /// Whether each copy has its own.
+    pub(super) fn is_per_copy(&self) -> bool {
+        self.per_copy
+    }
+
     /// Its shape for so many of the copies.
     pub(super) fn shape_for(&self, copies: usize) -> Vec<usize> {
         let mut shape = self.shape.clone();
@@ -74,9 +79,10 @@ impl Conditioning {
         Self { copies, inputs: Vec::new(), guidance_scale, guidance_rescale }
     }
 
-    /// The inputs' names and shapes, as one text.
+    /// The inputs' names and their shapes without the axis of copies, as one text.
     pub(super) fn shapes(&self) -> String {
-        let shape = |input: &Constant| format!("{} {:?}", input.name, input.shape);
+        let own = |input: &Constant| input.shape[usize::from(input.per_copy)..].to_vec();
+        let shape = |input: &Constant| format!("{} {:?}", input.name, own(input));
         self.inputs.iter().map(shape).collect::<Vec<_>>().join(", ")
     }
 

@@ -1,9 +1,11 @@
-//! The loop that all families share: noise, one call of the denoiser per step, a decoded picture.
+//! The loop that all families share: noise, a call of the denoiser per step, which pictures can share,
+//! and a decoded picture.
 //!
 //! What a family does its own way is its [`Conditioner`] (what the prompts become) and the values
 //! in [`Diffusion`]'s fields.
 
 use std::any::Any;
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +16,6 @@ use super::conditioning::{Conditioner, Conditioning};
 use super::layout::Layout;
 use super::prepare::{PreparedPicture, Preparer};
 use super::run::PictureRun;
-use super::settings::Settings;
 use super::tasks::{Beginning, Start};
 use crate::model::{
     BatchKey, Description, Error, Generator, Model, Output, Prepare, PreparedRequest, Run,
@@ -80,11 +81,28 @@ impl Generator for Diffusion {
         Ok(Box::new(run))
     }
 
-    /// The pictures go one by one: most exports take one timestep for the whole batch, and a batch
-    /// of another size would change a picture in its last bits.
+    /// Runs of one batch key share a call of the denoiser, which changes a picture in its last bits.
     fn step(&mut self, turns: &mut [Turn<'_>]) {
+        let mut groups: Vec<(Option<BatchKey>, Vec<Member<'_>>)> = Vec::new();
         for Turn { run, interrupt, outcome } in turns {
-            *outcome = self.step_one(&mut **run, interrupt);
+            let run: &mut dyn Any = &mut **run;
+            let Some(run) = run.downcast_mut::<PictureRun>() else {
+                *outcome = Err(Error::Foreign);
+                continue;
+            };
+            *outcome = Ok(());
+            if run.is_done() {
+                continue;
+            }
+            let key = run.batch_key();
+            let member = Member { run, interrupt, outcome };
+            match groups.iter_mut().find(|(other, _)| key.is_some() && *other == key) {
+                Some((_, group)) => group.push(member),
+                None => groups.push((key, vec![member])),
+            }
+        }
+        for (_, mut group) in groups {
+            self.step_together(&mut group);
         }
     }
 
@@ -171,7 +189,7 @@ impl Diffusion {
         let draws = calls.clone().any(|call| scheduler.schedule().step_noise(call).is_some());
         let noise = vec![0.0; if draws { latents.len() } else { 0 }];
         Ok(PictureRun {
-            batch_key: self.batch_key(settings, &conditioning, shape),
+            batch_key: self.batch_key(picture, &conditioning),
             shares_timestep: self.denoiser.shares_timestep(),
             settings: Arc::clone(settings),
             request: Arc::clone(prepared.request()),
@@ -194,21 +212,40 @@ impl Diffusion {
         })
     }
 
-    fn step_one(&mut self, run: &mut dyn Run, interrupt: &Interrupt) -> Result<(), Error> {
-        let run: &mut dyn Any = run;
-        let run: &mut PictureRun = run.downcast_mut().ok_or(Error::Foreign)?;
-        if run.is_done() {
+    /// Takes a step of pictures that can share it. Where that fails each takes it alone, so that one
+    /// costs the others nothing.
+    fn step_together(&mut self, group: &mut [Member<'_>]) {
+        let busy = self.denoiser.busy();
+        let predicted = {
+            let interrupts: Vec<_> = group.iter().map(|member| member.interrupt).collect();
+            let pictures: Vec<_> = group.iter().map(|member| &*member.run).collect();
+            self.denoiser.predict(&pictures, &Interrupt::shared_by(&interrupts))
+        };
+        match (predicted, group) {
+            (Ok(()), group) => {
+                let spent = self.denoiser.busy() - busy;
+                for (place, member) in group.iter_mut().enumerate() {
+                    *member.outcome = self.advance(place, member);
+                    member.run.session_time += spent;
+                }
+            }
+            (Err(error), [only]) => *only.outcome = Err(error),
+            (Err(_), group) => {
+                group.iter_mut().for_each(|member| self.step_together(slice::from_mut(member)));
+            }
+        }
+    }
+
+    /// Takes a picture's step with what was predicted for it.
+    fn advance(&mut self, place: usize, member: &mut Member<'_>) -> Result<(), Error> {
+        member.interrupt.check()?;
+        let run = &mut *member.run;
+        run.advance(self.denoiser.prediction(place, run)?);
+        if components::are_finite(&run.latents) {
             return Ok(());
         }
-        let busy = self.denoiser.busy();
-        let prediction = self.denoiser.predict(run, interrupt)?;
-        run.advance(prediction);
-        if !components::are_finite(&run.latents) {
-            let step = (run.step_index(), run.steps());
-            return Err(Error::Diverged { graph: self.denoiser.name(), step });
-        }
-        run.session_time += self.denoiser.busy() - busy;
-        Ok(())
+        let step = (run.step_index(), run.steps());
+        Err(Error::Diverged { graph: self.denoiser.name(), step })
     }
 
     fn busy_before_steps(&self) -> Duration {
@@ -223,22 +260,29 @@ impl Diffusion {
         Tensor::f32(&shape, &run.latents).map_err(|error| components::bad(graph, error.to_string()))
     }
 
-    /// What runs must have in common for one call of the denoiser to take a step of each.
-    fn batch_key(
-        &self,
-        settings: &Settings,
-        conditioning: &Conditioning,
-        shape: [usize; 3],
-    ) -> BatchKey {
+    /// What runs must have in common for one call of the denoiser to take a step of each; none for a
+    /// picture that is made alone.
+    fn batch_key(&self, picture: &PreparedPicture, conditioning: &Conditioning) -> Option<BatchKey> {
+        let PreparedPicture { settings, shape, control, .. } = picture;
+        if settings.request.exact == Some(true) || !self.denoiser.is_shareable() {
+            return None;
+        }
         let (model, graph) = (&self.description.digest, self.denoiser.name());
         let lora = settings.request.lora.iter();
         let adapters: Vec<_> = lora.map(|lora| format!("{}={}", lora.name, lora.scale)).collect();
-        let control = settings.controls;
-        BatchKey::new(format!(
-            "{model} {graph} {shape:?} copies {} inputs {} adapters {} control images {control}",
-            conditioning.copies,
+        // A ControlNet takes one picture for the whole call: that of one request's items.
+        let control = control.as_ref().map(Arc::as_ptr);
+        Some(BatchKey::new(format!(
+            "{model} {graph} {shape:?} inputs {} adapters {} control {control:?}",
             conditioning.shapes(),
             adapters.join(", "),
-        ))
+        )))
     }
+}
+
+/// A picture's part in a step.
+struct Member<'a> {
+    run: &'a mut PictureRun,
+    interrupt: &'a Interrupt,
+    outcome: &'a mut Result<(), Error>,
 }

@@ -127,7 +127,7 @@ impl PictureRequest {
 }
 
 /// Fields that mean something to every model that makes pictures.
-const EVERYWHERE: [&str; 19] = [
+const EVERYWHERE: [&str; 20] = [
     "id",
     "model",
     "task",
@@ -143,6 +143,7 @@ const EVERYWHERE: [&str; 19] = [
     "lora",
     "seed",
     "noise_device",
+    "exact",
     "output_format",
     "preview_every",
     "deadline_ms",

@@ -18,8 +18,9 @@ use crate::schedulers::Scheduler;
 
 /// One picture being denoised: the run that a model of this kind starts.
 pub struct PictureRun {
-    /// What it must have in common with runs that could share a call of the denoiser.
-    pub(super) batch_key: BatchKey,
+    /// What it must have in common with runs that could share a call of the denoiser; none where it
+    /// has its calls alone.
+    pub(super) batch_key: Option<BatchKey>,
     /// The denoiser's graph takes one timestep for a whole call.
     pub(super) shares_timestep: bool,
     pub(super) settings: Arc<Settings>,
@@ -102,6 +103,11 @@ impl PictureRun {
         Ok(())
     }
 
+    /// The copies of the sample that the next step needs.
+    pub(super) fn copies(&self) -> Range<usize> {
+        0..self.conditioning.copies
+    }
+
     /// Draws the noise that the next step is to be given, if any.
     pub(super) fn draw(&mut self) -> Option<&[f32]> {
         let last = self.call + 1 == self.calls.end;
@@ -125,11 +131,14 @@ impl PictureRun {
 }
 
 impl Run for PictureRun {
-    fn batch_key(&self) -> BatchKey {
-        match self.scheduler.schedule().timesteps().get(self.call) {
-            Some(time) if self.shares_timestep => self.batch_key.at(*time),
-            _ => self.batch_key.clone(),
-        }
+    fn batch_key(&self) -> Option<BatchKey> {
+        let key = self.batch_key.as_ref()?.rows(self.copies().len());
+        Some(match self.scheduler.schedule().timesteps().get(self.call) {
+            // What steers it counts by the place in its schedule.
+            _ if self.control.is_some() => key.at(self.call as f32),
+            Some(time) if self.shares_timestep => key.at(*time),
+            _ => key,
+        })
     }
 
     fn step_index(&self) -> usize {

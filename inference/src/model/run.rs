@@ -11,8 +11,9 @@ use super::Snapshot;
 ///
 /// Only the model that started a run can go on with it, hence [`Any`].
 pub trait Run: Any + Send {
-    /// What it has in common with the runs that could share its next step.
-    fn batch_key(&self) -> BatchKey;
+    /// What it has in common with the runs that could share its next step; `None` where it takes its
+    /// steps alone.
+    fn batch_key(&self) -> Option<BatchKey>;
 
     /// Steps taken so far.
     fn step_index(&self) -> usize;
@@ -34,28 +35,34 @@ pub trait Run: Any + Send {
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BatchKey {
     common: Arc<str>,
-    /// The bits of a number that the graph takes once for the whole call.
+    /// Places of the batch axis that each run fills.
+    rows: usize,
+    /// The bits of a number that is one for the whole call.
     at: Option<u32>,
 }
 
 impl BatchKey {
     /// The key that says all of what the runs must have in common, whatever their step.
     pub fn new(common: impl Into<Arc<str>>) -> Self {
-        Self { common: common.into(), at: None }
+        Self { common: common.into(), rows: 1, at: None }
     }
 
-    /// The same for runs whose next step must be at the same time of their schedules.
+    /// The same for runs that fill so many places of the batch axis each.
+    #[must_use]
+    pub fn rows(&self, rows: usize) -> Self {
+        Self { rows, ..self.clone() }
+    }
+
+    /// The same for runs whose next step must be at the same time, or place, of their schedules.
     #[must_use]
     pub fn at(&self, time: f32) -> Self {
-        Self { common: Arc::clone(&self.common), at: Some(time.to_bits()) }
+        Self { at: Some(time.to_bits()), ..self.clone() }
     }
 }
 
 impl fmt::Debug for BatchKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.at {
-            None => f.write_str(&self.common),
-            Some(bits) => write!(f, "{} at {}", self.common, f32::from_bits(bits)),
-        }
+        write!(f, "{} of {} rows", self.common, self.rows)?;
+        self.at.map_or(Ok(()), |bits| write!(f, " at {}", f32::from_bits(bits)))
     }
 }

@@ -80,8 +80,8 @@ fn pictures_stepped_together_are_the_same_as_alone() {
 struct Stranger;
 
 impl Run for Stranger {
-    fn batch_key(&self) -> BatchKey {
-        BatchKey::new("none")
+    fn batch_key(&self) -> Option<BatchKey> {
+        Some(BatchKey::new("none"))
     }
 
     fn step_index(&self) -> usize {
@@ -100,9 +100,10 @@ impl Run for Stranger {
 #[test]
 fn a_run_that_fails_or_is_interrupted_costs_the_others_of_its_call_nothing() {
     let mut pipeline = support::load(&support::emoji()).unwrap();
+    let request = GenerationRequest { exact: Some(true), ..red_heart(4) };
     let wanted =
-        [1, 2].map(|seed| support::generate(pipeline.as_mut(), &red_heart(4), seed).unwrap().media);
-    let prepared = pipeline.prepare(&red_heart(4)).unwrap();
+        [1, 2].map(|seed| support::generate(pipeline.as_mut(), &request, seed).unwrap().media);
+    let prepared = pipeline.prepare(&request).unwrap();
     let generator = pipeline.generator().unwrap();
     let (calm, thrown) = (Interrupt::new(), Interrupt::new());
     let mut runs = [1, 2, 3].map(|seed| generator.start(&prepared, seed, &calm).unwrap());
@@ -133,8 +134,9 @@ fn a_run_that_fails_or_is_interrupted_costs_the_others_of_its_call_nothing() {
 #[test]
 fn the_interrupt_of_a_running_session_stops_its_own_run_alone() {
     let mut pipeline = support::load(&support::emoji()).unwrap();
-    let wanted = support::generate(pipeline.as_mut(), &red_heart(12), 2).unwrap().media;
-    let [long, short] = [1000, 12].map(|steps| pipeline.prepare(&red_heart(steps)).unwrap());
+    let exact = |steps| GenerationRequest { exact: Some(true), ..red_heart(steps) };
+    let wanted = support::generate(pipeline.as_mut(), &exact(12), 2).unwrap().media;
+    let [long, short] = [1000, 12].map(|steps| pipeline.prepare(&exact(steps)).unwrap());
     let generator = pipeline.generator().unwrap();
     let (calm, thrown) = (Interrupt::new(), Interrupt::new());
     let mut first = generator.start(&long, 1, &thrown).unwrap();
@@ -188,7 +190,7 @@ fn runs_that_could_share_a_step_have_equal_keys() {
     let mut pipeline = support::load(&support::emoji()).unwrap();
     let interrupt = Interrupt::new();
     let key = |pipeline: &mut dyn Model, request: &GenerationRequest, seed| {
-        pipeline.start(request, seed, &interrupt).unwrap().0.batch_key()
+        pipeline.start(request, seed, &interrupt).unwrap().0.batch_key().unwrap()
     };
     let plain = red_heart(4);
     let own = key(pipeline.as_mut(), &plain, 1);

@@ -30,5 +30,6 @@ mod spoiled;
 mod support;
 mod surgery;
 mod tiles;
+mod together;
 mod variants;
 mod vectors;

@@ -1,16 +1,15 @@
 //! One ControlNet (Zhang et al., Adding Conditional Control to Text-to-Image Diffusion Models,
 //! 2023): a picture, and what the denoiser is given, to what is added inside the denoiser.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::batch::{Batch, Part};
 use super::configs::{ControlNetConfig, bad};
 use super::memory::{InputNames, Memory};
 use super::residuals::{self, Residuals, is_residual};
 use crate::blueprint::{Ports, Reader, Sessions};
 use crate::diffusion::control::Control;
-use crate::diffusion::run::PictureRun;
 use crate::model::Error;
 use crate::session::{Cast, Interrupt, Port, Session, SharedTensor};
 
@@ -62,10 +61,9 @@ struct NetMemory {
 /// What one run is about.
 #[derive(Clone, Copy)]
 pub(super) struct Run<'a> {
-    pub(super) picture: &'a PictureRun,
-    /// The copies of the sample that are run.
-    pub(super) copies: &'a Range<usize>,
-    /// Which of the picture's ControlNets this one is.
+    /// Pictures that one control steers, at the same step of theirs.
+    pub(super) batch: Batch<'a>,
+    /// Which of their ControlNets this one is.
     pub(super) index: usize,
     /// How strongly it counts.
     pub(super) scale: f32,
@@ -185,7 +183,7 @@ impl ControlNet {
         memories: &mut u64,
         interrupt: &Interrupt,
     ) -> Result<(), Error> {
-        let Run { picture, copies, given, spread, .. } = run;
+        let Run { batch, given, spread, .. } = run;
         let constants = std::mem::take(&mut self.constants);
         let takes = InputNames {
             sample: SAMPLE,
@@ -194,18 +192,16 @@ impl ControlNet {
             beside: false,
         };
         let ready = match self.memory.take() {
-            Some(memory)
-                if memory.spread == spread && memory.memory.fits(takes, picture, copies.len()) =>
-            {
+            Some(memory) if memory.spread == spread && memory.memory.fits(takes, batch) => {
                 Ok(memory)
             }
-            _ => self.memory_for(takes, picture, copies.len(), spread, memories),
+            _ => self.memory_for(takes, batch, spread, memories),
         };
         let result = ready.and_then(|mut memory| {
-            memory.memory.fill(takes, picture, copies, scaled, 1.0);
+            memory.memory.fill(takes, batch, scaled, 1.0);
             self.write_control(&mut memory, run);
             if let Some(before) = &mut self.before {
-                before.feed(&self.session, &mut memory.memory.bound, given, copies.len())?;
+                before.feed(&self.session, &mut memory.memory.bound, given, batch.rows())?;
             }
             self.session.run_bound(&mut memory.memory.bound, interrupt)?;
             self.memory = Some(memory);
@@ -218,21 +214,21 @@ impl ControlNet {
     fn memory_for(
         &mut self,
         takes: InputNames<'_>,
-        picture: &PictureRun,
-        copies: usize,
+        batch: Batch<'_>,
         spread: bool,
         memories: &mut u64,
     ) -> Result<NetMemory, Error> {
+        let picture = batch.first;
         let [_, rows, columns] = picture.shape;
         let (height, width) = (picture.settings.height as usize, picture.settings.width as usize);
         let cond = [1, 3, height, width];
-        let scales = [copies, self.outputs.len()];
+        let scales = [batch.rows(), self.outputs.len()];
         let more = [(COND, cond.as_slice()), (SCALE, scales.as_slice())];
-        let mut memory = Memory::new(&self.session, takes, picture, copies, &more, &[])?;
+        let mut memory = Memory::new(&self.session, takes, batch, &more, &[])?;
         let mut residuals = Vec::with_capacity(self.outputs.len());
         for (port, (channels, level)) in self.outputs.iter().zip(self.config.residuals()) {
             let side = |cells: usize| if spread { cells.div_ceil(1 << level) } else { 1 };
-            let shape = [copies, channels, side(rows), side(columns)];
+            let shape = [batch.rows(), channels, side(rows), side(columns)];
             let mut residual = self.session.shared(port.dtype, &shape)?;
             self.session.write_to(&mut memory.bound, &port.name, &mut residual)?;
             residuals.push(residual);
@@ -246,10 +242,10 @@ impl ControlNet {
 
     /// Writes the picture and the scales, where others are written.
     fn write_control(&self, memory: &mut NetMemory, run: Run<'_>) {
-        let Run { picture, copies, index, scale, guess_mode, .. } = run;
-        let (Some(control), first) = (&picture.control, memory.memory.more()) else { return };
+        let Run { batch, index, scale, guess_mode, .. } = run;
+        let (Some(control), first) = (&batch.first.control, memory.memory.more()) else { return };
         let is_current = |(written, of): &(Arc<Control>, usize)| {
-            Arc::ptr_eq(written, control) && *of == copies.start
+            Arc::ptr_eq(written, control) && *of == batch.first_copy()
         };
         if memory.control.as_ref().is_some_and(is_current) {
             return;
@@ -262,13 +258,15 @@ impl ControlNet {
             false => scale,
         });
         let own: Vec<_> = own.collect();
-        for (place, copy) in copies.clone().enumerate() {
-            // What to keep away from is not steered in guess mode.
-            let counts = !(guess_mode && picture.conditioning.copies == 2 && copy == 0);
-            let none = vec![0.0; count];
-            bound.write(first + 1, place * count, if counts { &own } else { &none });
+        let none = vec![0.0; count];
+        for Part { picture, rows, copies, .. } in batch.parts() {
+            for (row, copy) in rows.zip(copies) {
+                // What to keep away from is not steered in guess mode.
+                let counts = !(guess_mode && picture.conditioning.copies == 2 && copy == 0);
+                bound.write(first + 1, row * count, if counts { &own } else { &none });
+            }
         }
-        memory.control = Some((Arc::clone(control), copies.start));
+        memory.control = Some((Arc::clone(control), batch.first_copy()));
     }
 }
 

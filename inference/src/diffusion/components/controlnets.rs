@@ -3,14 +3,13 @@
 //! Each adds what it finds to the residuals of the one before, so that nothing is summed outside
 //! the graphs and nothing is copied between them. One that doesn't count at a step isn't run.
 
-use std::ops::Range;
 use std::time::Duration;
 
+use super::batch::Batch;
 use super::configs::bad;
 use super::controlnet::{ControlNet, ControlNetSpec};
 use super::residuals::ZEROS;
 use crate::blueprint::{Reader, Sessions};
-use crate::diffusion::run::PictureRun;
 use crate::model::{Error, Run as _};
 use crate::session::{Interrupt, Port, Session, SharedTensor};
 
@@ -88,15 +87,15 @@ impl ControlNets {
         Some(net.graph().name().to_owned())
     }
 
-    /// Runs those that count at the picture's next step, for those of its copies. What they add in all, and the number of the
-    /// memory that it lies in; `None` if none counts.
+    /// Runs those that count at the next step of the pictures, which one control steers. What they add
+    /// in all, and the number of the memory that it lies in; `None` if none counts.
     pub(super) fn run(
         &mut self,
-        picture: &PictureRun,
-        copies: &Range<usize>,
+        batch: Batch<'_>,
         scaled: &mut [f32],
         interrupt: &Interrupt,
     ) -> Result<Option<(u64, &[SharedTensor])>, Error> {
+        let picture = batch.first;
         let Some(control) = &picture.control else { return Ok(None) };
         let global_pool = self.nets.first().is_some_and(ControlNet::pools);
         let guess_mode = control.guess_mode || (global_pool && control.pooled_guesses);
@@ -112,8 +111,7 @@ impl ControlNets {
             let Some((before, [net, ..])) = self.nets.split_at_mut_checked(index) else { break };
             let given = last.and_then(|last| before.get(last)).and_then(ControlNet::residuals);
             spread |= !net.pools();
-            let run =
-                super::controlnet::Run { picture, copies, index, scale, guess_mode, given, spread };
+            let run = super::controlnet::Run { batch, index, scale, guess_mode, given, spread };
             net.run(run, scaled, &mut self.memories, interrupt)?;
             last = Some(index);
         }

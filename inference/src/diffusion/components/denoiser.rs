@@ -1,10 +1,11 @@
-//! The denoiser: one call of the UNet or transformer per step, with guidance as a batch of two.
+//! The denoiser: one call of the UNet or transformer per step, with guidance as a batch of two, for
+//! one picture or for several.
 
 use std::borrow::Cow;
-use std::ops::Range;
 use std::time::Duration;
 
 use super::adapters::Adapters;
+use super::batch::Batch;
 use super::controlnets::ControlNets;
 use super::denoiser_ports::Ports;
 use super::guidance;
@@ -30,7 +31,7 @@ pub(in crate::diffusion) struct Denoiser {
     pub(super) shares_timestep: bool,
     /// The scaled sample, for graphs that aren't single precision.
     pub(super) scaled: Vec<f32>,
-    /// The model's output; with guidance the unconditional half first.
+    /// The model's output, picture by picture; with guidance the unconditional half first.
     pub(super) output: Vec<f32>,
 }
 
@@ -62,30 +63,45 @@ impl Denoiser {
         self.session.busy() + self.nets.busy()
     }
 
-    /// The model's prediction for the picture's next step, guided if it has guidance.
+    /// Whether one call of the graph can be for several pictures.
+    pub(in crate::diffusion) fn is_shareable(&self) -> bool {
+        self.batch.is_none()
+    }
+
+    /// Runs the model for the pictures' next steps: those of one batch key, and one alone where it
+    /// can't be shared. What it predicts for each is [`prediction`](Self::prediction).
     pub(in crate::diffusion) fn predict(
         &mut self,
-        picture: &PictureRun,
+        pictures: &[&PictureRun],
         interrupt: &Interrupt,
-    ) -> Result<&[f32], Error> {
-        let conditioning = &picture.conditioning;
-        let elements = picture.latents.len();
-        let given = elements * self.gives;
-        self.output.resize(conditioning.copies * given, 0.0);
+    ) -> Result<(), Error> {
+        let Some(whole) = Batch::new(pictures) else { return Ok(()) };
+        let (elements, copies) = (whole.first.latents.len(), whole.copies);
+        self.output.resize(whole.rows() * elements * self.gives, 0.0);
         self.scaled.resize(elements, 0.0);
         // A graph for one at once runs once for each.
-        let at_once =
-            self.batch.map_or(conditioning.copies, |batch| batch.min(conditioning.copies));
-        for first in (0..conditioning.copies).step_by(at_once.max(1)) {
-            let copies = first..first + at_once;
-            self.run(picture, &copies, interrupt)?;
+        let at_once = self.batch.map_or(copies, |batch| batch.min(copies)).max(1);
+        for first in (0..copies).step_by(at_once) {
+            self.run(whole.some(first, at_once), first, interrupt)?;
         }
-        if !numbers::are_finite(&self.output) {
+        Ok(())
+    }
+
+    /// What the last call predicted for the picture at that place of it, guided if it has guidance.
+    /// To be asked once.
+    pub(in crate::diffusion) fn prediction(
+        &mut self,
+        place: usize,
+        picture: &PictureRun,
+    ) -> Result<&[f32], Error> {
+        let (conditioning, copies) = (&picture.conditioning, picture.copies().len());
+        let given = picture.latents.len() * self.gives;
+        let own = place * copies * given..(place + 1) * copies * given;
+        if !numbers::are_finite(&self.output[own.clone()]) {
             return Err(self.overflow(picture));
         }
-
-        let (first, second) = self.output.split_at_mut(given);
-        if conditioning.copies == 2 {
+        let (first, second) = self.output[own].split_at_mut(given);
+        if copies == 2 {
             guidance::guide(first, second, conditioning.guidance_scale);
             if conditioning.guidance_rescale > 0.0 {
                 guidance::rescale(first, second, conditioning.guidance_rescale);
@@ -94,26 +110,27 @@ impl Denoiser {
         Ok(first)
     }
 
-    /// Runs the graph for those of the picture's copies, and keeps what it gives.
+    /// Runs the graph for those of the pictures' copies, and keeps what it gives from row `first` on.
     fn run(
         &mut self,
-        picture: &PictureRun,
-        copies: &Range<usize>,
+        batch: Batch<'_>,
+        first: usize,
         interrupt: &Interrupt,
     ) -> Result<(), Error> {
         let takes = self.ports.takes();
         let mut memory = match self.memory.take() {
-            Some(memory) if memory.fits(takes, picture, copies.len()) => memory,
-            _ => self.memory_for(picture, copies.len())?,
+            Some(memory) if memory.fits(takes, batch) => memory,
+            _ => self.memory_for(batch)?,
         };
-        memory.fill(takes, picture, copies, &mut self.scaled, self.ports.time_scale);
+        memory.fill(takes, batch, &mut self.scaled, self.ports.time_scale);
         if let Some(residuals) = &mut self.residuals {
-            let given = self.nets.run(picture, copies, &mut self.scaled, interrupt)?;
-            residuals.feed(&self.session, &mut memory.bound, given, copies.len())?;
+            let given = self.nets.run(batch, &mut self.scaled, interrupt)?;
+            residuals.feed(&self.session, &mut memory.bound, given, batch.rows())?;
         }
         let ran = self.session.run_bound(&mut memory.bound, interrupt);
-        let given = picture.latents.len() * self.gives;
-        memory.bound.read(0, 0, &mut self.output[copies.start * given..copies.end * given]);
+        let given = batch.first.latents.len() * self.gives;
+        let at = first * given;
+        memory.bound.read(0, 0, &mut self.output[at..at + batch.rows() * given]);
         self.memory = Some(memory);
         ran.map_err(Error::from)
     }
@@ -128,13 +145,14 @@ impl Denoiser {
         Error::NotANumber { graph: net.unwrap_or(self.ports.component.into()), step }
     }
 
-    fn memory_for(&mut self, picture: &PictureRun, copies: usize) -> Result<Memory, Error> {
-        let mut output = [&[copies], picture.layout.dims(picture.shape).as_slice()].concat();
+    fn memory_for(&mut self, batch: Batch<'_>) -> Result<Memory, Error> {
+        let sample = batch.first.layout.dims(batch.first.shape);
+        let mut output = [&[batch.rows()], sample.as_slice()].concat();
         output[1] *= self.gives;
         let outputs = [(self.ports.output, output.as_slice())];
         if let Some(residuals) = &mut self.residuals {
             residuals.forget();
         }
-        Memory::new(&self.session, self.ports.takes(), picture, copies, &[], &outputs)
+        Memory::new(&self.session, self.ports.takes(), batch, &[], &outputs)
     }
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::batch::{Batch, Part};
 use crate::diffusion::conditioning::{Conditioning, Constant};
 use crate::diffusion::layout::Layout;
 use crate::diffusion::run::PictureRun;
@@ -30,13 +31,16 @@ pub(super) struct InputNames<'a> {
 /// Memory bound for inputs of certain shapes, and what is in it.
 pub(super) struct Memory {
     pub(super) bound: Bound,
-    copies: usize,
+    /// The length of the batch axis.
+    rows: usize,
+    /// The graph takes one timestep for the whole call.
+    shares_timestep: bool,
     shape: [usize; 3],
     layout: Layout,
     /// Elements beside the sample of each copy.
     beside: usize,
-    /// The constants now in the memory, and the first copy that they are of.
-    conditioning: Option<(Arc<Conditioning>, usize)>,
+    /// The constants now in the memory, picture by picture, and the first copy that they are of.
+    conditioning: Vec<Option<(Arc<Conditioning>, usize)>>,
     constants: Vec<(Cow<'static, str>, Vec<usize>)>,
 }
 
@@ -55,50 +59,53 @@ impl InputNames<'_> {
 }
 
 impl Memory {
-    /// Binds `session`'s inputs for so many copies of `picture`, then `more` inputs and the `outputs`.
+    /// Binds `session`'s inputs for such a batch, then `more` inputs and the `outputs`.
     pub(super) fn new(
         session: &Session,
         takes: InputNames<'_>,
-        picture: &PictureRun,
-        copies: usize,
+        batch: Batch<'_>,
         more: &[(&str, &[usize])],
         outputs: &[(&str, &[usize])],
     ) -> Result<Self, Error> {
-        let mut sample = [&[copies], picture.layout.dims(picture.shape).as_slice()].concat();
-        let [_, rows, columns] = picture.shape;
+        let (picture, rows) = (batch.first, batch.rows());
+        let mut sample = [&[rows], picture.layout.dims(picture.shape).as_slice()].concat();
+        let [_, height, width] = picture.shape;
         let beside = takes.beside(picture);
-        sample[1] += beside / (rows * columns);
-        let times = [copies];
-        let scalar = session.input(takes.timestep).map(Port::rank)? == 0;
-        let timestep: &[usize] = if scalar { &[] } else { &times };
+        sample[1] += beside / (height * width);
+        let times = [rows];
+        let shares_timestep = session.input(takes.timestep).map(Port::rank)? == 0;
+        let timestep: &[usize] = if shares_timestep { &[] } else { &times };
         let constants: Vec<_> = takes
-            .of(&picture.conditioning)
-            .map(|input| (input.name.clone(), input.shape_for(copies)))
+            .of(batch.conditioning())
+            .map(|input| (input.name.clone(), input.shape_for(rows)))
             .collect();
         let mut inputs = vec![(takes.sample, sample.as_slice()), (takes.timestep, timestep)];
         inputs.extend(constants.iter().map(|(name, shape)| (name.as_ref(), shape.as_slice())));
         inputs.extend_from_slice(more);
         Ok(Self {
             bound: session.bind(&inputs, outputs)?,
-            copies,
+            rows,
+            shares_timestep,
             shape: picture.shape,
             layout: picture.layout,
             beside,
-            conditioning: None,
+            conditioning: vec![None; batch.len()],
             constants,
         })
     }
 
-    /// Whether it has the shapes that so many copies of `picture` need.
-    pub(super) fn fits(&self, takes: InputNames<'_>, picture: &PictureRun, copies: usize) -> bool {
+    /// Whether it has the shapes that the batch needs.
+    pub(super) fn fits(&self, takes: InputNames<'_>, batch: Batch<'_>) -> bool {
+        let (picture, rows) = (batch.first, batch.rows());
         let mut constants = self.constants.iter();
-        self.copies == copies
+        self.rows == rows
+            && self.conditioning.len() == batch.len()
             && self.shape == picture.shape
             && self.layout == picture.layout
             && self.beside == takes.beside(picture)
-            && takes.of(&picture.conditioning).all(|input| {
+            && takes.of(batch.conditioning()).all(|input| {
                 let same = |(name, shape): &(Cow<'_, str>, Vec<usize>)| {
-                    *name == input.name && *shape == input.shape_for(copies)
+                    *name == input.name && *shape == input.shape_for(rows)
                 };
                 constants.next().is_some_and(same)
             })
@@ -110,43 +117,61 @@ impl Memory {
         CONSTANTS + self.constants.len()
     }
 
-    /// Writes the inputs of the picture's next step, for those of its copies; `scaled` is room for
-    /// the sample.
+    /// Writes the inputs of the pictures' next steps; `scaled` is room for one sample.
     pub(super) fn fill(
         &mut self,
         takes: InputNames<'_>,
-        picture: &PictureRun,
-        copies: &Range<usize>,
+        batch: Batch<'_>,
         scaled: &mut [f32],
         time_scale: f32,
     ) {
+        for part in batch.parts() {
+            let Part { picture, rows, .. } = &part;
+            self.fill_sample(picture, rows, scaled);
+            let time = picture.scheduler.schedule().timesteps()[picture.call] / time_scale;
+            if self.shares_timestep {
+                self.bound.fill(TIMESTEP, time);
+            } else {
+                rows.clone().for_each(|row| self.bound.write(TIMESTEP, row, &[time]));
+            }
+            self.fill_constants(takes, &part);
+        }
+    }
+
+    /// Writes the scaled sample of a picture, and what lies beside it, into its rows.
+    fn fill_sample(&mut self, picture: &PictureRun, rows: &Range<usize>, scaled: &mut [f32]) {
         let (schedule, elements) = (picture.scheduler.schedule(), picture.latents.len());
         let beside = &picture.beside[..self.beside];
+        let whole = elements + self.beside;
         if let Some(sample) = self.bound.in_place(SAMPLE) {
-            schedule.scale_model_input(picture.call, &picture.latents, &mut sample[..elements]);
-            sample[elements..elements + self.beside].copy_from_slice(beside);
-            let elements = elements + self.beside;
-            for copy in 1..self.copies {
-                sample.copy_within(..elements, copy * elements);
+            let own = &mut sample[rows.start * whole..rows.end * whole];
+            schedule.scale_model_input(picture.call, &picture.latents, &mut own[..elements]);
+            own[elements..whole].copy_from_slice(beside);
+            for copy in 1..rows.len() {
+                own.copy_within(..whole, copy * whole);
             }
         } else {
             schedule.scale_model_input(picture.call, &picture.latents, scaled);
-            for copy in 0..self.copies {
-                let at = copy * (elements + self.beside);
-                self.bound.write(SAMPLE, at, scaled);
-                self.bound.write(SAMPLE, at + elements, beside);
+            for row in rows.clone() {
+                self.bound.write(SAMPLE, row * whole, scaled);
+                self.bound.write(SAMPLE, row * whole + elements, beside);
             }
         }
-        self.bound.fill(TIMESTEP, schedule.timesteps()[picture.call] / time_scale);
+    }
+
+    /// Writes a picture's constants, where those of another one, or of other copies, are in its place.
+    fn fill_constants(&mut self, takes: InputNames<'_>, part: &Part<'_>) {
+        let Part { picture, place, rows, copies } = part;
         let (conditioning, first) = (&picture.conditioning, copies.start);
-        let is_current = |(written, of): &(Arc<Conditioning>, usize)| {
-            Arc::ptr_eq(written, conditioning) && *of == first
-        };
-        if !self.conditioning.as_ref().is_some_and(is_current) {
-            for (index, input) in takes.of(conditioning).enumerate() {
-                self.bound.write(CONSTANTS + index, 0, input.values_for(copies));
-            }
-            self.conditioning = Some((Arc::clone(conditioning), first));
+        let written = &mut self.conditioning[*place];
+        if written.as_ref().is_some_and(|(own, of)| Arc::ptr_eq(own, conditioning) && *of == first) {
+            return;
+        }
+        *written = Some((Arc::clone(conditioning), first));
+        for (index, input) in takes.of(conditioning).enumerate() {
+            let values = input.values_for(copies);
+            let at = if input.is_per_copy() { rows.start * values.len() / rows.len() } else { 0 };
+            self.bound.write(CONSTANTS + index, at, values);
         }
     }
 }

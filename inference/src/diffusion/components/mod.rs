@@ -4,6 +4,7 @@
 //! of it, and becomes what runs when its session is there.
 
 mod adapters;
+mod batch;
 mod cache;
 mod clip;
 mod configs;

@@ -29,7 +29,7 @@ pub(super) struct Residuals {
     pub(super) ports: Vec<Port>,
     /// What is bound to them in the current memory: the number that its writer has, none at first.
     fed: Option<u64>,
-    /// Zeros for each, and for how many copies of the sample.
+    /// Zeros for each, and the length of the batch axis that they are for.
     zeros: (usize, Vec<SharedTensor>),
 }
 
@@ -54,15 +54,15 @@ impl Residuals {
         session: &Session,
         bound: &mut Bound,
         given: Option<(u64, &[SharedTensor])>,
-        copies: usize,
+        rows: usize,
     ) -> Result<(), Error> {
         let number = given.map_or(ZEROS, |(number, _)| number);
         if self.fed == Some(number) {
             return Ok(());
         }
         self.fed = None;
-        if given.is_none() && self.zeros.0 != copies {
-            self.zeros = (copies, self.zeros(session, copies)?);
+        if given.is_none() && self.zeros.0 != rows {
+            self.zeros = (rows, self.zeros(session, rows)?);
         }
         let memory = given.map_or(self.zeros.1.as_slice(), |(_, memory)| memory);
         for (port, memory) in self.ports.iter().zip(memory) {
@@ -73,10 +73,10 @@ impl Residuals {
     }
 
     /// One zero for all that the graph leaves open: an addition spreads it.
-    fn zeros(&self, session: &Session, copies: usize) -> Result<Vec<SharedTensor>, Error> {
+    fn zeros(&self, session: &Session, rows: usize) -> Result<Vec<SharedTensor>, Error> {
         let zeros = self.ports.iter().map(|port| {
             let mut shape: Vec<_> = port.dims.iter().map(|dim| dim.unwrap_or(1)).collect();
-            shape[0] = port.dims[0].unwrap_or(copies);
+            shape[0] = port.dims[0].unwrap_or(rows);
             session.zeros(port.dtype, &shape)
         });
         Ok(zeros.collect::<Result<_, _>>()?)
