@@ -79,6 +79,8 @@ pub enum CallEvent {
     Accepted {
         /// Calls that run before this one.
         queue_position: u32,
+        /// Items beyond the worker's slots beside which it begins, sharing steps.
+        sharing: u32,
     },
     /// It has come so far.
     Progress(Progress),

@@ -93,7 +93,7 @@ impl Load {
         self.running.saturating_add(self.queued)
     }
 
-    /// Items that would run before a newcomer's, on a worker of so many slots.
+    /// Items that would run before a newcomer's, or beside it beyond the slots, on a worker of so many.
     #[must_use]
     pub fn ahead(self, slots: u32) -> u32 {
         self.items().saturating_sub(slots.saturating_sub(1))
@@ -105,6 +105,15 @@ impl Load {
 pub struct Accepted {
     /// Calls that run before this one; 0 when it starts at once.
     pub queue_position: u32,
+    /// Items beyond the worker's slots beside which it starts, sharing steps; 0 while it waits, and
+    /// from a worker that shares none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sharing: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// How far a call is, in steps of its phase.

@@ -71,10 +71,30 @@ pub struct ModelRecord {
 /// How many requests a worker takes at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capacity {
-    /// Requests that run at once.
+    /// Requests that run at once, each with steps of its own.
     pub slots: u32,
     /// Requests that may wait.
     pub queue: u32,
+    /// Most requests that run in one slot, sharing their steps.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub batch: u32,
+}
+
+impl Capacity {
+    /// Requests that run at once at most, where they can share their steps.
+    #[must_use]
+    pub fn places(self) -> u32 {
+        self.slots.saturating_mul(self.batch.max(1))
+    }
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_one(count: &u32) -> bool {
+    *count == 1
 }
 
 /// Whether a worker takes requests.

@@ -167,7 +167,7 @@ fn a_call() {
         attachments: vec![attachment()],
     };
     check("request", &request);
-    check("accepted", &Accepted { queue_position: 3 });
+    check("accepted", &Accepted { queue_position: 3, sharing: 0 });
     check("progress", &Progress { phase: Phase::Generation, step: 5, steps: 20 });
     check("preview", &Preview { step: 5, attachment: attachment() });
     let value = GenerateValue {
@@ -392,7 +392,7 @@ fn the_registrys_record_is_json_for_people() {
             aliases: vec!["default".to_owned()],
             digest: "sha256:00".to_owned(),
         }],
-        capacity: Capacity { slots: 1, queue: 16 },
+        capacity: Capacity { slots: 1, queue: 16, batch: 1 },
         state: WorkerState::Ready,
         percent: None,
         protocol: ProtocolRange { min: 0, max: 0 },

@@ -44,9 +44,6 @@ use crate::watchdog::Watchdog;
 const REFUSAL_SPAN: Duration = Duration::from_secs(10);
 const MAX_REFUSALS: usize = 256;
 
-/// Items that take a step together.
-const MAX_BATCH: usize = 1;
-
 /// How long a drain, or its end, waits for the disk.
 const MARKER: Duration = Duration::from_secs(2);
 
@@ -98,14 +95,15 @@ impl Worker {
             protocol: format!("1.{}", hearth_protocol::version::MINOR),
         });
         let worker_metrics = WorkerMetrics::register(&mut metrics);
-        let capacity = Capacity { slots: config.worker.slots, queue: config.worker.queue };
+        let (slots, queue) = (config.worker.slots, config.worker.queue);
+        let capacity = Capacity { slots, queue, batch: config.worker.max_batch.most() };
         let bounds = Bounds {
             items: items::Bounds {
                 slots: capacity.slots,
                 queue: capacity.queue,
                 orphan_grace: config.worker.orphan_grace,
             },
-            max_batch: MAX_BATCH,
+            max_batch: capacity.batch as usize,
         };
         let models = config.models.iter().map(|(name, model)| Model {
             name: name.clone(),

@@ -37,7 +37,7 @@ fn record(name: &str, rank: u32, incarnation: u128, state: WorkerState) -> Arc<W
         endpoints: vec![address(7420)],
         device: "cpu".to_owned(),
         models: vec![model()],
-        capacity: Capacity { slots: 1, queue: 16 },
+        capacity: Capacity { slots: 1, queue: 16, batch: 1 },
         state,
         percent: None,
         protocol: ProtocolRange::OURS,
@@ -69,7 +69,7 @@ fn said(state: WorkerState) -> Description {
         rank: Some(Rank(3)),
         state,
         models: vec![model()],
-        capacity: Capacity { slots: 2, queue: 4 },
+        capacity: Capacity { slots: 2, queue: 4, batch: 1 },
         started_at: 9,
         suspects: Vec::new(),
     }
@@ -229,7 +229,7 @@ fn an_endpoint_becomes_the_worker_that_answers_there() {
     assert_eq!(worker.status, WorkerStatus::Ready);
     assert_eq!(worker.rank, Some(Rank(3)));
     assert_eq!(worker.version.as_deref(), Some("0.1.0"));
-    assert_eq!(worker.capacity, Some(Capacity { slots: 2, queue: 4 }));
+    assert_eq!(worker.capacity, Some(Capacity { slots: 2, queue: 4, batch: 1 }));
     assert!(!worker.in_registry);
 
     let twin = fleet.connected(&two, hello("w", 1), None).unwrap_err();

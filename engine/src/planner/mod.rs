@@ -93,7 +93,7 @@ impl<'a> Candidate<'a> {
             worker: &worker.id,
             ready: worker.status == WorkerStatus::Ready,
             models: &worker.models,
-            capacity: worker.capacity.unwrap_or(Capacity { slots: 1, queue: 0 }),
+            capacity: worker.capacity.unwrap_or(Capacity { slots: 1, queue: 0, batch: 1 }),
             in_flight: worker.in_flight.get(),
             backlog: worker.backlog.get(now).unwrap_or(0),
         }
@@ -203,8 +203,8 @@ impl Candidate<'_> {
     /// One item waits behind each that runs, so that no slot idles between two. The others are
     /// held back until it is seen which worker is free first.
     fn has_room(&self) -> bool {
-        let Capacity { slots, queue } = self.capacity;
-        self.in_flight < slots.saturating_add(queue.min(slots))
+        let places = self.capacity.places();
+        self.in_flight < places.saturating_add(self.capacity.queue.min(places))
     }
 
     /// By this engine's items for its slots.

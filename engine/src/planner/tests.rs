@@ -8,6 +8,7 @@ struct Worker {
     ready: bool,
     models: Vec<ModelRecord>,
     slots: u32,
+    batch: u32,
     in_flight: u32,
     backlog: u32,
 }
@@ -19,7 +20,7 @@ fn worker(rank: u32, in_flight: u32) -> Worker {
         aliases: vec!["demo".to_owned()],
         digest: "sha256:0".to_owned(),
     };
-    Worker { id, rank, ready: true, models: vec![model], slots: 1, in_flight, backlog: 0 }
+    Worker { id, rank, ready: true, models: vec![model], slots: 1, batch: 1, in_flight, backlog: 0 }
 }
 
 impl Worker {
@@ -28,7 +29,7 @@ impl Worker {
             worker: &self.id,
             ready: self.ready,
             models: &self.models,
-            capacity: Capacity { slots: self.slots, queue: 16 },
+            capacity: Capacity { slots: self.slots, queue: 16, batch: self.batch },
             in_flight: self.in_flight,
             backlog: self.backlog,
         }

@@ -3,7 +3,8 @@
 //!
 //! The other worker is asked first, and takes the item only if fewer items are before it there; then
 //! the call that waits is cancelled. So an item never loses its place for a worse one, each move
-//! brings it nearer to its beginning, and one that has begun stays where it is.
+//! brings it nearer to its beginning, and one that has taken a step stays where it is. An item that
+//! begins at once, but shares its steps with others, looks for a worker with fewer at once.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use hearth_api::{CallError, ErrorKind, Incarnation, WorkerId};
 use hearth_protocol::codec;
+use hearth_protocol::message::{Phase, Progress};
 use hearth_protocol::methods::{GenerateValue, ItemIndex};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -53,7 +55,7 @@ struct ItemCall {
     slot: Slot,
     stream: Box<dyn CallStream>,
     began: Instant,
-    /// Items before it there; 0 once it has begun, and while that is not known.
+    /// Items before it there, or beside it; 0 once it has taken a step, and while that is not known.
     position: u32,
 }
 
@@ -115,7 +117,7 @@ impl Attempt<'_> {
     async fn follow(&self, current: &mut ItemCall, may_move: bool) -> Result<Next, CallError> {
         let ItemCall { slot, stream, position, .. } = current;
         let known = AtomicU32::new(*position);
-        let mut search = pin!(self.search(slot.worker(), &known));
+        let mut search = pin!(self.search(slot.worker(), &known, LOOK_EVERY));
         loop {
             let mut next = stream.next();
             let event = loop {
@@ -126,15 +128,20 @@ impl Attempt<'_> {
                         if other.position < known.load(Ordering::Relaxed) {
                             return Ok(Next::Move(other));
                         }
-                        search.set(self.search(slot.worker(), &known));
+                        search.set(self.search(slot.worker(), &known, LOOK_EVERY));
                     }
                 }
             };
             match &event {
-                CallEvent::Accepted { queue_position } => {
-                    slot.note_position(*queue_position);
-                    known.store(*queue_position, Ordering::Relaxed);
+                CallEvent::Accepted { queue_position, sharing } => {
+                    let position = (*queue_position).max(*sharing);
+                    slot.note_position(position);
+                    known.store(position, Ordering::Relaxed);
+                    if *queue_position == 0 {
+                        search.set(self.search(slot.worker(), &known, Duration::ZERO));
+                    }
                 }
+                CallEvent::Progress(progress) if is_beginning(progress) => {}
                 CallEvent::Progress(_) => known.store(0, Ordering::Relaxed),
                 CallEvent::Preview(..) | CallEvent::Reply(_) => {}
             }
@@ -145,11 +152,19 @@ impl Attempt<'_> {
         }
     }
 
-    /// Looks now and then for a worker that would begin the item sooner, until one has taken it.
-    async fn search(&self, current: &WorkerId, position: &AtomicU32) -> ItemCall {
+    /// Looks now and then for a worker that would begin the item sooner, until one has taken it; for
+    /// the first time after `first` for each item before this one.
+    async fn search(
+        &self,
+        current: &WorkerId,
+        position: &AtomicU32,
+        first: Duration,
+    ) -> ItemCall {
+        let mut every = first;
         loop {
             let before = position.load(Ordering::Relaxed);
-            let pause = LOOK_EVERY.saturating_mul(before.max(1)).min(LONGEST_PAUSE);
+            let pause = every.saturating_mul(before.max(1)).min(LONGEST_PAUSE);
+            every = LOOK_EVERY;
             sleep(pause.mul_f64(0.5 + self.job.dispatcher.jitter())).await;
             if let Some(other) = self.look(current, position.load(Ordering::Relaxed)).await {
                 return other;
@@ -165,11 +180,11 @@ impl Attempt<'_> {
         let (began, call) = (Instant::now(), OutgoingCall { args, ..self.call.clone() });
         let mut stream = self.send(&slot, call, began).await.ok()?;
         match timeout(ANSWER, stream.next()).await {
-            Ok(Ok(CallEvent::Accepted { queue_position })) => {
-                slot.note_position(queue_position);
+            Ok(Ok(CallEvent::Accepted { queue_position, sharing })) => {
+                let position = queue_position.max(sharing);
+                slot.note_position(position);
                 // A worker of minor 1 takes it at any position.
-                let is_sooner = queue_position <= most;
-                is_sooner.then_some(ItemCall { slot, stream, began, position: queue_position })
+                (position <= most).then_some(ItemCall { slot, stream, began, position })
             }
             Ok(Ok(_) | Err(_)) | Err(_) => None,
         }
@@ -195,6 +210,11 @@ impl Attempt<'_> {
         let place = (call.slot.worker(), call.slot.rank());
         item_output(generated, reply.attachments, self.item, place, call.began)
     }
+}
+
+/// Whether the item has begun and not taken a step.
+fn is_beginning(progress: &Progress) -> bool {
+    progress.phase == Phase::Generation && progress.step == 0
 }
 
 fn failure(slot: &Slot, error: CallError) -> Failure {

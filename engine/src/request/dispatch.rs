@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use hearth_api::{CallError, ErrorKind, Incarnation, Rank, WorkerId};
 use hearth_protocol::message::Load;
-use hearth_protocol::record::Capacity;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -61,7 +60,7 @@ impl Slot {
         self.worker.incarnation
     }
 
-    /// Learns from the worker that so many items run before this one.
+    /// Learns from the worker that so many items run before this one, or beside it.
     pub(super) fn note_position(&self, position: u32) {
         let slots = self.worker.capacity.map_or(1, |capacity| capacity.slots);
         let running = if position > 0 { slots } else { 1 };
@@ -70,8 +69,8 @@ impl Slot {
 
     /// Learns from the worker that it has no place.
     pub(super) fn note_full(&self) {
-        if let Some(Capacity { slots, queue }) = self.worker.capacity {
-            note_items(&self.worker, slots.saturating_add(queue));
+        if let Some(capacity) = self.worker.capacity {
+            note_items(&self.worker, capacity.slots.saturating_add(capacity.queue));
         }
     }
 }

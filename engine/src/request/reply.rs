@@ -20,7 +20,7 @@ pub(super) enum Update {
 /// A call's event, as one of the item's.
 pub(super) fn update(event: CallEvent, item: u32, worker: &WorkerId) -> Update {
     match event {
-        CallEvent::Accepted { queue_position } => {
+        CallEvent::Accepted { queue_position, .. } => {
             Update::Event(RequestEvent::Accepted { item, queue_position })
         }
         CallEvent::Progress(progress) => Update::Event(RequestEvent::Progress {

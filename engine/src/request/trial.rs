@@ -182,7 +182,7 @@ impl CallStream for CallOnTrial {
     async fn next(&mut self) -> Result<CallEvent, CallError> {
         let event = self.stream.next().await;
         let (outcome, confessed) = match &event {
-            Ok(CallEvent::Accepted { queue_position }) => {
+            Ok(CallEvent::Accepted { queue_position, .. }) => {
                 self.waits = *queue_position > 0;
                 return event;
             }

@@ -314,7 +314,7 @@ impl State {
     }
 }
 
-pub const CAPACITY: Capacity = Capacity { slots: 1, queue: 16 };
+pub const CAPACITY: Capacity = Capacity { slots: 1, queue: 16, batch: 1 };
 
 struct Answering(Arc<State>);
 
@@ -411,7 +411,7 @@ async fn generate(state: Arc<State>, call: IncomingCall) {
         }
         Behaviour::Queue { position } => queue_position = position,
     }
-    let _ = responder.accepted(Accepted { queue_position }).await;
+    let _ = responder.accepted(Accepted { queue_position, sharing: 0 }).await;
     if queue_position > 0 {
         responder.cancelled().await;
         state.cancelled.fetch_add(1, Ordering::SeqCst);

@@ -85,7 +85,7 @@ impl Service for TestService {
                     delivered.notify_one();
                 }
                 "wait" => {
-                    responder.accepted(Accepted { queue_position: 3 }).await.unwrap();
+                    responder.accepted(Accepted { queue_position: 3, sharing: 0 }).await.unwrap();
                     let progress = Progress { phase: Phase::Generation, step: 1, steps: 2 };
                     responder.progress(&progress).await.unwrap();
                     responder.cancelled().await;
@@ -245,7 +245,7 @@ async fn dropping_a_call_cancels_it_and_losing_the_connection_does_not() {
     let mut call = connection.call(&request("wait"), &[]).await.unwrap();
     assert!(matches!(
         call.next().await.unwrap(),
-        CallEvent::Accepted(Accepted { queue_position: 3 })
+        CallEvent::Accepted(Accepted { queue_position: 3, sharing: 0 })
     ));
     assert!(matches!(call.next().await.unwrap(), CallEvent::Progress(_)));
     let cancelled = server.service.cancelled.notified();

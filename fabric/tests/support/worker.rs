@@ -34,7 +34,7 @@ pub fn record(name: &str, run: u128) -> WorkerRecord {
         endpoints: vec!["127.0.0.1:7420".parse().unwrap()],
         device: "cpu".to_owned(),
         models: Vec::new(),
-        capacity: Capacity { slots: 1, queue: 16 },
+        capacity: Capacity { slots: 1, queue: 16, batch: 1 },
         state: WorkerState::Loading,
         percent: None,
         protocol: ProtocolRange::OURS,

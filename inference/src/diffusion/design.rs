@@ -42,7 +42,8 @@ impl Design {
             warnings,
             build: Box::new(move |description, sessions| {
                 let digest = description.digest.as_str().into();
-                let preparer = Preparer { rules: Arc::new(rules), digest };
+                let is_shareable = denoiser.batch().is_none();
+                let preparer = Preparer { rules: Arc::new(rules), digest, is_shareable };
                 let conditioner = conditioner(sessions)?;
                 let denoiser = denoiser.open(sessions)?;
                 let (decoder, encoder) = match vae {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use hearth_media::{Media, Tensor};
 
 use super::components::{self, Decoder, Denoiser, VaeEncoder};
-use super::conditioning::{Conditioner, Conditioning};
+use super::conditioning::Conditioner;
 use super::layout::Layout;
 use super::prepare::{PreparedPicture, Preparer};
 use super::run::PictureRun;
@@ -148,7 +148,7 @@ impl Generator for Diffusion {
 impl Diffusion {
     /// Whether the request was prepared for this model, or for the same one before it slept.
     fn has_prepared(&self, picture: &PreparedPicture) -> bool {
-        let Preparer { rules, digest } = &self.preparer;
+        let Preparer { rules, digest, .. } = &self.preparer;
         let same = || *digest == picture.digest && rules.pictures == picture.rules.pictures;
         Arc::ptr_eq(rules, &picture.rules) || same()
     }
@@ -186,10 +186,11 @@ impl Diffusion {
         };
         let Beginning { latents, beside, blend } = start.start(&picture.source)?;
         let session_time = self.busy_before_steps() - busy;
+        let inputs = conditioning.shapes();
         let draws = calls.clone().any(|call| scheduler.schedule().step_noise(call).is_some());
         let noise = vec![0.0; if draws { latents.len() } else { 0 }];
         Ok(PictureRun {
-            batch_key: self.batch_key(picture, &conditioning),
+            batch_key: prepared.shares().map(|shares| shares.with(&inputs)),
             shares_timestep: self.denoiser.shares_timestep(),
             settings: Arc::clone(settings),
             request: Arc::clone(prepared.request()),
@@ -258,25 +259,6 @@ impl Diffusion {
         let graph = self.denoiser.name();
         let shape = [vec![1], run.layout.dims(run.shape)].concat();
         Tensor::f32(&shape, &run.latents).map_err(|error| components::bad(graph, error.to_string()))
-    }
-
-    /// What runs must have in common for one call of the denoiser to take a step of each; none for a
-    /// picture that is made alone.
-    fn batch_key(&self, picture: &PreparedPicture, conditioning: &Conditioning) -> Option<BatchKey> {
-        let PreparedPicture { settings, shape, control, .. } = picture;
-        if settings.request.exact == Some(true) || !self.denoiser.is_shareable() {
-            return None;
-        }
-        let (model, graph) = (&self.description.digest, self.denoiser.name());
-        let lora = settings.request.lora.iter();
-        let adapters: Vec<_> = lora.map(|lora| format!("{}={}", lora.name, lora.scale)).collect();
-        // A ControlNet takes one picture for the whole call: that of one request's items.
-        let control = control.as_ref().map(Arc::as_ptr);
-        Some(BatchKey::new(format!(
-            "{model} {graph} {shape:?} inputs {} adapters {} control {control:?}",
-            conditioning.shapes(),
-            adapters.join(", "),
-        )))
     }
 }
 

@@ -11,7 +11,7 @@ use super::request::PictureRequest;
 use super::rules::Rules;
 use super::settings::Settings;
 use super::tasks::Source;
-use crate::model::{Invalid, Prepare, PreparedRequest};
+use crate::model::{BatchKey, Invalid, Prepare, PreparedRequest};
 use crate::schedulers::Scheduler;
 
 /// Prepares the requests of one model.
@@ -20,6 +20,8 @@ pub(super) struct Preparer {
     pub(super) rules: Arc<Rules>,
     /// The model's digest, by which it is known again.
     pub(super) digest: Arc<str>,
+    /// Whether one call of its denoiser can be for several pictures.
+    pub(super) is_shareable: bool,
 }
 
 /// A prepared request for pictures: what is in a [`PreparedRequest`] of such a model.
@@ -99,7 +101,7 @@ impl Prepare for Preparer {
 impl Preparer {
     /// Prepares a request that was read.
     fn prepare_read(&self, request: &PictureRequest) -> Result<PreparedRequest, Invalid> {
-        let Self { rules, digest } = self;
+        let Self { rules, digest, .. } = self;
         let CheckedRequest { settings, scheduler, calls } = rules.check(request)?;
         let mut warnings = rules.without_effect(request, &settings);
         warnings.extend(lora::unread(&request.prompt));
@@ -115,7 +117,24 @@ impl Preparer {
             settings: Arc::new(settings),
             scheduler,
         };
-        let resolved = picture.settings.resolved();
-        Ok(PreparedRequest::new(resolved, calls.len(), warnings, picture))
+        let (resolved, shares) = (picture.settings.resolved(), self.shares(&picture));
+        Ok(PreparedRequest::new(resolved, calls.len(), warnings, picture).sharing(shares))
+    }
+
+    /// What pictures that share steps have in common; none for one that is made alone.
+    fn shares(&self, picture: &PreparedPicture) -> Option<BatchKey> {
+        let PreparedPicture { settings, shape, control, .. } = picture;
+        if settings.request.exact == Some(true) || !self.is_shareable {
+            return None;
+        }
+        let lora = settings.request.lora.iter();
+        let adapters: Vec<_> = lora.map(|lora| format!("{}={}", lora.name, lora.scale)).collect();
+        // A ControlNet takes one picture for the whole call: that of one request's items.
+        let control = control.as_ref().map(Arc::as_ptr);
+        Some(BatchKey::new(format!(
+            "{} {shape:?} adapters {} control {control:?}",
+            self.digest,
+            adapters.join(", "),
+        )))
     }
 }

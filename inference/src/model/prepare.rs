@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hearth_api::GenerationRequest;
 
-use super::Invalid;
+use super::{BatchKey, Invalid};
 
 /// Checks and prepares requests for one model. It runs no graph, so that any thread can prepare a
 /// request while the model computes another.
@@ -35,6 +35,7 @@ pub struct PreparedRequest {
     request: Arc<GenerationRequest>,
     steps: usize,
     warnings: Arc<[String]>,
+    shares: Option<BatchKey>,
     content: Arc<dyn Any + Send + Sync>,
 }
 
@@ -48,7 +49,21 @@ impl PreparedRequest {
         content: impl Any + Send + Sync,
     ) -> Self {
         let (request, content) = (Arc::new(request), Arc::new(content));
-        Self { request, steps, warnings: warnings.into(), content }
+        Self { request, steps, warnings: warnings.into(), shares: None, content }
+    }
+
+    /// The same, whose runs can share their steps with others of this key, as far as that is known
+    /// before they start.
+    #[must_use]
+    pub fn sharing(self, shares: Option<BatchKey>) -> Self {
+        Self { shares, ..self }
+    }
+
+    /// What its runs have in common with those that they could share steps with, as far as that is
+    /// known before they start; `None` where each takes its steps alone.
+    #[must_use]
+    pub fn shares(&self) -> Option<&BatchKey> {
+        self.shares.as_ref()
     }
 
     /// The request with every default filled in: one that makes the same again.

@@ -47,6 +47,12 @@ impl BatchKey {
         Self { common: common.into(), rows: 1, at: None }
     }
 
+    /// The same for runs that have this in common besides.
+    #[must_use]
+    pub fn with(&self, common: &str) -> Self {
+        Self { common: format!("{} {common}", self.common).into(), ..self.clone() }
+    }
+
     /// The same for runs that fill so many places of the batch axis each.
     #[must_use]
     pub fn rows(&self, rows: usize) -> Self {

@@ -58,6 +58,7 @@ pub(crate) async fn admit(
         deadline: request.deadline_ms.map(Duration::from_millis),
         preview_every: args.request.preview_every,
         max_position: args.max_queue_position,
+        is_suspect: !args.lost.is_empty(),
         preparation: Duration::ZERO,
     };
     let Some(choice) = choice else { return Subscription::admit(inbox, spec, args, None) };

@@ -118,8 +118,8 @@ impl Inbox {
         prepared: Option<Arc<Preparation>>,
     ) -> Result<Watch, CallError> {
         let mut desk = self.lock();
-        let digest = prepared.as_ref().map(|prepared| prepared.digest.clone());
-        let admitted = desk.plan.admit(spec, digest, Instant::now());
+        let known = prepared.as_deref().map(Preparation::prepared_for);
+        let admitted = desk.plan.admit(spec, known, Instant::now());
         if let Ok(id) = admitted
             && let Some(view) = desk.plan.items().view(id).cloned()
         {
@@ -215,11 +215,11 @@ impl Inbox {
     pub(super) fn prepared(&self, item: ItemId, outcome: Result<Arc<Preparation>, CallError>) {
         let mut desk = self.lock();
         let outcome = outcome.map(|prepared| {
-            let digest = prepared.digest.clone();
+            let known = prepared.prepared_for();
             if let Some(data) = desk.items.get_mut(&item) {
                 data.prepared = Some(prepared);
             }
-            digest
+            known
         });
         desk.plan.handle(Event::Prepared { item, outcome }, Instant::now());
         self.carry_out(&mut desk);

@@ -9,6 +9,7 @@ use hearth_inference::session::Interrupt;
 use hearth_protocol::methods::GenerateArgs;
 
 use super::order::{Infer, InferOutput, Profile, Profiles, Sender};
+use super::plan::Prepared;
 use crate::items::{ItemId, Times};
 use crate::models::Facts;
 
@@ -79,4 +80,11 @@ pub(crate) struct Preparation {
     pub(crate) prepared: PreparedRequest,
     /// Of the model that it was prepared for.
     pub(crate) digest: String,
+}
+
+impl Preparation {
+    /// What the plan knows of it.
+    pub(super) fn prepared_for(&self) -> Prepared {
+        Prepared { digest: self.digest.clone(), shares: self.prepared.shares().cloned() }
+    }
 }

@@ -16,7 +16,7 @@ use hearth_telemetry::log::LogSettings;
 use serde::{Deserialize, Serialize};
 
 pub use sections::{HttpSection, ModelSection, RuntimeSection, WorkerSection};
-pub use values::{Advertise, RankSetting};
+pub use values::{Advertise, MaxBatch, RankSetting};
 
 /// All that a worker is told at its start.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -196,6 +196,8 @@ mod tests {
             ("[models.a]\npath = \"/m\"\n[worker]\ndevice = \"tpu\"\n", "cuda"),
             ("[models.a]\npath = \"/m\"\n[registry]\nurl = \"zk://x\"\n", "etcd"),
             ("[models.a]\npath = \"/m\"\n[worker]\nslots = 0\n", "slots"),
+            ("[worker]\nmax_batch = 0\n", "max_batch 0: give \"auto\" or 1 to 64"),
+            ("[worker]\nmax_batch = \"many\"\n", "max_batch \"many\": give \"auto\" or 1 to 64"),
             ("[models.a]\npath = \"/m\"\n[log]\nlevel = \"inof\"\n", "log.level"),
             (
                 "[models.a]\npath = \"/m\"\n[models.a.vae_tiling]\noverlap = 2.0\n",

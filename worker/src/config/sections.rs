@@ -9,7 +9,7 @@ use hearth_daemon::probe::Listen;
 use hearth_inference::blueprint::folder::VaeTiling;
 use serde::Deserialize;
 
-use super::{Advertise, RankSetting};
+use super::{Advertise, MaxBatch, RankSetting};
 
 /// `[worker]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -33,8 +33,10 @@ pub struct WorkerSection {
     pub model_dirs: Vec<PathBuf>,
     /// Folders that links in models' folders may lead to.
     pub allow_links_to: Vec<PathBuf>,
-    /// Requests that run at once.
+    /// Requests that run at once, each with steps of its own.
     pub slots: u32,
+    /// Requests that share a slot and its steps: `auto`, or at most so many.
+    pub max_batch: MaxBatch,
     /// Requests that may wait.
     pub queue: u32,
     /// Time that a drain at the end may take.
@@ -105,6 +107,7 @@ impl Default for WorkerSection {
             model_dirs: Vec::new(),
             allow_links_to: Vec::new(),
             slots: 1,
+            max_batch: MaxBatch::Auto,
             queue: 16,
             drain_timeout: Duration::from_secs(600),
             step_timeout: Duration::from_secs(300),

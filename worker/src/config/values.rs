@@ -25,6 +25,46 @@ impl From<RankSetting> for RankWish {
     }
 }
 
+/// `auto`, or a number of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Scalar")]
+pub enum MaxBatch {
+    /// As many as get more done together, of at most [`MaxBatch::MOST_BY_ITSELF`].
+    Auto,
+    /// At most so many.
+    Fixed(u32),
+}
+
+impl MaxBatch {
+    /// The most that are tried by themselves.
+    pub const MOST_BY_ITSELF: u32 = 16;
+    const MOST: u32 = 64;
+
+    /// The most requests that share a step.
+    #[must_use]
+    pub fn most(self) -> u32 {
+        match self {
+            Self::Auto => Self::MOST_BY_ITSELF,
+            Self::Fixed(most) => most,
+        }
+    }
+}
+
+impl TryFrom<Scalar> for MaxBatch {
+    type Error = String;
+    fn try_from(value: Scalar) -> Result<Self, String> {
+        let (shown, number) = match value {
+            Scalar::Text(text) if text == "auto" => return Ok(Self::Auto),
+            Scalar::Text(text) => (format!("{text:?}"), text.parse().ok()),
+            Scalar::Number(number) => (number.to_string(), Some(number)),
+        };
+        let number = number.filter(|number| (1..=Self::MOST).contains(number));
+        number
+            .map(Self::Fixed)
+            .ok_or_else(|| format!("max_batch {shown}: give \"auto\" or 1 to {}", Self::MOST))
+    }
+}
+
 /// `auto`, or an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Scalar")]

@@ -36,6 +36,8 @@ pub(crate) struct ItemSpec {
     pub(crate) preview_every: Option<u32>,
     /// Most items that may run before it; none for as many as the queue holds.
     pub(crate) max_position: Option<u32>,
+    /// Workers were lost to its request, so that nothing is computed with it.
+    pub(crate) is_suspect: bool,
     /// How long its call had been here before it became an item: checked and prepared.
     pub(crate) preparation: Duration,
 }

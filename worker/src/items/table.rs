@@ -161,11 +161,16 @@ impl Items {
         error
     }
 
-    /// Takes the oldest waiting item that has a caller. One without a caller keeps its place.
-    pub(crate) fn take(&mut self, now: Instant) -> Option<ItemId> {
-        let has_caller = |id: &ItemId| self.items.get(id).is_some_and(|item| item.subscribers > 0);
-        let position = self.queue.iter().position(has_caller)?;
-        let id = self.queue.remove(position)?;
+    /// The oldest waiting item that has a caller. One without a caller keeps its place.
+    pub(crate) fn first_waiting(&self) -> Option<ItemId> {
+        let has_caller = |id: &&ItemId| self.items.get(id).is_some_and(|item| item.subscribers > 0);
+        self.queue.iter().find(has_caller).copied()
+    }
+
+    /// A waiting item has a slot.
+    pub(crate) fn begin(&mut self, id: ItemId, now: Instant) {
+        self.queue.retain(|&waiting| waiting != id);
+        let sharing = self.room.ahead(self.counts.running, 0);
         self.counts.running += 1;
         self.room.began(now);
         self.change(id, |item| {
@@ -173,9 +178,9 @@ impl Items {
             item.times.queue = item.spec.preparation + waited;
             item.view.state = RequestState::Running;
             item.view.queue_position = 0;
+            item.view.sharing = sharing;
         });
         self.renumber();
-        Some(id)
     }
 
     fn renumber(&mut self) {

@@ -30,6 +30,7 @@ fn spec(index: u32, prompt: &str) -> ItemSpec {
         deadline: None,
         preview_every: None,
         max_position: None,
+        is_suspect: false,
         preparation: Duration::ZERO,
     }
 }
@@ -68,6 +69,13 @@ fn error(table: &Items, id: ItemId) -> Option<ErrorKind> {
     outcome.as_ref().as_ref().err().map(|error| error.kind)
 }
 
+/// Gives a slot to the item whose turn it is.
+fn take(table: &mut Items, now: Instant) -> Option<ItemId> {
+    let id = table.first_waiting()?;
+    table.begin(id, now);
+    Some(id)
+}
+
 #[test]
 fn the_queue_has_a_bound_and_a_free_slot_does_not_count() {
     let now = Instant::now();
@@ -77,7 +85,7 @@ fn the_queue_has_a_bound_and_a_free_slot_does_not_count() {
     let error = table.admit(spec(2, "x"), Ok(()), now).unwrap_err();
     assert!(error.kind == ErrorKind::QueueFull && error.retryable);
     assert_eq!(error.retry_after_ms, Some(500));
-    assert_eq!(table.take(now), Some(first));
+    assert_eq!(take(&mut table, now), Some(first));
     assert_eq!(table.counts(), Counts { running: 1, queued: 1, refused: 1, ..Counts::default() });
 }
 
@@ -89,7 +97,7 @@ fn the_same_content_attaches_and_another_conflicts() {
     assert_eq!((first, table.counts().queued), (again, 1));
     let error = table.admit(spec(0, "y"), Ok(()), now).unwrap_err();
     assert_eq!((error.kind, error.param.as_deref()), (ErrorKind::IdConflict, Some("id")));
-    table.take(now).unwrap();
+    take(&mut table, now).unwrap();
     table.end(first, Ok(output(3)), now);
     let kept = admit(&mut table, 0, now);
     assert_eq!(state(&table, kept), RequestState::Done);
@@ -101,10 +109,10 @@ fn a_running_item_outlives_its_caller_and_a_waiting_one_is_abandoned() {
     let now = Instant::now();
     let mut table = table(4);
     let (running, waiting) = (admit(&mut table, 0, now), admit(&mut table, 1, now));
-    assert_eq!(table.take(now), Some(running));
+    assert_eq!(take(&mut table, now), Some(running));
     table.unsubscribe(running, now);
     table.unsubscribe(waiting, now);
-    assert!(table.take(now).is_none(), "nobody waits for it");
+    assert!(take(&mut table, now).is_none(), "nobody waits for it");
     assert_eq!(table.sweep(now + GRACE), [(waiting, ErrorKind::Abandoned)]);
     assert_eq!(table.stop(waiting, ErrorKind::Abandoned, now + GRACE), StopOutcome::Ended);
     assert_eq!(error(&table, waiting), Some(ErrorKind::Abandoned));
@@ -121,7 +129,7 @@ fn a_caller_that_comes_back_in_time_gets_its_turn() {
     table.unsubscribe(gone, now);
     admit(&mut table, 0, now);
     assert!(table.sweep(now + GRACE).is_empty());
-    assert_eq!(table.take(now), Some(gone));
+    assert_eq!(take(&mut table, now), Some(gone));
 }
 
 #[test]
@@ -129,7 +137,7 @@ fn stopping_ends_what_waits_and_marks_what_runs() {
     let now = Instant::now();
     let mut table = table(4);
     let (running, waiting) = (admit(&mut table, 0, now), admit(&mut table, 1, now));
-    table.take(now).unwrap();
+    take(&mut table, now).unwrap();
     assert_eq!(table.stop(running, ErrorKind::Cancelled, now), StopOutcome::Running);
     assert_eq!(table.stop(running, ErrorKind::Draining, now), StopOutcome::Running);
     assert_eq!(table.stop(waiting, ErrorKind::Cancelled, now), StopOutcome::Ended);
@@ -154,7 +162,7 @@ fn a_late_caller_of_an_ended_item_does_not_touch_its_successor() {
     assert!(!table.has_one_caller(first));
     table.unsubscribe(first, now);
     assert_eq!(state(&table, second), RequestState::Queued);
-    assert_eq!(table.take(now), Some(second), "its caller still waits for it");
+    assert_eq!(take(&mut table, now), Some(second), "its caller still waits for it");
 }
 
 #[test]
@@ -164,7 +172,7 @@ fn a_deadline_ends_an_item_wherever_it_is() {
     let mut table = table(4);
     let spec = |index| ItemSpec { deadline: Some(limit), ..spec(index, "x") };
     let [running, waiting] = [0, 1].map(|index| table.admit(spec(index), Ok(()), now).unwrap());
-    table.take(now).unwrap();
+    take(&mut table, now).unwrap();
     table.take_changes();
     let late = ErrorKind::DeadlineExceeded;
     assert_eq!(table.sweep(now + limit), [(running, late), (waiting, late)]);
@@ -188,7 +196,7 @@ fn a_closed_table_refuses_the_new_and_keeps_the_old() {
     let error = table.admit(spec(1, "x"), closed(), now).unwrap_err();
     assert_eq!((error.kind, table.counts().refused), (ErrorKind::Draining, 1));
     assert_eq!(table.admit(spec(0, "x"), closed(), now), Ok(first));
-    assert!(table.take(now).is_some());
+    assert!(take(&mut table, now).is_some());
 }
 
 #[test]
@@ -197,7 +205,7 @@ fn what_is_kept_is_bounded_in_bytes_and_time() {
     let mut table = table(4);
     for index in 0..4 {
         let id = admit(&mut table, index, now);
-        table.take(now).unwrap();
+        take(&mut table, now).unwrap();
         table.end(id, Ok(output(KEPT_BYTES / 3)), now);
     }
     assert!(table.counts().kept_bytes <= KEPT_BYTES);
@@ -211,7 +219,7 @@ fn a_request_is_taken_up_again_with_all_its_items() {
     let now = Instant::now();
     let mut table = table(4);
     let (first, second) = (admit(&mut table, 1, now), admit(&mut table, 0, now));
-    assert_eq!(table.take(now), Some(first));
+    assert_eq!(take(&mut table, now), Some(first));
     for id in [first, second] {
         table.unsubscribe(id, now);
     }
@@ -261,7 +269,7 @@ fn whoever_has_asked_for_an_item_may_cancel_it() {
     assert_eq!(table.cancellable(&request, Some("c0")).unwrap(), [mine, other]);
     assert_eq!(table.cancellable(&"absent".parse().unwrap(), Some("c2")).unwrap(), []);
     for id in [mine, other] {
-        table.take(now).unwrap();
+        take(&mut table, now).unwrap();
         table.end(id, Ok(output(1)), now);
     }
     assert_eq!(table.cancellable(&request, Some("c2")).unwrap(), [], "nothing goes on");

@@ -12,6 +12,8 @@ use hearth_protocol::methods::{GenerateValue, RequestState};
 pub(crate) struct ItemView {
     pub(crate) state: RequestState,
     pub(crate) queue_position: u32,
+    /// Items beside which it began, more than there are slots.
+    pub(crate) sharing: u32,
     pub(crate) phase: Phase,
     pub(crate) step: u32,
     pub(crate) steps: u32,
@@ -42,6 +44,7 @@ impl ItemView {
         Self {
             state: RequestState::Queued,
             queue_position,
+            sharing: 0,
             phase: Phase::Queue,
             step: 0,
             steps: 0,

@@ -72,7 +72,8 @@ impl Relay {
         responder: &mut Responder,
     ) -> Result<(), hearth_fabric::quic::Error> {
         if self.position.replace(now.queue_position) != Some(now.queue_position) {
-            responder.accepted(Accepted { queue_position: now.queue_position }).await?;
+            let (queue_position, sharing) = (now.queue_position, now.sharing);
+            responder.accepted(Accepted { queue_position, sharing }).await?;
         }
         let progress = (now.phase, now.step, now.steps);
         let is_known = self.progress.replace(progress) == Some(progress);

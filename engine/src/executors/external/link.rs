@@ -194,7 +194,10 @@ impl CallStream for LinkCall {
     async fn next(&mut self) -> Result<CallEvent, CallError> {
         match self.read().await? {
             quic::CallEvent::Accepted(accepted) => {
-                Ok(CallEvent::Accepted { queue_position: accepted.queue_position })
+                Ok(CallEvent::Accepted {
+                    queue_position: accepted.queue_position,
+                    sharing: accepted.sharing,
+                })
             }
             quic::CallEvent::Progress(progress) => Ok(CallEvent::Progress(progress)),
             quic::CallEvent::Preview(preview, bytes) => Ok(CallEvent::Preview(preview, bytes)),

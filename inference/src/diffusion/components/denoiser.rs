@@ -63,11 +63,6 @@ impl Denoiser {
         self.session.busy() + self.nets.busy()
     }
 
-    /// Whether one call of the graph can be for several pictures.
-    pub(in crate::diffusion) fn is_shareable(&self) -> bool {
-        self.batch.is_none()
-    }
-
     /// Runs the model for the pictures' next steps: those of one batch key, and one alone where it
     /// can't be shared. What it predicts for each is [`prediction`](Self::prediction).
     pub(in crate::diffusion) fn predict(

@@ -7,13 +7,14 @@ use hearth_api::{CallError, ErrorKind};
 use hearth_inference::progress::Progress;
 use hearth_protocol::message::Phase;
 
-use super::command::{Answer, Command, RunError, Work};
+use super::command::{Answer, Command, Prepared, RunError, Work};
 use super::lifecycle::Lifecycle;
-use super::line::{Line, Stage, Turn};
+use super::line::{Line, Place, Stage, Turn};
 use super::loads::{Load, Loads};
 use super::orders::{OrderId, Orders};
+use super::rates::StepRates;
 use crate::items::{ItemId, Items, StopOutcome};
-use crate::models::{Models, Residency};
+use crate::models::{Facts, Models, Residency};
 
 pub(super) struct Board {
     pub(super) life: Lifecycle,
@@ -26,8 +27,14 @@ pub(super) struct Board {
     pub(super) busy: Option<Work>,
     /// Models that came while the worker slept, and are to be dropped again.
     pub(super) unwanted: Vec<String>,
-    /// The models that unfinished items are prepared for, by their digests.
-    pub(super) prepared: BTreeMap<ItemId, String>,
+    /// What unfinished items are prepared for.
+    pub(super) prepared: BTreeMap<ItemId, Prepared>,
+    /// Most items that take a step together.
+    pub(super) max_batch: usize,
+    /// How much steps gain by being shared.
+    pub(super) rates: StepRates,
+    /// Since when compute is at it.
+    pub(super) busy_since: Option<Instant>,
     pub(super) commands: Vec<Command>,
 }
 
@@ -45,14 +52,30 @@ impl Board {
         !self.unwanted.is_empty() || matches!(self.busy, Some(Work::Release(_)))
     }
 
+    /// Where an item belongs, as far as that is known before it starts.
+    pub(super) fn place_of(&self, id: ItemId, now: Instant) -> Option<Place> {
+        let spec = self.items.spec(id)?;
+        let facts = self.facts_of(&spec.model);
+        let prepared = self.prepared.get(&id).filter(|prepared| {
+            !spec.is_suspect && facts.is_some_and(|facts| facts.description.digest == prepared.digest)
+        });
+        let shares = prepared.and_then(|prepared| prepared.shares.clone());
+        let most = shares.as_ref().map(|shares| self.rates.best(shares, self.max_batch, now));
+        Some(Place { model: spec.model.clone(), shares, most: most.unwrap_or(1) })
+    }
+
+    /// What is known of a model that is in memory.
+    fn facts_of(&self, model: &str) -> Option<&Facts> {
+        let residency = self.models.get(model).map(|model| &model.residency);
+        residency.filter(|residency| residency.is_resident()).and_then(Residency::facts)
+    }
+
     /// Has an item that has a slot do what comes first: wait for its model, be prepared, or start.
     pub(super) fn place(&mut self, id: ItemId, now: Instant) {
-        let Some(model) = self.items.spec(id).map(|spec| spec.model.clone()) else { return };
-        let residency = self.models.get(&model).map(|model| &model.residency);
-        let facts =
-            residency.filter(|residency| residency.is_resident()).and_then(Residency::facts);
-        let Some(facts) = facts.cloned() else {
-            self.line.wait(id, &model, Stage::Model);
+        let Some(place) = self.place_of(id, now) else { return };
+        let model = place.model.clone();
+        let Some(facts) = self.facts_of(&model).cloned() else {
+            self.line.wait(id, place, Stage::Model);
             self.items.progress(id, Phase::ModelLoad, 0, 0);
             self.items.clock(id, |times| times.loading_since = Some(now));
             if let Err(error) = self.load_on_demand(&model, now) {
@@ -60,8 +83,9 @@ impl Board {
             }
             return;
         };
-        self.line.wait(id, &model, Stage::Preparation);
-        if self.prepared.get(&id) == Some(&facts.description.digest) {
+        self.line.wait(id, place, Stage::Preparation);
+        let prepared = self.prepared.get(&id).map(|prepared| &prepared.digest);
+        if prepared == Some(&facts.description.digest) {
             self.line.ready(id, Stage::Start, Turn::Last);
         } else {
             self.command(Command::Prepare { item: id, facts });
@@ -117,6 +141,9 @@ impl Board {
             StopOutcome::Ended => {}
             StopOutcome::Running if self.line.is_computing(id) => {
                 self.command(Command::Interrupt(id));
+                if self.line.abandon(id) {
+                    self.items.end_stopped(id, now);
+                }
             }
             StopOutcome::Running => self.end_stopped(id, now),
         }

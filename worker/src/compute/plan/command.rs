@@ -127,10 +127,9 @@ pub(crate) enum Event {
     Discarded,
     Inferred,
     Released(FreedMemory),
-    /// The request is prepared for the model of this digest.
     Prepared {
         item: ItemId,
-        outcome: Result<String, CallError>,
+        outcome: Result<Prepared, CallError>,
     },
     Encoded {
         item: ItemId,
@@ -144,12 +143,22 @@ pub(crate) enum Event {
     Tick,
 }
 
+/// What a request was prepared for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Prepared {
+    /// The digest of the model.
+    pub(crate) digest: String,
+    /// What its runs have in common with those that they can share steps with; none for those that
+    /// are computed alone.
+    pub(crate) shares: Option<BatchKey>,
+}
+
 /// How far a run is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RunStatus {
     pub(crate) step: usize,
     pub(crate) steps: usize,
-    pub(crate) batch_key: BatchKey,
+    pub(crate) batch_key: Option<BatchKey>,
     pub(crate) is_done: bool,
 }
 

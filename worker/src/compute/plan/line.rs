@@ -1,7 +1,8 @@
 //! The items that have a slot: how far each is, and whose turn it is.
 //!
 //! Each takes one step in turn, so that they share compute fairly and each can be stopped between
-//! two steps. Runs of one model with the same batch key can take a step together.
+//! two steps. Runs of one model with the same batch key take a step together; items that are expected
+//! to do so share a slot.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -20,26 +21,46 @@ pub(super) enum Stage {
     /// It is to be started.
     Start,
     /// It is to take a step.
-    Step(BatchKey),
+    Step(Option<BatchKey>),
     /// It is to be shown, before the next step.
-    Preview(BatchKey),
+    Preview(Option<BatchKey>),
     /// All its steps are taken.
     Finish,
     /// It has left compute, and becomes a file.
     Encoding,
 }
 
+/// What an item brings into the line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) model: String,
+    /// What it has in common with those that share its slot; none for one that has its slot alone.
+    pub(super) shares: Option<BatchKey>,
+    /// Most items that take a step together.
+    pub(super) most: usize,
+}
+
 struct Entry {
-    model: String,
+    place: Place,
     stage: Stage,
-    /// It is what compute is at.
-    computing: bool,
+    computing: Computing,
+}
+
+/// Whether compute is at an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Computing {
+    No,
+    Alone,
+    /// With others, for which it goes on whatever becomes of this one.
+    Together,
+    /// The same, but the item has ended meanwhile.
+    InVain,
 }
 
 /// Where an item comes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// Before all others.
+    /// Before all others but those that came in like this.
     First,
     /// After all others.
     Last,
@@ -57,30 +78,57 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Slots that are taken. What becomes a file takes none.
-    pub(super) fn taken(&self) -> usize {
-        self.entries.values().filter(|entry| entry.stage != Stage::Encoding).count()
+    /// Whether there is a place for one more: beside items that share a slot, or in a slot of its own.
+    /// What becomes a file takes none.
+    pub(super) fn has_place(&self, place: &Place, slots: usize) -> bool {
+        let mut shared: Vec<(&Place, usize)> = Vec::new();
+        let mut taken = 0;
+        let entries = self.entries.values().filter(|entry| entry.stage != Stage::Encoding);
+        for Entry { place, .. } in entries {
+            let others = shared.iter_mut().find(|(other, count)| {
+                other.model == place.model && other.shares == place.shares && *count < place.most
+            });
+            match others {
+                Some((_, count)) => *count += 1,
+                None => {
+                    taken += 1;
+                    shared.extend(place.shares.is_some().then_some((place, 1)));
+                }
+            }
+        }
+        let joins = |(other, count): &(&Place, usize)| {
+            other.model == place.model && other.shares == place.shares && *count < place.most
+        };
+        taken < slots || (place.shares.is_some() && shared.iter().any(joins))
     }
 
     /// Has an item wait for what compute doesn't do.
-    pub(super) fn wait(&mut self, id: ItemId, model: &str, stage: Stage) {
-        self.entries.insert(id, Entry { model: model.to_owned(), stage, computing: false });
+    pub(super) fn wait(&mut self, id: ItemId, place: Place, stage: Stage) {
+        self.entries.insert(id, Entry { place, stage, computing: Computing::No });
     }
 
     /// Puts an item among those that compute can go on with.
     pub(super) fn ready(&mut self, id: ItemId, stage: Stage, turn: Turn) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        (entry.stage, entry.computing) = (stage, false);
+        (entry.stage, entry.computing) = (stage, Computing::No);
         match turn {
-            Turn::First => self.turns.push_front(id),
+            Turn::First => {
+                let at = self.turns.iter().position(|other| !self.is_urgent(*other));
+                self.turns.insert(at.unwrap_or(self.turns.len()), id);
+            }
             Turn::Last => self.turns.push_back(id),
         }
+    }
+
+    fn is_urgent(&self, id: ItemId) -> bool {
+        let stage = self.entries.get(&id).map(|entry| &entry.stage);
+        matches!(stage, Some(Stage::Finish | Stage::Preview(_)))
     }
 
     /// An item leaves compute for the encoder.
     pub(super) fn encode(&mut self, id: ItemId) {
         if let Some(entry) = self.entries.get_mut(&id) {
-            (entry.stage, entry.computing) = (Stage::Encoding, false);
+            (entry.stage, entry.computing) = (Stage::Encoding, Computing::No);
             self.encoding += 1;
         }
     }
@@ -94,13 +142,34 @@ impl Line {
         self.entries.get(&id).map(|entry| &entry.stage)
     }
 
+    /// What an item has in common with those that share its slot.
+    pub(super) fn shares(&self, id: ItemId) -> Option<BatchKey> {
+        self.entries.get(&id)?.place.shares.clone()
+    }
+
     pub(super) fn is_computing(&self, id: ItemId) -> bool {
-        self.entries.get(&id).is_some_and(|entry| entry.computing)
+        self.entries.get(&id).is_some_and(|entry| entry.computing != Computing::No)
+    }
+
+    /// An item that compute is at ends, if others are computed with it: they go on. Its run is dropped
+    /// when compute is back.
+    pub(super) fn abandon(&mut self, id: ItemId) -> bool {
+        let entry = self.entries.get_mut(&id);
+        let Some(entry) = entry.filter(|entry| entry.computing == Computing::Together) else {
+            return false;
+        };
+        entry.computing = Computing::InVain;
+        true
+    }
+
+    /// Whether an item has ended while compute was at it.
+    pub(super) fn is_abandoned(&self, id: ItemId) -> bool {
+        self.entries.get(&id).is_some_and(|entry| entry.computing == Computing::InVain)
     }
 
     /// Items that wait for a model.
     pub(super) fn waiting_for(&self, model: &str) -> Vec<ItemId> {
-        let waits = |entry: &Entry| entry.stage == Stage::Model && entry.model == model;
+        let waits = |entry: &Entry| entry.stage == Stage::Model && entry.place.model == model;
         self.entries.iter().filter(|(_, entry)| waits(entry)).map(|(&id, _)| id).collect()
     }
 
@@ -129,7 +198,7 @@ impl Line {
 
     /// What compute does next: the first item's, together with those that can share its step. No
     /// item is finished while the encoder has `backlog` others to do.
-    pub(super) fn next(&mut self, max_batch: usize, backlog: usize) -> Option<ItemWork> {
+    pub(super) fn next(&mut self, backlog: usize) -> Option<ItemWork> {
         let full = self.encoding >= backlog;
         let entries = &self.entries;
         let position = self.turns.iter().position(|id| {
@@ -137,13 +206,13 @@ impl Line {
         })?;
         let id = self.turns.remove(position)?;
         let entry = self.entries.get_mut(&id)?;
-        entry.computing = true;
+        entry.computing = Computing::Alone;
         Some(match entry.stage.clone() {
             Stage::Preview(_) => ItemWork::Preview(id),
             Stage::Finish => ItemWork::Finish(id),
             Stage::Step(key) => {
-                let model = entry.model.clone();
-                ItemWork::Step(self.group(id, &model, &key, max_batch))
+                let place = entry.place.clone();
+                ItemWork::Step(self.group(id, &place, key.filter(|_| place.shares.is_some())))
             }
             Stage::Start | Stage::Model | Stage::Preparation | Stage::Encoding => {
                 ItemWork::Start(id)
@@ -151,20 +220,31 @@ impl Line {
         })
     }
 
-    fn group(&mut self, first: ItemId, model: &str, key: &BatchKey, max: usize) -> StepGroup {
+    /// The first item, with those that can share its step. They keep their order from step to step,
+    /// so that what is in the graph's memory stays in its place.
+    fn group(&mut self, first: ItemId, place: &Place, key: Option<BatchKey>) -> StepGroup {
         let mut group = vec![first];
         let entries = &mut self.entries;
+        let common = |entry: &Entry| match &entry.stage {
+            Stage::Step(Some(other)) => entry.place.model == place.model && Some(other) == key.as_ref(),
+            _ => false,
+        };
         self.turns.retain(|id| {
             let Some(entry) = entries.get_mut(id) else { return false };
-            let fits =
-                entry.model == model && matches!(&entry.stage, Stage::Step(other) if other == key);
-            let joins = fits && group.len() < max;
+            let joins = entry.place.shares.is_some() && common(entry) && group.len() < place.most;
             if joins {
-                entry.computing = true;
                 group.push(*id);
             }
             !joins
         });
+        if group.len() > 1 {
+            for id in &group {
+                if let Some(entry) = entries.get_mut(id) {
+                    entry.computing = Computing::Together;
+                }
+            }
+            group.sort_unstable();
+        }
         StepGroup(group)
     }
 }

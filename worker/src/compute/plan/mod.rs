@@ -16,6 +16,7 @@ mod loads;
 mod obey;
 mod orders;
 mod progress;
+mod rates;
 mod stops;
 #[cfg(test)]
 mod tests;
@@ -30,7 +31,8 @@ use crate::items::{self, Change, ItemId, ItemKey, ItemSpec, Items};
 use crate::models::{Model, ModelChoice, Models, Residency};
 use board::Board;
 pub(crate) use command::{
-    Answer, Command, Event, ItemWork, OrderRequest, Release, RunError, RunStatus, StepGroup, Work,
+    Answer, Command, Event, ItemWork, OrderRequest, Prepared, Release, RunError, RunStatus, StepGroup,
+    Work,
 };
 pub(crate) use lifecycle::Lifecycle;
 use lifecycle::{Arrivals, Stage};
@@ -38,6 +40,7 @@ use line::Line;
 pub(crate) use loads::Load;
 use loads::Loads;
 use orders::Orders;
+use rates::StepRates;
 pub(crate) use orders::{FreedMemory, OrderId};
 
 /// How much the plan takes on.
@@ -71,6 +74,9 @@ impl Plan {
             busy: None,
             unwanted: Vec::new(),
             prepared: BTreeMap::new(),
+            max_batch: bounds.max_batch,
+            rates: StepRates::default(),
+            busy_since: None,
             commands: Vec::new(),
         };
         let first = board.models.names(|residency| matches!(residency, Residency::Loading(_)));
@@ -107,6 +113,7 @@ impl Plan {
             }
             Event::Stepped(outcomes) => {
                 board.busy = None;
+                progress::measured(board, &outcomes, now);
                 for (item, outcome) in outcomes {
                     progress::advanced(board, item, outcome, now);
                 }
@@ -164,17 +171,17 @@ impl Plan {
     }
 
     /// Takes an item on, attaches its caller where it is there already, or finds its kept result.
-    /// `prepared` is the digest of the model that its request was prepared for, if it was.
+    /// `prepared` is what its request was prepared for, if it was.
     pub(crate) fn admit(
         &mut self,
         spec: ItemSpec,
-        prepared: Option<String>,
+        prepared: Option<Prepared>,
         now: Instant,
     ) -> Result<ItemId, CallError> {
         let (open, is_new) = (self.board.life.check_admission(), !self.holds(&spec.key));
         let id = self.board.items.admit(spec, open, now);
-        if let (&Ok(id), true, Some(digest)) = (&id, is_new, prepared) {
-            self.board.prepared.insert(id, digest);
+        if let (&Ok(id), true, Some(prepared)) = (&id, is_new, prepared) {
+            self.board.prepared.insert(id, prepared);
         }
         self.advance(now);
         id
@@ -265,9 +272,11 @@ impl Plan {
     fn advance(&mut self, now: Instant) {
         obey::complete(&mut self.board);
         obey::send_for_models(&mut self.board, now);
-        while self.board.line.taken() < self.bounds.items.slots as usize
-            && let Some(id) = self.board.items.take(now)
+        while let Some(id) = self.board.items.first_waiting()
+            && let Some(place) = self.board.place_of(id, now)
+            && self.board.line.has_place(&place, self.bounds.items.slots as usize)
         {
+            self.board.items.begin(id, now);
             self.board.place(id, now);
         }
         self.report_items();
@@ -297,7 +306,7 @@ impl Plan {
                 }
             }
         }
-        self.board.busy = Some(work.clone());
+        (self.board.busy, self.board.busy_since) = (Some(work.clone()), Some(now));
         self.board.command(Command::Compute(work));
     }
 
@@ -315,8 +324,8 @@ impl Plan {
         {
             return Some(work);
         }
-        let (batch, backlog) = (self.bounds.max_batch, self.bounds.items.slots as usize + 1);
-        let work = board.line.next(batch, backlog).map(Work::Item);
+        let backlog = self.bounds.items.slots as usize * self.bounds.max_batch + 1;
+        let work = board.line.next(backlog).map(Work::Item);
         work.or_else(|| obey::next(board))
     }
 

@@ -6,7 +6,7 @@ use hearth_api::CallError;
 use hearth_protocol::message::Phase;
 
 use super::board::Board;
-use super::command::{Command, RunError, RunStatus};
+use super::command::{Command, Prepared, RunError, RunStatus};
 use super::line::{Stage, Turn};
 use crate::items::{ItemId, Outcome, PreviewImage};
 
@@ -17,6 +17,12 @@ pub(super) fn advanced(
     outcome: Result<RunStatus, RunError>,
     now: Instant,
 ) {
+    if board.line.is_abandoned(id) {
+        return match outcome {
+            Ok(_) => board.line.remove(id),
+            Err(_) => board.line.remove_run(id),
+        };
+    }
     let RunStatus { step, steps, batch_key, is_done } = match outcome {
         Ok(status) => status,
         Err(error) => return board.end_run(id, error, now),
@@ -30,6 +36,21 @@ pub(super) fn advanced(
         board.line.ready(id, Stage::Step(batch_key), Turn::Last);
     }
     end_if_stopping(board, id, now);
+}
+
+/// Items have taken a step: how long that took is kept, unless one was stopped or failed.
+pub(super) fn measured(
+    board: &mut Board,
+    outcomes: &[(ItemId, Result<RunStatus, RunError>)],
+    now: Instant,
+) {
+    let Some((first, _)) = outcomes.first() else { return };
+    let shares = board.line.shares(*first);
+    if let (Some(key), Some(began)) = (shares, board.busy_since.take())
+        && outcomes.iter().all(|(_, outcome)| outcome.is_ok())
+    {
+        board.rates.note(&key, outcomes.len(), now.saturating_duration_since(began), now);
+    }
 }
 
 /// A picture of an unfinished item was made, if there is a way.
@@ -61,19 +82,19 @@ pub(super) fn finished(board: &mut Board, id: ItemId, outcome: Result<(), RunErr
     board.command(Command::Encode(id));
 }
 
-/// A request was prepared for the model of a digest. Its item may have ended meanwhile.
+/// A request was prepared. Its item may have ended meanwhile.
 pub(super) fn prepared(
     board: &mut Board,
     id: ItemId,
-    outcome: Result<String, CallError>,
+    outcome: Result<Prepared, CallError>,
     now: Instant,
 ) {
     if board.line.stage(id) != Some(&Stage::Preparation) {
         return;
     }
     match outcome {
-        Ok(digest) => {
-            board.prepared.insert(id, digest);
+        Ok(prepared) => {
+            board.prepared.insert(id, prepared);
             board.place(id, now);
         }
         Err(error) => board.fail(id, error, now),

@@ -37,6 +37,8 @@ pub(super) struct Hands {
     resident: BTreeSet<String>,
     runs: BTreeMap<ItemId, FakeRun>,
     prepared: BTreeSet<ItemId>,
+    /// Items that share no step.
+    alone: BTreeSet<ItemId>,
     interrupted: BTreeSet<ItemId>,
     /// Items that were admitted, and how often each has ended.
     pub(super) ends: BTreeMap<ItemId, usize>,
@@ -57,9 +59,10 @@ impl Hands {
     }
 
     /// An item was admitted for a model, or attached to.
-    pub(super) fn admitted(&mut self, id: ItemId, prepared: bool) {
+    pub(super) fn admitted(&mut self, id: ItemId, prepared: bool, alone: bool) {
         if let Entry::Vacant(ends) = self.ends.entry(id) {
             ends.insert(0);
+            self.alone.extend((prepared && alone).then_some(id));
             self.prepared.extend(prepared.then_some(id));
         }
     }
@@ -91,7 +94,8 @@ impl Hands {
                 Command::Encode(item) => {
                     assert!(self.is_alive(item));
                     self.encoding.push_back(item);
-                    assert!(self.encoding.len() <= self.slots + 1, "the encoder is far behind");
+                    let most = self.slots * self.max_batch + 1;
+                    assert!(self.encoding.len() <= most, "the encoder is far behind");
                 }
                 Command::Interrupt(item) => drop(self.interrupted.insert(item)),
                 Command::End { item, .. } => {
@@ -163,7 +167,8 @@ impl Hands {
         let ids = match work {
             ItemWork::Start(id) => {
                 assert!(self.prepared.contains(id), "{id:?} is prepared");
-                assert!(self.runs.len() < self.slots, "slots are never oversubscribed");
+                assert!(self.runs.len() < self.slots * self.max_batch, "batches have a bound");
+                assert!(self.slots_taken() <= self.slots, "slots are never oversubscribed");
                 vec![*id]
             }
             ItemWork::Preview(id) | ItemWork::Finish(id) => vec![*id],
@@ -171,6 +176,7 @@ impl Hands {
                 assert!(!ids.is_empty() && ids.len() <= self.max_batch);
                 let common = |id: &ItemId| (self.runs[id].model.clone(), self.key(*id));
                 assert!(ids.iter().all(|id| common(id) == common(&ids[0])), "they fit together");
+                assert!(ids.len() == 1 || ids.iter().all(|id| !self.alone.contains(id)));
                 ids.clone()
             }
         };
@@ -179,8 +185,20 @@ impl Hands {
             // One whose steps are taken may wait for the encoder.
             let is_over = ids.contains(id) || run.step == run.steps;
             run.waited = if is_over { 0 } else { run.waited + 1 };
-            assert!(run.waited <= 4 * self.slots, "{id:?} starves");
+            assert!(run.waited <= 4 * self.slots * self.max_batch, "{id:?} starves");
         }
+    }
+
+    /// Slots of the runs: one for each that is alone, and for each batch of a model's others.
+    fn slots_taken(&self) -> usize {
+        let (mut alone, mut shared) = (0, BTreeMap::<&str, usize>::new());
+        for (id, run) in &self.runs {
+            match self.alone.contains(id) {
+                true => alone += 1,
+                false => *shared.entry(&run.model).or_default() += 1,
+            }
+        }
+        alone + shared.values().map(|count| count.div_ceil(self.max_batch)).sum::<usize>()
     }
 
     /// Some runs go together, others don't.
@@ -190,7 +208,7 @@ impl Hands {
 
     fn status(&self, id: ItemId) -> RunStatus {
         let FakeRun { step, steps, .. } = self.runs[&id];
-        RunStatus { step, steps, batch_key: self.key(id), is_done: step >= steps }
+        RunStatus { step, steps, batch_key: Some(self.key(id)), is_done: step >= steps }
     }
 
     /// Why an item's work went wrong, if it did.
@@ -280,7 +298,7 @@ impl Hands {
         let outcome = match luck {
             Luck::Good => {
                 self.prepared.insert(item);
-                Ok(facts().description.digest.clone())
+                Ok(prepared(Some("all")))
             }
             Luck::Bad => Err(failure()),
         };

@@ -16,7 +16,15 @@ const MODELS: [&str; 3] = ["m", "n", "o"];
 /// One thing that comes to pass.
 #[derive(Debug, Clone)]
 enum Happening {
-    Ask { request: u8, item: u32, model: usize, prepared: bool, previews: bool, hurried: bool },
+    Ask {
+        request: u8,
+        item: u32,
+        model: usize,
+        prepared: bool,
+        alone: bool,
+        previews: bool,
+        hurried: bool,
+    },
     Attach(u8),
     Leave(Index),
     GiveUp(Index),
@@ -59,10 +67,11 @@ fn request() -> impl Strategy<Value = Request> {
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
-    let ask = (0..4_u8, 0..3_u32, 0..3_usize, any::<[bool; 2]>(), 0..8_u8);
+    let ask = (0..4_u8, 0..3_u32, 0..3_usize, any::<[bool; 3]>(), 0..8_u8);
     prop_oneof![
-        12 => ask.prop_map(|(request, item, model, [prepared, previews], hurry)| {
-            Happening::Ask { request, item, model, prepared, previews, hurried: hurry == 0 }
+        12 => ask.prop_map(|(request, item, model, [prepared, alone, previews], hurry)| {
+            let hurried = hurry == 0;
+            Happening::Ask { request, item, model, prepared, alone, previews, hurried }
         }),
         1 => (0..4_u8).prop_map(Happening::Attach),
         2 => any::<Index>().prop_map(Happening::Leave),
@@ -138,7 +147,7 @@ impl World {
     fn happen(&mut self, happening: Happening) {
         let now = self.now;
         match happening {
-            Happening::Ask { request, item, model, prepared, previews, hurried } => {
+            Happening::Ask { request, item, model, prepared, alone, previews, hurried } => {
                 let request = format!("r{request}");
                 let spec = ItemSpec {
                     seed: u64::from(item) + model as u64,
@@ -146,9 +155,10 @@ impl World {
                     deadline: hurried.then_some(Duration::from_secs(20)),
                     ..spec(&request, item, MODELS[model])
                 };
-                let digest = prepared.then(|| facts().description.digest.clone());
-                if let Ok(id) = self.plan.admit(spec, digest, now) {
-                    self.hands.admitted(id, prepared);
+                let shares = (!alone).then_some("all");
+                let known = prepared.then(|| super::prepared(shares));
+                if let Ok(id) = self.plan.admit(spec, known, now) {
+                    self.hands.admitted(id, prepared, alone);
                     self.callers.push(id);
                 }
             }

@@ -5,13 +5,14 @@ mod histories;
 mod interleavings;
 mod rows;
 mod script;
+mod sharing;
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hearth_api::{ErrorKind, FinishReason};
-use hearth_inference::model::Description;
+use hearth_inference::model::{BatchKey, Description};
 use hearth_inference::progress::Progress;
 use hearth_protocol::methods::{GenerateValue, ItemIndex};
 
@@ -60,6 +61,12 @@ fn facts() -> Facts {
     Facts { description: Arc::clone(&DESCRIPTION), preparer: None }
 }
 
+/// What requests for `facts` are prepared for; those that share anything share slots.
+fn prepared(shares: Option<&'static str>) -> Prepared {
+    let digest = facts().description.digest.clone();
+    Prepared { digest, shares: shares.map(BatchKey::new) }
+}
+
 fn spec(request: &str, index: u32, model: &str) -> ItemSpec {
     ItemSpec {
         key: ItemKey { request: request.parse().unwrap(), index },
@@ -70,6 +77,7 @@ fn spec(request: &str, index: u32, model: &str) -> ItemSpec {
         deadline: None,
         preview_every: None,
         max_position: None,
+        is_suspect: false,
         preparation: Duration::ZERO,
     }
 }

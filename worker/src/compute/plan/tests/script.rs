@@ -48,20 +48,23 @@ impl Script {
     }
 
     fn ask(&mut self, words: &[&str]) -> Result<(), CallError> {
-        let (number, mut model, mut digest) =
-            (words[0], "m", Some(facts().description.digest.clone()));
+        let (number, mut model, mut prepared) = (words[0], "m", Some(prepared(Some("all"))));
         let mut spec_of = spec("r", number.parse().unwrap(), "m");
         for word in &words[1..] {
             match *word {
-                "unprepared" => digest = None,
-                "stale" => digest = Some("of another model".to_owned()),
+                "unprepared" => prepared = None,
+                "alone" => prepared = Some(super::prepared(None)),
+                "stale" => {
+                    let digest = "of another model".to_owned();
+                    prepared = Some(Prepared { digest, shares: None });
+                }
                 "previews" => spec_of.preview_every = Some(2),
                 "5s" => spec_of.deadline = Some(Duration::from_secs(5)),
                 other => model = other,
             }
         }
         let spec = ItemSpec { model: model.to_owned(), ..spec_of };
-        let id = self.plan.admit(spec, digest, self.now)?;
+        let id = self.plan.admit(spec, prepared, self.now)?;
         if self.items.len() == number.parse::<usize>().unwrap() {
             self.items.push(id);
         }
@@ -137,7 +140,7 @@ impl Script {
             "inferred" => Event::Inferred,
             "released" => Event::Released(FreedMemory::default()),
             "prepared" => {
-                Event::Prepared { item: item(), outcome: Ok(facts().description.digest.clone()) }
+                Event::Prepared { item: item(), outcome: Ok(prepared(Some("all"))) }
             }
             "not-prepared" => Event::Prepared { item: item(), outcome: Err(failure()) },
             "encoded" => Event::Encoded { item: item(), outcome: Ok(output()) },
@@ -157,7 +160,7 @@ fn error<T>(word: &str) -> Result<T, RunError> {
 fn status(at: &str, more: &[&str]) -> RunStatus {
     let (step, steps) = at.split_once('/').unwrap();
     let (step, steps) = (step.parse().unwrap(), steps.parse().unwrap());
-    let batch_key = BatchKey::new(more.first().copied().unwrap_or("key"));
+    let batch_key = Some(BatchKey::new(more.first().copied().unwrap_or("key")));
     RunStatus { step, steps, batch_key, is_done: step == steps }
 }
 
