@@ -6,6 +6,7 @@ mod effort;
 mod fleet;
 mod generate;
 mod rpc;
+mod shared_steps;
 
 use std::path::Path;
 
@@ -38,6 +39,9 @@ pub(crate) async fn run(only: &str, quick: bool, mut peers: Peers, path: &Path) 
         "generate.coordinator",
     ]) {
         generate::run(&mut report, effort, &mut peers).await?;
+    }
+    if wanted(&shared_steps::NAMES) {
+        shared_steps::run(&mut report, effort, &mut peers).await?;
     }
     if wanted(&["worker.rss_over_ort", "worker.idle_cpu"]) {
         daemon::run(&mut report, effort).await?;

@@ -135,14 +135,14 @@ impl ComputeThread {
         });
         let took = began.elapsed();
         let mut outcomes = stepped.map(Vec::into_iter);
-        let mut ended = Vec::with_capacity(members.len());
+        let (mut ended, mut taken) = (Vec::with_capacity(members.len()), 0);
         for (item, _, run) in members {
             let outcome = match (&mut outcomes, run) {
                 (Err(error), _) => Err(error.clone()),
                 (Ok(_), None) => Err(RunError::Failed(own_fault())),
                 (Ok(outcomes), Some(run)) => match outcomes.next() {
                     Some(Ok(())) => {
-                        self.metrics.step_computed(took);
+                        taken += 1;
                         let status = status(run.run.as_ref());
                         self.runs.insert(item, run);
                         Ok(status)
@@ -152,6 +152,9 @@ impl ComputeThread {
                 },
             };
             ended.push((item, outcome));
+        }
+        if taken > 0 {
+            self.metrics.step_computed(took, taken);
         }
         ended
     }

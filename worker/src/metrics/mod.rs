@@ -20,6 +20,9 @@ use hearth_telemetry::metrics::{
 const STEP_BUCKETS: [f64; 13] =
     [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
+/// Upper bounds of how many requests share a step.
+const BATCH_BUCKETS: [f64; 7] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
+
 /// Upper bounds of a load's duration in seconds.
 const LOAD_BUCKETS: [f64; 10] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 180.0, 600.0];
 
@@ -31,6 +34,7 @@ pub(crate) struct WorkerMetrics {
     running: Gauge,
     steps: Counter,
     step_duration: Histogram,
+    step_requests: Histogram,
     model_loads: Counter,
     load_duration: Histogram,
     models: Family<StateLabel, Gauge>,
@@ -68,6 +72,7 @@ impl WorkerMetrics {
             running: Gauge::default(),
             steps: Counter::default(),
             step_duration: Histogram::new(STEP_BUCKETS),
+            step_requests: Histogram::new(BATCH_BUCKETS),
             model_loads: Counter::default(),
             load_duration: Histogram::new(LOAD_BUCKETS),
             models: Family::default(),
@@ -84,6 +89,8 @@ impl WorkerMetrics {
         own.register("steps", "Denoising steps computed", metrics.steps.clone());
         let help = "Time of one denoising step";
         own.register_with_unit("step_duration", help, Unit::Seconds, metrics.step_duration.clone());
+        let help = "Requests that shared a denoising step";
+        own.register("step_requests", help, metrics.step_requests.clone());
         own.register("model_loads", "Models loaded", metrics.model_loads.clone());
         let help = "Time from the first byte read of a model to the end of its warm-up";
         let loads = metrics.load_duration.clone();
@@ -135,10 +142,11 @@ impl WorkerMetrics {
         self.certificate.set(end);
     }
 
-    /// Counts one denoising step.
-    pub(crate) fn step_computed(&self, duration: Duration) {
-        self.steps.inc();
+    /// Counts one denoising step that so many requests have taken together.
+    pub(crate) fn step_computed(&self, duration: Duration, requests: u32) {
+        self.steps.inc_by(requests.into());
         self.step_duration.observe(duration.as_secs_f64());
+        self.step_requests.observe(requests.into());
     }
 
     /// Denoising steps computed since the process started.

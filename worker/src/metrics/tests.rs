@@ -15,7 +15,7 @@ fn a_worker_shows_its_items_steps_and_models() {
     let metrics = WorkerMetrics::register(&mut registry);
     metrics.request_ended(Outcome::Done, Duration::from_millis(700));
     metrics.request_ended(Outcome::Rejected, Duration::ZERO);
-    metrics.step_computed(Duration::from_millis(30));
+    metrics.step_computed(Duration::from_millis(30), 3);
     metrics.model_loaded(Duration::from_secs(3), 1 << 20);
     metrics.set(&WorkerFigures {
         queued: 3,
@@ -36,8 +36,9 @@ fn a_worker_shows_its_items_steps_and_models() {
             "hearth_request_duration_seconds_count 2",
             "hearth_queue_depth 3",
             "hearth_requests_running 1",
-            "hearth_steps_total 1",
+            "hearth_steps_total 3",
             r#"hearth_step_duration_seconds_bucket{le="0.05"} 1"#,
+            r#"hearth_step_requests_bucket{le="4.0"} 1"#,
             "hearth_model_loads_total 1",
             "hearth_model_load_duration_seconds_sum 3.0",
             r#"hearth_models{state="ready"} 1"#,
@@ -52,8 +53,8 @@ fn a_worker_shows_its_items_steps_and_models() {
 #[test]
 fn clones_count_together() {
     let metrics = WorkerMetrics::register(&mut Registry::new(build()));
-    metrics.clone().step_computed(Duration::ZERO);
-    metrics.step_computed(Duration::ZERO);
+    metrics.clone().step_computed(Duration::ZERO, 1);
+    metrics.step_computed(Duration::ZERO, 1);
     assert_eq!(metrics.steps(), 2);
     assert_eq!((metrics.model_loads(), metrics.loaded_bytes()), (0, 0));
 }
