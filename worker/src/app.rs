@@ -213,7 +213,8 @@ impl Worker {
     pub async fn run(self, stop: CancellationToken, now: CancellationToken) -> Result<(), Error> {
         let Self { config, shared, listener, probe, readiness, registry, record, methods } = self;
         let endpoints = &record.endpoints;
-        tracing::info!(id = %shared.id, ?endpoints, registry = registry.target(), "worker starts");
+        let (registry_url, max_batch) = (registry.target(), shared.capacity.batch);
+        tracing::info!(id = %shared.id, ?endpoints, registry = registry_url, max_batch, "worker starts");
         warn_of_small_buffers(&listener);
         let announcement = registry
             .announce(record, config.worker.rank.into(), &config.worker.state_dir)

@@ -61,8 +61,7 @@ pub(crate) async fn run(report: &mut Report, effort: Effort, peers: &mut Peers) 
         let mut theirs = [None, None];
         if let Some(optimum) = &mut optimum {
             for (time, batch) in theirs.iter_mut().zip([false, true]) {
-                let wanted =
-                    Pictures { prompts: PROMPTS, steps: 20, guidance: 2.0, seed, batch };
+                let wanted = Pictures { prompts: PROMPTS, steps: 20, guidance: 2.0, seed, batch };
                 let PicturesTime { ms } = optimum.ask("draw_all", wanted).await?;
                 *time = Some(ms / IN_FLIGHT as f64);
             }

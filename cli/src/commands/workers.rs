@@ -174,9 +174,10 @@ fn tint(status: &WorkerStatus) -> Tint {
     }
 }
 
-/// `1/1 +3`: requests that run, of how many that can, and those that wait.
+/// `1/16 +3`: requests that run, of how many that can where they share their steps, and those that
+/// wait.
 fn busy(stats: &Stats) -> String {
-    let running = format!("{}/{}", stats.running, stats.capacity.slots);
+    let running = format!("{}/{}", stats.running, stats.capacity.places());
     match stats.queued {
         0 => running,
         queued => format!("{running} +{queued}"),

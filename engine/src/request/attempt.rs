@@ -154,12 +154,7 @@ impl Attempt<'_> {
 
     /// Looks now and then for a worker that would begin the item sooner, until one has taken it; for
     /// the first time after `first` for each item before this one.
-    async fn search(
-        &self,
-        current: &WorkerId,
-        position: &AtomicU32,
-        first: Duration,
-    ) -> ItemCall {
+    async fn search(&self, current: &WorkerId, position: &AtomicU32, first: Duration) -> ItemCall {
         let mut every = first;
         loop {
             let before = position.load(Ordering::Relaxed);

@@ -33,7 +33,10 @@ fn models() -> Vec<(&'static str, GenerationRequest)> {
     };
     vec![
         ("models/emoji", plain.clone()),
-        ("models/emoji", GenerationRequest { image: picture, strength: Some(0.7), ..plain.clone() }),
+        (
+            "models/emoji",
+            GenerationRequest { image: picture, strength: Some(0.7), ..plain.clone() },
+        ),
         ("tests/models/tiny-sd", plain.clone()),
         ("tests/models/tiny-sd-f16", plain.clone()),
         ("tests/models/tiny-inpaint", filled),
@@ -45,10 +48,10 @@ fn models() -> Vec<(&'static str, GenerationRequest)> {
         ("tests/models/tiny-flux-dev", plain.clone()),
         ("tests/models/tiny-flux-schnell", plain),
         ("tests/models/tiny-ddpm", GenerationRequest::default()),
-        ("tests/models/tiny-consistency", GenerationRequest {
-            class_labels: Some(3),
-            ..GenerationRequest::default()
-        }),
+        (
+            "tests/models/tiny-consistency",
+            GenerationRequest { class_labels: Some(3), ..GenerationRequest::default() },
+        ),
     ]
 }
 

@@ -193,12 +193,10 @@ impl LinkCall {
 impl CallStream for LinkCall {
     async fn next(&mut self) -> Result<CallEvent, CallError> {
         match self.read().await? {
-            quic::CallEvent::Accepted(accepted) => {
-                Ok(CallEvent::Accepted {
-                    queue_position: accepted.queue_position,
-                    sharing: accepted.sharing,
-                })
-            }
+            quic::CallEvent::Accepted(accepted) => Ok(CallEvent::Accepted {
+                queue_position: accepted.queue_position,
+                sharing: accepted.sharing,
+            }),
             quic::CallEvent::Progress(progress) => Ok(CallEvent::Progress(progress)),
             quic::CallEvent::Preview(preview, bytes) => Ok(CallEvent::Preview(preview, bytes)),
             quic::CallEvent::Reply(reply, payload, trailer) => {

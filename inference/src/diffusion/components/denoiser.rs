@@ -106,12 +106,7 @@ impl Denoiser {
     }
 
     /// Runs the graph for those of the pictures' copies, and keeps what it gives from row `first` on.
-    fn run(
-        &mut self,
-        batch: Batch<'_>,
-        first: usize,
-        interrupt: &Interrupt,
-    ) -> Result<(), Error> {
+    fn run(&mut self, batch: Batch<'_>, first: usize, interrupt: &Interrupt) -> Result<(), Error> {
         let takes = self.ports.takes();
         let mut memory = match self.memory.take() {
             Some(memory) if memory.fits(takes, batch) => memory,

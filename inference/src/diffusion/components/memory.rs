@@ -164,7 +164,8 @@ impl Memory {
         let Part { picture, place, rows, copies } = part;
         let (conditioning, first) = (&picture.conditioning, copies.start);
         let written = &mut self.conditioning[*place];
-        if written.as_ref().is_some_and(|(own, of)| Arc::ptr_eq(own, conditioning) && *of == first) {
+        if written.as_ref().is_some_and(|(own, of)| Arc::ptr_eq(own, conditioning) && *of == first)
+        {
             return;
         }
         *written = Some((Arc::clone(conditioning), first));

@@ -57,7 +57,8 @@ impl Board {
         let spec = self.items.spec(id)?;
         let facts = self.facts_of(&spec.model);
         let prepared = self.prepared.get(&id).filter(|prepared| {
-            !spec.is_suspect && facts.is_some_and(|facts| facts.description.digest == prepared.digest)
+            !spec.is_suspect
+                && facts.is_some_and(|facts| facts.description.digest == prepared.digest)
         });
         let shares = prepared.and_then(|prepared| prepared.shares.clone());
         let most = shares.as_ref().map(|shares| self.rates.best(shares, self.max_batch, now));

@@ -226,7 +226,9 @@ impl Line {
         let mut group = vec![first];
         let entries = &mut self.entries;
         let common = |entry: &Entry| match &entry.stage {
-            Stage::Step(Some(other)) => entry.place.model == place.model && Some(other) == key.as_ref(),
+            Stage::Step(Some(other)) => {
+                entry.place.model == place.model && Some(other) == key.as_ref()
+            }
             _ => false,
         };
         self.turns.retain(|id| {

@@ -31,8 +31,8 @@ use crate::items::{self, Change, ItemId, ItemKey, ItemSpec, Items};
 use crate::models::{Model, ModelChoice, Models, Residency};
 use board::Board;
 pub(crate) use command::{
-    Answer, Command, Event, ItemWork, OrderRequest, Prepared, Release, RunError, RunStatus, StepGroup,
-    Work,
+    Answer, Command, Event, ItemWork, OrderRequest, Prepared, Release, RunError, RunStatus,
+    StepGroup, Work,
 };
 pub(crate) use lifecycle::Lifecycle;
 use lifecycle::{Arrivals, Stage};
@@ -40,8 +40,8 @@ use line::Line;
 pub(crate) use loads::Load;
 use loads::Loads;
 use orders::Orders;
-use rates::StepRates;
 pub(crate) use orders::{FreedMemory, OrderId};
+use rates::StepRates;
 
 /// How much the plan takes on.
 #[derive(Debug, Clone, Copy)]

@@ -139,9 +139,7 @@ impl Script {
             "discarded" => Event::Discarded,
             "inferred" => Event::Inferred,
             "released" => Event::Released(FreedMemory::default()),
-            "prepared" => {
-                Event::Prepared { item: item(), outcome: Ok(prepared(Some("all"))) }
-            }
+            "prepared" => Event::Prepared { item: item(), outcome: Ok(prepared(Some("all"))) },
             "not-prepared" => Event::Prepared { item: item(), outcome: Err(failure()) },
             "encoded" => Event::Encoded { item: item(), outcome: Ok(output()) },
             "loaded" => Event::Loaded { model: words[1].to_owned(), outcome: Ok(facts()) },
