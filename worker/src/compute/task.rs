@@ -9,7 +9,7 @@ use hearth_inference::session::Interrupt;
 use hearth_protocol::methods::GenerateArgs;
 
 use super::order::{Infer, InferOutput, Profile, Profiles, Sender};
-use super::plan::Prepared;
+use super::plan::PreparationFacts;
 use crate::items::{ItemId, Times};
 use crate::models::Facts;
 
@@ -84,7 +84,7 @@ pub(crate) struct Preparation {
 
 impl Preparation {
     /// What the plan knows of it.
-    pub(super) fn prepared_for(&self) -> Prepared {
-        Prepared { digest: self.digest.clone(), shares: self.prepared.shares().cloned() }
+    pub(super) fn prepared_for(&self) -> PreparationFacts {
+        PreparationFacts { digest: self.digest.clone(), shares: self.prepared.shares().cloned() }
     }
 }

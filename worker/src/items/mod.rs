@@ -14,6 +14,7 @@ mod pace;
 mod refusals;
 mod room;
 mod standby;
+mod stops;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -21,5 +22,6 @@ mod view;
 
 pub(crate) use bounds::Bounds;
 pub(crate) use item::{ItemId, ItemKey, ItemSpec, Times};
-pub(crate) use table::{Change, Items, StopOutcome};
+pub(crate) use stops::StopOutcome;
+pub(crate) use table::{Change, Items};
 pub(crate) use view::{ItemOutput, ItemView, Outcome, PreviewImage};

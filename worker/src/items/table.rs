@@ -10,7 +10,7 @@ use hearth_protocol::methods::RequestState;
 
 use super::bounds::{Bounds, Counts};
 use super::item::{Item, ItemId, ItemKey, ItemSpec, Times};
-use super::refusals::{id_conflict, stopped};
+use super::refusals::id_conflict;
 use super::room::Room;
 use super::view::{ItemView, Outcome, PreviewImage};
 
@@ -30,17 +30,6 @@ pub(crate) enum Change {
     End { item: ItemId, error: Option<ErrorKind>, after: Duration },
     /// The table has forgotten it.
     Removal(ItemId),
-}
-
-/// What became of an item that was to be stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StopOutcome {
-    /// It waited, and has ended.
-    Ended,
-    /// It runs, and whoever has it must stop it.
-    Running,
-    /// There was nothing to stop.
-    Nothing,
 }
 
 pub(crate) struct Items {
@@ -255,12 +244,6 @@ impl Items {
         }
     }
 
-    /// Ends an item that was stopped, for the reason that it was stopped for.
-    pub(crate) fn end_stopped(&mut self, id: ItemId, now: Instant) {
-        let why = self.items.get(&id).and_then(|item| item.stopping);
-        self.end(id, Err(stopped(why.unwrap_or(ErrorKind::Cancelled))), now);
-    }
-
     /// Forgets an ended item. Callers that still read its result hold it themselves.
     fn forget(&mut self, id: ItemId) {
         if let Some(item) = self.items.remove(&id) {
@@ -295,30 +278,6 @@ impl Items {
             let due = |every: u32| step.is_multiple_of(every as usize);
             item.subscribers > 0 && item.spec.preview_every.is_some_and(due)
         })
-    }
-
-    /// Stops an item: at once where it waits. The first reason counts.
-    pub(crate) fn stop(&mut self, id: ItemId, kind: ErrorKind, now: Instant) -> StopOutcome {
-        let Some(item) = self.items.get_mut(&id) else { return StopOutcome::Nothing };
-        match item.view.state {
-            RequestState::Queued => {
-                self.end(id, Err(stopped(kind)), now);
-                StopOutcome::Ended
-            }
-            RequestState::Running => {
-                item.stopping.get_or_insert(kind);
-                StopOutcome::Running
-            }
-            RequestState::Done
-            | RequestState::Cancelled
-            | RequestState::Failed
-            | RequestState::Unknown => StopOutcome::Nothing,
-        }
-    }
-
-    /// Whether an item is being stopped.
-    pub(crate) fn is_stopping(&self, id: ItemId) -> bool {
-        self.items.get(&id).is_some_and(|item| item.stopping.is_some())
     }
 
     /// Forgets what was kept long enough. Gives what has passed its deadline or lost its caller, and

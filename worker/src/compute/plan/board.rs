@@ -7,9 +7,9 @@ use hearth_api::{CallError, ErrorKind};
 use hearth_inference::progress::Progress;
 use hearth_protocol::message::Phase;
 
-use super::command::{Answer, Command, Prepared, RunError, Work};
+use super::command::{Answer, Command, PreparationFacts, RunError, Work};
 use super::lifecycle::Lifecycle;
-use super::line::{Line, Place, Stage, Turn};
+use super::line::{Lane, Line, Stage, Turn};
 use super::loads::{Load, Loads};
 use super::orders::{OrderId, Orders};
 use super::rates::StepRates;
@@ -28,7 +28,7 @@ pub(super) struct Board {
     /// Models that came while the worker slept, and are to be dropped again.
     pub(super) unwanted: Vec<String>,
     /// What unfinished items are prepared for.
-    pub(super) prepared: BTreeMap<ItemId, Prepared>,
+    pub(super) prepared: BTreeMap<ItemId, PreparationFacts>,
     /// Most items that take a step together.
     pub(super) max_batch: usize,
     /// How much steps gain by being shared.
@@ -53,7 +53,7 @@ impl Board {
     }
 
     /// Where an item belongs, as far as that is known before it starts.
-    pub(super) fn place_of(&self, id: ItemId, now: Instant) -> Option<Place> {
+    pub(super) fn lane_of(&self, id: ItemId, now: Instant) -> Option<Lane> {
         let spec = self.items.spec(id)?;
         let facts = self.facts_of(&spec.model);
         let prepared = self.prepared.get(&id).filter(|prepared| {
@@ -62,7 +62,7 @@ impl Board {
         });
         let shares = prepared.and_then(|prepared| prepared.shares.clone());
         let most = shares.as_ref().map(|shares| self.rates.best(shares, self.max_batch, now));
-        Some(Place { model: spec.model.clone(), shares, most: most.unwrap_or(1) })
+        Some(Lane { model: spec.model.clone(), shares, most: most.unwrap_or(1) })
     }
 
     /// What is known of a model that is in memory.
@@ -73,10 +73,10 @@ impl Board {
 
     /// Has an item that has a slot do what comes first: wait for its model, be prepared, or start.
     pub(super) fn place(&mut self, id: ItemId, now: Instant) {
-        let Some(place) = self.place_of(id, now) else { return };
-        let model = place.model.clone();
+        let Some(lane) = self.lane_of(id, now) else { return };
+        let model = lane.model.clone();
         let Some(facts) = self.facts_of(&model).cloned() else {
-            self.line.wait(id, place, Stage::Model);
+            self.line.wait(id, lane, Stage::Model);
             self.items.progress(id, Phase::ModelLoad, 0, 0);
             self.items.clock(id, |times| times.loading_since = Some(now));
             if let Err(error) = self.load_on_demand(&model, now) {
@@ -84,7 +84,7 @@ impl Board {
             }
             return;
         };
-        self.line.wait(id, place, Stage::Preparation);
+        self.line.wait(id, lane, Stage::Preparation);
         let prepared = self.prepared.get(&id).map(|prepared| &prepared.digest);
         if prepared == Some(&facts.description.digest) {
             self.line.ready(id, Stage::Start, Turn::Last);

@@ -129,7 +129,7 @@ pub(crate) enum Event {
     Released(FreedMemory),
     Prepared {
         item: ItemId,
-        outcome: Result<Prepared, CallError>,
+        outcome: Result<PreparationFacts, CallError>,
     },
     Encoded {
         item: ItemId,
@@ -145,7 +145,7 @@ pub(crate) enum Event {
 
 /// What a request was prepared for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Prepared {
+pub(crate) struct PreparationFacts {
     /// The digest of the model.
     pub(crate) digest: String,
     /// What its runs have in common with those that they can share steps with; none for those that

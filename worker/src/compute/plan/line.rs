@@ -32,7 +32,7 @@ pub(super) enum Stage {
 
 /// What an item brings into the line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Lane {
     pub(super) model: String,
     /// What it has in common with those that share its slot; none for one that has its slot alone.
     pub(super) shares: Option<BatchKey>,
@@ -40,8 +40,17 @@ pub(super) struct Place {
     pub(super) most: usize,
 }
 
+impl Lane {
+    /// Whether an item finds room beside so many of another's.
+    fn joins(&self, other: &Self, count: usize) -> bool {
+        self.shares.is_some()
+            && (&self.model, &self.shares) == (&other.model, &other.shares)
+            && count < self.most
+    }
+}
+
 struct Entry {
-    place: Place,
+    lane: Lane,
     stage: Stage,
     computing: Computing,
 }
@@ -78,33 +87,27 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Whether there is a place for one more: beside items that share a slot, or in a slot of its own.
+    /// Whether there is room for one more: beside items that share a slot, or in a slot of its own.
     /// What becomes a file takes none.
-    pub(super) fn has_place(&self, place: &Place, slots: usize) -> bool {
-        let mut shared: Vec<(&Place, usize)> = Vec::new();
+    pub(super) fn has_room(&self, lane: &Lane, slots: usize) -> bool {
         let mut taken = 0;
+        let mut shared: Vec<(&Lane, usize)> = Vec::new();
         let entries = self.entries.values().filter(|entry| entry.stage != Stage::Encoding);
-        for Entry { place, .. } in entries {
-            let others = shared.iter_mut().find(|(other, count)| {
-                other.model == place.model && other.shares == place.shares && *count < place.most
-            });
-            match others {
+        for Entry { lane, .. } in entries {
+            match shared.iter_mut().find(|(other, count)| lane.joins(other, *count)) {
                 Some((_, count)) => *count += 1,
                 None => {
                     taken += 1;
-                    shared.extend(place.shares.is_some().then_some((place, 1)));
+                    shared.push((lane, 1));
                 }
             }
         }
-        let joins = |(other, count): &(&Place, usize)| {
-            other.model == place.model && other.shares == place.shares && *count < place.most
-        };
-        taken < slots || (place.shares.is_some() && shared.iter().any(joins))
+        taken < slots || shared.iter().any(|(other, count)| lane.joins(other, *count))
     }
 
     /// Has an item wait for what compute doesn't do.
-    pub(super) fn wait(&mut self, id: ItemId, place: Place, stage: Stage) {
-        self.entries.insert(id, Entry { place, stage, computing: Computing::No });
+    pub(super) fn wait(&mut self, id: ItemId, lane: Lane, stage: Stage) {
+        self.entries.insert(id, Entry { lane, stage, computing: Computing::No });
     }
 
     /// Puts an item among those that compute can go on with.
@@ -144,7 +147,7 @@ impl Line {
 
     /// What an item has in common with those that share its slot.
     pub(super) fn shares(&self, id: ItemId) -> Option<BatchKey> {
-        self.entries.get(&id)?.place.shares.clone()
+        self.entries.get(&id)?.lane.shares.clone()
     }
 
     pub(super) fn is_computing(&self, id: ItemId) -> bool {
@@ -169,7 +172,7 @@ impl Line {
 
     /// Items that wait for a model.
     pub(super) fn waiting_for(&self, model: &str) -> Vec<ItemId> {
-        let waits = |entry: &Entry| entry.stage == Stage::Model && entry.place.model == model;
+        let waits = |entry: &Entry| entry.stage == Stage::Model && entry.lane.model == model;
         self.entries.iter().filter(|(_, entry)| waits(entry)).map(|(&id, _)| id).collect()
     }
 
@@ -211,8 +214,8 @@ impl Line {
             Stage::Preview(_) => ItemWork::Preview(id),
             Stage::Finish => ItemWork::Finish(id),
             Stage::Step(key) => {
-                let place = entry.place.clone();
-                ItemWork::Step(self.group(id, &place, key.filter(|_| place.shares.is_some())))
+                let lane = entry.lane.clone();
+                ItemWork::Step(self.group(id, &lane, key.filter(|_| lane.shares.is_some())))
             }
             Stage::Start | Stage::Model | Stage::Preparation | Stage::Encoding => {
                 ItemWork::Start(id)
@@ -222,18 +225,18 @@ impl Line {
 
     /// The first item, with those that can share its step. They keep their order from step to step,
     /// so that what is in the graph's memory stays in its place.
-    fn group(&mut self, first: ItemId, place: &Place, key: Option<BatchKey>) -> StepGroup {
+    fn group(&mut self, first: ItemId, lane: &Lane, key: Option<BatchKey>) -> StepGroup {
         let mut group = vec![first];
         let entries = &mut self.entries;
         let common = |entry: &Entry| match &entry.stage {
             Stage::Step(Some(other)) => {
-                entry.place.model == place.model && Some(other) == key.as_ref()
+                entry.lane.model == lane.model && Some(other) == key.as_ref()
             }
             _ => false,
         };
         self.turns.retain(|id| {
             let Some(entry) = entries.get_mut(id) else { return false };
-            let joins = entry.place.shares.is_some() && common(entry) && group.len() < place.most;
+            let joins = entry.lane.shares.is_some() && common(entry) && group.len() < lane.most;
             if joins {
                 group.push(*id);
             }

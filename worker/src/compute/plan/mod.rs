@@ -31,7 +31,7 @@ use crate::items::{self, Change, ItemId, ItemKey, ItemSpec, Items};
 use crate::models::{Model, ModelChoice, Models, Residency};
 use board::Board;
 pub(crate) use command::{
-    Answer, Command, Event, ItemWork, OrderRequest, Prepared, Release, RunError, RunStatus,
+    Answer, Command, Event, ItemWork, OrderRequest, PreparationFacts, Release, RunError, RunStatus,
     StepGroup, Work,
 };
 pub(crate) use lifecycle::Lifecycle;
@@ -175,7 +175,7 @@ impl Plan {
     pub(crate) fn admit(
         &mut self,
         spec: ItemSpec,
-        prepared: Option<Prepared>,
+        prepared: Option<PreparationFacts>,
         now: Instant,
     ) -> Result<ItemId, CallError> {
         let (open, is_new) = (self.board.life.check_admission(), !self.holds(&spec.key));
@@ -273,8 +273,8 @@ impl Plan {
         obey::complete(&mut self.board);
         obey::send_for_models(&mut self.board, now);
         while let Some(id) = self.board.items.first_waiting()
-            && let Some(place) = self.board.place_of(id, now)
-            && self.board.line.has_place(&place, self.bounds.items.slots as usize)
+            && let Some(lane) = self.board.lane_of(id, now)
+            && self.board.line.has_room(&lane, self.bounds.items.slots as usize)
         {
             self.board.items.begin(id, now);
             self.board.place(id, now);

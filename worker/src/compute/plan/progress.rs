@@ -6,7 +6,7 @@ use hearth_api::CallError;
 use hearth_protocol::message::Phase;
 
 use super::board::Board;
-use super::command::{Command, Prepared, RunError, RunStatus};
+use super::command::{Command, PreparationFacts, RunError, RunStatus};
 use super::line::{Stage, Turn};
 use crate::items::{ItemId, Outcome, PreviewImage};
 
@@ -86,7 +86,7 @@ pub(super) fn finished(board: &mut Board, id: ItemId, outcome: Result<(), RunErr
 pub(super) fn prepared(
     board: &mut Board,
     id: ItemId,
-    outcome: Result<Prepared, CallError>,
+    outcome: Result<PreparationFacts, CallError>,
     now: Instant,
 ) {
     if board.line.stage(id) != Some(&Stage::Preparation) {

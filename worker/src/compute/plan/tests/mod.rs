@@ -62,9 +62,9 @@ fn facts() -> Facts {
 }
 
 /// What requests for `facts` are prepared for; those that share anything share slots.
-fn prepared(shares: Option<&'static str>) -> Prepared {
+fn prepared(shares: Option<&'static str>) -> PreparationFacts {
     let digest = facts().description.digest.clone();
-    Prepared { digest, shares: shares.map(BatchKey::new) }
+    PreparationFacts { digest, shares: shares.map(BatchKey::new) }
 }
 
 fn spec(request: &str, index: u32, model: &str) -> ItemSpec {

@@ -56,7 +56,7 @@ impl Script {
                 "alone" => prepared = Some(super::prepared(None)),
                 "stale" => {
                     let digest = "of another model".to_owned();
-                    prepared = Some(Prepared { digest, shares: None });
+                    prepared = Some(PreparationFacts { digest, shares: None });
                 }
                 "previews" => spec_of.preview_every = Some(2),
                 "5s" => spec_of.deadline = Some(Duration::from_secs(5)),
