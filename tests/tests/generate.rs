@@ -146,7 +146,9 @@ fn ctrl_c_cancels_any_call_on_its_worker() {
 #[test]
 fn a_picture_that_cannot_be_written_is_still_with_its_worker() {
     let _turn = hearth_tests::Turn::take();
-    let fleet = Fleet::start(FleetOptions::default());
+    // The pictures are made one after the other.
+    let worker = "max_batch = 1".to_owned();
+    let fleet = Fleet::start(FleetOptions { worker, ..FleetOptions::default() });
     let folder = fleet.dir().join("gone");
     std::fs::create_dir(&folder).expect("the folder");
     let args = ["generate", "red heart", "--steps", "120", "-n", "2", "-o", "gone/x.png"];

@@ -74,7 +74,7 @@ async fn callers_who_know_nothing_of_each_other_share_three_workers() {
 #[test]
 fn clients_wait_where_the_queue_is_full_unless_they_say_not_to() {
     let _turn = hearth_tests::Turn::take();
-    let worker = "queue = 2".to_owned();
+    let worker = "queue = 2\nmax_batch = 1".to_owned();
     let fleet = Fleet::start(FleetOptions { worker, ..FleetOptions::default() });
 
     let clients: Vec<_> = (0..10).map(|i| client(&fleet, &format!("q{i}"), 5, &[])).collect();
