@@ -82,6 +82,8 @@ def answer(name, request, scheduler=None, pipeline=None, without=(), attention_s
     if reading := prompts.asked(given):
         given |= prompts.embeds(pipe, given, **reading)
     steps = record_steps(pipe, given)
+    if interval := given.pop("guidance_interval", None):
+        given |= guide_within(pipe, given, interval, steps)
     if "control_image" in given:
         given |= control(pipe, given)
     image = pipe(generator=torch.Generator("cpu").manual_seed(seed), output_type="pil", **kwargs(given)).images[0]
@@ -164,6 +166,22 @@ def record_steps(pipe, given):
 
     pipe.scheduler.step = step
     return steps
+
+
+class Guidance(float):
+    """A guidance scale that is 1, which is none, but where `is_on`."""
+
+    def __mul__(self, other):
+        return other * (float(self) if self.is_on() else 1.0)
+
+
+def guide_within(pipe, given, interval, steps):
+    """The request's scale, on within the interval alone: counted as the guiders of diffusers count `start` and `stop`."""
+    key = "true_cfg_scale" if "true_cfg_scale" in given else "guidance_scale"
+    scale = Guidance(given[key])
+    first, end = interval
+    scale.is_on = lambda: int(first * pipe.num_timesteps) <= len(steps) < int(end * pipe.num_timesteps)
+    return {key: scale}
 
 
 if __name__ == "__main__":

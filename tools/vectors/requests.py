@@ -97,6 +97,10 @@ CASES = {
         case(pipeline="StableDiffusionImg2ImgPipeline", strength=0.7, num_inference_steps=10, scheduler=DPM, seed=2, **CHANGE),
         case(pipeline="StableDiffusionImg2ImgPipeline", strength=0.3, sigmas=SIGMAS, scheduler=EULER, seed=3, **CHANGE),
         case(pipeline="StableDiffusionImg2ImgPipeline", strength=0.7, timesteps=TIMESTEPS, scheduler=HEUN, seed=4, **CHANGE),
+        case(guidance_scale=7.5, guidance_interval=[0.0, 0.5], negative_prompt="tiger", seed=5),
+        case(guidance_scale=7.5, guidance_interval=[0.25, 0.7], num_inference_steps=10, scheduler=A, seed=6),
+        case(guidance_scale=6.0, guidance_interval=[0.4, 1.0], scheduler=HEUN, seed=7),
+        case(pipeline="StableDiffusionImg2ImgPipeline", strength=0.8, guidance_scale=5.0, guidance_interval=[0.3, 0.8], seed=8, **CHANGE),
     ],
     "tiny-inpaint": [
         case(pipeline="StableDiffusionInpaintPipeline", strength=1.0, guidance_scale=5.0, **FILL),
@@ -154,6 +158,7 @@ CASES = {
         case(guidance_scale=5.0, nets=[1, 1], num_inference_steps=2, seed=14, **BOTH),
         case(guidance_scale=4.0, nets=[1, 1], controlnet_conditioning_scale=[0.7, 1.2], control_guidance_start=[0.5, 0.0],
              num_inference_steps=2, scheduler=A, seed=15, **BOTH),
+        case(guidance_scale=6.0, guidance_interval=[0.2, 0.8], guess_mode=True, seed=16, **BOTH),
     ],
     "tiny-inpaint-controlnet": [
         case(strength=1.0, guidance_scale=5.0, **ONE, **FILL),
@@ -215,6 +220,7 @@ CASES = {
         case(pipeline="StableDiffusionXLInpaintPipeline", seed=19, **FILL),
         case(pipeline="StableDiffusionXLInpaintPipeline", num_inference_steps=10, denoising_start=0.6, seed=20, **FILL),
         case(pipeline="StableDiffusionXLImg2ImgPipeline", strength=0.6, negative_target_size=[8, 8], seed=18, **CHANGE),
+        case(guidance_scale=7.0, guidance_rescale=0.7, guidance_interval=[0.2, 0.8], seed=24),
     ],
     "tiny-sd3": [
         case(guidance_scale=7.0, max_sequence_length=24),
@@ -227,6 +233,7 @@ CASES = {
         case(pipeline="StableDiffusion3Img2ImgPipeline", strength=0.5, max_sequence_length=16, seed=6, **CHANGE),
         case(pipeline="StableDiffusion3InpaintPipeline", strength=0.7, max_sequence_length=16, width=32, height=32, seed=7, **FILL),
         case(max_sequence_length=16, width=16, height=16, latents="latents_sd3", seed=8),
+        case(guidance_scale=7.0, guidance_interval=[0.2, 0.8], max_sequence_length=16, width=32, height=32, seed=9),
     ],
     "tiny-flux-schnell": [
         case(num_inference_steps=4, guidance_scale=0.0, max_sequence_length=24, width=32, height=32),
@@ -244,6 +251,8 @@ CASES = {
         case(pipeline="FluxImg2ImgPipeline", max_sequence_length=16, width=32, height=32, seed=5, **CHANGE),
         case(latents="latents_packed", guidance_scale=2.0, true_cfg_scale=3.0, prompt_2="a tiger", negative_prompt="cat",
              negative_prompt_2="dog", max_sequence_length=16, width=32, height=32, seed=6),
+        case(guidance_scale=2.0, true_cfg_scale=3.0, negative_prompt="cat", guidance_interval=[0.2, 0.6], max_sequence_length=16,
+             width=32, height=32, seed=7),
     ],
     "tiny-ddpm": [
         plain(num_inference_steps=10),

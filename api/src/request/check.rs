@@ -34,6 +34,8 @@ impl GenerationRequest {
         for (field, value) in [
             ("guidance_scale", self.guidance_scale),
             ("guidance_rescale", self.guidance_rescale),
+            ("guidance_interval", self.guidance_interval.map(|[from, _]| from)),
+            ("guidance_interval", self.guidance_interval.map(|[_, to]| to)),
             ("true_cfg_scale", self.true_cfg_scale),
             ("eta", self.eta),
             ("denoising_start", self.denoising_start),

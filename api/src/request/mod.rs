@@ -77,6 +77,9 @@ pub struct GenerationRequest {
     /// How far guidance is brought back to the plain prediction's spread, 0 to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guidance_rescale: Option<f64>,
+    /// From and to which share of the run there is guidance, 0 to 1; all of it when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guidance_interval: Option<[f64; 2]>,
     /// Guidance by the negative prompt for models that have the scale as an input (Flux).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub true_cfg_scale: Option<f64>,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::values::{Numbers, Size, corner, finite, key_value, whole};
+use super::values::{Numbers, Size, corner, finite, key_value, shares, whole};
 
 const GUIDANCE: &str = "Prompts and guidance";
 const STEPS: &str = "Steps";
@@ -34,6 +34,11 @@ pub(crate) struct DetailArgs {
     #[arg(long, value_name = "X", value_parser = finite, help_heading = GUIDANCE)]
     #[arg(allow_negative_numbers = true)]
     pub(crate) guidance_rescale: Option<f64>,
+    /// From and to which share of the run there is guidance; outside it a step is half the work
+    /// [default: 0,1]
+    #[arg(long, value_name = "FROM,TO", value_parser = shares, help_heading = GUIDANCE)]
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) guidance_interval: Option<[f64; 2]>,
     /// Guidance by the negative prompt for Flux; 1 and below is off [default: 1]
     #[arg(long = "true-cfg", value_name = "G", value_parser = finite, help_heading = GUIDANCE)]
     #[arg(alias = "true-cfg-scale", allow_negative_numbers = true)]

@@ -135,6 +135,14 @@ pub(crate) fn corner(text: &str) -> Result<[u32; 2], String> {
     }
 }
 
+/// `FROM,TO` as shares of a run.
+pub(crate) fn shares(text: &str) -> Result<[f64; 2], String> {
+    match text.split_once(',').map(|(from, to)| [from.trim().parse(), to.trim().parse()]) {
+        Some([Ok(from), Ok(to)]) => Ok([from, to]),
+        _ => Err("an interval is FROM,TO in shares of the run, as in 0.2,0.8".to_owned()),
+    }
+}
+
 /// `KEY=VALUE`, the key not empty.
 pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

@@ -125,8 +125,23 @@ impl<'a> Reader<'a> {
 
     /// The same with those of `casts` among its inputs and outputs in the types that they say.
     pub(crate) fn graph_cast(&self, component: &str, casts: &[Cast]) -> Ports<'a> {
-        let cast = self.read(component).map(|graph| graph.cast(casts));
-        let graph = match cast.transpose() {
+        self.graph_as(component, |graph| graph.cast(casts))
+    }
+
+    /// The same with a list as the input of that name, where the file has a scalar that the graph
+    /// spreads over the copies of the sample.
+    pub(crate) fn graph_spread(&self, component: &str, input: &str) -> Ports<'a> {
+        self.graph_as(component, |graph| graph.spread(input))
+    }
+
+    /// The graph of a component in another form.
+    fn graph_as(
+        &self,
+        component: &str,
+        form: impl FnOnce(&Graph) -> Result<Graph, session::Error>,
+    ) -> Ports<'a> {
+        let formed = self.read(component).map(|graph| form(&graph));
+        let graph = match formed.transpose() {
             Ok(graph) => graph.map(Arc::new),
             Err(error) => {
                 self.note(component, &error);

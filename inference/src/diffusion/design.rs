@@ -42,10 +42,15 @@ impl Design {
             warnings,
             build: Box::new(move |description, sessions| {
                 let digest = description.digest.as_str().into();
-                let is_shareable = denoiser.batch().is_none();
-                let preparer = Preparer { rules: Arc::new(rules), digest, is_shareable };
+                let is_shareable = denoiser.is_shareable();
                 let conditioner = conditioner(sessions)?;
                 let denoiser = denoiser.open(sessions)?;
+                let preparer = Preparer {
+                    rules: Arc::new(rules),
+                    digest,
+                    is_shareable,
+                    shares_timestep: denoiser.shares_timestep(),
+                };
                 let (decoder, encoder) = match vae {
                     Some(vae) => vae.open(sessions)?,
                     None => (Decoder::Pixels, None),

@@ -207,6 +207,7 @@ impl Diffusion {
             noise,
             ends_clean: picture.ends_clean,
             call: calls.start,
+            guided: picture.guided.clone(),
             calls,
             warnings,
             session_time,
@@ -231,7 +232,12 @@ impl Diffusion {
                 }
             }
             (Err(error), [only]) => *only.outcome = Err(error),
-            (Err(_), group) => {
+            (Err(error), group) => {
+                // An interrupt that all have thrown is no fault.
+                if !matches!(error, Error::Interrupted(_)) {
+                    let (pictures, graph) = (group.len(), self.denoiser.name());
+                    tracing::warn!(%error, graph, pictures, "a shared step failed; each is taken alone");
+                }
                 group.iter_mut().for_each(|member| self.step_together(slice::from_mut(member)));
             }
         }

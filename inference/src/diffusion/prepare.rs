@@ -22,6 +22,8 @@ pub(super) struct Preparer {
     pub(super) digest: Arc<str>,
     /// Whether one call of its denoiser can be for several pictures.
     pub(super) is_shareable: bool,
+    /// Whether its denoiser's graph takes one timestep for all that it is given at once.
+    pub(super) shares_timestep: bool,
 }
 
 /// A prepared request for pictures: what is in a [`PreparedRequest`] of such a model.
@@ -36,6 +38,8 @@ pub(super) struct PreparedPicture {
     /// Channels, rows and columns of its latents.
     pub(super) shape: [usize; 3],
     pub(super) calls: Range<usize>,
+    /// Those of the calls that have guidance, if the picture has any.
+    pub(super) guided: Range<usize>,
     /// Whether the last call's step adds no noise, whatever the schedule.
     pub(super) ends_clean: bool,
     /// What each picture has its own scheduler of.
@@ -112,29 +116,45 @@ impl Preparer {
             control: Control::of(request, &settings, rules).map(Arc::new),
             source: Source::of(request, &settings, rules.layout(), shape),
             shape,
+            guided: guided(&calls, settings.request.guidance_interval),
             calls: calls.clone(),
             ends_clean: rules.schedule.ends_clean(&settings),
             settings: Arc::new(settings),
             scheduler,
         };
-        let (resolved, shares) = (picture.settings.resolved(), self.shares(&picture));
+        let is_guided = rules.guides(request, picture.settings.guidance_scale);
+        let (resolved, shares) = (picture.settings.resolved(), self.shares(&picture, is_guided));
         Ok(PreparedRequest::new(resolved, calls.len(), warnings, picture).sharing(shares))
     }
 
     /// What pictures that share steps have in common; none for one that is made alone.
-    fn shares(&self, picture: &PreparedPicture) -> Option<BatchKey> {
+    fn shares(&self, picture: &PreparedPicture, is_guided: bool) -> Option<BatchKey> {
         let PreparedPicture { settings, shape, control, .. } = picture;
         if settings.request.exact == Some(true) || !self.is_shareable {
             return None;
         }
         let lora = settings.request.lora.iter();
         let adapters: Vec<_> = lora.map(|lora| format!("{}={}", lora.name, lora.scale)).collect();
-        // A ControlNet takes one picture for the whole call: that of one request's items.
-        let control = control.as_ref().map(Arc::as_ptr);
-        Some(BatchKey::new(format!(
-            "{} {shape:?} adapters {} control {control:?}",
+        let key = BatchKey::new(format!(
+            "{} {shape:?} adapters {} guided {is_guided}",
             self.digest,
             adapters.join(", "),
-        )))
+        ));
+        // A ControlNet takes one picture for the whole call, and some graphs one timestep: then the
+        // items of one request share steps, and they are at the same place.
+        let request = Arc::as_ptr(settings);
+        Some(match control.is_some() || self.shares_timestep {
+            true => key.with(&format!("request {request:?}")).at(0.0),
+            false => key,
+        })
     }
+}
+
+/// The calls within the interval, which is in shares of their number: counted as the guiders of
+/// diffusers do (`start` and `stop` of `ClassifierFreeGuidance`). The idea is from Kynkäänniemi et
+/// al., Applying Guidance in a Limited Interval Improves Sample and Distribution Quality in Diffusion
+/// Models, 2024.
+fn guided(calls: &Range<usize>, interval: Option<[f64; 2]>) -> Range<usize> {
+    let place = |share: f64| calls.start + (share * calls.len() as f64) as usize;
+    interval.map_or(calls.clone(), |[from, to]| place(from)..place(to))
 }

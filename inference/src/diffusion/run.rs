@@ -47,6 +47,8 @@ pub struct PictureRun {
     pub(super) ends_clean: bool,
     /// The scheduler's calls that this picture takes.
     pub(super) calls: Range<usize>,
+    /// Those of them that have guidance, if the picture has any.
+    pub(super) guided: Range<usize>,
     /// The next one.
     pub(super) call: usize,
     pub(super) warnings: Vec<String>,
@@ -103,9 +105,11 @@ impl PictureRun {
         Ok(())
     }
 
-    /// The copies of the sample that the next step needs.
+    /// The copies of the sample that the next step needs: without guidance that of the prompt alone,
+    /// which is the last.
     pub(super) fn copies(&self) -> Range<usize> {
-        0..self.conditioning.copies
+        let all = self.conditioning.copies;
+        if self.guided.contains(&self.call) { 0..all } else { all - 1..all }
     }
 
     /// Draws the noise that the next step is to be given, if any.

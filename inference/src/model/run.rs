@@ -64,6 +64,18 @@ impl BatchKey {
     pub fn at(&self, time: f32) -> Self {
         Self { at: Some(time.to_bits()), ..self.clone() }
     }
+
+    /// Whether runs with it must be at the same time, or place, of their schedules.
+    #[must_use]
+    pub fn is_in_step(&self) -> bool {
+        self.at.is_some()
+    }
+
+    /// The same whatever the time: calls of a graph with one kind of keys take as long.
+    #[must_use]
+    pub fn kind(&self) -> Self {
+        Self { at: None, ..self.clone() }
+    }
 }
 
 impl fmt::Debug for BatchKey {

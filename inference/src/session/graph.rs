@@ -49,6 +49,16 @@ impl Graph {
         Ok(Self { form, ..self.clone() })
     }
 
+    /// The same graph with an input of one number for each copy of the sample, where its file has one
+    /// for all and the graph spreads it over them itself.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for a file that can't be read any more.
+    pub fn spread(&self, input: &str) -> Result<Self, Error> {
+        let form = self.form.clone().spreading(&self.files, &self.path, input)?;
+        Ok(Self { form, ..self.clone() })
+    }
+
     /// What it is called, such as `unet`.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -82,6 +92,11 @@ impl Graph {
     /// The inputs and outputs that are given another type than the file says.
     pub(super) fn casts(&self) -> &[Cast] {
         self.form.casts()
+    }
+
+    /// The input that is a list, and a scalar in the file.
+    pub(super) fn spread_input(&self) -> Option<&str> {
+        self.form.spread()
     }
 
     /// The graph to be given to ONNX Runtime instead of its file, if it is another.

@@ -18,6 +18,8 @@ pub struct Session {
     device: Device,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
+    /// The input that takes a list, and is a scalar in the graph's file.
+    pub(super) spread: Option<String>,
     weight_bytes: u64,
 }
 
@@ -83,6 +85,7 @@ impl Session {
             device,
             inputs,
             outputs,
+            spread: graph.spread_input().map(str::to_owned),
             weight_bytes: graph.files().bytes,
         })
     }

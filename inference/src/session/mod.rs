@@ -24,6 +24,7 @@ mod raw;
 mod recast;
 mod run;
 mod shared;
+mod spread;
 mod threads;
 mod walk;
 mod widen;

@@ -56,6 +56,8 @@ impl Session {
         limit: u64,
         interrupt: &Interrupt,
     ) -> Result<Vec<RawOutput>, Error> {
+        let inputs: Vec<_> = inputs.iter().map(|input| self.listed(*input)).collect();
+        let inputs = inputs.as_slice();
         self.check_inputs(inputs)?;
         for name in wanted {
             self.output(name)?;
@@ -89,6 +91,14 @@ impl Session {
             })
         };
         ports.iter().map(&mut read).collect()
+    }
+
+    /// A scalar as a list of one, where the graph's file has a scalar and the session takes a list.
+    fn listed<'a>(&self, input: RawInput<'a>) -> RawInput<'a> {
+        match self.spread.as_deref() == Some(input.name) && input.shape.is_empty() {
+            true => RawInput { shape: &[1], ..input },
+            false => input,
+        }
     }
 
     fn check_inputs(&self, inputs: &[RawInput<'_>]) -> Result<(), Error> {

@@ -50,6 +50,18 @@ fn each_bad_field_is_named_with_its_value_and_remedy() {
             "guidance_scale inf",
         ),
         (
+            GenerationRequest { guidance_interval: Some([0.0, 1.5]), ..good.clone() },
+            "guidance_interval [0, 1.5]: give two shares of the run, 0 to 1, the smaller first",
+        ),
+        (
+            GenerationRequest { guidance_interval: Some([0.8, 0.2]), ..good.clone() },
+            "guidance_interval [0.8, 0.2]: give two shares of the run, 0 to 1, the smaller first",
+        ),
+        (
+            GenerationRequest { guidance_interval: Some([f64::NAN, 1.0]), ..good.clone() },
+            "guidance_interval [NaN, 1]: give two shares of the run",
+        ),
+        (
             GenerationRequest { eta: Some(-1.0), ..good.clone() },
             "eta -1: give a number from 0 to 1",
         ),

@@ -93,6 +93,12 @@ fn a_batch_of_two_is_for_guidance() {
     );
     let error = pipeline.start(&unguided, 0, &Interrupt::new()).err();
     assert!(matches!(error, Some(Error::Invalid(_))));
+    let partly = GenerationRequest { guidance_interval: Some([0.0, 0.5]), ..guided };
+    assert_eq!(
+        pipeline.check(&partly).unwrap_err().to_string(),
+        "guidance_interval [0, 0.5]: this export has a batch of 2 built in, as guidance takes it at \
+         every step; leave it out, or export the model with an open batch axis"
+    );
 }
 
 /// A model, what is built into which input of it, and what is said.

@@ -38,10 +38,21 @@ pub(crate) fn node(
     output: &str,
     attributes: &[Vec<u8>],
 ) -> Vec<u8> {
+    node_of(operator, inputs, &[output], attributes)
+}
+
+/// One with several outputs.
+pub(crate) fn node_of(
+    operator: &str,
+    inputs: &[&str],
+    outputs: &[&str],
+    attributes: &[Vec<u8>],
+) -> Vec<u8> {
     let inputs = inputs.iter().flat_map(|name| bytes_field(1, name.as_bytes()));
+    let outputs = outputs.iter().flat_map(|name| bytes_field(2, name.as_bytes()));
     let attributes = attributes.iter().flat_map(|attribute| bytes_field(5, attribute));
-    let named = [bytes_field(2, output.as_bytes()), bytes_field(4, operator.as_bytes())].concat();
-    inputs.chain(named).chain(attributes).collect()
+    let operator = bytes_field(4, operator.as_bytes());
+    inputs.chain(outputs).chain(operator).chain(attributes).collect()
 }
 
 /// An attribute that is a whole number.

@@ -5,12 +5,14 @@ use std::slice;
 
 use hearth_api::GenerationRequest;
 use hearth_api::request::Lora;
+use hearth_api::tensor::Dtype;
 use hearth_inference::diffusion::PictureRun;
 use hearth_inference::model::{Error, Generator, Run, Turn};
-use hearth_inference::session::Interrupt;
+use hearth_inference::session::{Interrupt, RawInput};
 use hearth_media::{Image, Media};
 
 use super::support::{self, Drive as _, red_heart, repository};
+use super::surgery;
 
 /// What sharing a step may change of the latents, of their largest.
 const TOLERANCE: f32 = 1e-4;
@@ -88,6 +90,8 @@ fn a_step_that_is_shared_is_the_same_as_one_alone() {
         let calm = Interrupt::new();
         let mut runs: Vec<_> =
             (0..5).map(|seed| generator.start(&prepared, seed, &calm).unwrap()).collect();
+        let keys: Vec<_> = runs.iter().map(|run| run.batch_key()).collect();
+        assert!(keys[0].is_some() && keys.iter().all(|key| *key == keys[0]), "{name}: {keys:?}");
         while !runs[0].is_done() {
             let before: Vec<_> = runs.iter().map(|run| run.snapshot()).collect();
             step(generator, &mut runs);
@@ -205,4 +209,40 @@ fn a_run_that_is_interrupted_costs_those_that_share_its_step_nothing() {
     assert_eq!(first.step_index(), 3, "an interrupted step is not taken");
     let made = picture(generator.finish(second, &calm).unwrap().media);
     assert!(support::psnr(&made.rgb, &picture(wanted).rgb) >= 60.0);
+}
+
+#[test]
+fn a_graph_that_scales_by_all_that_it_is_given_is_run_for_one_picture_alone() {
+    let copy = support::copy_of(&repository().join("tests/models/tiny-sd"));
+    let own = "out_sample::own";
+    let nodes = [
+        surgery::node_of("DynamicQuantizeLinear", &[own], &["levels", "scale", "zero"], &[]),
+        surgery::node("Identity", &[own], "out_sample", &[]),
+    ];
+    surgery::after(&copy.path().join("unet/model.onnx"), "out_sample", &nodes, &[]);
+    let mut model = support::load(copy.path()).unwrap();
+    let prepared = model.prepare(&red_heart(2)).unwrap();
+    assert_eq!(prepared.shares(), None);
+    let run = model.generator().unwrap().start(&prepared, 1, &Interrupt::new()).unwrap();
+    assert_eq!(run.batch_key(), None);
+}
+
+#[test]
+fn a_scalar_timestep_that_the_graph_spreads_is_one_for_each_picture() {
+    let mut model = support::load(&support::emoji()).unwrap();
+    let mut graphs = model.graphs();
+    let unet = graphs.iter_mut().find(|graph| graph.name() == "unet").unwrap();
+    let timestep = unet.input("timestep").unwrap();
+    assert_eq!(timestep.dims, [None], "its file has a scalar");
+    let (sample, states) = (vec![0; 4 * 12 * 16 * 16], vec![0; 4 * 24 * 128]);
+    let mut infer = |shape: &[usize]| {
+        let input = |name, shape, data| RawInput { name, dtype: Dtype::F32, shape, data };
+        let inputs = [
+            input("sample", &[1, 12, 16, 16], sample.as_slice()),
+            input("timestep", shape, &[0, 0, 200, 67]),
+            input("encoder_hidden_states", &[1, 24, 128], states.as_slice()),
+        ];
+        unet.infer(&inputs, &[], 1 << 20, &Interrupt::new()).unwrap()
+    };
+    assert_eq!(infer(&[]), infer(&[1]), "callers who know the file give it as one");
 }

@@ -74,6 +74,7 @@ pub(super) fn build(args: &GenerateArgs) -> Result<GenerationRequest, Failure> {
         sigmas: list(&details.sigmas).or_else(|| of.sigmas.clone()),
         guidance_scale: args.guidance.or(of.guidance_scale),
         guidance_rescale: details.guidance_rescale.or(of.guidance_rescale),
+        guidance_interval: details.guidance_interval.or(of.guidance_interval),
         true_cfg_scale: details.true_cfg.or(of.true_cfg_scale),
         eta: details.eta.or(of.eta),
         original_inference_steps: details.original_steps.or(of.original_inference_steps),

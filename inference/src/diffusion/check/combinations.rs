@@ -60,7 +60,10 @@ impl Rules {
             for (field, value) in request.given() {
                 let negative = field.starts_with("negative_") && value != "\"\"";
                 let rescale = request.guidance_rescale.is_some_and(|share| share > 0.0);
-                if negative || (field == "guidance_rescale" && rescale) {
+                if negative
+                    || field == "guidance_interval"
+                    || (field == "guidance_rescale" && rescale)
+                {
                     warn(field, &format!("it takes a {scale} above 1"));
                 }
             }

@@ -84,6 +84,7 @@ impl Rules {
         if self.batch == Some(2) && !self.guides(request, guidance_scale) {
             return Err(self.needs_guidance(guidance_scale));
         }
+        self.check_interval(request)?;
         for (field, share) in
             [("denoising_start", request.denoising_start), ("denoising_end", request.denoising_end)]
         {
@@ -120,6 +121,20 @@ impl Rules {
             settings.num_inference_steps = u32::try_from(steps).unwrap_or(u32::MAX);
         }
         Ok(CheckedRequest { settings, scheduler, calls })
+    }
+
+    /// Checks from where to where in the run there is guidance.
+    fn check_interval(&self, request: &PictureRequest) -> Result<(), Invalid> {
+        let Some([from, to]) = request.guidance_interval else { return Ok(()) };
+        let message = if !(0.0 <= from && from < to && to <= 1.0) {
+            "give two shares of the run, 0 to 1, the smaller first"
+        } else if self.batch == Some(2) && [from, to] != [0.0, 1.0] {
+            "this export has a batch of 2 built in, as guidance takes it at every step; leave it out, \
+             or export the model with an open batch axis"
+        } else {
+            return Ok(());
+        };
+        Err(Invalid::new("guidance_interval", &format!("[{from}, {to}]"), message))
     }
 
     /// What is said to a request without guidance where the denoiser takes two copies and no less.

@@ -27,12 +27,17 @@ pub(in crate::diffusion) struct DenoiserSpec {
     gives: usize,
     /// How many copies of the sample it takes at once, where that is built in.
     batch: Option<usize>,
+    /// What it computes of one copy depends on the others.
+    mixes_copies: bool,
 }
+
+/// They scale by the largest of all that they are given.
+const MIXING: [&str; 3] = ["DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"];
 
 impl DenoiserSpec {
     /// Reads the graph and judges its inputs; `channels` is what the config says of the sample.
     pub(in crate::diffusion) fn read(reader: &Reader<'_>, ports: Ports, channels: usize) -> Self {
-        let graph = reader.graph(ports.component);
+        let graph = reader.graph_spread(ports.component, ports.timestep);
         let adapters = Adapters::read(&graph);
         let own = graph.inputs().iter().map(|port| port.name.as_str());
         let known: Vec<_> = [ports.sample, ports.timestep]
@@ -74,6 +79,7 @@ impl DenoiserSpec {
             nets: Vec::new(),
             gives: 1,
             batch,
+            mixes_copies: reader.has_operator(ports.component, &MIXING),
         }
     }
 
@@ -120,6 +126,11 @@ impl DenoiserSpec {
         self.batch
     }
 
+    /// Whether one call of it can be for several pictures.
+    pub(in crate::diffusion) fn is_shareable(&self) -> bool {
+        self.batch.is_none() && !self.mixes_copies
+    }
+
     /// The same, steered by the folder's ControlNets of these names; `channels` are those of the
     /// latents.
     ///
@@ -144,7 +155,9 @@ impl DenoiserSpec {
             }
             batch = batch.or(net.batch);
         }
-        Ok(Self { nets, batch, ..self })
+        let mixes = |name: &String| reader.has_operator(name, &MIXING);
+        let mixes_copies = self.mixes_copies || names.iter().any(mixes);
+        Ok(Self { nets, batch, mixes_copies, ..self })
     }
 
     /// The same, giving so many values for each of the sample's: so many times its channels.

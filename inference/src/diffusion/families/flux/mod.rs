@@ -114,8 +114,14 @@ fn read(reader: &Reader<'_>) -> Result<Draft, Error> {
     )?;
     let text = TextSpec::new(clip, t5, &denoiser, token_side, length.range);
 
-    let mut fields =
-        vec!["latents", "prompt_2", "negative_prompt", "negative_prompt_2", "true_cfg_scale"];
+    let mut fields = vec![
+        "latents",
+        "prompt_2",
+        "negative_prompt",
+        "negative_prompt_2",
+        "true_cfg_scale",
+        "guidance_interval",
+    ];
     if text.takes_guidance() {
         fields.push("guidance_scale");
     }

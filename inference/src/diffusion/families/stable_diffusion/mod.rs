@@ -114,7 +114,7 @@ fn read(reader: &Reader<'_>, family: &'static PictureFamily) -> Result<Draft, Er
     let mut fields = vec!["guidance_scale", "latents", "prompt_weights"];
     match embedding {
         Some(_) => fields.push("original_inference_steps"),
-        None => fields.extend(["negative_prompt", "guidance_rescale"]),
+        None => fields.extend(["negative_prompt", "guidance_rescale", "guidance_interval"]),
     }
     let facts = Facts {
         family,

@@ -129,8 +129,14 @@ fn read(reader: &Reader<'_>) -> Result<Draft, Error> {
 
     let fixed = vae.fixed_size(denoiser.fixed_size())?;
     let cells = fixed.unwrap_or(config.sample_size.height_width());
-    let mut fields =
-        vec!["guidance_scale", "latents", "prompt_2", "negative_prompt", "negative_prompt_2"];
+    let mut fields = vec![
+        "guidance_scale",
+        "guidance_interval",
+        "latents",
+        "prompt_2",
+        "negative_prompt",
+        "negative_prompt_2",
+    ];
     if has_t5 {
         fields.extend(["prompt_3", "negative_prompt_3"]);
     }

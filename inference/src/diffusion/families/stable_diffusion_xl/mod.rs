@@ -136,6 +136,7 @@ fn read(reader: &Reader<'_>) -> Result<Draft, Error> {
         None => fields.extend([
             "negative_prompt",
             "guidance_rescale",
+            "guidance_interval",
             "negative_original_size",
             "negative_crops_coords_top_left",
         ]),
