@@ -105,8 +105,8 @@ impl Load {
 pub struct Accepted {
     /// Calls that run before this one; 0 when it starts at once.
     pub queue_position: u32,
-    /// Items beyond the worker's slots beside which it starts, sharing steps; 0 while it waits, and
-    /// from a worker that shares none.
+    /// Items beside which it starts in one slot, sharing their steps; 0 while it waits, and from a
+    /// worker that shares none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub sharing: u32,
 }

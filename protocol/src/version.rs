@@ -45,7 +45,7 @@
 //!       sends and reads none of it |
 //! |   | steps may be shared: a worker says how many items a slot has room for (`batch` of its capacity)
 //!       and beside how many an item begins (`sharing` of `Accepted`); minor 1 skips both. `generate`
-//!       takes `exact`, which minor 1 refuses as `invalid_argument` |
+//!       takes `exact` and `guidance_interval`, which minor 1 refuses as `invalid_argument` |
 //! |   | method `logs`; a worker of minor 1 refuses it as `unknown_method` |
 //!
 //! Minor 2 has room for what is to come: a caller that takes an item in pieces says so by a

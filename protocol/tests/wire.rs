@@ -155,6 +155,13 @@ fn a_call() {
     let request = GenerationRequest { prompt: "heart".to_owned(), lora, ..Default::default() };
     check("generate_args_lora", &GenerateArgs { request, ..args.clone() });
     check("generate_args_2", &GenerateArgs { max_queue_position: Some(0), ..args.clone() });
+    let request = GenerationRequest {
+        prompt: "heart".to_owned(),
+        guidance_interval: Some([0.25, 0.75]),
+        exact: Some(true),
+        ..Default::default()
+    };
+    check("generate_args_exact", &GenerateArgs { request, ..args.clone() });
     check("generate_args_lost", &GenerateArgs { lost: vec![run()], ..args });
     let request = Request {
         id: "r-1".parse().unwrap(),
@@ -168,6 +175,7 @@ fn a_call() {
     };
     check("request", &request);
     check("accepted", &Accepted { queue_position: 3, sharing: 0 });
+    check("accepted_2", &Accepted { queue_position: 0, sharing: 5 });
     check("progress", &Progress { phase: Phase::Generation, step: 5, steps: 20 });
     check("preview", &Preview { step: 5, attachment: attachment() });
     let value = GenerateValue {
@@ -407,6 +415,9 @@ fn the_registrys_record_is_json_for_people() {
     assert_eq!(serde_json::from_str::<WorkerRecord>(&newer).unwrap(), record);
     let loading = WorkerRecord { state: WorkerState::Loading, percent: Some(40), ..record.clone() };
     compare("record_loading.json", &serde_json::to_string_pretty(&loading).unwrap());
+    let capacity = Capacity { slots: 1, queue: 16, batch: 8 };
+    let sharing = WorkerRecord { capacity, ..record.clone() };
+    compare("record_sharing.json", &serde_json::to_string_pretty(&sharing).unwrap());
     let state = WorkerState::Unhealthy;
     let unhealthy = WorkerRecord { state, suspects: vec![suspect()], ..record };
     compare("record_unhealthy.json", &serde_json::to_string_pretty(&unhealthy).unwrap());

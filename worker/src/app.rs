@@ -43,6 +43,9 @@ use crate::watchdog::Watchdog;
 /// How often refused calls of one peer and method are said, and how many such are told apart.
 const REFUSAL_SPAN: Duration = Duration::from_secs(10);
 const MAX_REFUSALS: usize = 256;
+/// How many times as long as a shared step is expected to take a step may take, before the worker is
+/// taken for hung.
+const STEP_MARGIN: u32 = 4;
 
 /// How long a drain, or its end, waits for the disk.
 const MARKER: Duration = Duration::from_secs(2);
@@ -104,6 +107,7 @@ impl Worker {
                 orphan_grace: config.worker.orphan_grace,
             },
             max_batch: capacity.batch as usize,
+            longest_step: config.worker.step_timeout / STEP_MARGIN,
         };
         let models = config.models.iter().map(|(name, model)| Model {
             name: name.clone(),

@@ -200,11 +200,13 @@ impl Candidate<'_> {
         self.models.iter().any(|m| m.name == model || m.aliases.iter().any(|a| a == model))
     }
 
-    /// One item waits behind each that runs, so that no slot idles between two. The others are
-    /// held back until it is seen which worker is free first.
+    /// One item waits behind each slot, so that none idles between two. The others are held back until
+    /// it is seen which worker is free first. No more are sent than the worker takes where none of them
+    /// can share a slot.
     fn has_room(&self) -> bool {
-        let places = self.capacity.places();
-        self.in_flight < places.saturating_add(self.capacity.queue.min(places))
+        let Capacity { slots, queue, .. } = self.capacity;
+        let most = self.capacity.places().saturating_add(queue.min(slots));
+        self.in_flight < most.min(slots.saturating_add(queue))
     }
 
     /// By this engine's items for its slots.

@@ -130,6 +130,15 @@ fn a_worker_that_failed_is_the_last_resort_and_one_without_a_place_is_none() {
 }
 
 #[test]
+fn a_worker_is_sent_what_shares_its_slots_and_no_more_than_it_takes_at_the_worst() {
+    for (slots, batch, most) in [(1, 1, 2), (1, 8, 9), (1, 16, 17), (1, 64, 17), (2, 4, 10)] {
+        let own = |in_flight| Worker { slots, batch, ..worker(0, in_flight) };
+        assert_eq!(ranks(&[own(most - 1)], &Constraints::default()), set(&[0]), "{slots}, {batch}");
+        assert_eq!(ranks(&[own(most)], &Constraints::default()), [None].into(), "{slots}, {batch}");
+    }
+}
+
+#[test]
 fn two_different_workers_are_looked_at() {
     let workers = [worker(0, 0), worker(1, 2), worker(2, 0), worker(3, 1)];
     let excluded = [workers[0].id.clone()];

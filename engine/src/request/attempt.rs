@@ -4,7 +4,8 @@
 //! The other worker is asked first, and takes the item only if fewer items are before it there; then
 //! the call that waits is cancelled. So an item never loses its place for a worse one, each move
 //! brings it nearer to its beginning, and one that has taken a step stays where it is. An item that
-//! begins at once, but shares its steps with others, looks for a worker with fewer at once.
+//! begins at once, but shares its steps with others, looks for a worker with fewer at once: the one
+//! with the most others first, so that no more move than it takes to even them out.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -29,6 +30,9 @@ const MOVES: u32 = 16;
 /// the more it gains by a worker that idles.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Until the first look of an item that shares its steps with one other; with more it is less.
+const LOOK_SOON: Duration = Duration::from_millis(10);
 
 /// How long another worker has to say whether it takes the item.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -55,8 +59,31 @@ struct ItemCall {
     slot: Slot,
     stream: Box<dyn CallStream>,
     began: Instant,
-    /// Items before it there, or beside it; 0 once it has taken a step, and while that is not known.
-    position: u32,
+    place: QueuePlace,
+}
+
+/// Where an item is on its worker.
+#[derive(Debug, Clone, Copy, Default)]
+struct QueuePlace {
+    /// Items before it in the queue.
+    queue_position: u32,
+    /// Items beside which it began.
+    sharing: u32,
+}
+
+impl QueuePlace {
+    /// Items that it shares the worker with, before or beside it.
+    fn others(self) -> u32 {
+        self.queue_position.max(self.sharing)
+    }
+
+    /// Until another worker is looked for the first time.
+    fn first_pause(self) -> Duration {
+        match self.sharing {
+            0 => LOOK_EVERY.saturating_mul(self.queue_position.max(1)),
+            others => LOOK_SOON / others,
+        }
+    }
 }
 
 /// What ends the stay on a worker.
@@ -95,7 +122,7 @@ impl Attempt<'_> {
         self.tell_worker(&slot);
         let (began, call) = (Instant::now(), self.call.clone());
         match self.send(&slot, call, began).await {
-            Ok(stream) => Ok(ItemCall { slot, stream, began, position: 0 }),
+            Ok(stream) => Ok(ItemCall { slot, stream, began, place: QueuePlace::default() }),
             Err(error) => Err(failure(&slot, error)),
         }
     }
@@ -115,34 +142,40 @@ impl Attempt<'_> {
 
     /// Follows the item on its worker until it ends there, or another one takes it.
     async fn follow(&self, current: &mut ItemCall, may_move: bool) -> Result<Next, CallError> {
-        let ItemCall { slot, stream, position, .. } = current;
-        let known = AtomicU32::new(*position);
-        let mut search = pin!(self.search(slot.worker(), &known, LOOK_EVERY));
+        let ItemCall { slot, stream, place, .. } = current;
+        // None once it has taken a step, and while that is not known.
+        let others = AtomicU32::new(place.others());
+        let mut search = pin!(self.search(slot.worker(), &others, place.first_pause()));
         loop {
             let mut next = stream.next();
             let event = loop {
                 tokio::select! {
                     biased;
                     event = &mut next => break event?,
-                    other = &mut search, if may_move && known.load(Ordering::Relaxed) > 0 => {
-                        if other.position < known.load(Ordering::Relaxed) {
+                    other = &mut search, if may_move && others.load(Ordering::Relaxed) > 0 => {
+                        if other.place.others() < others.load(Ordering::Relaxed) {
                             return Ok(Next::Move(other));
                         }
-                        search.set(self.search(slot.worker(), &known, LOOK_EVERY));
+                        search.set(self.search(slot.worker(), &others, LOOK_EVERY));
                     }
                 }
             };
             match &event {
                 CallEvent::Accepted { queue_position, sharing } => {
-                    let position = (*queue_position).max(*sharing);
-                    slot.note_position(position);
-                    known.store(position, Ordering::Relaxed);
-                    if *queue_position == 0 {
-                        search.set(self.search(slot.worker(), &known, Duration::ZERO));
+                    let place = QueuePlace { queue_position: *queue_position, sharing: *sharing };
+                    slot.note_position(place.others());
+                    others.store(place.others(), Ordering::Relaxed);
+                    if place.sharing > 0 {
+                        search.set(self.search(slot.worker(), &others, place.first_pause()));
                     }
                 }
                 CallEvent::Progress(progress) if is_beginning(progress) => {}
-                CallEvent::Progress(_) => known.store(0, Ordering::Relaxed),
+                CallEvent::Progress(_) => {
+                    if others.swap(0, Ordering::Relaxed) > 0 {
+                        // Withdraws what is on offer.
+                        search.set(self.search(slot.worker(), &others, LOOK_EVERY));
+                    }
+                }
                 CallEvent::Preview(..) | CallEvent::Reply(_) => {}
             }
             match update(event, self.item.index, slot.worker()) {
@@ -153,33 +186,33 @@ impl Attempt<'_> {
     }
 
     /// Looks now and then for a worker that would begin the item sooner, until one has taken it; for
-    /// the first time after `first` for each item before this one.
-    async fn search(&self, current: &WorkerId, position: &AtomicU32, first: Duration) -> ItemCall {
-        let mut every = first;
+    /// the first time after `pause`.
+    async fn search(&self, current: &WorkerId, others: &AtomicU32, pause: Duration) -> ItemCall {
+        let mut pause = pause;
         loop {
-            let before = position.load(Ordering::Relaxed);
-            let pause = every.saturating_mul(before.max(1)).min(LONGEST_PAUSE);
-            every = LOOK_EVERY;
-            sleep(pause.mul_f64(0.5 + self.job.dispatcher.jitter())).await;
-            if let Some(other) = self.look(current, position.load(Ordering::Relaxed)).await {
+            let pause_now = pause.min(LONGEST_PAUSE).mul_f64(0.5 + self.job.dispatcher.jitter());
+            sleep(pause_now).await;
+            let before = others.load(Ordering::Relaxed);
+            if let Some(other) = self.look(current, before).await {
                 return other;
             }
+            pause = LOOK_EVERY.saturating_mul(others.load(Ordering::Relaxed).max(1));
         }
     }
 
     /// Offers the item, which has so many others before it, to a worker where it has fewer.
-    async fn look(&self, current: &WorkerId, position: u32) -> Option<ItemCall> {
-        let most = position.checked_sub(1)?;
-        let slot = self.job.dispatcher.shorter_queue(self.wish, current, position).await?;
+    async fn look(&self, current: &WorkerId, others: u32) -> Option<ItemCall> {
+        let most = others.checked_sub(1)?;
+        let slot = self.job.dispatcher.shorter_queue(self.wish, current, others).await?;
         let args = self.job.args(self.item, Some(most), self.lost).ok()?;
         let (began, call) = (Instant::now(), OutgoingCall { args, ..self.call.clone() });
         let mut stream = self.send(&slot, call, began).await.ok()?;
         match timeout(ANSWER, stream.next()).await {
             Ok(Ok(CallEvent::Accepted { queue_position, sharing })) => {
-                let position = queue_position.max(sharing);
-                slot.note_position(position);
+                let place = QueuePlace { queue_position, sharing };
+                slot.note_position(place.others());
                 // A worker of minor 1 takes it at any position.
-                (position <= most).then_some(ItemCall { slot, stream, began, position })
+                (place.others() <= most).then_some(ItemCall { slot, stream, began, place })
             }
             Ok(Ok(_) | Err(_)) | Err(_) => None,
         }
@@ -192,7 +225,7 @@ impl Attempt<'_> {
 
     fn tell_place(&self, call: &ItemCall) {
         self.tell_worker(&call.slot);
-        let (item, queue_position) = (self.item.index, call.position);
+        let (item, queue_position) = (self.item.index, call.place.queue_position);
         self.job.mailbox.push(RequestEvent::Accepted { item, queue_position });
     }
 

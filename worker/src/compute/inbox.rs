@@ -278,9 +278,13 @@ impl Inbox {
                     if let Some(data) = desk.items.get_mut(&item) {
                         data.end();
                     }
-                    self.journal.end(item);
+                    // While compute is at it, a worker may yet be lost to it.
+                    if !desk.plan.is_computing_in_vain(item) {
+                        self.journal.end(item);
+                    }
                     self.metrics.ended(error, after);
                 }
+                Command::Leave(item) => self.journal.end(item),
                 Command::Forget(item) => drop(desk.items.remove(&item)),
                 Command::Answer(order, answer) => {
                     if let Some(reply) = desk.orders.remove(&order) {

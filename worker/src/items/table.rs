@@ -150,16 +150,21 @@ impl Items {
         error
     }
 
+    /// Whether an item waits for a slot.
+    pub(crate) fn is_waiting(&self, id: ItemId) -> bool {
+        self.items.get(&id).is_some_and(|item| item.view.state == RequestState::Queued)
+    }
+
     /// The oldest waiting item that has a caller. One without a caller keeps its place.
     pub(crate) fn first_waiting(&self) -> Option<ItemId> {
         let has_caller = |id: &&ItemId| self.items.get(id).is_some_and(|item| item.subscribers > 0);
         self.queue.iter().find(has_caller).copied()
     }
 
-    /// A waiting item has a slot.
-    pub(crate) fn begin(&mut self, id: ItemId, now: Instant) {
+    /// A waiting item has a slot, beside so many others.
+    pub(crate) fn begin(&mut self, id: ItemId, beside: usize, now: Instant) {
         self.queue.retain(|&waiting| waiting != id);
-        let sharing = self.room.ahead(self.counts.running, 0);
+        let sharing = u32::try_from(beside).unwrap_or(u32::MAX);
         self.counts.running += 1;
         self.room.began(now);
         self.change(id, |item| {

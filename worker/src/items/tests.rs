@@ -72,7 +72,7 @@ fn error(table: &Items, id: ItemId) -> Option<ErrorKind> {
 /// Gives a slot to the item whose turn it is.
 fn take(table: &mut Items, now: Instant) -> Option<ItemId> {
     let id = table.first_waiting()?;
-    table.begin(id, now);
+    table.begin(id, 0, now);
     Some(id)
 }
 

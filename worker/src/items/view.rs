@@ -12,7 +12,7 @@ use hearth_protocol::methods::{GenerateValue, RequestState};
 pub(crate) struct ItemView {
     pub(crate) state: RequestState,
     pub(crate) queue_position: u32,
-    /// Items beside which it began, more than there are slots.
+    /// Items beside which it began in its slot.
     pub(crate) sharing: u32,
     pub(crate) phase: Phase,
     pub(crate) step: u32,

@@ -1,15 +1,17 @@
 //! All that the plan knows, and the moves that its rules are made of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use hearth_api::{CallError, ErrorKind};
+use hearth_inference::model::BatchKey;
 use hearth_inference::progress::Progress;
 use hearth_protocol::message::Phase;
 
 use super::command::{Answer, Command, PreparationFacts, RunError, Work};
+use super::entry::{Lane, Stage};
 use super::lifecycle::Lifecycle;
-use super::line::{Lane, Line, Stage, Turn};
+use super::line::{Line, Turn};
 use super::loads::{Load, Loads};
 use super::orders::{OrderId, Orders};
 use super::rates::StepRates;
@@ -29,6 +31,8 @@ pub(super) struct Board {
     pub(super) unwanted: Vec<String>,
     /// What unfinished items are prepared for.
     pub(super) prepared: BTreeMap<ItemId, PreparationFacts>,
+    /// Items whose requests are being prepared.
+    pub(super) preparing: BTreeSet<ItemId>,
     /// Most items that take a step together.
     pub(super) max_batch: usize,
     /// How much steps gain by being shared.
@@ -53,16 +57,50 @@ impl Board {
     }
 
     /// Where an item belongs, as far as that is known before it starts.
-    pub(super) fn lane_of(&self, id: ItemId, now: Instant) -> Option<Lane> {
+    pub(super) fn lane_of(&self, id: ItemId) -> Option<Lane> {
         let spec = self.items.spec(id)?;
-        let facts = self.facts_of(&spec.model);
         let prepared = self.prepared.get(&id).filter(|prepared| {
+            let facts = self.facts_of(&spec.model);
             !spec.is_suspect
                 && facts.is_some_and(|facts| facts.description.digest == prepared.digest)
         });
         let shares = prepared.and_then(|prepared| prepared.shares.clone());
-        let most = shares.as_ref().map(|shares| self.rates.best(shares, self.max_batch, now));
-        Some(Lane { model: spec.model.clone(), shares, most: most.unwrap_or(1) })
+        Some(Lane { model: spec.model.clone(), shares })
+    }
+
+    /// Gives an item a slot, or a place beside those of one. Says whether there was room.
+    pub(super) fn begin(&mut self, id: ItemId, slots: usize, now: Instant) -> bool {
+        let Some(lane) = self.lane_of(id) else { return false };
+        let most = |key: &BatchKey| self.rates.best(key, self.max_batch, now);
+        if !self.line.has_room(&lane, slots, &most) {
+            self.prepare_early(id);
+            return false;
+        }
+        let beside = self.line.beside(&lane, &most);
+        self.items.begin(id, beside, now);
+        self.place(id, lane, now);
+        true
+    }
+
+    /// Has the request of an item prepared that waits and was admitted before its model was there:
+    /// only then is it known whether it can share a slot.
+    fn prepare_early(&mut self, id: ItemId) {
+        let model = self.items.spec(id).map(|spec| spec.model.clone());
+        if let Some(facts) = model.and_then(|model| self.facts_of(&model).cloned()) {
+            self.prepare(id, facts);
+        }
+    }
+
+    /// Has an item's request prepared for a model, unless it is or will be.
+    fn prepare(&mut self, id: ItemId, facts: Facts) -> bool {
+        let known = self.prepared.get(&id).map(|prepared| &prepared.digest);
+        if known == Some(&facts.description.digest) {
+            return true;
+        }
+        if self.preparing.insert(id) {
+            self.command(Command::Prepare { item: id, facts });
+        }
+        false
     }
 
     /// What is known of a model that is in memory.
@@ -72,8 +110,7 @@ impl Board {
     }
 
     /// Has an item that has a slot do what comes first: wait for its model, be prepared, or start.
-    pub(super) fn place(&mut self, id: ItemId, now: Instant) {
-        let Some(lane) = self.lane_of(id, now) else { return };
+    pub(super) fn place(&mut self, id: ItemId, lane: Lane, now: Instant) {
         let model = lane.model.clone();
         let Some(facts) = self.facts_of(&model).cloned() else {
             self.line.wait(id, lane, Stage::Model);
@@ -85,11 +122,8 @@ impl Board {
             return;
         };
         self.line.wait(id, lane, Stage::Preparation);
-        let prepared = self.prepared.get(&id).map(|prepared| &prepared.digest);
-        if prepared == Some(&facts.description.digest) {
+        if self.prepare(id, facts) {
             self.line.ready(id, Stage::Start, Turn::Last);
-        } else {
-            self.command(Command::Prepare { item: id, facts });
         }
     }
 

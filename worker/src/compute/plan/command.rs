@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Publish(ItemId),
     /// An item has ended, so long after it came: in a result, or an error of this kind.
     End { item: ItemId, error: Option<ErrorKind>, after: Duration },
+    /// Compute is no longer at an item that has ended before.
+    Leave(ItemId),
     /// An item was forgotten.
     Forget(ItemId),
     /// An order's outcome.

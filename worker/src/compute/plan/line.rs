@@ -8,63 +8,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use hearth_inference::model::BatchKey;
 
+use super::cohort::{Cohort, Most};
 use super::command::{ItemWork, StepGroup};
+use super::entry::{Computing, Entry, Lane, Stage};
 use crate::items::ItemId;
-
-/// How far an item is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Its model is being loaded.
-    Model,
-    /// Its request is being prepared.
-    Preparation,
-    /// It is to be started.
-    Start,
-    /// It is to take a step.
-    Step(Option<BatchKey>),
-    /// It is to be shown, before the next step.
-    Preview(Option<BatchKey>),
-    /// All its steps are taken.
-    Finish,
-    /// It has left compute, and becomes a file.
-    Encoding,
-}
-
-/// What an item brings into the line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Lane {
-    pub(super) model: String,
-    /// What it has in common with those that share its slot; none for one that has its slot alone.
-    pub(super) shares: Option<BatchKey>,
-    /// Most items that take a step together.
-    pub(super) most: usize,
-}
-
-impl Lane {
-    /// Whether an item finds room beside so many of another's.
-    fn joins(&self, other: &Self, count: usize) -> bool {
-        self.shares.is_some()
-            && (&self.model, &self.shares) == (&other.model, &other.shares)
-            && count < self.most
-    }
-}
-
-struct Entry {
-    lane: Lane,
-    stage: Stage,
-    computing: Computing,
-}
-
-/// Whether compute is at an item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Computing {
-    No,
-    Alone,
-    /// With others, for which it goes on whatever becomes of this one.
-    Together,
-    /// The same, but the item has ended meanwhile.
-    InVain,
-}
 
 /// Where an item comes in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,25 +36,38 @@ pub(super) struct Line {
 impl Line {
     /// Whether there is room for one more: beside items that share a slot, or in a slot of its own.
     /// What becomes a file takes none.
-    pub(super) fn has_room(&self, lane: &Lane, slots: usize) -> bool {
-        let mut taken = 0;
-        let mut shared: Vec<(&Lane, usize)> = Vec::new();
-        let entries = self.entries.values().filter(|entry| entry.stage != Stage::Encoding);
-        for Entry { lane, .. } in entries {
-            match shared.iter_mut().find(|(other, count)| lane.joins(other, *count)) {
-                Some((_, count)) => *count += 1,
-                None => {
-                    taken += 1;
-                    shared.push((lane, 1));
-                }
+    pub(super) fn has_room(&self, lane: &Lane, slots: usize, most: Most<'_>) -> bool {
+        let cohorts = self.cohorts();
+        let taken: usize = cohorts.iter().map(|cohort| cohort.slots(most)).sum();
+        taken < slots || cohorts.iter().any(|cohort| cohort.beside(lane, most).is_some())
+    }
+
+    /// How many others share the slot that one more item of the lane would have.
+    pub(super) fn beside(&self, lane: &Lane, most: Most<'_>) -> usize {
+        self.cohorts().iter().find_map(|cohort| cohort.beside(lane, most)).unwrap_or(0)
+    }
+
+    fn cohorts(&self) -> Vec<Cohort<'_>> {
+        let mut cohorts: Vec<Cohort<'_>> = Vec::new();
+        for entry in self.entries.values().filter(|entry| entry.stage != Stage::Encoding) {
+            match cohorts.iter_mut().find(|cohort| cohort.has(entry)) {
+                Some(cohort) => cohort.items.push(entry),
+                None => cohorts.push(Cohort { lane: &entry.lane, items: vec![entry] }),
             }
         }
-        taken < slots || shared.iter().any(|(other, count)| lane.joins(other, *count))
+        cohorts
     }
 
     /// Has an item wait for what compute doesn't do.
     pub(super) fn wait(&mut self, id: ItemId, lane: Lane, stage: Stage) {
-        self.entries.insert(id, Entry { lane, stage, computing: Computing::No });
+        self.entries.insert(id, Entry { lane, stage, step: 0, computing: Computing::No });
+    }
+
+    /// An item has taken so many steps.
+    pub(super) fn reached(&mut self, id: ItemId, step: usize) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.step = step;
+        }
     }
 
     /// Puts an item among those that compute can go on with.
@@ -145,9 +105,9 @@ impl Line {
         self.entries.get(&id).map(|entry| &entry.stage)
     }
 
-    /// What an item has in common with those that share its slot.
-    pub(super) fn shares(&self, id: ItemId) -> Option<BatchKey> {
-        self.entries.get(&id)?.lane.shares.clone()
+    /// What an item's step has in common with those that can share it; none for one that is alone.
+    pub(super) fn key(&self, id: ItemId) -> Option<&BatchKey> {
+        self.entries.get(&id).filter(|entry| entry.lane.shares.is_some())?.key()
     }
 
     pub(super) fn is_computing(&self, id: ItemId) -> bool {
@@ -201,13 +161,13 @@ impl Line {
 
     /// What compute does next: the first item's, together with those that can share its step. No
     /// item is finished while the encoder has `backlog` others to do.
-    pub(super) fn next(&mut self, backlog: usize) -> Option<ItemWork> {
+    pub(super) fn next(&mut self, backlog: usize, most: Most<'_>) -> Option<ItemWork> {
         let full = self.encoding >= backlog;
         let entries = &self.entries;
         let position = self.turns.iter().position(|id| {
             entries.get(id).is_some_and(|entry| !(full && entry.stage == Stage::Finish))
         })?;
-        let id = self.turns.remove(position)?;
+        let id = self.turns.remove(self.last_of_its_cohort(position))?;
         let entry = self.entries.get_mut(&id)?;
         entry.computing = Computing::Alone;
         Some(match entry.stage.clone() {
@@ -215,7 +175,9 @@ impl Line {
             Stage::Finish => ItemWork::Finish(id),
             Stage::Step(key) => {
                 let lane = entry.lane.clone();
-                ItemWork::Step(self.group(id, &lane, key.filter(|_| lane.shares.is_some())))
+                let key = key.filter(|_| lane.shares.is_some());
+                let size = key.as_ref().map_or(1, most);
+                ItemWork::Step(self.group(id, &lane.model, key, size))
             }
             Stage::Start | Stage::Model | Stage::Preparation | Stage::Encoding => {
                 ItemWork::Start(id)
@@ -223,20 +185,44 @@ impl Line {
         })
     }
 
-    /// The first item, with those that can share its step. They keep their order from step to step,
-    /// so that what is in the graph's memory stays in its place.
-    fn group(&mut self, first: ItemId, lane: &Lane, key: Option<BatchKey>) -> StepGroup {
+    /// Where items must be in step, the turn is that of the one that is behind the others.
+    fn last_of_its_cohort(&self, position: usize) -> usize {
+        let entry = |position: usize| self.turns.get(position).and_then(|id| self.entries.get(id));
+        let Some(first) = entry(position) else { return position };
+        if !first.lane.is_in_step() || !matches!(first.stage, Stage::Step(_)) {
+            return position;
+        }
+        let cohort = Cohort { lane: &first.lane, items: vec![first] };
+        let others = (position..self.turns.len()).filter_map(|at| Some((at, entry(at)?)));
+        let behind = others
+            .filter(|(_, other)| matches!(other.stage, Stage::Start | Stage::Step(_)))
+            .filter(|(_, other)| cohort.has(other))
+            .min_by_key(|(_, other)| (other.step, other.stage != Stage::Start));
+        behind.map_or(position, |(at, _)| at)
+    }
+
+    /// The first item, with others that can share its step: `size` of them. They keep their order from
+    /// step to step, so that what is in the graph's memory stays in its place.
+    fn group(
+        &mut self,
+        first: ItemId,
+        model: &str,
+        key: Option<BatchKey>,
+        size: usize,
+    ) -> StepGroup {
         let mut group = vec![first];
         let entries = &mut self.entries;
-        let common = |entry: &Entry| match &entry.stage {
+        let is_common = |entry: &Entry| match &entry.stage {
             Stage::Step(Some(other)) => {
-                entry.lane.model == lane.model && Some(other) == key.as_ref()
+                entry.lane.shares.is_some()
+                    && entry.lane.model == model
+                    && Some(other) == key.as_ref()
             }
             _ => false,
         };
         self.turns.retain(|id| {
             let Some(entry) = entries.get_mut(id) else { return false };
-            let joins = entry.lane.shares.is_some() && common(entry) && group.len() < lane.most;
+            let joins = group.len() < size && is_common(entry);
             if joins {
                 group.push(*id);
             }

@@ -9,7 +9,9 @@
 //! pieces of items' work: orders and items take turns, so that neither starves the other.
 
 mod board;
+mod cohort;
 mod command;
+mod entry;
 mod lifecycle;
 mod line;
 mod loads;
@@ -21,10 +23,11 @@ mod stops;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-use std::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use hearth_api::{CallError, RequestId};
+use hearth_inference::model::BatchKey;
 use hearth_protocol::record::WorkerState;
 
 use crate::items::{self, Change, ItemId, ItemKey, ItemSpec, Items};
@@ -49,6 +52,8 @@ pub(crate) struct Bounds {
     pub(crate) items: items::Bounds,
     /// Items that take a step together.
     pub(crate) max_batch: usize,
+    /// How long a step may take that is shared.
+    pub(crate) longest_step: Duration,
 }
 
 pub(crate) struct Plan {
@@ -74,8 +79,9 @@ impl Plan {
             busy: None,
             unwanted: Vec::new(),
             prepared: BTreeMap::new(),
+            preparing: BTreeSet::new(),
             max_batch: bounds.max_batch,
-            rates: StepRates::default(),
+            rates: StepRates::new(bounds.longest_step),
             busy_since: None,
             commands: Vec::new(),
         };
@@ -204,6 +210,11 @@ impl Plan {
         self.board.items.holds(key)
     }
 
+    /// Whether compute is at an item that has ended.
+    pub(crate) fn is_computing_in_vain(&self, id: ItemId) -> bool {
+        self.board.line.is_abandoned(id)
+    }
+
     /// An item's caller has gone.
     pub(crate) fn leave(&mut self, id: ItemId, now: Instant) {
         self.board.items.unsubscribe(id, now);
@@ -272,13 +283,10 @@ impl Plan {
     fn advance(&mut self, now: Instant) {
         obey::complete(&mut self.board);
         obey::send_for_models(&mut self.board, now);
+        let slots = self.bounds.items.slots as usize;
         while let Some(id) = self.board.items.first_waiting()
-            && let Some(lane) = self.board.lane_of(id, now)
-            && self.board.line.has_room(&lane, self.bounds.items.slots as usize)
-        {
-            self.board.items.begin(id, now);
-            self.board.place(id, now);
-        }
+            && self.board.begin(id, slots, now)
+        {}
         self.report_items();
         self.give_compute_work(now);
         self.give_loader_work();
@@ -289,7 +297,7 @@ impl Plan {
         if self.board.busy.is_some() {
             return;
         }
-        let Some(work) = self.next_work() else {
+        let Some(work) = self.next_work(now) else {
             let over = self.board.life.is_closed() && self.board.line.is_empty();
             if over && !std::mem::replace(&mut self.is_stopped, true) {
                 self.board.command(Command::Stop);
@@ -310,7 +318,7 @@ impl Plan {
         self.board.command(Command::Compute(work));
     }
 
-    fn next_work(&mut self) -> Option<Work> {
+    fn next_work(&mut self, now: Instant) -> Option<Work> {
         let board = &mut self.board;
         if !board.unwanted.is_empty() {
             let models = std::mem::take(&mut board.unwanted);
@@ -324,8 +332,10 @@ impl Plan {
         {
             return Some(work);
         }
-        let backlog = self.bounds.items.slots as usize * self.bounds.max_batch + 1;
-        let work = board.line.next(backlog).map(Work::Item);
+        let backlog = self.bounds.items.slots as usize + 1;
+        let (rates, max_batch) = (&board.rates, board.max_batch);
+        let most = |key: &BatchKey| rates.best(key, max_batch, now);
+        let work = board.line.next(backlog, &most).map(Work::Item);
         work.or_else(|| obey::next(board))
     }
 

@@ -233,7 +233,11 @@ pub(super) fn loaded(
             times.model_load += since.map(|since| now - since).unwrap_or_default();
         });
         match &outcome {
-            Ok(()) => board.place(id, now),
+            Ok(()) => {
+                if let Some(lane) = board.lane_of(id) {
+                    board.place(id, lane, now);
+                }
+            }
             // Another worker's copy may be whole.
             Err(error) => board.fail(id, CallError { retryable: true, ..error.clone() }, now),
         }

@@ -7,7 +7,8 @@ use hearth_protocol::message::Phase;
 
 use super::board::Board;
 use super::command::{Command, PreparationFacts, RunError, RunStatus};
-use super::line::{Stage, Turn};
+use super::entry::Stage;
+use super::line::Turn;
 use crate::items::{ItemId, Outcome, PreviewImage};
 
 /// A run has begun, or taken a step.
@@ -18,6 +19,7 @@ pub(super) fn advanced(
     now: Instant,
 ) {
     if board.line.is_abandoned(id) {
+        board.command(Command::Leave(id));
         return match outcome {
             Ok(_) => board.line.remove(id),
             Err(_) => board.line.remove_run(id),
@@ -28,6 +30,7 @@ pub(super) fn advanced(
         Err(error) => return board.end_run(id, error, now),
     };
     board.items.progress(id, Phase::Generation, step, steps);
+    board.line.reached(id, step);
     if is_done {
         board.line.ready(id, Stage::Finish, Turn::First);
     } else if step > 0 && board.items.wants_preview(id, step) {
@@ -45,8 +48,8 @@ pub(super) fn measured(
     now: Instant,
 ) {
     let Some((first, _)) = outcomes.first() else { return };
-    let shares = board.line.shares(*first);
-    if let (Some(key), Some(began)) = (shares, board.busy_since.take())
+    let key = board.line.key(*first).cloned();
+    if let (Some(key), Some(began)) = (key, board.busy_since.take())
         && outcomes.iter().all(|(_, outcome)| outcome.is_ok())
     {
         board.rates.note(&key, outcomes.len(), now.saturating_duration_since(began), now);
@@ -82,20 +85,24 @@ pub(super) fn finished(board: &mut Board, id: ItemId, outcome: Result<(), RunErr
     board.command(Command::Encode(id));
 }
 
-/// A request was prepared. Its item may have ended meanwhile.
+/// A request was prepared. Its item may wait, have a slot, or have ended meanwhile.
 pub(super) fn prepared(
     board: &mut Board,
     id: ItemId,
     outcome: Result<PreparationFacts, CallError>,
     now: Instant,
 ) {
-    if board.line.stage(id) != Some(&Stage::Preparation) {
+    board.preparing.remove(&id);
+    let has_slot = board.line.stage(id) == Some(&Stage::Preparation);
+    if !has_slot && !board.items.is_waiting(id) {
         return;
     }
     match outcome {
         Ok(prepared) => {
             board.prepared.insert(id, prepared);
-            board.place(id, now);
+            if let Some(lane) = board.lane_of(id).filter(|_| has_slot) {
+                board.place(id, lane, now);
+            }
         }
         Err(error) => board.fail(id, error, now),
     }

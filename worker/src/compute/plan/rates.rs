@@ -1,8 +1,9 @@
 //! How long steps take by how many items share them: from it follows how many should.
 //!
 //! How much a step gains by being shared depends on the model, the size of its pictures and the
-//! device, so it is learnt as the worker serves. A measurement counts for a while; then it is made
-//! again.
+//! device, so it is learnt as the worker serves: first from steps alone, then from twice as many
+//! items each time, for as long as that gets more done. A measurement counts for a while; then it is
+//! made again.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,61 +14,100 @@ use hearth_inference::model::BatchKey;
 const GAIN: f64 = 1.05;
 /// The share of the best known rate that is enough: a place for a newcomer is worth a little.
 const ENOUGH: f64 = 0.95;
-/// How much the newest step counts in the average.
+/// Steps alone before any is shared. The first of a size makes room for it, and is slow.
+const ALONE: u32 = 2;
+/// Steps of a size before it is judged.
+const TRIALS: u32 = 3;
+/// How much the newest step counts in the average, once the size was judged.
 const NEWEST: f64 = 0.3;
 /// How long a measurement counts.
 const KEPT: Duration = Duration::from_secs(120);
 /// Most kinds of steps that are remembered.
 const KINDS: usize = 64;
 
-/// What is known of steps, by what the items have in common.
-#[derive(Debug, Default)]
+/// What is known of steps, by their kind.
+#[derive(Debug)]
 pub(super) struct StepRates {
-    kinds: BTreeMap<BatchKey, BTreeMap<usize, Average>>,
+    kinds: BTreeMap<BatchKey, BTreeMap<usize, StepTime>>,
+    /// How long a shared step may take.
+    longest: Duration,
 }
 
+/// Steps of one size.
 #[derive(Debug, Clone, Copy)]
-struct Average {
+struct StepTime {
     seconds: f64,
+    steps: u32,
     at: Instant,
 }
 
+impl StepTime {
+    fn is_fresh(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.at) < KEPT
+    }
+}
+
 impl StepRates {
-    /// So many items have taken a step together.
-    pub(super) fn note(&mut self, key: &BatchKey, items: usize, took: Duration, now: Instant) {
-        if !self.kinds.contains_key(key) && self.kinds.len() >= KINDS {
-            self.forget_oldest();
-        }
-        let sizes = self.kinds.entry(key.clone()).or_default();
-        sizes.retain(|_, known| is_fresh(*known, now));
-        let seconds = took.as_secs_f64();
-        let known = sizes.entry(items).or_insert(Average { seconds, at: now });
-        *known = Average { seconds: known.seconds + NEWEST * (seconds - known.seconds), at: now };
+    pub(super) fn new(longest: Duration) -> Self {
+        Self { kinds: BTreeMap::new(), longest }
     }
 
-    /// How many items should share a step, at most `most`: as many as get more done together, as far
-    /// as that was seen.
-    pub(super) fn best(&self, key: &BatchKey, most: usize, now: Instant) -> usize {
-        let Some(sizes) = self.kinds.get(key) else { return most };
-        let known = sizes.iter().filter(|(size, known)| **size <= most && is_fresh(**known, now));
-        let rate = |size: usize, known: &Average| size as f64 / known.seconds.max(1e-9);
-        let rates: Vec<_> = known.map(|(&size, known)| (size, rate(size, known))).collect();
-        let highest = rates.iter().map(|(_, rate)| *rate).fold(0.0, f64::max);
-        let alone = rates.first().filter(|(size, _)| *size == 1).map_or(0.0, |(_, rate)| *rate);
-        let is_worth = |(size, rate): &(usize, f64)| {
-            *size == 1 || (*rate >= ENOUGH * highest && *rate >= GAIN * alone)
-        };
-        match rates.last() {
-            Some(last) if !is_worth(last) => {
-                rates.iter().rev().find(|known| is_worth(known)).map_or(1, |(size, _)| *size)
-            }
-            // More were never tried.
-            Some(_) | None => most,
+    /// So many items have taken a step together. What no clock can tell is not a measurement.
+    pub(super) fn note(&mut self, key: &BatchKey, items: usize, took: Duration, now: Instant) {
+        if took.is_zero() {
+            return;
         }
+        let kind = key.kind();
+        if !self.kinds.contains_key(&kind) && self.kinds.len() >= KINDS {
+            self.forget_oldest();
+        }
+        let sizes = self.kinds.entry(kind).or_default();
+        sizes.retain(|_, known| known.is_fresh(now));
+        let took = took.as_secs_f64();
+        let known =
+            sizes.get(&items).map_or(StepTime { seconds: took, steps: 1, at: now }, |known| {
+                let seconds = match known.steps < TRIALS {
+                    true => known.seconds.min(took),
+                    false => known.seconds + NEWEST * (took - known.seconds),
+                };
+                StepTime { seconds, steps: known.steps.saturating_add(1), at: now }
+            });
+        sizes.insert(items, known);
+    }
+
+    /// How many items should share a step, at most `most`: as many as get more done together, and
+    /// twice as many as ever did where that isn't known yet.
+    pub(super) fn best(&self, key: &BatchKey, most: usize, now: Instant) -> usize {
+        let sizes = self.kinds.get(&key.kind());
+        let known: Vec<_> = sizes
+            .into_iter()
+            .flatten()
+            .filter(|(size, known)| **size <= most && known.is_fresh(now))
+            .collect();
+        // All else is measured by what a step alone takes.
+        let Some((_, alone)) =
+            known.first().filter(|(size, own)| **size == 1 && own.steps >= ALONE)
+        else {
+            return 1;
+        };
+        let rate = |size: usize, known: &StepTime| size as f64 / known.seconds.max(1e-9);
+        let highest = known.iter().map(|(size, own)| rate(**size, own)).fold(0.0, f64::max);
+        let least = (ENOUGH * highest).max(GAIN / alone.seconds.max(1e-9));
+        let longest = self.longest.as_secs_f64();
+        let is_worth = |size: usize, own: &StepTime| {
+            size == 1
+                || (own.seconds <= longest && (own.steps < TRIALS || rate(size, own) >= least))
+        };
+        let best = known.iter().rposition(|(size, own)| is_worth(**size, own)).unwrap_or_default();
+        let Some(&(&size, own)) = known.get(best) else { return 1 };
+        let more = most.min(2 * size);
+        let was_tried = known.len() > best + 1;
+        let may_take = own.seconds * more as f64 / size as f64;
+        if was_tried || may_take > longest { size } else { more }
     }
 
     fn forget_oldest(&mut self) {
-        let newest = |sizes: &BTreeMap<usize, Average>| sizes.values().map(|known| known.at).max();
+        let newest = |sizes: &BTreeMap<usize, StepTime>| sizes.values().map(|own| own.at).max();
         let oldest = self.kinds.iter().min_by_key(|(_, sizes)| newest(sizes));
         if let Some(key) = oldest.map(|(key, _)| key.clone()) {
             self.kinds.remove(&key);
@@ -75,19 +115,17 @@ impl StepRates {
     }
 }
 
-fn is_fresh(known: Average, now: Instant) -> bool {
-    now.saturating_duration_since(known.at) < KEPT
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Rates after steps of so many items in so many milliseconds.
+    const LONGEST: Duration = Duration::from_secs(2);
+
+    /// Rates after three steps each of so many items in so many milliseconds.
     fn rates(steps: &[(usize, u64)], now: Instant) -> (StepRates, BatchKey) {
-        let (mut rates, key) = (StepRates::default(), BatchKey::new("k"));
+        let (mut rates, key) = (StepRates::new(LONGEST), BatchKey::new("k"));
         for &(items, ms) in steps {
-            rates.note(&key, items, Duration::from_millis(ms), now);
+            (0..TRIALS).for_each(|_| rates.note(&key, items, Duration::from_millis(ms), now));
         }
         (rates, key)
     }
@@ -96,21 +134,50 @@ mod tests {
     fn as_many_share_a_step_as_get_more_done() {
         let now = Instant::now();
         for (steps, best) in [
-            (&[][..], 16),
-            (&[(1, 24)], 16),
+            (&[][..], 1),
+            (&[(1, 24)], 2),
+            (&[(1, 24), (2, 44)], 4),
             (&[(1, 24), (2, 44), (8, 155)], 16),
             // Not worth it beyond four; five was never tried.
             (&[(1, 24), (4, 80), (6, 140)], 4),
             (&[(1, 24), (2, 50), (3, 80)], 1),
             // A little less is worth a newcomer's place.
-            (&[(8, 150), (9, 172)], 16),
-            (&[(8, 150), (9, 172), (12, 260)], 9),
+            (&[(1, 24), (8, 150), (9, 172)], 16),
+            (&[(1, 24), (8, 150), (9, 172), (12, 260)], 9),
             // What more than the bound have done doesn't count.
-            (&[(8, 150), (32, 150)], 16),
+            (&[(1, 24), (8, 150), (32, 150)], 16),
+            // What none alone have done says nothing.
+            (&[(8, 150), (16, 290)], 1),
+            // No step may take longer than the bound, as far as one can see.
+            (&[(1, 900)], 2),
+            (&[(1, 1100)], 1),
+            (&[(1, 500), (2, 900), (4, 1700)], 4),
+            (&[(1, 500), (2, 900), (4, 2100)], 2),
         ] {
             let (rates, key) = rates(steps, now);
             assert_eq!(rates.best(&key, 16, now), best, "{steps:?}");
+            assert_eq!(rates.best(&key, 1, now), 1);
         }
+    }
+
+    #[test]
+    fn the_first_steps_of_a_size_do_not_condemn_it() {
+        let now = Instant::now();
+        let (mut rates, key) = rates(&[(1, 24), (2, 44)], now);
+        let mut note = |ms| rates.note(&key, 4, Duration::from_millis(ms), now);
+        note(300);
+        note(80);
+        let four = rates.kinds[&key][&4];
+        assert!((four.seconds - 0.08).abs() < 1e-9 && four.steps == 2);
+        assert_eq!(rates.best(&key, 8, now), 8);
+        let (mut rates, key) = (StepRates::new(LONGEST), BatchKey::new("k"));
+        for best in [1, 2] {
+            rates.note(&key, 1, Duration::from_millis(24), now);
+            assert_eq!(rates.best(&key, 8, now), best);
+        }
+        // The time of a step doesn't change its kind, the rows that a run fills do.
+        assert_eq!(rates.best(&key.at(7.0), 8, now), 2);
+        assert_eq!(rates.best(&key.rows(2), 8, now), 1);
     }
 
     #[test]
@@ -118,10 +185,12 @@ mod tests {
         let start = Instant::now();
         let (mut rates, key) = rates(&[(1, 10), (2, 40)], start);
         assert_eq!(rates.best(&key, 8, start), 1);
-        assert_eq!(rates.best(&key, 8, start + KEPT), 8);
+        let later = start + KEPT;
+        (0..ALONE).for_each(|_| rates.note(&key, 1, Duration::from_millis(10), later));
+        assert_eq!(rates.best(&key, 8, later), 2, "two are tried again");
         for at in 0..3 * KINDS {
             let other = BatchKey::new(format!("{at}"));
-            rates.note(&other, 1, Duration::from_millis(10), start + KEPT);
+            rates.note(&other, 1, Duration::from_millis(10), later);
         }
         assert_eq!(rates.kinds.len(), KINDS);
     }

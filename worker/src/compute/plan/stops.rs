@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use hearth_api::{CallError, ErrorKind, RequestId};
 use hearth_protocol::methods::RequestState;
 
-use super::{Plan, lifecycle, line, obey};
+use super::{Plan, entry, lifecycle, obey};
 use crate::items::ItemId;
 
 impl Plan {
@@ -52,7 +52,7 @@ impl Plan {
     pub(crate) fn hang(&mut self, busy: Duration, now: Instant) {
         obey::hang(&mut self.board);
         for id in self.board.items.unfinished() {
-            if self.board.line.stage(id) == Some(&line::Stage::Encoding) {
+            if self.board.line.stage(id) == Some(&entry::Stage::Encoding) {
                 continue;
             }
             let view = self.board.items.view(id);

@@ -16,6 +16,27 @@ pub(super) enum Luck {
     Bad,
 }
 
+/// With whom an item can share its steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sharing {
+    Alone,
+    /// Others of its model, some of which have another key.
+    Free,
+    /// Items of its request that are at the same step.
+    InStep,
+}
+
+impl Sharing {
+    /// What an item of a request is prepared for.
+    pub(super) fn lane(self, request: &str) -> Option<BatchKey> {
+        match self {
+            Self::Alone => None,
+            Self::Free => Some(BatchKey::new("all")),
+            Self::InStep => Some(BatchKey::new(request).at(0.0)),
+        }
+    }
+}
+
 /// An item that computes: what a model's run is.
 struct FakeRun {
     model: String,
@@ -37,8 +58,8 @@ pub(super) struct Hands {
     resident: BTreeSet<String>,
     runs: BTreeMap<ItemId, FakeRun>,
     prepared: BTreeSet<ItemId>,
-    /// Items that share no step.
-    alone: BTreeSet<ItemId>,
+    /// Items that don't share their steps with all.
+    sharing: BTreeMap<ItemId, Sharing>,
     interrupted: BTreeSet<ItemId>,
     /// Items that were admitted, and how often each has ended.
     pub(super) ends: BTreeMap<ItemId, usize>,
@@ -59,10 +80,10 @@ impl Hands {
     }
 
     /// An item was admitted for a model, or attached to.
-    pub(super) fn admitted(&mut self, id: ItemId, prepared: bool, alone: bool) {
+    pub(super) fn admitted(&mut self, id: ItemId, prepared: bool, sharing: Sharing) {
         if let Entry::Vacant(ends) = self.ends.entry(id) {
             ends.insert(0);
-            self.alone.extend((prepared && alone).then_some(id));
+            self.sharing.extend(prepared.then_some((id, sharing)));
             self.prepared.extend(prepared.then_some(id));
         }
     }
@@ -94,7 +115,7 @@ impl Hands {
                 Command::Encode(item) => {
                     assert!(self.is_alive(item));
                     self.encoding.push_back(item);
-                    let most = self.slots * self.max_batch + 1;
+                    let most = self.slots + 1;
                     assert!(self.encoding.len() <= most, "the encoder is far behind");
                 }
                 Command::Interrupt(item) => drop(self.interrupted.insert(item)),
@@ -121,6 +142,7 @@ impl Hands {
                 Command::Started
                 | Command::Abort
                 | Command::Publish(_)
+                | Command::Leave(_)
                 | Command::Forget(_)
                 | Command::ModelsChanged => {}
             }
@@ -176,7 +198,8 @@ impl Hands {
                 assert!(!ids.is_empty() && ids.len() <= self.max_batch);
                 let common = |id: &ItemId| (self.runs[id].model.clone(), self.key(*id));
                 assert!(ids.iter().all(|id| common(id) == common(&ids[0])), "they fit together");
-                assert!(ids.len() == 1 || ids.iter().all(|id| !self.alone.contains(id)));
+                let is_alone = |id: &ItemId| self.sharing(*id) == Sharing::Alone;
+                assert!(ids.len() == 1 || !ids.iter().any(is_alone), "{ids:?}");
                 ids.clone()
             }
         };
@@ -189,21 +212,39 @@ impl Hands {
         }
     }
 
-    /// Slots of the runs: one for each that is alone, and for each batch of a model's others.
+    fn sharing(&self, id: ItemId) -> Sharing {
+        self.sharing.get(&id).copied().unwrap_or(Sharing::Free)
+    }
+
+    /// Slots that the runs take at least: one for each that is alone, and for each batch of a model's
+    /// others.
     fn slots_taken(&self) -> usize {
         let (mut alone, mut shared) = (0, BTreeMap::<&str, usize>::new());
         for (id, run) in &self.runs {
-            match self.alone.contains(id) {
-                true => alone += 1,
-                false => *shared.entry(&run.model).or_default() += 1,
+            match self.sharing(*id) {
+                Sharing::Alone => alone += 1,
+                Sharing::Free | Sharing::InStep => *shared.entry(&run.model).or_default() += 1,
             }
         }
         alone + shared.values().map(|count| count.div_ceil(self.max_batch)).sum::<usize>()
     }
 
-    /// Some runs go together, others don't.
     fn key(&self, id: ItemId) -> BatchKey {
-        BatchKey::new(if id.0.is_multiple_of(3) { "a" } else { "b" })
+        match self.sharing(id) {
+            Sharing::InStep => BatchKey::new("in step").at(self.runs[&id].step as f32),
+            _ if id.0.is_multiple_of(3) => BatchKey::new("a"),
+            _ => BatchKey::new("b"),
+        }
+    }
+
+    /// How long what compute is at takes: a step that is shared is hardly longer.
+    pub(super) fn time(&self) -> Duration {
+        match &self.compute {
+            Some(Work::Item(ItemWork::Step(StepGroup(ids)))) => {
+                Duration::from_millis(20 + ids.len() as u64)
+            }
+            _ => Duration::from_millis(1),
+        }
     }
 
     fn status(&self, id: ItemId) -> RunStatus {

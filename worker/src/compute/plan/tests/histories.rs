@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::RngAlgorithm;
 
-use super::hands::{Hands, Luck};
+use super::hands::{Hands, Luck, Sharing};
 use super::*;
 
 const MODELS: [&str; 3] = ["m", "n", "o"];
@@ -21,7 +21,7 @@ enum Happening {
         item: u32,
         model: usize,
         prepared: bool,
-        alone: bool,
+        sharing: Sharing,
         previews: bool,
         hurried: bool,
     },
@@ -67,11 +67,12 @@ fn request() -> impl Strategy<Value = Request> {
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
-    let ask = (0..4_u8, 0..3_u32, 0..3_usize, any::<[bool; 3]>(), 0..8_u8);
+    let sharing = prop_oneof![Just(Sharing::Alone), Just(Sharing::Free), Just(Sharing::InStep)];
+    let ask = (0..4_u8, 0..3_u32, 0..3_usize, any::<[bool; 2]>(), sharing, 0..8_u8);
     prop_oneof![
-        12 => ask.prop_map(|(request, item, model, [prepared, alone, previews], hurry)| {
+        12 => ask.prop_map(|(request, item, model, [prepared, previews], sharing, hurry)| {
             let hurried = hurry == 0;
-            Happening::Ask { request, item, model, prepared, alone, previews, hurried }
+            Happening::Ask { request, item, model, prepared, sharing, previews, hurried }
         }),
         1 => (0..4_u8).prop_map(Happening::Attach),
         2 => any::<Index>().prop_map(Happening::Leave),
@@ -147,7 +148,7 @@ impl World {
     fn happen(&mut self, happening: Happening) {
         let now = self.now;
         match happening {
-            Happening::Ask { request, item, model, prepared, alone, previews, hurried } => {
+            Happening::Ask { request, item, model, prepared, sharing, previews, hurried } => {
                 let request = format!("r{request}");
                 let spec = ItemSpec {
                     seed: u64::from(item) + model as u64,
@@ -155,10 +156,10 @@ impl World {
                     deadline: hurried.then_some(Duration::from_secs(20)),
                     ..spec(&request, item, MODELS[model])
                 };
-                let shares = (!alone).then_some("all");
-                let known = prepared.then(|| super::prepared(shares));
+                let shares = sharing.lane(&request);
+                let known = prepared.then(|| PreparationFacts { shares, ..super::prepared(None) });
                 if let Ok(id) = self.plan.admit(spec, known, now) {
-                    self.hands.admitted(id, prepared, alone);
+                    self.hands.admitted(id, prepared, sharing);
                     self.callers.push(id);
                 }
             }
@@ -184,6 +185,7 @@ impl World {
                 self.plan.cancel(&request, None, now).unwrap();
             }
             Happening::Compute(luck) => {
+                self.now += self.hands.time();
                 let event = self.hands.compute(&self.plan, luck);
                 self.report(event);
             }

@@ -24,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(30);
 
 fn bounds(slots: u32, max_batch: usize) -> Bounds {
     let items = items::Bounds { slots, queue: 8, orphan_grace: GRACE };
-    Bounds { items, max_batch }
+    Bounds { items, max_batch, longest_step: Duration::from_secs(60) }
 }
 
 /// A model that is not in memory.

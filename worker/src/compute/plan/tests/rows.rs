@@ -52,18 +52,18 @@ fn two_slots_take_turns_and_a_third_item_waits() {
 
 #[test]
 fn runs_with_one_key_share_a_step_as_far_as_the_bound_says() {
-    Script::serving(4, 2).check(&[
+    Script::practised(4, 2).check(&[
         ("ask 0", "start 0"),
         ("ask 1", ""),
         ("ask 2", ""),
         ("ask 3 n", ""),
-        ("started 0 a", "start 1"),
+        ("started 0", "start 1"),
         ("started 1 b", "start 2"),
-        ("started 2 a", "start 3"),
-        ("started 3 a", "step 0 2"),
-        ("stepped 0,2 1/3 a", "step 1"),
-        ("stepped 1 1/3 a", "step 3"),
-        ("stepped 3 1/3 a", "step 0 2"),
+        ("started 2", "start 3"),
+        ("started 3", "step 0 2"),
+        ("stepped 0,2 1/3", "step 1"),
+        ("stepped 1 1/3 b", "step 3"),
+        ("stepped 3 1/3", "step 0 2"),
         ("stepped 0,2 failed", "0 ends model_failed, 2 ends model_failed, step 1"),
     ]);
 }

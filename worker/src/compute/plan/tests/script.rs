@@ -25,6 +25,18 @@ impl Script {
         script
     }
 
+    /// The same, where it is known that as many share a step as may.
+    pub(super) fn practised(slots: u32, max_batch: usize) -> Self {
+        let mut script = Self::serving(slots, max_batch);
+        for (items, ms) in [(1, 24), (max_batch, 25)] {
+            let took = Duration::from_millis(ms);
+            (0..3).for_each(|_| {
+                script.plan.board.rates.note(&BatchKey::new("key"), items, took, script.now);
+            });
+        }
+        script
+    }
+
     pub(super) fn starting(slots: u32, max_batch: usize) -> Self {
         let models = vec![first_model("m"), first_model("n"), model("o")];
         let plan = Plan::new(bounds(slots, max_batch), models, false);
@@ -54,6 +66,10 @@ impl Script {
             match *word {
                 "unprepared" => prepared = None,
                 "alone" => prepared = Some(super::prepared(None)),
+                "in-step" => {
+                    let shares = Some(BatchKey::new("request").at(0.0));
+                    prepared = Some(PreparationFacts { shares, ..super::prepared(None) });
+                }
                 "stale" => {
                     let digest = "of another model".to_owned();
                     prepared = Some(PreparationFacts { digest, shares: None });
@@ -158,7 +174,11 @@ fn error<T>(word: &str) -> Result<T, RunError> {
 fn status(at: &str, more: &[&str]) -> RunStatus {
     let (step, steps) = at.split_once('/').unwrap();
     let (step, steps) = (step.parse().unwrap(), steps.parse().unwrap());
-    let batch_key = Some(BatchKey::new(more.first().copied().unwrap_or("key")));
+    let batch_key = Some(match more.first().map(|word| (word.strip_prefix("at-"), *word)) {
+        Some((Some(at), _)) => BatchKey::new("key").at(at.parse().unwrap()),
+        Some((None, key)) => BatchKey::new(key),
+        None => BatchKey::new("key"),
+    });
     RunStatus { step, steps, batch_key, is_done: step == steps }
 }
 
@@ -199,6 +219,7 @@ fn shown(command: &Command) -> Option<String> {
         Command::Abort => "abort".to_owned(),
         Command::Announce(state) => format!("announce {state}"),
         Command::Stop => "stop".to_owned(),
+        Command::Leave(id) => format!("{} leaves", id.0),
         Command::Publish(_) | Command::Forget(_) | Command::ModelsChanged => return None,
     })
 }
