@@ -1,6 +1,7 @@
 //! Workers that are started by hand, one after another, and the `hearth` command beside them.
 
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -212,6 +213,19 @@ impl Fleet {
     #[must_use]
     pub fn relay(&self, rank: usize) -> &Relay {
         &self.relays[rank]
+    }
+
+    /// What the probe of a worker answers to a GET, with its head; only with fixed ports.
+    ///
+    /// # Panics
+    /// When it doesn't answer.
+    #[must_use]
+    pub fn probe(&self, rank: usize, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.address(rank)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: w{rank}\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     /// A folder for a test's own files.

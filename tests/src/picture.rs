@@ -27,6 +27,16 @@ impl Picture {
         Self { size: rgb.dimensions(), rgb: rgb.into_raw() }
     }
 
+    /// Reads a picture's bytes.
+    ///
+    /// # Panics
+    /// When they are no picture.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Self {
+        let rgb = image::load_from_memory(bytes).unwrap().to_rgb8();
+        Self { size: rgb.dimensions(), rgb: rgb.into_raw() }
+    }
+
     /// Writes it to a file.
     ///
     /// # Panics

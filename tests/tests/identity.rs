@@ -3,8 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail anywhere")]
 #![expect(clippy::print_stdout, reason = "the times are of interest, shown with --nocapture")]
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
@@ -19,14 +17,6 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 fn fleet() -> Fleet {
     Fleet::start(FleetOptions { fixed_ports: true, ..FleetOptions::default() })
-}
-
-fn answer(address: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: w0\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
 }
 
 async fn connect(fleet: &Fleet, pki: &str) -> (Connector, Connection) {
@@ -127,7 +117,7 @@ async fn the_end_of_a_certificate_is_said_before_and_closes_everything() {
     let end = shorten(&fleet, Duration::from_secs(19 * 60));
     let seconds = end.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     until("the metric follows", LIMIT, || {
-        let text = answer(fleet.address(0), "/metrics");
+        let text = fleet.probe(0, "/metrics");
         text.contains(&format!("\nhearth_certificate_expiry_seconds {seconds}\n")).then_some(())
     });
     until("the log says so", LIMIT, || {
@@ -137,7 +127,7 @@ async fn the_end_of_a_certificate_is_said_before_and_closes_everything() {
     assert!(listed.contains("its certificate ends in"), "{listed}");
     let doctor = fleet.hearth(&["doctor"]).stdout;
     assert!(doctor.contains("w0's ends in"), "{doctor}");
-    assert!(answer(fleet.address(0), "/ready").starts_with("HTTP/1.1 200"));
+    assert!(fleet.probe(0, "/ready").starts_with("HTTP/1.1 200"));
 
     let end = shorten(&fleet, Duration::from_secs(10));
     let fingerprint = Some(Identity::load(&fleet.pki("worker-w0")).unwrap().fingerprint());
@@ -154,7 +144,7 @@ async fn the_end_of_a_certificate_is_said_before_and_closes_everything() {
     assert!(matches!(reason, CloseReason::Lapsed(_)), "{reason}");
     assert!(SystemTime::now() > end);
     until("the probe says so", LIMIT, || {
-        let ready = answer(fleet.address(0), "/ready");
+        let ready = fleet.probe(0, "/ready");
         (ready.starts_with("HTTP/1.1 503") && ready.contains("expired")).then_some(())
     });
     until("the log says so", LIMIT, || {
@@ -168,7 +158,7 @@ async fn the_end_of_a_certificate_is_said_before_and_closes_everything() {
     let folder = fleet.pki("worker-w0").display().to_string();
     let _ = fleet.hearth(&["pki", "renew", &folder, "--dir", &authority]).ok();
     until("it serves again", LIMIT, || {
-        answer(fleet.address(0), "/ready").starts_with("HTTP/1.1 200").then_some(())
+        fleet.probe(0, "/ready").starts_with("HTTP/1.1 200").then_some(())
     });
     assert!(connector.connect(&target).await.is_ok());
 }

@@ -5,7 +5,6 @@
 #![expect(clippy::print_stdout, reason = "the figures are of interest, shown with --nocapture")]
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -330,13 +329,7 @@ fn a_scrape_shows_what_a_worker_has_done_and_holds() {
     let _turn = hearth_tests::Turn::take();
     let fleet = Fleet::start(FleetOptions { fixed_ports: true, ..FleetOptions::default() });
     let _ = make(&fleet, "one.png");
-    let scrape = || {
-        let mut stream = std::net::TcpStream::connect(fleet.address(0)).expect("the probe");
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: w0\r\n\r\n").expect("a question");
-        let mut text = String::new();
-        stream.read_to_string(&mut text).expect("an answer");
-        text
-    };
+    let scrape = || fleet.probe(0, "/metrics");
     let models = fleet.hearth(&["models", "--json"]).ok().json();
     let weights = models[0]["weight_bytes"].as_u64().expect("bytes");
     let expected = [
