@@ -79,7 +79,7 @@ pub enum CallEvent {
     Accepted {
         /// Calls that run before this one.
         queue_position: u32,
-        /// Items beyond the worker's slots beside which it begins, sharing steps.
+        /// Items beside which it begins in one slot, sharing their steps.
         sharing: u32,
     },
     /// It has come so far.

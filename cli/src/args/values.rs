@@ -127,20 +127,19 @@ impl FromStr for Numbers {
 
 /// `TOP,LEFT` in pixels.
 pub(crate) fn corner(text: &str) -> Result<[u32; 2], String> {
-    let parts = text.split_once(',');
-    let parsed = parts.map(|(top, left)| [top.trim().parse(), left.trim().parse()]);
-    match parsed {
-        Some([Ok(top), Ok(left)]) => Ok([top, left]),
-        _ => Err("a corner is TOP,LEFT in pixels, as in 0,64".to_owned()),
-    }
+    pair(text).ok_or_else(|| "a corner is TOP,LEFT in pixels, as in 0,64".to_owned())
 }
 
 /// `FROM,TO` as shares of a run.
 pub(crate) fn shares(text: &str) -> Result<[f64; 2], String> {
-    match text.split_once(',').map(|(from, to)| [from.trim().parse(), to.trim().parse()]) {
-        Some([Ok(from), Ok(to)]) => Ok([from, to]),
-        _ => Err("an interval is FROM,TO in shares of the run, as in 0.2,0.8".to_owned()),
-    }
+    pair(text)
+        .ok_or_else(|| "an interval is FROM,TO in shares of the run, as in 0.2,0.8".to_owned())
+}
+
+/// Two numbers with a comma between them.
+fn pair<T: FromStr>(text: &str) -> Option<[T; 2]> {
+    let (first, second) = text.split_once(',')?;
+    Some([first.trim().parse().ok()?, second.trim().parse().ok()?])
 }
 
 /// `KEY=VALUE`, the key not empty.

@@ -26,6 +26,7 @@ mod run;
 mod shared;
 mod spread;
 mod threads;
+mod value_info;
 mod walk;
 mod widen;
 

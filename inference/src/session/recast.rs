@@ -5,6 +5,7 @@ use hearth_api::tensor::Dtype;
 
 use super::cast::Cast;
 use super::proto::{self, Field, Value, put_bytes, put_varint};
+use super::value_info::{name_of, rewrite_tensor, tensor_type};
 use super::widen::{FLOAT, FLOAT16, cast_node};
 
 /// Appended to a name for what it stood for within.
@@ -86,34 +87,26 @@ fn node(payload: &[u8], names: &[&[u8]]) -> Option<Vec<u8>> {
 
 /// A `ValueInfoProto` with another element type.
 fn typed(payload: &[u8], to: u64) -> Option<Vec<u8>> {
-    // type (2), its tensor_type (1), its elem_type (1)
-    proto::rewrite(payload, &[2], |_, kind| {
-        proto::rewrite(kind, &[1], |_, tensor| {
-            let mut out = Vec::with_capacity(tensor.len());
-            for field in proto::fields(tensor)? {
-                match field.number {
-                    1 => put_varint(&mut out, 1, to),
-                    _ => out.extend_from_slice(field.raw),
-                }
+    // its elem_type (1)
+    rewrite_tensor(payload, |tensor| {
+        let mut out = Vec::with_capacity(tensor.len());
+        for field in proto::fields(tensor)? {
+            match field.number {
+                1 => put_varint(&mut out, 1, to),
+                _ => out.extend_from_slice(field.raw),
             }
-            Some(out)
-        })
+        }
+        Some(out)
     })
 }
 
 fn element_type(value_info: &[u8]) -> Option<u64> {
-    let inner = |message, number| {
-        proto::fields(message)?.iter().find(|field| field.number == number)?.bytes()
-    };
-    let tensor = inner(inner(value_info, 2)?, 1)?;
-    proto::fields(tensor)?.iter().find_map(|field| match (field.number, field.value) {
-        (1, Value::Varint(code)) => Some(code),
-        _ => None,
+    proto::fields(tensor_type(value_info)?)?.iter().find_map(|field| {
+        match (field.number, field.value) {
+            (1, Value::Varint(code)) => Some(code),
+            _ => None,
+        }
     })
-}
-
-fn name_of(value_info: &[u8]) -> Option<&[u8]> {
-    proto::fields(value_info)?.iter().find(|field| field.number == 1)?.bytes()
 }
 
 fn own(name: &[u8]) -> Vec<u8> {

@@ -5,6 +5,7 @@
 //! Field numbers are those of `onnx.proto`.
 
 use super::proto::{self, Field, put_bytes};
+use super::value_info::{name_of, rewrite_tensor};
 
 const NODE: u64 = 1;
 const INPUT: u64 = 11;
@@ -106,20 +107,14 @@ fn identity(input: &[u8], output: &[u8]) -> Vec<u8> {
 
 /// The `ValueInfoProto` of a scalar as that of a list of any length.
 fn listed(payload: &[u8]) -> Option<Vec<u8>> {
-    // type (2), its tensor_type (1), its shape (2), which gets one dim (1)
-    proto::rewrite(payload, &[2], |_, kind| {
-        proto::rewrite(kind, &[1], |_, tensor| {
-            proto::rewrite(tensor, &[2], |_, shape| {
-                let mut list = shape.to_vec();
-                put_bytes(&mut list, 1, &[]);
-                shape.is_empty().then_some(list)
-            })
+    // its shape (2), which gets one dim (1)
+    rewrite_tensor(payload, |tensor| {
+        proto::rewrite(tensor, &[2], |_, shape| {
+            let mut list = shape.to_vec();
+            put_bytes(&mut list, 1, &[]);
+            shape.is_empty().then_some(list)
         })
     })
-}
-
-fn name_of(value_info: &[u8]) -> Option<&[u8]> {
-    proto::fields(value_info)?.iter().find(|field| field.number == 1)?.bytes()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::message::Load;
+use crate::message::{Load, is_zero};
 use crate::record::{Capacity, Suspect, WorkerState};
 use hearth_api::{Group, Incarnation, Rank, WorkerId};
 
@@ -162,12 +162,6 @@ pub struct ModelInfo {
     /// Channels of the latents.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub latent_channels: u32,
-}
-
-/// Whether a model has nothing of the kind.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives the field by reference")]
-fn is_zero(count: &u32) -> bool {
-    *count == 0
 }
 
 /// What one of a model's tasks takes when a request says nothing.
