@@ -42,15 +42,14 @@ impl Design {
             warnings,
             build: Box::new(move |description, sessions| {
                 let digest = description.digest.as_str().into();
-                let is_shareable = denoiser.is_shareable();
-                let conditioner = conditioner(sessions)?;
-                let denoiser = denoiser.open(sessions)?;
                 let preparer = Preparer {
                     rules: Arc::new(rules),
                     digest,
-                    is_shareable,
+                    is_shareable: denoiser.is_shareable(),
                     shares_timestep: denoiser.shares_timestep(),
                 };
+                let conditioner = conditioner(sessions)?;
+                let denoiser = denoiser.open(sessions)?;
                 let (decoder, encoder) = match vae {
                     Some(vae) => vae.open(sessions)?,
                     None => (Decoder::Pixels, None),

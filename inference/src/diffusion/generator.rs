@@ -191,7 +191,6 @@ impl Diffusion {
         let noise = vec![0.0; if draws { latents.len() } else { 0 }];
         Ok(PictureRun {
             batch_key: prepared.shares().map(|shares| shares.with(&inputs)),
-            shares_timestep: self.denoiser.shares_timestep(),
             settings: Arc::clone(settings),
             request: Arc::clone(prepared.request()),
             control: picture.control.clone(),

@@ -142,9 +142,8 @@ impl Preparer {
         ));
         // A ControlNet takes one picture for the whole call, and some graphs one timestep: then the
         // items of one request share steps, and they are at the same place.
-        let request = Arc::as_ptr(settings);
         Some(match control.is_some() || self.shares_timestep {
-            true => key.with(&format!("request {request:?}")).at(0.0),
+            true => key.of(Arc::as_ptr(settings).addr()),
             false => key,
         })
     }

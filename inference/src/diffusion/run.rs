@@ -21,8 +21,6 @@ pub struct PictureRun {
     /// What it must have in common with runs that could share a call of the denoiser; none where it
     /// has its calls alone.
     pub(super) batch_key: Option<BatchKey>,
-    /// The denoiser's graph takes one timestep for a whole call.
-    pub(super) shares_timestep: bool,
     pub(super) settings: Arc<Settings>,
     /// The request with its defaults.
     pub(super) request: Arc<GenerationRequest>,
@@ -137,12 +135,7 @@ impl PictureRun {
 impl Run for PictureRun {
     fn batch_key(&self) -> Option<BatchKey> {
         let key = self.batch_key.as_ref()?.rows(self.copies().len());
-        Some(match self.scheduler.schedule().timesteps().get(self.call) {
-            // What steers it counts by the place in its schedule.
-            _ if self.control.is_some() => key.at(self.call as f32),
-            Some(time) if self.shares_timestep => key.at(*time),
-            _ => key,
-        })
+        Some(if key.is_in_step() { key.at(self.call) } else { key })
     }
 
     fn step_index(&self) -> usize {

@@ -37,14 +37,14 @@ pub struct BatchKey {
     common: Arc<str>,
     /// Places of the batch axis that each run fills.
     rows: usize,
-    /// The bits of a number that is one for the whole call.
-    at: Option<u32>,
+    /// The request whose runs alone they are, and their place in its schedule.
+    request: Option<(usize, usize)>,
 }
 
 impl BatchKey {
     /// The key that says all of what the runs must have in common, whatever their step.
     pub fn new(common: impl Into<Arc<str>>) -> Self {
-        Self { common: common.into(), rows: 1, at: None }
+        Self { common: common.into(), rows: 1, request: None }
     }
 
     /// The same for runs that have this in common besides.
@@ -59,28 +59,37 @@ impl BatchKey {
         Self { rows, ..self.clone() }
     }
 
-    /// The same for runs whose next step must be at the same time, or place, of their schedules.
+    /// The same for runs of the request of that number alone, which must be at the same place of their
+    /// schedules to share a step.
     #[must_use]
-    pub fn at(&self, time: f32) -> Self {
-        Self { at: Some(time.to_bits()), ..self.clone() }
+    pub fn of(&self, request: usize) -> Self {
+        Self { request: Some((request, 0)), ..self.clone() }
     }
 
-    /// Whether runs with it must be at the same time, or place, of their schedules.
+    /// The same for a run at that place of its request's schedule.
+    #[must_use]
+    pub fn at(&self, place: usize) -> Self {
+        let request = self.request.map(|(request, _)| (request, place));
+        Self { request, ..self.clone() }
+    }
+
+    /// Whether runs with it must be at the same place of their schedules.
     #[must_use]
     pub fn is_in_step(&self) -> bool {
-        self.at.is_some()
+        self.request.is_some()
     }
 
-    /// The same whatever the time: calls of a graph with one kind of keys take as long.
+    /// The same whatever the request: calls of a graph with one kind of keys take as long.
     #[must_use]
     pub fn kind(&self) -> Self {
-        Self { at: None, ..self.clone() }
+        Self { request: None, ..self.clone() }
     }
 }
 
 impl fmt::Debug for BatchKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} of {} rows", self.common, self.rows)?;
-        self.at.map_or(Ok(()), |bits| write!(f, " at {}", f32::from_bits(bits)))
+        let Some((request, place)) = self.request else { return Ok(()) };
+        write!(f, " of request {request:#x} at {place}")
     }
 }

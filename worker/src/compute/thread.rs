@@ -53,7 +53,7 @@ impl ComputeThread {
                     let start = || self.start(item, &model, prepared.as_deref(), seed, &interrupt);
                     Event::Started { item, outcome: gauge.during(start) }
                 }
-                ComputeTask::Step(turns) => Event::Stepped(gauge.during(|| self.step(turns))),
+                ComputeTask::Step(turns) => gauge.during(|| self.step(turns)),
                 ComputeTask::Preview { item, interrupt } => {
                     let preview = gauge.during(|| self.preview(item, &interrupt));
                     Event::Previewed { item, preview }
@@ -112,10 +112,7 @@ impl ComputeThread {
 
     /// Takes a step of several runs of one model. A panic can't be laid at one of them: it costs all
     /// of them.
-    fn step(
-        &mut self,
-        turns: Vec<(ItemId, Interrupt)>,
-    ) -> Vec<(ItemId, Result<RunStatus, RunError>)> {
+    fn step(&mut self, turns: Vec<(ItemId, Interrupt)>) -> Event {
         let mut members: Vec<(ItemId, Interrupt, Option<ModelRun>)> = turns
             .into_iter()
             .map(|(item, interrupt)| (item, interrupt, self.runs.remove(&item)))
@@ -156,7 +153,7 @@ impl ComputeThread {
         if taken > 0 {
             self.metrics.step_computed(took, taken);
         }
-        ended
+        Event::Stepped { outcomes: ended, took }
     }
 
     /// A preview is a courtesy: the item goes on without it.

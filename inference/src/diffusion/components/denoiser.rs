@@ -27,8 +27,6 @@ pub(in crate::diffusion) struct Denoiser {
     pub(super) gives: usize,
     /// How many copies of the sample it takes at once, where that is built in.
     pub(super) batch: Option<usize>,
-    /// Whether the graph takes one timestep for all that it is given at once.
-    pub(super) shares_timestep: bool,
     /// The scaled sample, for graphs that aren't single precision.
     pub(super) scaled: Vec<f32>,
     /// The model's output, picture by picture; with guidance the unconditional half first.
@@ -39,11 +37,6 @@ impl Denoiser {
     /// Its LoRA adapters. Their strengths are constants of a picture, as its prompt is.
     pub(in crate::diffusion) fn adapters(&self) -> &Adapters {
         &self.adapters
-    }
-
-    /// Whether the graph takes one timestep for all that it is given at once.
-    pub(in crate::diffusion) fn shares_timestep(&self) -> bool {
-        self.shares_timestep
     }
 
     /// The graph's name.

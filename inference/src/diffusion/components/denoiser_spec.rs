@@ -131,6 +131,11 @@ impl DenoiserSpec {
         self.batch.is_none() && !self.mixes_copies
     }
 
+    /// Whether the graph takes one timestep for all that it is given at once.
+    pub(in crate::diffusion) fn shares_timestep(&self) -> bool {
+        self.input(self.ports.timestep).is_some_and(|port| port.rank() == 0)
+    }
+
     /// The same, steered by the folder's ControlNets of these names; `channels` are those of the
     /// latents.
     ///
@@ -200,10 +205,8 @@ impl DenoiserSpec {
 
     /// The denoiser with its sessions.
     pub(in crate::diffusion) fn open(self, sessions: &mut Sessions) -> Result<Denoiser, Error> {
-        let timestep = self.input(self.ports.timestep);
         Ok(Denoiser {
             session: sessions.take(self.ports.component)?,
-            shares_timestep: timestep.is_some_and(|port| port.rank() == 0),
             ports: self.ports,
             adapters: self.adapters,
             memory: None,

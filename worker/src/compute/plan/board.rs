@@ -33,12 +33,8 @@ pub(super) struct Board {
     pub(super) prepared: BTreeMap<ItemId, PreparationFacts>,
     /// Items whose requests are being prepared.
     pub(super) preparing: BTreeSet<ItemId>,
-    /// Most items that take a step together.
-    pub(super) max_batch: usize,
     /// How much steps gain by being shared.
     pub(super) rates: StepRates,
-    /// Since when compute is at it.
-    pub(super) busy_since: Option<Instant>,
     pub(super) commands: Vec<Command>,
 }
 
@@ -71,12 +67,11 @@ impl Board {
     /// Gives an item a slot, or a place beside those of one. Says whether there was room.
     pub(super) fn begin(&mut self, id: ItemId, slots: usize, now: Instant) -> bool {
         let Some(lane) = self.lane_of(id) else { return false };
-        let most = |key: &BatchKey| self.rates.best(key, self.max_batch, now);
-        if !self.line.has_room(&lane, slots, &most) {
+        let most = |key: &BatchKey| self.rates.best(key, now);
+        let Some(beside) = self.line.room_for(&lane, slots, &most) else {
             self.prepare_early(id);
             return false;
-        }
-        let beside = self.line.beside(&lane, &most);
+        };
         self.items.begin(id, beside, now);
         self.place(id, lane, now);
         true

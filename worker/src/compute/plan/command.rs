@@ -117,7 +117,10 @@ pub(crate) enum Event {
         item: ItemId,
         outcome: Result<RunStatus, RunError>,
     },
-    Stepped(Vec<(ItemId, Result<RunStatus, RunError>)>),
+    Stepped {
+        outcomes: Vec<(ItemId, Result<RunStatus, RunError>)>,
+        took: Duration,
+    },
     Previewed {
         item: ItemId,
         preview: Option<PreviewImage>,

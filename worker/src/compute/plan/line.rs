@@ -34,17 +34,13 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Whether there is room for one more: beside items that share a slot, or in a slot of its own.
-    /// What becomes a file takes none.
-    pub(super) fn has_room(&self, lane: &Lane, slots: usize, most: Most<'_>) -> bool {
+    /// How many others share the slot that one more item of the lane would have, none where it would
+    /// have a slot of its own; `None` where there is no room. What becomes a file takes none.
+    pub(super) fn room_for(&self, lane: &Lane, slots: usize, most: Most<'_>) -> Option<usize> {
         let cohorts = self.cohorts();
-        let taken: usize = cohorts.iter().map(|cohort| cohort.slots(most)).sum();
-        taken < slots || cohorts.iter().any(|cohort| cohort.beside(lane, most).is_some())
-    }
-
-    /// How many others share the slot that one more item of the lane would have.
-    pub(super) fn beside(&self, lane: &Lane, most: Most<'_>) -> usize {
-        self.cohorts().iter().find_map(|cohort| cohort.beside(lane, most)).unwrap_or(0)
+        let beside = cohorts.iter().find_map(|cohort| cohort.beside(lane, most));
+        let taken = || cohorts.iter().map(|cohort| cohort.slots(most)).sum::<usize>();
+        beside.or_else(|| (taken() < slots).then_some(0))
     }
 
     fn cohorts(&self) -> Vec<Cohort<'_>> {

@@ -80,9 +80,7 @@ impl Plan {
             unwanted: Vec::new(),
             prepared: BTreeMap::new(),
             preparing: BTreeSet::new(),
-            max_batch: bounds.max_batch,
-            rates: StepRates::new(bounds.longest_step),
-            busy_since: None,
+            rates: StepRates::new(bounds.max_batch, bounds.longest_step),
             commands: Vec::new(),
         };
         let first = board.models.names(|residency| matches!(residency, Residency::Loading(_)));
@@ -117,9 +115,9 @@ impl Plan {
                 board.busy = None;
                 progress::advanced(board, item, outcome, now);
             }
-            Event::Stepped(outcomes) => {
+            Event::Stepped { outcomes, took } => {
                 board.busy = None;
-                progress::measured(board, &outcomes, now);
+                progress::measured(board, &outcomes, took, now);
                 for (item, outcome) in outcomes {
                     progress::advanced(board, item, outcome, now);
                 }
@@ -314,7 +312,7 @@ impl Plan {
                 }
             }
         }
-        (self.board.busy, self.board.busy_since) = (Some(work.clone()), Some(now));
+        self.board.busy = Some(work.clone());
         self.board.command(Command::Compute(work));
     }
 
@@ -333,8 +331,8 @@ impl Plan {
             return Some(work);
         }
         let backlog = self.bounds.items.slots as usize + 1;
-        let (rates, max_batch) = (&board.rates, board.max_batch);
-        let most = |key: &BatchKey| rates.best(key, max_batch, now);
+        let rates = &board.rates;
+        let most = |key: &BatchKey| rates.best(key, now);
         let work = board.line.next(backlog, &most).map(Work::Item);
         work.or_else(|| obey::next(board))
     }

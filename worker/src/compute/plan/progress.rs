@@ -1,6 +1,6 @@
 //! How an item goes on after what its hands have done.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hearth_api::CallError;
 use hearth_protocol::message::Phase;
@@ -45,14 +45,14 @@ pub(super) fn advanced(
 pub(super) fn measured(
     board: &mut Board,
     outcomes: &[(ItemId, Result<RunStatus, RunError>)],
+    took: Duration,
     now: Instant,
 ) {
-    let Some((first, _)) = outcomes.first() else { return };
-    let key = board.line.key(*first).cloned();
-    if let (Some(key), Some(began)) = (key, board.busy_since.take())
+    if let Some((first, _)) = outcomes.first()
+        && let Some(key) = board.line.key(*first)
         && outcomes.iter().all(|(_, outcome)| outcome.is_ok())
     {
-        board.rates.note(&key, outcomes.len(), now.saturating_duration_since(began), now);
+        board.rates.note(key, outcomes.len(), took, now);
     }
 }
 

@@ -29,6 +29,8 @@ const KINDS: usize = 64;
 #[derive(Debug)]
 pub(super) struct StepRates {
     kinds: BTreeMap<BatchKey, BTreeMap<usize, StepTime>>,
+    /// Most items that share a step.
+    most: usize,
     /// How long a shared step may take.
     longest: Duration,
 }
@@ -48,8 +50,8 @@ impl StepTime {
 }
 
 impl StepRates {
-    pub(super) fn new(longest: Duration) -> Self {
-        Self { kinds: BTreeMap::new(), longest }
+    pub(super) fn new(most: usize, longest: Duration) -> Self {
+        Self { kinds: BTreeMap::new(), most, longest }
     }
 
     /// So many items have taken a step together. What no clock can tell is not a measurement.
@@ -75,14 +77,14 @@ impl StepRates {
         sizes.insert(items, known);
     }
 
-    /// How many items should share a step, at most `most`: as many as get more done together, and
-    /// twice as many as ever did where that isn't known yet.
-    pub(super) fn best(&self, key: &BatchKey, most: usize, now: Instant) -> usize {
+    /// How many items should share a step: as many as get more done together, and twice as many as ever
+    /// did where that isn't known yet.
+    pub(super) fn best(&self, key: &BatchKey, now: Instant) -> usize {
         let sizes = self.kinds.get(&key.kind());
         let known: Vec<_> = sizes
             .into_iter()
             .flatten()
-            .filter(|(size, known)| **size <= most && known.is_fresh(now))
+            .filter(|(size, known)| **size <= self.most && known.is_fresh(now))
             .collect();
         // All else is measured by what a step alone takes.
         let Some((_, alone)) =
@@ -100,7 +102,7 @@ impl StepRates {
         };
         let best = known.iter().rposition(|(size, own)| is_worth(**size, own)).unwrap_or_default();
         let Some(&(&size, own)) = known.get(best) else { return 1 };
-        let more = most.min(2 * size);
+        let more = self.most.min(2 * size);
         let was_tried = known.len() > best + 1;
         let may_take = own.seconds * more as f64 / size as f64;
         if was_tried || may_take > longest { size } else { more }
@@ -121,9 +123,9 @@ mod tests {
 
     const LONGEST: Duration = Duration::from_secs(2);
 
-    /// Rates after three steps each of so many items in so many milliseconds.
-    fn rates(steps: &[(usize, u64)], now: Instant) -> (StepRates, BatchKey) {
-        let (mut rates, key) = (StepRates::new(LONGEST), BatchKey::new("k"));
+    /// Rates of at most `most`, after three steps each of so many items in so many milliseconds.
+    fn rates(steps: &[(usize, u64)], most: usize, now: Instant) -> (StepRates, BatchKey) {
+        let (mut rates, key) = (StepRates::new(most, LONGEST), BatchKey::new("k"));
         for &(items, ms) in steps {
             (0..TRIALS).for_each(|_| rates.note(&key, items, Duration::from_millis(ms), now));
         }
@@ -154,40 +156,43 @@ mod tests {
             (&[(1, 500), (2, 900), (4, 1700)], 4),
             (&[(1, 500), (2, 900), (4, 2100)], 2),
         ] {
-            let (rates, key) = rates(steps, now);
-            assert_eq!(rates.best(&key, 16, now), best, "{steps:?}");
-            assert_eq!(rates.best(&key, 1, now), 1);
+            let best_of = |most| {
+                let (rates, key) = rates(steps, most, now);
+                rates.best(&key, now)
+            };
+            assert_eq!(best_of(16), best, "{steps:?}");
+            assert_eq!(best_of(1), 1);
         }
     }
 
     #[test]
     fn the_first_steps_of_a_size_do_not_condemn_it() {
         let now = Instant::now();
-        let (mut rates, key) = rates(&[(1, 24), (2, 44)], now);
+        let (mut rates, key) = rates(&[(1, 24), (2, 44)], 8, now);
         let mut note = |ms| rates.note(&key, 4, Duration::from_millis(ms), now);
         note(300);
         note(80);
         let four = rates.kinds[&key][&4];
         assert!((four.seconds - 0.08).abs() < 1e-9 && four.steps == 2);
-        assert_eq!(rates.best(&key, 8, now), 8);
-        let (mut rates, key) = (StepRates::new(LONGEST), BatchKey::new("k"));
+        assert_eq!(rates.best(&key, now), 8);
+        let (mut rates, key) = (StepRates::new(8, LONGEST), BatchKey::new("k"));
         for best in [1, 2] {
             rates.note(&key, 1, Duration::from_millis(24), now);
-            assert_eq!(rates.best(&key, 8, now), best);
+            assert_eq!(rates.best(&key, now), best);
         }
-        // The time of a step doesn't change its kind, the rows that a run fills do.
-        assert_eq!(rates.best(&key.at(7.0), 8, now), 2);
-        assert_eq!(rates.best(&key.rows(2), 8, now), 1);
+        // Whose steps they are doesn't change their kind, the rows that a run fills do.
+        assert_eq!(rates.best(&key.of(7).at(3), now), 2);
+        assert_eq!(rates.best(&key.rows(2), now), 1);
     }
 
     #[test]
     fn what_was_measured_is_measured_again_in_time() {
         let start = Instant::now();
-        let (mut rates, key) = rates(&[(1, 10), (2, 40)], start);
-        assert_eq!(rates.best(&key, 8, start), 1);
+        let (mut rates, key) = rates(&[(1, 10), (2, 40)], 8, start);
+        assert_eq!(rates.best(&key, start), 1);
         let later = start + KEPT;
         (0..ALONE).for_each(|_| rates.note(&key, 1, Duration::from_millis(10), later));
-        assert_eq!(rates.best(&key, 8, later), 2, "two are tried again");
+        assert_eq!(rates.best(&key, later), 2, "two are tried again");
         for at in 0..3 * KINDS {
             let other = BatchKey::new(format!("{at}"));
             rates.note(&other, 1, Duration::from_millis(10), later);

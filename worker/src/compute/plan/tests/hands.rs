@@ -32,9 +32,14 @@ impl Sharing {
         match self {
             Self::Alone => None,
             Self::Free => Some(BatchKey::new("all")),
-            Self::InStep => Some(BatchKey::new(request).at(0.0)),
+            Self::InStep => Some(BatchKey::new("all").of(number(request))),
         }
     }
+}
+
+/// The number in a request's id.
+fn number(request: &str) -> usize {
+    request.trim_start_matches('r').parse().unwrap()
 }
 
 /// An item that computes: what a model's run is.
@@ -231,7 +236,7 @@ impl Hands {
 
     fn key(&self, id: ItemId) -> BatchKey {
         match self.sharing(id) {
-            Sharing::InStep => BatchKey::new("in step").at(self.runs[&id].step as f32),
+            Sharing::InStep => BatchKey::new("in step").of(0).at(self.runs[&id].step),
             _ if id.0.is_multiple_of(3) => BatchKey::new("a"),
             _ => BatchKey::new("b"),
         }
@@ -264,6 +269,7 @@ impl Hands {
 
     /// Ends what compute is at.
     pub(super) fn compute(&mut self, plan: &Plan, luck: Luck) -> Option<Event> {
+        let took = self.time();
         Some(match self.compute.take()? {
             Work::Item(ItemWork::Start(item)) => {
                 let spec = plan.items().spec(item).unwrap();
@@ -295,7 +301,7 @@ impl Hands {
                     };
                     (item, outcome)
                 };
-                Event::Stepped(ids.into_iter().enumerate().map(step).collect())
+                Event::Stepped { outcomes: ids.into_iter().enumerate().map(step).collect(), took }
             }
             Work::Item(ItemWork::Preview(item)) => Event::Previewed { item, preview: None },
             Work::Item(ItemWork::Finish(item)) => {

@@ -9,6 +9,8 @@ use hearth_inference::model::BatchKey;
 pub(super) struct Script {
     pub(super) plan: Plan,
     now: Instant,
+    /// When the hands said something last: since then compute is at it.
+    reported_at: Instant,
     /// The items that were asked for, by their number in the script.
     items: Vec<ItemId>,
 }
@@ -40,7 +42,8 @@ impl Script {
     pub(super) fn starting(slots: u32, max_batch: usize) -> Self {
         let models = vec![first_model("m"), first_model("n"), model("o")];
         let plan = Plan::new(bounds(slots, max_batch), models, false);
-        Self { plan, now: Instant::now(), items: Vec::new() }
+        let now = Instant::now();
+        Self { plan, now, reported_at: now, items: Vec::new() }
     }
 
     /// Plays the rows: what came to pass, and what follows.
@@ -67,7 +70,7 @@ impl Script {
                 "unprepared" => prepared = None,
                 "alone" => prepared = Some(super::prepared(None)),
                 "in-step" => {
-                    let shares = Some(BatchKey::new("request").at(0.0));
+                    let shares = Some(BatchKey::new("all").of(1));
                     prepared = Some(PreparationFacts { shares, ..super::prepared(None) });
                 }
                 "stale" => {
@@ -147,7 +150,7 @@ impl Script {
                     };
                     (self.id(number), outcome)
                 });
-                Event::Stepped(each.collect())
+                Event::Stepped { outcomes: each.collect(), took: self.now - self.reported_at }
             }
             "previewed" => Event::Previewed { item: item(), preview: None },
             "finished" => Event::Finished { item: item(), outcome: Ok(()) },
@@ -162,6 +165,7 @@ impl Script {
             "not-loaded" => Event::Loaded { model: words[1].to_owned(), outcome: Err(failure()) },
             other => panic!("{other:?} is no event"),
         };
+        self.reported_at = self.now;
         self.plan.handle(event, self.now);
     }
 }
@@ -175,7 +179,7 @@ fn status(at: &str, more: &[&str]) -> RunStatus {
     let (step, steps) = at.split_once('/').unwrap();
     let (step, steps) = (step.parse().unwrap(), steps.parse().unwrap());
     let batch_key = Some(match more.first().map(|word| (word.strip_prefix("at-"), *word)) {
-        Some((Some(at), _)) => BatchKey::new("key").at(at.parse().unwrap()),
+        Some((Some(at), _)) => BatchKey::new("key").of(1).at(at.parse().unwrap()),
         Some((None, key)) => BatchKey::new(key),
         None => BatchKey::new("key"),
     });
